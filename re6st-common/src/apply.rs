@@ -1,0 +1,225 @@
+//! Carries a decision out. From here on an error means that the packet is dropped, never passed.
+
+use crate::{
+    address::Family,
+    checksum,
+    decide::{Carried, Decision},
+    encapsulation,
+    maps::{NextHop, interface, transmit},
+    packet::Packet,
+    reason::Reason,
+    tables::{KernelRoute, Tables},
+    wire::{Ethernet, Ipv4, Ipv6, ethertype},
+};
+
+/// What the program answers the kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Up the stack.
+    Pass,
+    /// Out of an interface.
+    Redirect(u32),
+    /// Gone.
+    Drop,
+}
+
+/// Bytes 0 and 1 of the source address of frames for our own TC program ("locally administered"); the interface to
+/// transmit on is in bytes 2 to 5.
+pub const HANDOVER: [u8; 2] = [0x02, 0x52];
+
+/// Rewrites the frame as decided.
+#[inline(always)]
+pub fn apply<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    decision: &Decision<'_>,
+) -> Result<Verdict, Reason> {
+    match decision {
+        Decision::Pass(_) => Ok(Verdict::Pass),
+        Decision::Drop(_) => Ok(Verdict::Drop),
+        Decision::Deliver(carried, _) => deliver(packet, tables, carried),
+        Decision::Encapsulate(carried, _, next_hop) => {
+            encapsulate(packet, tables, carried, next_hop)
+        }
+        Decision::Forward(carried, route) => forward(packet, tables, carried, route),
+    }
+}
+
+/// Strips the outer headers and hands the packet to our TC program, which puts it on the mesh device.
+#[inline(always)]
+fn deliver<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    carried: &Carried,
+) -> Result<Verdict, Reason> {
+    set_traffic_class(packet, carried)?;
+    strip(packet, carried.front, size_of::<Ethernet>())?;
+    hand_over(packet, tables, 0, carried.inner.family)
+}
+
+#[inline(always)]
+fn encapsulate<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    carried: &Carried,
+    next_hop: &NextHop,
+) -> Result<Verdict, Reason> {
+    let outer = encapsulation::outer_length(next_hop.encapsulation).ok_or(Reason::RewriteFailed)?;
+    let by_tc = next_hop.flags & transmit::WITH_TC != 0;
+    let link = match next_hop.ethernet_length {
+        18 if !by_tc => 18,
+        _ => size_of::<Ethernet>(),
+    };
+    set_traffic_class(packet, carried)?;
+    decrement_hop_limit(packet, carried)?;
+    strip(packet, carried.front, link + outer)?;
+    encapsulation::write_outer(
+        packet,
+        link,
+        next_hop,
+        &carried.inner,
+        carried.traffic_class,
+    )
+    .ok_or(Reason::RewriteFailed)?;
+    match next_hop.ethernet_length {
+        18 if !by_tc => packet.write(0, &next_hop.ethernet),
+        14 if !by_tc => packet.write(0, &first_14(&next_hop.ethernet)),
+        // TC transmits, and the kernel finds the neighbour's Ethernet address if we have none
+        _ => {
+            let family = encapsulation::outer_family(next_hop.encapsulation);
+            return hand_over(packet, tables, next_hop.route_interface, family);
+        }
+    }
+    .ok_or(Reason::RewriteFailed)?;
+    Ok(Verdict::Redirect(next_hop.interface))
+}
+
+#[inline(always)]
+fn forward<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    carried: &Carried,
+    route: &KernelRoute,
+) -> Result<Verdict, Reason> {
+    set_traffic_class(packet, carried)?;
+    decrement_hop_limit(packet, carried)?;
+    strip(packet, carried.front, size_of::<Ethernet>())?;
+    let by_tc = tables
+        .interface(route.interface)
+        .is_none_or(|entry| entry.flags & interface::TRANSMIT_WITH_TC != 0);
+    if by_tc {
+        return hand_over(packet, tables, route.interface, carried.inner.family);
+    }
+    let ethernet = Ethernet {
+        destination: route.destination,
+        source: route.source,
+        ethertype: ethertype_of(carried.inner.family),
+    };
+    packet.write(0, &ethernet).ok_or(Reason::RewriteFailed)?;
+    Ok(Verdict::Redirect(route.interface))
+}
+
+/// Leaves `length` bytes in front of the inner packet where there were `front`.
+#[inline(always)]
+fn strip<P: Packet>(packet: &mut P, front: usize, length: usize) -> Result<(), Reason> {
+    match front as i32 - length as i32 {
+        0 => Ok(()),
+        delta => packet.adjust_head(delta).ok_or(Reason::NoHeadroom),
+    }
+}
+
+/// Up the stack, marked for our TC program on the same interface: out of `interface`, or with 0 into the mesh device.
+#[inline(always)]
+fn hand_over<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    interface: u32,
+    family: Family,
+) -> Result<Verdict, Reason> {
+    let [a, b, c, d] = interface.to_be_bytes();
+    let ethernet = Ethernet {
+        destination: tables.settings().device_address,
+        source: [HANDOVER[0], HANDOVER[1], a, b, c, d],
+        ethertype: ethertype_of(family),
+    };
+    packet.write(0, &ethernet).ok_or(Reason::RewriteFailed)?;
+    Ok(Verdict::Pass)
+}
+
+/// What our TC program finds in a frame it gets: the interface to transmit on, 0 for the mesh device. `None` if XDP did
+/// not make it.
+#[inline(always)]
+pub fn handed_over<P: Packet, T: Tables>(packet: &P, tables: &T) -> Option<u32> {
+    let ethernet: Ethernet = packet.read(0)?;
+    let [_, _, a, b, c, d] = ethernet.source;
+    (ethernet.destination == tables.settings().device_address)
+        .then_some(u32::from_be_bytes([a, b, c, d]))
+}
+
+#[inline(always)]
+fn first_14(bytes: &[u8; 18]) -> [u8; 14] {
+    // SAFETY: 14 bytes of an array of 18.
+    unsafe { bytes.as_ptr().cast::<[u8; 14]>().read() }
+}
+
+#[inline(always)]
+fn ethertype_of(family: Family) -> [u8; 2] {
+    match family {
+        Family::Ipv4 => ethertype::IPV4,
+        Family::Ipv6 => ethertype::IPV6,
+    }
+    .to_be_bytes()
+}
+
+/// Writes the traffic class the packet must leave with, if it differs from the one it came with.
+#[inline(always)]
+fn set_traffic_class<P: Packet>(packet: &mut P, carried: &Carried) -> Result<(), Reason> {
+    let inner = &carried.inner;
+    if carried.traffic_class == inner.traffic_class {
+        return Ok(());
+    }
+    let written = match inner.family {
+        Family::Ipv4 => {
+            let mut ip: Ipv4 = packet.read(carried.front).ok_or(Reason::RewriteFailed)?;
+            let old = u16::from_be_bytes([ip.version_length, ip.traffic_class]);
+            ip.traffic_class = carried.traffic_class;
+            let new = u16::from_be_bytes([ip.version_length, ip.traffic_class]);
+            ip.checksum = checksum::update(u16::from_be_bytes(ip.checksum), old, new).to_be_bytes();
+            packet.write(carried.front, &ip)
+        }
+        Family::Ipv6 => {
+            let [_, second, third, fourth]: [u8; 4] =
+                packet.read(carried.front).ok_or(Reason::RewriteFailed)?;
+            let class = carried.traffic_class;
+            let first = 0x60 | class >> 4;
+            let second = class << 4 | second & 0x0f;
+            packet.write(carried.front, &[first, second, third, fourth])
+        }
+    };
+    written.ok_or(Reason::RewriteFailed)
+}
+
+#[inline(always)]
+fn decrement_hop_limit<P: Packet>(packet: &mut P, carried: &Carried) -> Result<(), Reason> {
+    let hop_limit = carried.inner.hop_limit - 1;
+    let written = match carried.inner.family {
+        Family::Ipv4 => {
+            // time to live, protocol, checksum
+            let at = carried.front + 8;
+            let [old, protocol, high, low]: [u8; 4] =
+                packet.read(at).ok_or(Reason::RewriteFailed)?;
+            let [high, low] = checksum::update(
+                u16::from_be_bytes([high, low]),
+                u16::from_be_bytes([old, protocol]),
+                u16::from_be_bytes([hop_limit, protocol]),
+            )
+            .to_be_bytes();
+            packet.write(at, &[hop_limit, protocol, high, low])
+        }
+        Family::Ipv6 => {
+            let at = carried.front + core::mem::offset_of!(Ipv6, hop_limit);
+            packet.write(at, &[hop_limit])
+        }
+    };
+    written.ok_or(Reason::RewriteFailed)
+}

@@ -1,0 +1,413 @@
+//! What becomes of a packet. Reads only: nothing is rewritten before everything is checked.
+
+use crate::{
+    address::{Address, Family},
+    maps::{NextHop, Tunnel, encapsulation, interface, kind, next_hop_id, settings},
+    packet::Packet,
+    parse::{self, Fit, Inner, Link, Outer, ecn},
+    reason::{Fate, Reason},
+    tables::{KernelRoute, Tables},
+    wire::{Ethernet, Gre, Udp, ethertype, protocol},
+};
+
+/// A packet of the mesh inside its frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Carried {
+    /// Bytes in front of it: Ethernet, and the outer headers if it came through a tunnel.
+    pub front: usize,
+    /// The packet.
+    pub inner: Inner,
+    /// The traffic class it must leave with.
+    pub traffic_class: u8,
+    /// The tunnel it came through, a next hop's number; [`next_hop_id::NONE`] for none.
+    pub tunnel: u32,
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug)]
+pub enum Decision<'tables> {
+    /// To the kernel, as it is.
+    Pass(Reason),
+    /// To the kernel through the mesh device, freed of its outer headers.
+    Deliver(Carried, Reason),
+    /// Into a tunnel: the next hop's number and entry.
+    Encapsulate(Carried, u32, &'tables NextHop),
+    /// To a neighbour on a plain interface.
+    Forward(Carried, KernelRoute),
+    /// Nowhere.
+    Drop(Reason),
+}
+
+/// Decides on a frame that arrived on a network interface.
+#[inline(always)]
+pub fn receive<'tables, P: Packet, T: Tables>(
+    packet: &P,
+    tables: &'tables T,
+    arrival: u32,
+) -> Decision<'tables> {
+    let Some(link) = parse::link(packet) else {
+        return Decision::Pass(Reason::Ordinary);
+    };
+    // only our own program, after this point, makes frames with that address
+    if link.destination == tables.settings().device_address {
+        return Decision::Drop(Reason::ForgedFrame);
+    }
+    let Some(outer) = parse::outer(packet, &link) else {
+        return Decision::Pass(Reason::Ordinary);
+    };
+    match gre_offset(packet, tables, &outer) {
+        Ok(gre) => from_tunnel(packet, tables, arrival, &link, &outer, gre),
+        Err(Reason::Ordinary) => from_plain(packet, tables, arrival, &link, &outer),
+        Err(reason) => Decision::Pass(reason),
+    }
+}
+
+/// Where the GRE header of a tunnel packet is. Anything else is [`Reason::Ordinary`] if it does not concern us, or has
+/// the reason why the fast path leaves it alone.
+#[inline(always)]
+fn gre_offset<P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    outer: &Outer,
+) -> Result<usize, Reason> {
+    let settings = tables.settings();
+    if let Some(reason) = outer.special {
+        // a fragment's port is not known; whether it is ours only its address tells
+        let ours = tables.is_underlay(outer.destination);
+        return Err(if ours { reason } else { Reason::Ordinary });
+    }
+    match outer.protocol {
+        protocol::UDP => {
+            let udp: Udp = packet.read(outer.payload).ok_or(Reason::Ordinary)?;
+            if u16::from_be_bytes(udp.destination) != settings.port {
+                return Err(Reason::Ordinary);
+            }
+            let gre = outer.payload + size_of::<Udp>();
+            match packet.read::<[u8; 2]>(gre) {
+                Some(Gre::KEY | Gre::PLAIN) => Ok(gre),
+                _ => Err(Reason::Control),
+            }
+        }
+        protocol::GRE if settings.has(settings::GRE) => match packet.read::<[u8; 2]>(outer.payload)
+        {
+            Some(Gre::KEY) => Ok(outer.payload),
+            _ => Err(Reason::Ordinary),
+        },
+        _ => Err(Reason::Ordinary),
+    }
+}
+
+/// A packet that looks like one of a tunnel.
+#[inline(always)]
+fn from_tunnel<'tables, P: Packet, T: Tables>(
+    packet: &P,
+    tables: &'tables T,
+    arrival: u32,
+    link: &Link,
+    outer: &Outer,
+    gre: usize,
+) -> Decision<'tables> {
+    let tunnel = match tunnel(packet, tables, arrival, link, outer, gre) {
+        Ok(tunnel) => tunnel,
+        // not for us after all: this host may be a router on the path between two other nodes
+        Err(_) if !tables.is_underlay(outer.destination) => {
+            return Decision::Pass(Reason::Ordinary);
+        }
+        Err(reason) => return Decision::Drop(reason),
+    };
+    match carried(packet, outer, gre, tunnel.next_hop) {
+        Ok(carried) => route_from_tunnel(tables, arrival, carried),
+        Err(reason) if reason.fate() == Fate::Untouched => Decision::Pass(reason),
+        Err(reason) => Decision::Drop(reason),
+    }
+}
+
+/// The tunnel a packet belongs to: by its key, and then everything else must fit.
+#[inline(always)]
+fn tunnel<'tables, P: Packet, T: Tables>(
+    packet: &P,
+    tables: &'tables T,
+    arrival: u32,
+    link: &Link,
+    outer: &Outer,
+    offset: usize,
+) -> Result<&'tables Tunnel, Reason> {
+    let headers = offset - outer.payload;
+    if outer.payload_length < headers + size_of::<Gre>() {
+        return Err(Reason::Truncated);
+    }
+    let gre: Gre = packet.read(offset).ok_or(Reason::Truncated)?;
+    let key = u32::from_be_bytes(gre.key);
+    let tunnel = tables
+        .tunnel(key & tables.settings().tunnel_mask)
+        .filter(|_| gre.flags == Gre::KEY)
+        .ok_or(Reason::UnknownKey)?;
+    if tunnel.next_hop == next_hop_id::NONE
+        || tunnel.key != key
+        || tunnel.encapsulation != encapsulation_of(outer)
+    {
+        return Err(Reason::UnknownKey);
+    }
+    if Address::from_ipv6(tunnel.remote) != outer.source
+        || Address::from_ipv6(tunnel.local) != outer.destination
+    {
+        return Err(Reason::WrongPeer);
+    }
+    if tunnel.interface != arrival || tunnel.vlan != link.vlan {
+        return Err(Reason::WrongInterface);
+    }
+    Ok(tunnel)
+}
+
+#[inline(always)]
+fn encapsulation_of(outer: &Outer) -> u16 {
+    match (outer.protocol, outer.family) {
+        (protocol::UDP, Family::Ipv4) => encapsulation::FOU_IPV4,
+        (protocol::UDP, Family::Ipv6) => encapsulation::FOU_IPV6,
+        (_, Family::Ipv4) => encapsulation::GRE_IPV4,
+        (_, Family::Ipv6) => encapsulation::GRE_IPV6,
+    }
+}
+
+/// The packet inside of a tunnel's packet.
+#[inline(always)]
+fn carried<P: Packet>(
+    packet: &P,
+    outer: &Outer,
+    offset: usize,
+    tunnel: u32,
+) -> Result<Carried, Reason> {
+    if outer.protocol == protocol::UDP {
+        let udp: Udp = packet.read(outer.payload).ok_or(Reason::Truncated)?;
+        if u16::from_be_bytes(udp.length) as usize != outer.payload_length {
+            return Err(Reason::BadLength);
+        }
+    }
+    if outer.payload + outer.payload_length > packet.length() {
+        return Err(Reason::BadLength);
+    }
+    let gre: Gre = packet.read(offset).ok_or(Reason::Truncated)?;
+    let family = match u16::from_be_bytes(gre.protocol) {
+        ethertype::IPV4 => Family::Ipv4,
+        ethertype::IPV6 => Family::Ipv6,
+        _ => return Err(Reason::UnknownProtocol),
+    };
+    let front = offset + size_of::<Gre>();
+    let available = outer.payload_length - (front - outer.payload);
+    let inner = parse::inner(packet, family, front, available, Fit::Exact)?;
+    if inner.source.is_multicast(family)
+        || inner.source.is_forbidden(family)
+        || inner.destination.is_forbidden(family)
+    {
+        return Err(Reason::ForbiddenAddress);
+    }
+    if inner.source.is_link_scoped(family) || inner.destination.is_link_scoped(family) {
+        return Err(Reason::Control);
+    }
+    Ok(Carried {
+        front,
+        inner,
+        traffic_class: ecn::decapsulate(outer.ecn, inner.traffic_class)?,
+        tunnel,
+    })
+}
+
+/// Where a packet out of a tunnel goes.
+#[inline(always)]
+fn route_from_tunnel<T: Tables>(tables: &T, arrival: u32, carried: Carried) -> Decision<'_> {
+    let inner = &carried.inner;
+    // a source that is this node itself, or behind it, cannot come from elsewhere
+    match tables.route(inner.family, inner.source, inner.source) {
+        next_hop_id::LOCAL | next_hop_id::SITE => return Decision::Drop(Reason::SpoofedSource),
+        _ => {}
+    }
+    match tables.route(inner.family, inner.destination, inner.source) {
+        next_hop_id::NONE => Decision::Deliver(carried, Reason::NoRoute),
+        next_hop_id::LOCAL => Decision::Deliver(carried, Reason::Local),
+        next_hop_id::SITE => match check(inner, u32::MAX) {
+            Err(reason) => Decision::Deliver(carried, reason),
+            Ok(()) => to_site(tables, arrival, carried),
+        },
+        id if id == carried.tunnel => Decision::Drop(Reason::RoutingLoop),
+        _ if !tables.settings().has(settings::FORWARD) => {
+            Decision::Drop(Reason::ForwardingDisabled)
+        }
+        id => match into_tunnel(tables, id, carried) {
+            Err(reason) => Decision::Deliver(carried, reason),
+            Ok(decision) => decision,
+        },
+    }
+}
+
+/// To a host behind this node: the kernel knows where it is.
+#[inline(always)]
+fn to_site<T: Tables>(tables: &T, arrival: u32, carried: Carried) -> Decision<'_> {
+    match tables.kernel_route(arrival, &carried.inner) {
+        // only to interfaces we were given; the operator's firewall may have a say about the others
+        Some(route) if tables.interface(route.interface).is_some() => {
+            Decision::Forward(carried, route)
+        }
+        _ => Decision::Deliver(carried, Reason::Site),
+    }
+}
+
+#[inline(always)]
+fn into_tunnel<T: Tables>(tables: &T, id: u32, carried: Carried) -> Result<Decision<'_>, Reason> {
+    let next_hop = tables
+        .next_hop(id)
+        .filter(|next_hop| next_hop.kind == kind::TUNNEL)
+        .ok_or(Reason::NoRoute)?;
+    check(&carried.inner, next_hop.mtu)?;
+    Ok(Decision::Encapsulate(carried, id, next_hop))
+}
+
+/// What every router looks at before it forwards.
+#[inline(always)]
+fn check(inner: &Inner, mtu: u32) -> Result<(), Reason> {
+    if inner.hop_limit <= 1 {
+        return Err(Reason::HopLimit);
+    }
+    if inner.options {
+        return Err(Reason::Options);
+    }
+    if inner.length as u32 > mtu {
+        return Err(Reason::TooBig);
+    }
+    Ok(())
+}
+
+/// A frame that is not of a tunnel: from a host behind this node or from a gateway's uplink into the mesh, or nothing
+/// to do with it.
+#[inline(always)]
+fn from_plain<'tables, P: Packet, T: Tables>(
+    packet: &P,
+    tables: &'tables T,
+    arrival: u32,
+    link: &Link,
+    outer: &Outer,
+) -> Decision<'tables> {
+    let family = outer.family;
+    let route = tables.route(family, outer.destination, outer.source);
+    if route < next_hop_id::FIRST_TUNNEL
+        || outer.destination.is_link_scoped(family)
+        || outer.source.is_link_scoped(family)
+    {
+        return Decision::Pass(Reason::Ordinary);
+    }
+    match plain_into_mesh(packet, tables, arrival, link, outer, route) {
+        Ok(decision) => decision,
+        Err(reason) if reason.fate() == Fate::Dropped => Decision::Drop(reason),
+        Err(reason) => Decision::Pass(reason),
+    }
+}
+
+#[inline(always)]
+fn plain_into_mesh<'tables, P: Packet, T: Tables>(
+    packet: &P,
+    tables: &'tables T,
+    arrival: u32,
+    link: &Link,
+    outer: &Outer,
+    route: u32,
+) -> Result<Decision<'tables>, Reason> {
+    let arrival_interface = tables.interface(arrival).ok_or(Reason::Ordinary)?;
+    if link.destination != arrival_interface.address {
+        return Err(Reason::Ordinary);
+    }
+    let into_networks = tables.in_networks(outer.destination);
+    let gateway = arrival_interface.flags & interface::GATEWAY != 0;
+    match tables.route(outer.family, outer.source, outer.source) {
+        next_hop_id::SITE => {}
+        next_hop_id::LOCAL => return Err(Reason::SpoofedSource),
+        _ if gateway && tables.in_networks(outer.source) => return Err(Reason::SpoofedSource),
+        _ if gateway => {}
+        _ if into_networks => return Err(Reason::ForeignSource),
+        // by a default route into the mesh, perhaps: the kernel decides, and `send` checks the source
+        _ => return Err(Reason::Ordinary),
+    }
+    let available = packet.length() - link.length;
+    let inner = parse::inner(packet, outer.family, link.length, available, Fit::Padded)?;
+    if inner.source.is_multicast(inner.family) || inner.source.is_forbidden(inner.family) {
+        return Err(Reason::ForbiddenAddress);
+    }
+    // a foreign destination may be an address of this host: the kernel knows
+    if !into_networks
+        && tables
+            .kernel_route(arrival, &inner)
+            .is_none_or(|route| route.interface != tables.settings().device)
+    {
+        return Err(Reason::Ordinary);
+    }
+    let carried = Carried {
+        front: link.length,
+        inner,
+        traffic_class: inner.traffic_class,
+        tunnel: next_hop_id::NONE,
+    };
+    into_tunnel(tables, route, carried)
+}
+
+/// Decides on a packet the host sent, or its kernel forwarded, to the mesh device.
+#[inline(always)]
+pub fn send<'tables, P: Packet, T: Tables>(
+    packet: &P,
+    tables: &'tables T,
+    segment_length: u32,
+) -> Result<Decision<'tables>, Reason> {
+    let ethernet: Ethernet = packet.read(0).ok_or(Reason::Truncated)?;
+    let family = match u16::from_be_bytes(ethernet.ethertype) {
+        ethertype::IPV4 => Family::Ipv4,
+        ethertype::IPV6 => Family::Ipv6,
+        _ => return Err(Reason::SendLinkScoped),
+    };
+    let front = size_of::<Ethernet>();
+    let available = packet.length() - front;
+    let inner = parse::inner(packet, family, front, available, Fit::Padded)?;
+    if inner.destination.is_link_scoped(family) || inner.source.is_link_scoped(family) {
+        return Err(Reason::SendLinkScoped);
+    }
+    let id = tables.route(family, inner.destination, inner.source);
+    match id {
+        next_hop_id::NONE => return Err(Reason::SendNoRoute),
+        next_hop_id::LOCAL | next_hop_id::SITE => return Err(Reason::RoutingLoop),
+        _ => {}
+    }
+    let next_hop = tables
+        .next_hop(id)
+        .filter(|next_hop| next_hop.kind == kind::TUNNEL)
+        .ok_or(Reason::SendNoRoute)?;
+    if segment_length > next_hop.mtu {
+        return Err(Reason::SendTooBig);
+    }
+    let carried = Carried {
+        front,
+        inner,
+        traffic_class: inner.traffic_class,
+        tunnel: next_hop_id::NONE,
+    };
+    Ok(Decision::Encapsulate(carried, id, next_hop))
+}
+
+/// Whether a packet the kernel forwards into the mesh may enter it: the slow path's half of the rule that
+/// a plain interface's hosts speak for this node's own subnets only.
+#[inline(always)]
+pub fn may_enter<P: Packet, T: Tables>(packet: &P, tables: &T, arrival: u32) -> Result<(), Reason> {
+    let from_host = arrival == 0 || arrival == tables.settings().device;
+    let from_gateway = tables
+        .interface(arrival)
+        .is_some_and(|entry| entry.flags & interface::GATEWAY != 0);
+    if from_host || from_gateway {
+        return Ok(());
+    }
+    let link = parse::link(packet).ok_or(Reason::Truncated)?;
+    let Some(outer) = parse::outer(packet, &link) else {
+        return Ok(());
+    };
+    if outer.source.is_link_scoped(outer.family) {
+        return Ok(());
+    }
+    match tables.route(outer.family, outer.source, outer.source) {
+        next_hop_id::LOCAL | next_hop_id::SITE => Ok(()),
+        _ => Err(Reason::ForeignSource),
+    }
+}

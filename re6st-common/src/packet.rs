@@ -1,0 +1,80 @@
+//! Where the bytes of a packet are: in the kernel's buffer, or in a vector on the host.
+
+use crate::wire::Header;
+
+/// A frame that can be read and rewritten. Every access is checked against the frame's end.
+pub trait Packet {
+    /// Bytes of the whole frame, of all its fragments where the driver split it.
+    fn length(&self) -> usize;
+
+    /// Copies a header out; `None` where the frame is too short.
+    fn read<T: Header>(&self, offset: usize) -> Option<T>;
+
+    /// Writes a header; `None`, and nothing is written, where the frame is too short.
+    fn write<T: Header>(&mut self, offset: usize, header: &T) -> Option<()>;
+
+    /// Removes bytes from the front, or with a negative number makes room there (with undefined content).
+    /// `None`, and nothing has changed, where that is not possible.
+    fn adjust_head(&mut self, delta: i32) -> Option<()>;
+}
+
+/// A frame on the host, with the room in front that XDP guarantees.
+#[cfg(any(test, feature = "user"))]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+#[cfg(any(test, feature = "user"))]
+impl Frame {
+    /// `XDP_PACKET_HEADROOM` of the kernel, in bytes.
+    pub const HEADROOM: usize = 256;
+
+    /// A frame with these bytes.
+    pub fn new(bytes: &[u8]) -> Self {
+        let mut all = vec![0; Self::HEADROOM];
+        all.extend_from_slice(bytes);
+        Self {
+            bytes: all,
+            start: Self::HEADROOM,
+        }
+    }
+
+    /// The bytes it has now.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+}
+
+#[cfg(any(test, feature = "user"))]
+impl Packet for Frame {
+    fn length(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    fn read<T: Header>(&self, offset: usize) -> Option<T> {
+        let end = offset.checked_add(size_of::<T>())?;
+        let bytes = self.bytes().get(offset..end)?;
+        // SAFETY: the slice has the size of T, and a Header is valid with any bytes at any address.
+        Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+    }
+
+    fn write<T: Header>(&mut self, offset: usize, header: &T) -> Option<()> {
+        let end = offset.checked_add(size_of::<T>())?;
+        let bytes = self.bytes.get_mut(self.start..)?.get_mut(offset..end)?;
+        // SAFETY: the slice has the size of T, and a Header may be written at any address.
+        unsafe { bytes.as_mut_ptr().cast::<T>().write_unaligned(*header) };
+        Some(())
+    }
+
+    fn adjust_head(&mut self, delta: i32) -> Option<()> {
+        // the kernel insists that an Ethernet header remains
+        let start = self.start.checked_add_signed(delta as isize)?;
+        if start + 14 > self.bytes.len() {
+            return None;
+        }
+        self.start = start;
+        Some(())
+    }
+}

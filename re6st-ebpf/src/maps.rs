@@ -1,0 +1,211 @@
+//! The maps, and the packet logic's view of them.
+
+use core::{ffi::c_void, hint::black_box, mem::zeroed};
+
+use aya_ebpf::{
+    bindings::bpf_fib_lookup as FibLookup,
+    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, ProgramArray, lpm_trie::Key},
+    helpers::generated::bpf_fib_lookup,
+    macros::btf_map,
+    programs::XdpContext,
+};
+use re6st_common::{
+    address::Family,
+    maps::{Interface, NextHop, Settings, TrieKey, TrieValue, Tunnel, TunnelCounters, next_hop_id},
+    parse::Inner,
+    reason::{Reason, ReasonCounters},
+    tables::{KernelRoute, Tables},
+};
+
+// Sizes are defaults; the loader sets those the configuration asks for.
+
+/// Patched by the loader before the verifier sees it.
+#[unsafe(no_mangle)]
+static SETTINGS: Settings = Settings::EMPTY;
+
+/// Node-prefix bits of an address in the first network, to next hop.
+#[btf_map]
+static FIB: Array<u32, 65536> = Array::new();
+
+/// All other routes, and two sets of addresses.
+#[btf_map]
+static FIB_TRIE: LpmTrie<TrieKey, TrieValue, 131072> = LpmTrie::new();
+
+/// How to send.
+#[btf_map]
+static NEXT_HOPS: Array<NextHop, 1024> = Array::new();
+
+/// Who may send to us.
+#[btf_map]
+static TUNNELS: Array<Tunnel, 1024> = Array::new();
+
+/// The interfaces we are attached to.
+#[btf_map]
+static INTERFACES: HashMap<u32, Interface, 64> = HashMap::new();
+
+/// Packets and bytes of each tunnel.
+#[btf_map]
+static TUNNEL_COUNTERS: PerCpuArray<TunnelCounters, 1024> = PerCpuArray::new();
+
+/// Packets that met each reason.
+#[btf_map]
+static REASONS: PerCpuArray<ReasonCounters, 1> = PerCpuArray::new();
+
+/// The XDP program of the next instance on the same interface.
+#[btf_map]
+static NEXT_INSTANCE: ProgramArray<1> = ProgramArray::new();
+
+/// Gives the packet to the next instance. Returns only if there is none.
+#[inline(always)]
+pub fn next_instance(context: &XdpContext) {
+    // SAFETY: nothing in the frame of this function needs dropping.
+    unsafe { NEXT_INSTANCE.tail_call(context, 0) };
+}
+
+/// Counts a reason.
+#[inline(always)]
+pub fn count(reason: Reason) {
+    let index = reason as usize;
+    if let Some(counters) = REASONS.get_ptr_mut(0)
+        && index < ReasonCounters::COUNT
+    {
+        // SAFETY: the counters are u64 one after another (asserted in re6st-common), the index is checked, and no
+        // other program runs on this CPU's copy meanwhile.
+        unsafe { *counters.cast::<u64>().add(index) += 1 };
+    }
+}
+
+/// Counts what a peer sent us. Nothing for [`next_hop_id::NONE`].
+#[inline(always)]
+pub fn count_received(id: u32, packets: u64, bytes: u64) {
+    if id != next_hop_id::NONE
+        && let Some(counters) = TUNNEL_COUNTERS.get_ptr_mut(id)
+    {
+        // SAFETY: a live entry of a per-CPU array.
+        let counters = unsafe { &mut *counters };
+        counters.received_packets += packets;
+        counters.received_bytes += bytes;
+    }
+}
+
+/// Counts what we sent to a peer.
+#[inline(always)]
+pub fn count_sent(id: u32, packets: u64, bytes: u64) {
+    if let Some(counters) = TUNNEL_COUNTERS.get_ptr_mut(id) {
+        // SAFETY: a live entry of a per-CPU array.
+        let counters = unsafe { &mut *counters };
+        counters.sent_packets += packets;
+        counters.sent_bytes += bytes;
+    }
+}
+
+/// The maps as [`Tables`]. The context is what the route helper needs.
+pub struct Maps {
+    context: *mut c_void,
+}
+
+impl Maps {
+    /// For one run of a program.
+    #[inline(always)]
+    pub fn new(context: *mut c_void) -> Self {
+        Self { context }
+    }
+}
+
+impl Tables for Maps {
+    #[inline(always)]
+    fn settings(&self) -> &Settings {
+        // the loader changes what the compiler takes for a constant
+        black_box(&SETTINGS)
+    }
+
+    #[inline(always)]
+    fn tunnel(&self, index: u32) -> Option<&Tunnel> {
+        TUNNELS.get(index)
+    }
+
+    #[inline(always)]
+    fn next_hop(&self, id: u32) -> Option<&NextHop> {
+        NEXT_HOPS.get(id)
+    }
+
+    #[inline(always)]
+    fn fib(&self, slot: u32) -> Option<u32> {
+        FIB.get(slot).copied()
+    }
+
+    #[inline(always)]
+    fn trie(&self, key: &TrieKey) -> Option<TrieValue> {
+        FIB_TRIE.get(&Key::new(TrieKey::BITS, *key)).copied()
+    }
+
+    #[inline(always)]
+    fn interface(&self, index: u32) -> Option<Interface> {
+        // SAFETY: the only writer is userspace, and an entry is copied out at once.
+        unsafe { INTERFACES.get(&index) }.copied()
+    }
+
+    #[inline(always)]
+    fn kernel_route(&self, arrival: u32, inner: &Inner) -> Option<KernelRoute> {
+        const AF_INET: u8 = 2;
+        const AF_INET6: u8 = 10;
+        // SAFETY: integers only.
+        let mut query: FibLookup = unsafe { zeroed() };
+        query.__bindgen_anon_1.tot_len = inner.length;
+        query.ifindex = arrival;
+        match inner.family {
+            Family::Ipv4 => {
+                query.family = AF_INET;
+                query.__bindgen_anon_3.ipv4_src = u32::from_ne_bytes(inner.source.ipv4_octets());
+                query.__bindgen_anon_4.ipv4_dst =
+                    u32::from_ne_bytes(inner.destination.ipv4_octets());
+            }
+            Family::Ipv6 => {
+                query.family = AF_INET6;
+                query.__bindgen_anon_3.ipv6_src = words(inner.source.octets());
+                query.__bindgen_anon_4.ipv6_dst = words(inner.destination.octets());
+            }
+        }
+        // SAFETY: the context is the program's own, the query is live and its size is given.
+        let result = unsafe {
+            bpf_fib_lookup(
+                self.context,
+                &raw mut query,
+                size_of::<FibLookup>() as i32,
+                0,
+            )
+        };
+        (result == 0).then_some(KernelRoute {
+            interface: query.ifindex,
+            destination: from_stack(&query.dmac),
+            source: from_stack(&query.smac),
+        })
+    }
+}
+
+/// An address as the kernel's interface declares it: four words in network order.
+#[inline(always)]
+fn words(address: [u8; 16]) -> [u32; 4] {
+    let number = u128::from_ne_bytes(address);
+    [
+        number as u32,
+        (number >> 32) as u32,
+        (number >> 64) as u32,
+        (number >> 96) as u32,
+    ]
+}
+
+/// Copies an Ethernet address off the stack, where the verifier wants words aligned and these are not.
+#[inline(always)]
+fn from_stack(address: &[u8; 6]) -> [u8; 6] {
+    let halves = address.as_ptr().cast::<[u8; 2]>();
+    // SAFETY: three halves of six bytes; volatile, so that they are not joined to one misaligned word.
+    let [[a, b], [c, d], [e, f]] = unsafe {
+        [
+            halves.read_volatile(),
+            halves.add(1).read_volatile(),
+            halves.add(2).read_volatile(),
+        ]
+    };
+    [a, b, c, d, e, f]
+}

@@ -1,0 +1,201 @@
+//! Packets in the kernel's buffers. Each access proves to the verifier that it stays inside.
+
+use core::{arch::asm, mem::offset_of};
+
+use aya_ebpf::{
+    bindings::{__sk_buff, xdp_md},
+    helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_get_buff_len},
+    programs::{TcContext, XdpContext},
+};
+use re6st_common::{packet::Packet, wire::Header};
+
+/// Reads a 32-bit field of a program's context that is a packet pointer to the verifier.
+///
+/// Written as one instruction, because the compiler, who sees a 32-bit number, clears the upper half of its register
+/// again later on, and then it is no pointer any more.
+macro_rules! context_pointer {
+    ($context:expr, $type:ty, $field:ident) => {{
+        let address: usize;
+        // SAFETY: reads a field of the program's own context.
+        unsafe {
+            asm!(
+                "{address} = *(u32 *)({context} + {offset})",
+                address = out(reg) address,
+                context = in(reg) $context,
+                offset = const offset_of!($type, $field),
+                options(pure, readonly, nostack, preserves_flags),
+            );
+        }
+        address
+    }};
+}
+
+/// The address of a `T` at `offset`, if all of it lies before `end`. The one place that makes packet pointers.
+#[inline(always)]
+fn header_at<T: Header>(start: usize, end: usize, offset: usize) -> Option<*mut T> {
+    let address = start + offset;
+    (address + size_of::<T>() <= end).then_some(address as *mut T)
+}
+
+/// An XDP frame. With `FRAGS`, the driver may have split it; headers are always in the first part.
+pub struct XdpFrame<'context, const FRAGS: bool> {
+    context: &'context XdpContext,
+}
+
+impl<const FRAGS: bool> XdpFrame<'_, FRAGS> {
+    #[inline(always)]
+    fn start(&self) -> usize {
+        context_pointer!(self.context.ctx, xdp_md, data)
+    }
+
+    #[inline(always)]
+    fn end(&self) -> usize {
+        context_pointer!(self.context.ctx, xdp_md, data_end)
+    }
+}
+
+impl<'context, const FRAGS: bool> XdpFrame<'context, FRAGS> {
+    /// The frame a program was called for.
+    #[inline(always)]
+    pub fn new(context: &'context XdpContext) -> Self {
+        Self { context }
+    }
+}
+
+impl<const FRAGS: bool> Packet for XdpFrame<'_, FRAGS> {
+    #[inline(always)]
+    fn length(&self) -> usize {
+        if FRAGS {
+            // SAFETY: the context is the program's own.
+            unsafe { bpf_xdp_get_buff_len(self.context.ctx) as usize }
+        } else {
+            self.end() - self.start()
+        }
+    }
+
+    #[inline(always)]
+    fn read<T: Header>(&self, offset: usize) -> Option<T> {
+        let header = header_at::<T>(self.start(), self.end(), offset)?;
+        // SAFETY: inside the frame, and a Header is valid with any bytes at any address.
+        Some(unsafe { header.read() })
+    }
+
+    #[inline(always)]
+    fn write<T: Header>(&mut self, offset: usize, value: &T) -> Option<()> {
+        let header = header_at::<T>(self.start(), self.end(), offset)?;
+        // SAFETY: inside the frame, which is ours while the program runs.
+        unsafe { header.write(*value) };
+        Some(())
+    }
+
+    #[inline(always)]
+    fn adjust_head(&mut self, delta: i32) -> Option<()> {
+        // SAFETY: the context is the program's own; pointers into the frame are made anew at each access.
+        (unsafe { bpf_xdp_adjust_head(self.context.ctx, delta) } == 0).then_some(())
+    }
+}
+
+/// A socket buffer in TC: maybe a segmented packet of 64 KB.
+pub struct SocketBuffer<'context> {
+    context: &'context TcContext,
+}
+
+/// What a segmented packet will be cut into; one segment for any other.
+pub struct Segments {
+    /// How many packets it will be.
+    pub count: u32,
+    /// The longest of them in bytes, from the IP header on; for a segmented one without its TCP options.
+    pub length: u32,
+}
+
+impl SocketBuffer<'_> {
+    #[inline(always)]
+    fn start(&self) -> usize {
+        context_pointer!(self.context.skb.skb, __sk_buff, data)
+    }
+
+    #[inline(always)]
+    fn end(&self) -> usize {
+        context_pointer!(self.context.skb.skb, __sk_buff, data_end)
+    }
+}
+
+impl<'context> SocketBuffer<'context> {
+    /// The buffer a program was called for.
+    #[inline(always)]
+    pub fn new(context: &'context TcContext) -> Self {
+        Self { context }
+    }
+
+    /// Where the packet came from: interface index, 0 for this host itself.
+    #[inline(always)]
+    pub fn arrival(&self) -> u32 {
+        // SAFETY: the context is the program's own.
+        unsafe { (*self.context.skb.skb).ingress_ifindex }
+    }
+
+    /// Makes sure that the headers are in the part that programs can read. Failing that, reading says so.
+    #[inline(always)]
+    pub fn make_headers_readable(&self) {
+        const HEADERS: u32 = 14 + 40 + 8;
+        let present = (self.end() - self.start()) as u32;
+        if present < HEADERS && self.context.len() > present {
+            let _ = self.context.pull_data(HEADERS.min(self.context.len()));
+        }
+    }
+
+    /// Makes the first bytes writable. Failing that, writing says so.
+    #[inline(always)]
+    pub fn make_writable(&self, length: usize) {
+        let _ = self.context.pull_data(length as u32);
+    }
+
+    /// How the kernel will cut the packet.
+    #[inline(always)]
+    pub fn segments(&self) -> Segments {
+        const SMALLEST_IPV4_TCP: u32 = 20 + 20;
+        // SAFETY: the context is the program's own.
+        let (size, count) = unsafe {
+            let buffer = &*self.context.skb.skb;
+            (buffer.gso_size, buffer.gso_segs)
+        };
+        match size {
+            0 => Segments {
+                count: 1,
+                length: self.context.len().saturating_sub(14),
+            },
+            size => Segments {
+                count: count.max(1),
+                length: size + SMALLEST_IPV4_TCP,
+            },
+        }
+    }
+}
+
+impl Packet for SocketBuffer<'_> {
+    #[inline(always)]
+    fn length(&self) -> usize {
+        self.context.len() as usize
+    }
+
+    #[inline(always)]
+    fn read<T: Header>(&self, offset: usize) -> Option<T> {
+        let header = header_at::<T>(self.start(), self.end(), offset)?;
+        // SAFETY: inside the linear part, and a Header is valid with any bytes at any address.
+        Some(unsafe { header.read() })
+    }
+
+    #[inline(always)]
+    fn write<T: Header>(&mut self, offset: usize, value: &T) -> Option<()> {
+        let header = header_at::<T>(self.start(), self.end(), offset)?;
+        // SAFETY: inside the linear part, which is ours while the program runs.
+        unsafe { header.write(*value) };
+        Some(())
+    }
+
+    #[inline(always)]
+    fn adjust_head(&mut self, _delta: i32) -> Option<()> {
+        // TC makes room with a helper that has to know about segments: see `send`
+        None
+    }
+}

@@ -1,0 +1,176 @@
+//! The entry points. One match decides each verdict.
+
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::{
+        BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC, xdp_action,
+    },
+    helpers::generated::{bpf_redirect, bpf_redirect_neigh},
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
+use re6st_common::{
+    address::Family,
+    apply::{self, Verdict},
+    decide::{self, Decision},
+    encapsulation,
+    maps::{NextHop, encapsulation as kind},
+    packet::Packet,
+    reason::Reason,
+    tables::Tables as _,
+    wire::{Ethernet, ethertype},
+};
+
+use crate::{
+    maps::{self, Maps},
+    packet::{SocketBuffer, XdpFrame},
+};
+
+/// XDP on network interfaces with an MTU a driver can hold in one buffer.
+#[xdp]
+pub fn re6st_xdp(context: XdpContext) -> u32 {
+    receive::<false>(&context)
+}
+
+/// XDP on network interfaces with a larger MTU (multi-buffer, kernel 5.18).
+#[xdp(frags)]
+pub fn re6st_xdp_frags(context: XdpContext) -> u32 {
+    receive::<true>(&context)
+}
+
+#[inline(always)]
+fn receive<const FRAGS: bool>(context: &XdpContext) -> u32 {
+    let tables = Maps::new(context.as_ptr());
+    let mut frame = XdpFrame::<FRAGS>::new(context);
+    let decision = decide::receive(&frame, &tables, context.ingress_ifindex() as u32);
+    if let Decision::Pass(Reason::Ordinary) | Decision::Drop(Reason::UnknownKey) = decision {
+        // another instance on the same interface may know the packet; returns only if there is none
+        maps::next_instance(context);
+    }
+    account(&decision);
+    match apply::apply(&mut frame, &tables, &decision) {
+        Ok(Verdict::Pass) => xdp_action::XDP_PASS,
+        // SAFETY: a helper without pointers.
+        Ok(Verdict::Redirect(interface)) => unsafe { bpf_redirect(interface, 0) as u32 },
+        Ok(Verdict::Drop) => xdp_action::XDP_DROP,
+        Err(reason) => {
+            maps::count(reason);
+            xdp_action::XDP_DROP
+        }
+    }
+}
+
+#[inline(always)]
+fn account(decision: &Decision<'_>) {
+    match decision {
+        Decision::Pass(reason) | Decision::Drop(reason) => maps::count(*reason),
+        Decision::Deliver(carried, reason) => {
+            maps::count(*reason);
+            maps::count_received(carried.tunnel, 1, carried.inner.length as u64);
+        }
+        Decision::Encapsulate(carried, id, _) => {
+            maps::count_received(carried.tunnel, 1, carried.inner.length as u64);
+            maps::count_sent(*id, 1, carried.inner.length as u64);
+        }
+        Decision::Forward(carried, _) => {
+            maps::count_received(carried.tunnel, 1, carried.inner.length as u64);
+        }
+    }
+}
+
+/// TC ingress on network interfaces: finishes what XDP handed over.
+#[classifier]
+pub fn re6st_handover(context: TcContext) -> i32 {
+    let tables = Maps::new(context.as_ptr());
+    match apply::handed_over(&SocketBuffer::new(&context), &tables) {
+        None => TC_ACT_UNSPEC,
+        // SAFETY: helpers without pointers.
+        Some(0) => unsafe { bpf_redirect(tables.settings().device, BPF_F_INGRESS as u64) as i32 },
+        Some(interface) => redirect_to_neighbour(interface),
+    }
+}
+
+/// TC ingress on the mesh device's other end: encapsulates what this host sends.
+#[classifier]
+pub fn re6st_send(context: TcContext) -> i32 {
+    match send(&context) {
+        Ok(action) => action,
+        Err(reason) => {
+            maps::count(reason);
+            TC_ACT_SHOT
+        }
+    }
+}
+
+#[inline(always)]
+fn send(context: &TcContext) -> Result<i32, Reason> {
+    let tables = Maps::new(context.as_ptr());
+    let mut buffer = SocketBuffer::new(context);
+    buffer.make_headers_readable();
+    let segments = buffer.segments();
+    let decision = decide::send(&buffer, &tables, segments.length)?;
+    let Decision::Encapsulate(carried, id, next_hop) = decision else {
+        return Err(Reason::RewriteFailed);
+    };
+    let outer = encapsulation::outer_length(next_hop.encapsulation).ok_or(Reason::RewriteFailed)?;
+    context
+        .adjust_room(outer as i32, BPF_ADJ_ROOM_MAC, room_flags(next_hop))
+        .map_err(|_| Reason::NoHeadroom)?;
+    let link = size_of::<Ethernet>();
+    buffer.make_writable(link + outer);
+    encapsulation::write_outer(
+        &mut buffer,
+        link,
+        next_hop,
+        &carried.inner,
+        carried.traffic_class,
+    )
+    .ok_or(Reason::RewriteFailed)?;
+    let ethertype = match encapsulation::outer_family(next_hop.encapsulation) {
+        Family::Ipv4 => ethertype::IPV4,
+        Family::Ipv6 => ethertype::IPV6,
+    };
+    buffer
+        .write(link - size_of::<u16>(), &ethertype.to_be_bytes())
+        .ok_or(Reason::RewriteFailed)?;
+    maps::count_sent(id, segments.count as u64, carried.inner.length as u64);
+    Ok(redirect_to_neighbour(next_hop.route_interface))
+}
+
+/// How the kernel must cut a segmented packet that has these outer headers.
+#[inline(always)]
+fn room_flags(next_hop: &NextHop) -> u64 {
+    const FIXED_GSO: u64 = 1;
+    const ENCAP_L3_IPV4: u64 = 2;
+    const ENCAP_L3_IPV6: u64 = 4;
+    const ENCAP_L4_GRE: u64 = 8;
+    const ENCAP_L4_UDP: u64 = 16;
+    FIXED_GSO
+        | match next_hop.encapsulation {
+            kind::FOU_IPV4 => ENCAP_L3_IPV4 | ENCAP_L4_UDP,
+            kind::FOU_IPV6 => ENCAP_L3_IPV6 | ENCAP_L4_UDP,
+            kind::GRE_IPV4 => ENCAP_L3_IPV4 | ENCAP_L4_GRE,
+            _ => ENCAP_L3_IPV6 | ENCAP_L4_GRE,
+        }
+}
+
+/// TC egress on the mesh device: the kernel forwards to it what came from elsewhere too.
+#[classifier]
+pub fn re6st_guard(context: TcContext) -> i32 {
+    let tables = Maps::new(context.as_ptr());
+    let buffer = SocketBuffer::new(&context);
+    match decide::may_enter(&buffer, &tables, buffer.arrival()) {
+        Ok(()) => TC_ACT_UNSPEC,
+        Err(reason) => {
+            maps::count(reason);
+            TC_ACT_SHOT
+        }
+    }
+}
+
+/// Out of an interface; the kernel finds the neighbour and writes the Ethernet header.
+#[inline(always)]
+fn redirect_to_neighbour(interface: u32) -> i32 {
+    // SAFETY: the helper accepts no parameters as a null pointer of length zero.
+    unsafe { bpf_redirect_neigh(interface, core::ptr::null_mut(), 0, 0) as i32 }
+}

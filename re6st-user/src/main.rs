@@ -1,0 +1,3 @@
+//! The `re6st-user` command.
+
+fn main() {}
