@@ -102,21 +102,25 @@ pub fn count_sent(id: u32, packets: u64, bytes: u64) {
 /// The maps as [`Tables`]. The context is what the route helper needs.
 pub struct Maps {
     context: *mut c_void,
+    settings: &'static Settings,
 }
 
 impl Maps {
     /// For one run of a program.
     #[inline(always)]
     pub fn new(context: *mut c_void) -> Self {
-        Self { context }
+        Self {
+            context,
+            // the loader changes what the compiler takes for a constant
+            settings: black_box(&SETTINGS),
+        }
     }
 }
 
 impl Tables for Maps {
     #[inline(always)]
     fn settings(&self) -> &Settings {
-        // the loader changes what the compiler takes for a constant
-        black_box(&SETTINGS)
+        self.settings
     }
 
     #[inline(always)]

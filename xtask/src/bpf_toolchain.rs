@@ -30,6 +30,22 @@ impl BpfToolchain {
         Self::nightly().or_else(Self::debian)
     }
 
+    /// A command of this toolchain.
+    pub fn command(&self, program: &str) -> Command {
+        if self.name.starts_with('/') {
+            // a toolchain in a folder need not be known to rustup, which need not be there either
+            let folder = Path::new(&self.name).join("bin");
+            let mut command = Command::new(folder.join(program));
+            command.env("RUSTC", folder.join("rustc"));
+            return command;
+        }
+        let mut command = Command::new("rustup");
+        command
+            .args(["run", &self.name, program])
+            .env_remove("RUSTC");
+        command
+    }
+
     fn nightly() -> Option<Self> {
         let output = Command::new("rustup")
             .args(["run", "nightly", "rustc", "--print", "sysroot"])
