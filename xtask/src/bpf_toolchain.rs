@@ -19,9 +19,12 @@ pub struct BpfToolchain {
 pub const OVERRIDE: &str = "RE6ST_BPF_TOOLCHAIN";
 /// Where Debian's rustc-web and cargo-web live.
 const DEBIAN: &str = "/usr";
+/// The LLVM of the bpf-linker that `cargo xtask setup` installs.
+const LINKER_LLVM: u32 = 22;
 
 impl BpfToolchain {
-    /// The override; else a rustup nightly with rust-src; else Debian's rustc-web with rust-web-src; else none.
+    /// The override; else a rustup nightly with rust-src, unless its LLVM is newer than bpf-linker's; else Debian's
+    /// rustc-web with rust-web-src; else none.
     pub fn find() -> Option<Self> {
         if let Ok(name) = std::env::var(OVERRIDE) {
             let bootstrap = !name.starts_with("nightly");
@@ -47,12 +50,12 @@ impl BpfToolchain {
     }
 
     fn nightly() -> Option<Self> {
-        let output = Command::new("rustup")
-            .args(["run", "nightly", "rustc", "--print", "sysroot"])
-            .output()
-            .ok()?;
-        let sysroot = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
-        (output.status.success() && has_source(&sysroot)).then(|| Self {
+        let nightly = ["run", "nightly", "rustc"];
+        let sysroot = output("rustup", &[&nightly[..], &["--print", "sysroot"]].concat())?;
+        let version = output("rustup", &[&nightly[..], &["-vV"]].concat())?;
+        let usable = has_source(&PathBuf::from(sysroot.trim()))
+            && llvm_of_compiler(&version)? <= llvm_of_linker();
+        usable.then(|| Self {
             name: "nightly".into(),
             bootstrap: false,
         })
@@ -74,4 +77,37 @@ fn has_source(sysroot: &Path) -> bool {
     sysroot
         .join("lib/rustlib/src/rust/library/core/src/lib.rs")
         .exists()
+}
+
+/// The major version in the line `LLVM version: 22.1.4` of `rustc -vV`.
+fn llvm_of_compiler(version: &str) -> Option<u32> {
+    let line = version
+        .lines()
+        .find_map(|line| line.strip_prefix("LLVM version: "))?;
+    line.split('.').next()?.parse().ok()
+}
+
+/// The newest LLVM whose objects bpf-linker can read: that of the library it is linked to. One that has LLVM inside is
+/// the user's own choice, and taken to fit.
+fn llvm_of_linker() -> u32 {
+    let Some(libraries) = output("sh", &["-c", "ldd \"$(command -v bpf-linker)\""]) else {
+        return LINKER_LLVM;
+    };
+    let major = libraries.split_once("libLLVM").and_then(|(_, rest)| {
+        let digits = rest.trim_start_matches(|c: char| !c.is_ascii_digit());
+        digits
+            .split(|c: char| !c.is_ascii_digit())
+            .next()?
+            .parse()
+            .ok()
+    });
+    major.unwrap_or(u32::MAX)
+}
+
+fn output(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8(output.stdout).ok())?
 }
