@@ -42,7 +42,8 @@ pub fn re6st_xdp_frags(context: XdpContext) -> u32 {
 fn receive<const FRAGS: bool>(context: &XdpContext) -> u32 {
     let tables = Maps::new(context.as_ptr());
     let mut frame = XdpFrame::<FRAGS>::new(context);
-    let decision = decide::receive(&frame, &tables, context.ingress_ifindex() as u32);
+    let arrival = context.ingress_ifindex() as u32;
+    let decision = decide::receive(&frame, &tables, arrival);
     if let Decision::Pass(Reason::Ordinary) | Decision::Drop(Reason::UnknownKey) = decision {
         // another instance on the same interface may know the packet; returns only if there is none
         maps::next_instance(context);
@@ -50,6 +51,8 @@ fn receive<const FRAGS: bool>(context: &XdpContext) -> u32 {
     account(&decision);
     match apply::apply(&mut frame, &tables, &decision) {
         Ok(Verdict::Pass) => xdp_action::XDP_PASS,
+        // out of the same interface: drivers do that without looking anything up
+        Ok(Verdict::Redirect(interface)) if interface == arrival => xdp_action::XDP_TX,
         // SAFETY: a helper without pointers.
         Ok(Verdict::Redirect(interface)) => unsafe { bpf_redirect(interface, 0) as u32 },
         Ok(Verdict::Drop) => xdp_action::XDP_DROP,
