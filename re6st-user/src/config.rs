@@ -1,0 +1,240 @@
+//! The configuration file: TOML text in, a [`Config`] without contradictions out.
+//!
+//! [`Config::parse`] first reads the text into the structures of `raw`, whose only business is which keys there are and
+//! which of TOML's types they have, then `check` makes a [`Config`] of them. Whoever holds a [`Config`] need not check
+//! anything again that the file alone can tell; what depends on the host (do the interfaces exist?) is the loader's.
+
+use std::{
+    fmt,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ipnet::{IpNet, Ipv6Net};
+
+mod check;
+mod mistake;
+mod prefix;
+mod raw;
+mod section;
+mod tunnel;
+
+#[cfg(test)]
+mod tests;
+
+pub use mistake::{ConfigError, Mistake};
+
+/// The UDP port of the tunnels unless configured: GRE-in-UDP (RFC 8086).
+pub const DEFAULT_PORT: u16 = 4754;
+/// How many bits of the first IPv6 network's addresses the array FIB covers unless configured.
+pub const DEFAULT_FIB_BITS: u8 = 16;
+/// The biggest file, in bytes.
+pub const MAXIMUM_SIZE: u64 = 64 << 20;
+/// The most `[[route]]` tables.
+pub const MAXIMUM_ROUTES: usize = 200_000;
+/// The most `[[tunnel]]` tables.
+pub const MAXIMUM_TUNNELS: usize = 4_096;
+/// The most network interfaces: the size of the map INTERFACES.
+pub const MAXIMUM_INTERFACES: usize = 64;
+/// The most entries of `addresses`, and of `networks`.
+pub const MAXIMUM_PREFIXES: usize = 256;
+/// The fewest and the most low bits of a tunnel's key that index TUNNELS.
+pub const TUNNEL_INDEX_BITS: std::ops::RangeInclusive<u32> = 10..=16;
+
+/// What a node is told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// This node's mesh addresses. Each prefix is a subnet that the node owns: hosts behind it live there.
+    pub addresses: Vec<IpNet>,
+    /// Where XDP attaches: underlay and LAN.
+    pub interfaces: Vec<String>,
+    /// The uplinks of an Internet gateway, a subset of [`Self::interfaces`].
+    pub gateway_interfaces: Vec<String>,
+    /// The whole mesh, host bits zero.
+    pub networks: Vec<IpNet>,
+    /// Relay for others.
+    pub forward: bool,
+    /// UDP port of all tunnels of this instance.
+    pub port: u16,
+    /// How many bits after the network's the array FIB covers, at most: see [`Self::fib_network`].
+    pub fib_bits: u8,
+    /// Tunnels to peers; names and keys are unique.
+    pub tunnels: Vec<Tunnel>,
+    /// Static routes; no two have the same destination and source prefix.
+    pub routes: Vec<Route>,
+    /// The Babel routing protocol, for `re6st-user node`.
+    pub babel: Option<Babel>,
+    /// A managed mesh, for `re6st-user node`.
+    pub registry: Option<Registry>,
+    tunnel_index_bits: u32,
+}
+
+/// A tunnel to a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    /// At most 15 bytes of `A-Z a-z 0-9 _ . -`.
+    pub name: String,
+    /// The peer's outer address.
+    pub remote: IpAddr,
+    /// Our outer address, of the same family; the kernel chooses if there is none.
+    pub local: Option<IpAddr>,
+    /// The outer headers.
+    pub encapsulation: Encapsulation,
+    /// GRE keys.
+    pub keys: Keys,
+    /// The biggest inner packet, in bytes; the loader chooses if there is none.
+    pub mtu: Option<u16>,
+    /// The UDP source port.
+    pub source_port: SourcePort,
+}
+
+/// The outer headers of a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encapsulation {
+    /// GRE with key in UDP (RFC 8086), `encap fou` of Linux.
+    Fou,
+    /// GRE with key (RFC 2784, RFC 2890).
+    Gre,
+}
+
+impl Encapsulation {
+    /// Bytes of the outer headers over an IP version.
+    pub const fn outer_length(self, remote: IpAddr) -> u16 {
+        match (self, remote) {
+            (Self::Fou, IpAddr::V4(_)) => 20 + 8 + 8,
+            (Self::Fou, IpAddr::V6(_)) => 40 + 8 + 8,
+            (Self::Gre, IpAddr::V4(_)) => 20 + 8,
+            (Self::Gre, IpAddr::V6(_)) => 40 + 8,
+        }
+    }
+}
+
+/// The GRE keys of a tunnel. Not shown by `Debug`: who knows them and can forge an address can send.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Keys {
+    /// The key we accept.
+    pub local: u32,
+    /// The key we send.
+    pub remote: u32,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Keys { .. }")
+    }
+}
+
+/// The UDP source port of a tunnel's packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SourcePort {
+    /// A hash of the inner flow (RFC 8086 section 3.2.1), so that receivers spread flows over queues.
+    #[default]
+    Flow,
+    /// The instance's port, for peers behind NAT.
+    Fixed,
+}
+
+/// A static route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Destination prefix, host bits zero.
+    pub to: IpNet,
+    /// Source prefix (RFC 9079), host bits zero, of the same family and never of length 0.
+    pub from: Option<IpNet>,
+    /// The name of one of [`Config::tunnels`].
+    pub via: String,
+}
+
+/// The section `[babel]` (RFC 8966).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Babel {
+    /// Plain interfaces to speak Babel on; tunnels are always included.
+    pub interfaces: Vec<String>,
+    /// Time between two Hellos.
+    pub hello_interval: Duration,
+    /// How packets are authenticated (RFC 8967), if they are.
+    pub mac: Option<Mac>,
+}
+
+/// A MAC algorithm of RFC 8967 section 4.1 and its key, which `Debug` does not show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Mac {
+    /// The algorithm.
+    pub algorithm: MacAlgorithm,
+    /// The secret.
+    pub key: Vec<u8>,
+}
+
+impl fmt::Debug for Mac {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "Mac {{ algorithm: {:?}, key: .. }}",
+            self.algorithm
+        )
+    }
+}
+
+/// A MAC algorithm of RFC 8967 section 4.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MacAlgorithm {
+    /// Keyed BLAKE2s with 128 bits of output.
+    Blake2s128,
+    /// HMAC with SHA-256.
+    HmacSha256,
+}
+
+/// The section `[registry]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registry {
+    /// Where the registry answers: `https://...`.
+    pub url: String,
+    /// The network's CA certificate.
+    pub ca: PathBuf,
+    /// This node's certificate.
+    pub certificate: PathBuf,
+    /// This node's private key.
+    pub key: PathBuf,
+}
+
+impl Config {
+    /// Reads a file. At most [`MAXIMUM_SIZE`] bytes of it are ever held.
+    pub fn from_path(path: &Path) -> Result<Self, ConfigError> {
+        let text = mistake::read(path)?;
+        Self::parse(&text).map_err(|error| error.in_file(path))
+    }
+
+    /// Reads the text of a configuration file.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let raw: raw::Config =
+            toml::from_str(text).map_err(|error| Mistake::from_toml(&error, text))?;
+        let config = check::config(&raw).map_err(|wrong| wrong.locate(text))?;
+        Ok(config)
+    }
+
+    /// How many low bits of a key index TUNNELS: the fewest of [`TUNNEL_INDEX_BITS`] that tell all tunnels apart.
+    pub const fn tunnel_index_bits(&self) -> u32 {
+        self.tunnel_index_bits
+    }
+
+    /// What the array FIB covers: the first IPv6 network and the number of bits after the network's, at least 1.
+    ///
+    /// `None` if there is no IPv6 network or it is longer than 63 bits: then the trie answers everything. The bits are
+    /// fewer than [`Self::fib_bits`] where network and bits together would be more than 64.
+    pub fn fib_network(&self) -> Option<(Ipv6Net, u8)> {
+        let network = self.networks.iter().find_map(|network| match network {
+            IpNet::V6(network) => Some(*network),
+            IpNet::V4(_) => None,
+        })?;
+        let bits = self
+            .fib_bits
+            .min(64_u8.saturating_sub(network.prefix_len()));
+        (bits > 0).then_some((network, bits))
+    }
+
+    /// A tunnel by its name.
+    pub fn tunnel(&self, name: &str) -> Option<&Tunnel> {
+        self.tunnels.iter().find(|tunnel| tunnel.name == name)
+    }
+}

@@ -1,0 +1,160 @@
+//! What is wrong with a configuration file, where, and how to mend it.
+
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Read as _},
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use toml::Spanned;
+
+use super::MAXIMUM_SIZE;
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("configuration file {}: {source}; give an existing, readable file with --config", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The file is bigger than [`MAXIMUM_SIZE`].
+    #[error(
+        "configuration file {}: more than {MAXIMUM_SIZE} bytes; that is no configuration file, or it has far more routes than a node can hold",
+        path.display()
+    )]
+    TooBig {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The text is wrong.
+    #[error(transparent)]
+    Mistake(#[from] Mistake),
+}
+
+impl ConfigError {
+    /// Says in which file it is.
+    pub(super) fn in_file(mut self, file: &Path) -> Self {
+        if let Self::Mistake(mistake) = &mut self {
+            mistake.path = Some(file.to_owned());
+        }
+        self
+    }
+}
+
+/// One wrong place. Shown as `FILE:LINE:COLUMN: KEY = VALUE: what is wrong; how to mend it`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// The file, if it was one.
+    pub path: Option<PathBuf>,
+    /// Line and column in characters, from 1 on; `None` where the whole file is meant.
+    pub position: Option<(usize, usize)>,
+    /// The text without the place.
+    pub message: String,
+}
+
+impl std::error::Error for Mistake {}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.path, self.position) {
+            (Some(path), Some((line, column))) => {
+                write!(formatter, "{}:{line}:{column}: ", path.display())?;
+            }
+            (Some(path), None) => write!(formatter, "{}: ", path.display())?,
+            (None, Some((line, column))) => write!(formatter, "line {line}, column {column}: ")?,
+            (None, None) => {}
+        }
+        formatter.write_str(&self.message)
+    }
+}
+
+impl Mistake {
+    /// What the TOML reader found, in the words a configuration file has: keys, not fields.
+    pub(super) fn from_toml(error: &toml::de::Error, text: &str) -> Self {
+        let message = error
+            .message()
+            .replace("unknown field", "unknown key")
+            .replace("missing field", "missing key")
+            .replace("duplicate field", "duplicate key");
+        Self {
+            path: None,
+            position: error.span().map(|span| position(text, span.start)),
+            message,
+        }
+    }
+}
+
+/// A mistake before its line is known: only the first one has to be looked for.
+#[derive(Debug)]
+pub struct Wrong {
+    span: Range<usize>,
+    message: String,
+}
+
+impl Wrong {
+    /// A wrong value. `key` is the path of the key, as in `tunnel "b": mtu`.
+    pub fn value<T: fmt::Debug>(
+        key: impl fmt::Display,
+        value: &Spanned<T>,
+        problem: impl fmt::Display,
+    ) -> Self {
+        Self {
+            span: value.span(),
+            message: format!("{key} = {:?}: {problem}", value.get_ref()),
+        }
+    }
+
+    /// As [`Self::value`] where the value is long or a secret: it is not shown.
+    pub fn hidden<T>(
+        key: impl fmt::Display,
+        value: &Spanned<T>,
+        problem: impl fmt::Display,
+    ) -> Self {
+        Self {
+            span: value.span(),
+            message: format!("{key}: {problem}"),
+        }
+    }
+
+    /// Looks the place up.
+    pub fn locate(self, text: &str) -> Mistake {
+        Mistake {
+            path: None,
+            position: Some(position(text, self.span.start)),
+            message: self.message,
+        }
+    }
+}
+
+/// Line and column of a byte offset, both from 1 on.
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = before.matches('\n').count() + 1;
+    (line, before[line_start..].chars().count() + 1)
+}
+
+/// The whole of a file of bounded size.
+pub fn read(path: &Path) -> Result<String, ConfigError> {
+    let failed = |source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(failed)?;
+    let mut text = String::new();
+    file.take(MAXIMUM_SIZE + 1)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
+    if text.len() as u64 > MAXIMUM_SIZE {
+        return Err(ConfigError::TooBig {
+            path: path.to_owned(),
+        });
+    }
+    Ok(text)
+}

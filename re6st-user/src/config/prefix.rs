@@ -1,0 +1,123 @@
+//! Addresses and prefixes in text, with an answer to each common slip.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{mistake::Wrong, raw::Text};
+
+/// Which family an address is of, for people.
+pub const fn family_name(address: IpAddr) -> &'static str {
+    match address {
+        IpAddr::V4(_) => "IPv4",
+        IpAddr::V6(_) => "IPv6",
+    }
+}
+
+/// A prefix whose host bits are zero.
+pub fn prefix(key: &str, text: &Text) -> Result<IpNet, Wrong> {
+    let prefix = with_length(key, text)?;
+    if prefix.addr() != prefix.network() {
+        let problem = format!(
+            "it has bits set behind its length; write {}",
+            prefix.trunc()
+        );
+        return Err(Wrong::value(key, text, problem));
+    }
+    refuse_special(key, text, prefix)?;
+    Ok(prefix)
+}
+
+/// An address of a host with the prefix of its subnet.
+pub fn host_in_subnet(key: &str, text: &Text) -> Result<IpNet, Wrong> {
+    let host = with_length(key, text)?;
+    refuse_special(key, text, host)?;
+    if host.max_prefix_len() - host.prefix_len() > 1 {
+        if host.addr() == host.network() {
+            let problem = format!(
+                "that is the subnet, not an address in it; write {}/{} or another one",
+                successor(host.addr()),
+                host.prefix_len()
+            );
+            return Err(Wrong::value(key, text, problem));
+        }
+        if host.addr().is_ipv4() && host.addr() == host.broadcast() {
+            let problem = "that is the subnet's broadcast address; choose another one";
+            return Err(Wrong::value(key, text, problem));
+        }
+    }
+    Ok(host)
+}
+
+/// An outer address: one host that the underlay can reach.
+pub fn outer_address(key: &str, text: &Text) -> Result<IpAddr, Wrong> {
+    let expected = "expected an IPv4 or IPv6 address, such as \"192.0.2.7\" or \"2001:db8::7\"";
+    let address: IpAddr = text
+        .get_ref()
+        .parse()
+        .map_err(|_| Wrong::value(key, text, expected))?;
+    match special(address) {
+        Some(kind) => {
+            let problem =
+                format!("that is {kind}; give the address the Internet (or your LAN) routes");
+            Err(Wrong::value(key, text, problem))
+        }
+        None => Ok(address),
+    }
+}
+
+fn with_length(key: &str, text: &Text) -> Result<IpNet, Wrong> {
+    if let Ok(prefix) = text.get_ref().parse() {
+        return Ok(prefix);
+    }
+    let problem = match text.get_ref().parse::<IpAddr>() {
+        Ok(address) => {
+            let full = IpNet::from(address);
+            format!("the prefix length is missing; for this one address alone write {full}")
+        }
+        Err(_) => "expected a prefix, such as \"2001:db8:42::/48\" or \"10.42.0.0/16\"".to_owned(),
+    };
+    Err(Wrong::value(key, text, problem))
+}
+
+/// Refuses prefixes that no mesh can route. The whole of the Internet (`::/0`) is none of them.
+fn refuse_special(key: &str, text: &Text, prefix: IpNet) -> Result<(), Wrong> {
+    if prefix.prefix_len() == 0 {
+        return Ok(());
+    }
+    match special(prefix.addr()) {
+        Some(kind) => {
+            let problem = format!("that is {kind}, which is never routed; choose another prefix");
+            Err(Wrong::value(key, text, problem))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What keeps an address from being routed, if anything does.
+fn special(address: IpAddr) -> Option<&'static str> {
+    let link_local = match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    match address {
+        _ if address.is_unspecified() => Some("the unspecified address"),
+        _ if address.is_loopback() => Some("a loopback address"),
+        _ if address.is_multicast() => Some("a multicast address"),
+        _ if link_local => Some("a link-local address"),
+        IpAddr::V4(address) if address.octets()[0] == 0 => Some("an address of \"this network\""),
+        IpAddr::V4(address) if address.octets()[0] >= 240 => Some("a reserved address"),
+        IpAddr::V6(address) if address.to_ipv4_mapped().is_some() => {
+            Some("an IPv4 address in IPv6 clothes")
+        }
+        _ => None,
+    }
+}
+
+/// The next address. Only used for subnets of at least four addresses.
+fn successor(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => IpAddr::V4((u32::from(address) | 1).into()),
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) | 1).into()),
+    }
+}

@@ -1,0 +1,379 @@
+//! One spoiled place a row, and what is said about it.
+
+use super::{mistake, spoiled};
+
+#[test]
+fn each_mistake_is_named_with_its_place_and_its_remedy() {
+    // what is changed, into what, and the error
+    let table = [
+        (
+            "forward ",
+            "forwards ",
+            "line 6, column 1: unknown key `forwards`, expected one of `addresses`",
+        ),
+        (
+            "forward    = true",
+            "forward = \"yes\"",
+            "invalid type: string \"yes\", expected a boolean",
+        ),
+        (
+            "forward    = true",
+            "forward = true\nforward = true",
+            "line 7, column 1: duplicate key",
+        ),
+        ("addresses  =", "#", "missing key `addresses`"),
+        ("name   = \"b\"", "", "missing key `name`"),
+        (
+            "name   = \"b\"",
+            "name = \"b\"\ncolour = 1",
+            "line 12, column 1: unknown key `colour`",
+        ),
+        ("local = 7,", "local = 7, own = 3,", "unknown key `own`"),
+        ("[babel]", "[bebel]", "unknown key `bebel`"),
+        ("\"10.42.0.0/16\"]", "\"10.42.0.0/16\"", "line "),
+        // addresses and networks
+        (
+            "[\"2001:db8:42:1::1/64\", \"10.42.1.1/24\"]",
+            "[]",
+            "line 2, column 14: addresses: it is empty; give this node's address",
+        ),
+        (
+            "2001:db8:42:1::1/64",
+            "2001:db8:42:1::1",
+            "addresses = \"2001:db8:42:1::1\": the prefix length is missing; for this one address alone write 2001:db8:42:1::1/128",
+        ),
+        (
+            "2001:db8:42:1::1/64",
+            "nonsense",
+            "addresses = \"nonsense\": expected a prefix, such as",
+        ),
+        (
+            "2001:db8:42:1::1/64",
+            "2001:db8:43:1::1/64",
+            "its subnet is in none of networks (2001:db8:42::/48, 10.42.0.0/16)",
+        ),
+        (
+            "10.42.1.1/24",
+            "10.42.1.1/8",
+            "its subnet is in none of networks",
+        ),
+        (
+            "2001:db8:42:1::1/64",
+            "2001:db8:42:1::/64",
+            "that is the subnet, not an address in it; write 2001:db8:42:1::1/64 or another one",
+        ),
+        (
+            "10.42.1.1/24",
+            "10.42.1.255/24",
+            "that is the subnet's broadcast address",
+        ),
+        (
+            "\"10.42.1.1/24\"",
+            "\"2001:db8:42:1::1/60\"",
+            "it is there twice",
+        ),
+        ("10.42.1.1/24", "127.0.0.1/24", "that is a loopback address"),
+        (
+            "networks   = [\"2001:db8:42::/48\"",
+            "networks = [\"2001:db8:42:1::/48\"",
+            "networks = \"2001:db8:42:1::/48\": it has bits set behind its length; write 2001:db8:42::/48",
+        ),
+        (
+            "[\"2001:db8:42::/48\", \"10.42.0.0/16\"]",
+            "[]",
+            "networks: it is empty",
+        ),
+        (
+            "\"10.42.0.0/16\"]",
+            "\"2001:db8:42::/48\"]",
+            "networks = \"2001:db8:42::/48\": it is there twice",
+        ),
+        (
+            "\"10.42.0.0/16\"]",
+            "\"ff00::/8\"]",
+            "that is a multicast address, which is never routed",
+        ),
+        (
+            "\"10.42.0.0/16\"]",
+            "\"fe80::/64\"]",
+            "that is a link-local address, which is never routed",
+        ),
+        (
+            "\"10.42.0.0/16\"]",
+            "\"::ffff:10.0.0.0/104\"]",
+            "that is an IPv4 address in IPv6 clothes",
+        ),
+        // interfaces
+        ("[\"eth0\", \"lan0\"]", "[]", "interfaces: it is empty"),
+        (
+            "\"lan0\"]\ngate",
+            "\"eth0\"]\ngate",
+            "interfaces = \"eth0\": it is there twice",
+        ),
+        (
+            "\"lan0\"]\ngate",
+            "\"much-too-long-name\"]\ngate",
+            "1 to 15 characters",
+        ),
+        (
+            "\"lan0\"]\ngate",
+            "\"a/b\"]\ngate",
+            "expected the name of a network interface",
+        ),
+        (
+            "gateway-interfaces = [\"eth0\"]",
+            "gateway-interfaces = [\"eth1\"]",
+            "line 4, column 23: gateway-interfaces = \"eth1\": it is not one of interfaces (eth0, lan0); add it there too",
+        ),
+        // numbers
+        (
+            "port       = 4754",
+            "port = 0",
+            "line 7, column 8: port = 0: expected a UDP port from 1 to 65535",
+        ),
+        (
+            "port       = 4754",
+            "port = 65536",
+            "expected a UDP port from 1 to 65535",
+        ),
+        (
+            "port       = 4754",
+            "port = 4755",
+            "tunnel \"b\": port = 4754: port is 4755, and an instance has one port for all of its tunnels",
+        ),
+        (
+            "fib-bits   = 16",
+            "fib-bits = 0",
+            "fib-bits = 0: expected 1 to 20",
+        ),
+        (
+            "fib-bits   = 16",
+            "fib-bits = 21",
+            "fib-bits = 21: expected 1 to 20",
+        ),
+        // tunnels
+        (
+            "name   = \"b\"",
+            "name = \"\"",
+            "tunnel: name = \"\": expected 1 to 15 characters of A-Z a-z 0-9 _ . -",
+        ),
+        (
+            "name   = \"b\"",
+            "name = \"sixteen-letters-\"",
+            "expected 1 to 15 characters",
+        ),
+        (
+            "name   = \"b\"",
+            "name = \"b b\"",
+            "expected 1 to 15 characters",
+        ),
+        (
+            "name   = \"c\"",
+            "name = \"b\"",
+            "tunnel: name = \"b\": another tunnel has this name",
+        ),
+        (
+            "\"192.0.2.7\"",
+            "\"192.0.2\"",
+            "tunnel \"b\": remote = \"192.0.2\": expected an IPv4 or IPv6 address",
+        ),
+        (
+            "\"192.0.2.7\"",
+            "\"192.0.2.7/32\"",
+            "expected an IPv4 or IPv6 address",
+        ),
+        (
+            "\"192.0.2.7\"",
+            "\"0.0.0.0\"",
+            "that is the unspecified address",
+        ),
+        (
+            "\"192.0.2.7\"",
+            "\"127.0.0.1\"",
+            "that is a loopback address",
+        ),
+        (
+            "\"192.0.2.7\"",
+            "\"224.0.0.1\"",
+            "that is a multicast address",
+        ),
+        (
+            "\"192.0.2.7\"",
+            "\"255.255.255.255\"",
+            "that is a reserved address",
+        ),
+        (
+            "\"2001:db8:ffff::7\"",
+            "\"::1\"",
+            "that is a loopback address",
+        ),
+        (
+            "\"2001:db8:ffff::7\"",
+            "\"fe80::1\"",
+            "that is a link-local address",
+        ),
+        (
+            "\"2001:db8:ffff::7\"",
+            "\"::ffff:192.0.2.7\"",
+            "that is an IPv4 address in IPv6 clothes",
+        ),
+        (
+            "\"2001:db8:ffff::7\"",
+            "\"2001:db8:42:7::7\"",
+            "that is inside the mesh's own network 2001:db8:42::/48, so the tunnel would run through itself",
+        ),
+        (
+            "\"192.0.2.1\"",
+            "\"2001:db8:ffff::1\"",
+            "tunnel \"b\": local = \"2001:db8:ffff::1\": that is IPv6, but remote 192.0.2.7 is IPv4",
+        ),
+        (
+            "\"192.0.2.1\"",
+            "\"192.0.2.7\"",
+            "that is the remote address too",
+        ),
+        (
+            "\"gre\"",
+            "\"vxlan\"",
+            "tunnel \"c\": encap = \"vxlan\": expected \"fou\" or \"gre\"",
+        ),
+        (
+            "\"gre\"",
+            "\"gre\"\nport = 4754",
+            "tunnel \"c\": port = 4754: plain GRE has no port",
+        ),
+        (
+            "\"gre\"",
+            "\"gre\"\nsource-port = \"fixed\"",
+            "plain GRE has no port",
+        ),
+        (
+            "\"fixed\"",
+            "\"random\"",
+            "source-port = \"random\": expected \"flow\"",
+        ),
+        (
+            "mtu    = 1420",
+            "mtu = 1279",
+            "tunnel \"b\": mtu = 1279: expected 1280 (the least that IPv6 needs) to 65499",
+        ),
+        ("mtu    = 1420", "mtu = 65500", "mtu = 65500: expected 1280"),
+        // keys, which are never shown
+        (
+            "remote = 8",
+            "remote = -1",
+            "tunnel \"b\": key.remote: expected an integer from 0 to 4294967295",
+        ),
+        (
+            "local = 7",
+            "local = 4294967296",
+            "tunnel \"b\": key.local: expected an integer",
+        ),
+        (
+            "local = 7",
+            "local = \"0x55\"",
+            "line 16, column 20: tunnel \"b\": key.local: expected an integer",
+        ),
+        (
+            "0xabc00008",
+            "7",
+            "line 24, column 20: tunnel \"c\": key.local: tunnel \"b\" accepts the same key; each tunnel needs a key of its own",
+        ),
+        (
+            "0xabc00008",
+            "0xabc00007",
+            "tunnel \"c\": key.local: the last 16 bits are the same as in the key of tunnel \"b\", and they must differ",
+        ),
+        // routes
+        (
+            "via = \"b\"",
+            "via = \"x\"",
+            "line 28, column 7: route: via = \"x\": no [[tunnel]] has this name; there are: b, c",
+        ),
+        (
+            "2001:db8:42:2::/64",
+            "2001:db8:42:2::1/64",
+            "route: to = \"2001:db8:42:2::1/64\": it has bits set behind its length; write 2001:db8:42:2::/64",
+        ),
+        (
+            "2001:db8:42:2::/64",
+            "2001:db8:42:1::/64",
+            "that is this node's own, by addresses = \"2001:db8:42:1::1/64\"",
+        ),
+        (
+            "2001:db8:42:2::/64",
+            "10.42.1.1/32",
+            "that is this node's own",
+        ),
+        (
+            "2001:db8:42:2::/64",
+            "::1/128",
+            "that is a loopback address",
+        ),
+        (
+            "from = \"2001:db8:42::/48\"",
+            "from = \"10.42.0.0/16\"",
+            "route: from = \"10.42.0.0/16\": that is IPv4, but to = \"::/0\" is IPv6; both must be the same",
+        ),
+        (
+            "from = \"2001:db8:42::/48\"",
+            "from = \"2001:db8:42::1/48\"",
+            "write 2001:db8:42::/48",
+        ),
+        (
+            "2001:db8:42:2::/64\"",
+            "::/0\"\nfrom = \"2001:db8:42::/48\"",
+            "another route has the destination ::/0 from 2001:db8:42::/48; remove one of the two",
+        ),
+        // sections of `node`
+        (
+            "hello-interval = 4",
+            "hello-interval = 0",
+            "babel.hello-interval = 0.0: expected seconds from 0.01",
+        ),
+        (
+            "hello-interval = 4",
+            "hello-interval = nan",
+            "expected seconds from 0.01",
+        ),
+        (
+            "blake2s128",
+            "md5",
+            "babel.mac.type = \"md5\": expected \"blake2s128\" or \"hmac-sha256\"",
+        ),
+        (
+            "\"00fF\"",
+            "\"00f\"",
+            "babel.mac.key: expected a string of 1 to 32 bytes in hexadecimal",
+        ),
+        (
+            "\"00fF\"",
+            "\"\"",
+            "babel.mac.key: expected a string of 1 to 32 bytes",
+        ),
+        (
+            "https://registry.example/",
+            "registry.example",
+            "registry.url = \"registry.example\": expected an address",
+        ),
+        (
+            "https://registry.example/",
+            "https:///x",
+            "expected an address such as \"https://registry.example/\"",
+        ),
+        (
+            "\"ca.crt\"",
+            "\"\"",
+            "registry.ca = \"\": expected the name of a file",
+        ),
+    ];
+    let wrong: Vec<String> = table
+        .into_iter()
+        .map(|(old, new, expected)| (old, new, expected, mistake(&spoiled(old, new))))
+        .filter(|(.., expected, message)| !message.contains(expected))
+        .map(|(old, new, expected, message)| {
+            format!("{old:?} -> {new:?}\n says {message}\n not  {expected}\n")
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.concat());
+}
