@@ -4,6 +4,7 @@
 //! Rust, and can install the rest.
 
 mod bench;
+#[allow(dead_code, reason = "a build script shares it and uses more of it")]
 mod bpf_toolchain;
 mod command;
 mod demo;
