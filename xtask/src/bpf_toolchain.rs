@@ -50,15 +50,15 @@ impl BpfToolchain {
     }
 
     fn nightly() -> Option<Self> {
-        let nightly = ["run", "nightly", "rustc"];
-        let sysroot = output("rustup", &[&nightly[..], &["--print", "sysroot"]].concat())?;
-        let version = output("rustup", &[&nightly[..], &["-vV"]].concat())?;
-        let usable = has_source(&PathBuf::from(sysroot.trim()))
-            && llvm_of_compiler(&version)? <= llvm_of_linker();
-        usable.then(|| Self {
+        let nightly = Self {
             name: "nightly".into(),
             bootstrap: false,
-        })
+        };
+        let sysroot = output(nightly.command("rustc").args(["--print", "sysroot"]))?;
+        let version = output(nightly.command("rustc").arg("-vV"))?;
+        let usable = has_source(&PathBuf::from(sysroot.trim()))
+            && llvm_of_compiler(&version)? <= llvm_of_linker();
+        usable.then_some(nightly)
     }
 
     fn debian() -> Option<Self> {
@@ -90,7 +90,9 @@ fn llvm_of_compiler(version: &str) -> Option<u32> {
 /// The newest LLVM whose objects bpf-linker can read: that of the library it is linked to. One that has LLVM inside is
 /// the user's own choice, and taken to fit.
 fn llvm_of_linker() -> u32 {
-    let Some(libraries) = output("sh", &["-c", "ldd \"$(command -v bpf-linker)\""]) else {
+    let Some(libraries) =
+        output(Command::new("sh").args(["-c", "ldd \"$(command -v bpf-linker)\""]))
+    else {
         return LINKER_LLVM;
     };
     let major = libraries.split_once("libLLVM").and_then(|(_, rest)| {
@@ -104,8 +106,8 @@ fn llvm_of_linker() -> u32 {
     major.unwrap_or(u32::MAX)
 }
 
-fn output(program: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(arguments).output().ok()?;
+fn output(command: &mut Command) -> Option<String> {
+    let output = command.output().ok()?;
     output
         .status
         .success()

@@ -1,0 +1,125 @@
+//! A small Internet: one router that joins the underlays of all hosts, IPv4 and IPv6.
+
+use std::{
+    cell::Cell,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use anyhow::Result;
+
+use crate::{
+    host::{Host, Testbed},
+    link::{LinkOptions, add_addresses, add_vlan, link},
+};
+
+/// The router, with a link to each host.
+#[derive(Debug)]
+pub struct Internet {
+    router: Host,
+    attached: Cell<u8>,
+}
+
+/// How a host reaches the Internet.
+#[derive(Clone, Debug)]
+pub struct Uplink {
+    /// The interface of the physical link.
+    pub interface: String,
+    /// The router's interface on the other side.
+    pub router_interface: String,
+    /// The host's own IPv4 address.
+    pub ipv4: Ipv4Addr,
+    /// The host's own IPv6 address.
+    pub ipv6: Ipv6Addr,
+}
+
+/// IP version of an underlay.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IpVersion {
+    /// IPv4
+    V4,
+    /// IPv6
+    V6,
+}
+
+impl Uplink {
+    /// The host's address of one IP version.
+    pub fn address(&self, version: IpVersion) -> IpAddr {
+        match version {
+            IpVersion::V4 => self.ipv4.into(),
+            IpVersion::V6 => self.ipv6.into(),
+        }
+    }
+}
+
+impl Internet {
+    /// An Internet without hosts.
+    pub fn new(testbed: &Testbed) -> Result<Self> {
+        let router = testbed.host("internet")?;
+        router.set_sysctl("net.ipv4.ip_forward", "1")?;
+        router.set_sysctl("net.ipv6.conf.all.forwarding", "1")?;
+        Ok(Self {
+            router,
+            attached: Cell::new(0),
+        })
+    }
+
+    /// The router.
+    pub fn router(&self) -> &Host {
+        &self.router
+    }
+
+    /// Leaves the router running after the end of this process.
+    pub fn keep(self) {
+        self.router.keep();
+    }
+
+    /// Links a host's interface to the router and gives it addresses and default routes, on a VLAN if one is named.
+    pub fn attach(
+        &self,
+        host: &Host,
+        interface: &str,
+        options: LinkOptions,
+        vlan: Option<u16>,
+    ) -> Result<Uplink> {
+        let number = self.attached.get() + 1;
+        self.attached.set(number);
+        let router_interface = format!("{}{number}", host.name());
+        link(
+            (host, interface),
+            (&self.router, &router_interface),
+            options,
+        )?;
+        let (inside, outside) = match vlan {
+            None => (interface.to_owned(), router_interface.clone()),
+            Some(vlan) => (
+                add_vlan(host, interface, vlan)?,
+                add_vlan(&self.router, &router_interface, vlan)?,
+            ),
+        };
+        let ipv4 = Ipv4Addr::new(203, 0, 113, number * 4 + 2);
+        let router4 = Ipv4Addr::new(203, 0, 113, number * 4 + 1);
+        let ipv6 = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, number.into(), 0, 0, 0, 2);
+        let router6 = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, number.into(), 0, 0, 0, 1);
+        add_addresses(
+            host,
+            &inside,
+            &[&format!("{ipv4}/30"), &format!("{ipv6}/64")],
+        )?;
+        add_addresses(
+            &self.router,
+            &outside,
+            &[&format!("{router4}/30"), &format!("{router6}/64")],
+        )?;
+        // a second uplink is for its own neighbours only
+        if host.ip(&["route", "show", "default"])?.is_empty() {
+            host.ip(&["route", "add", "default", "via", &router4.to_string()])?;
+            host.ip(&["-6", "route", "add", "default", "via", &router6.to_string()])?;
+        }
+        Ok(Uplink {
+            interface: interface.into(),
+            router_interface,
+            ipv4,
+            ipv6,
+        })
+    }
+}

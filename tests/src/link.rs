@@ -1,0 +1,94 @@
+//! Links between hosts: veth pairs that behave like network cards.
+
+use anyhow::Result;
+
+use crate::host::Host;
+
+/// What a link is like. By default what a pair of ordinary network cards is like.
+#[derive(Clone, Copy, Debug)]
+pub struct LinkOptions {
+    /// Largest packet, in bytes.
+    pub mtu: u32,
+    /// Merge received packets (GRO). A veth device also needs this, or an XDP program, on one end to take frames that
+    /// XDP redirects into the other.
+    pub receive_offload: bool,
+    /// Segments and checksums are left to the "card": then packets of up to 64 KB, with unfinished checksums, cross the
+    /// link, as between containers and never between real hosts.
+    pub send_offload: bool,
+}
+
+impl Default for LinkOptions {
+    fn default() -> Self {
+        Self {
+            mtu: 1500,
+            receive_offload: true,
+            send_offload: false,
+        }
+    }
+}
+
+/// One end of a link: a host, and its interface's name there.
+pub type End<'a> = (&'a Host, &'a str);
+
+/// Joins two hosts. Both interfaces are up, without addresses.
+pub fn link(a: End<'_>, b: End<'_>, options: LinkOptions) -> Result<()> {
+    let (host, name) = a;
+    let (peer, peer_name) = b;
+    let mtu = options.mtu.to_string();
+    host.ip(&[
+        "link",
+        "add",
+        "name",
+        name,
+        "mtu",
+        &mtu,
+        "type",
+        "veth",
+        "peer",
+        "name",
+        peer_name,
+        "mtu",
+        &mtu,
+        "netns",
+        peer.namespace(),
+    ])?;
+    for (host, name) in [a, b] {
+        let on_off = |on| if on { "on" } else { "off" };
+        let send = on_off(options.send_offload);
+        let receive = on_off(options.receive_offload);
+        host.run(
+            "ethtool",
+            &["-K", name, "tx", send, "tso", send, "gro", receive],
+        )?;
+        host.ip(&["link", "set", name, "up"])?;
+    }
+    Ok(())
+}
+
+/// A VLAN device on an interface, named like `eth0.100`.
+pub fn add_vlan(host: &Host, interface: &str, identifier: u16) -> Result<String> {
+    let name = format!("{interface}.{identifier}");
+    let identifier = identifier.to_string();
+    host.ip(&[
+        "link",
+        "add",
+        "link",
+        interface,
+        "name",
+        &name,
+        "type",
+        "vlan",
+        "id",
+        &identifier,
+    ])?;
+    host.ip(&["link", "set", &name, "up"])?;
+    Ok(name)
+}
+
+/// Gives an interface addresses, each with its prefix length.
+pub fn add_addresses(host: &Host, interface: &str, addresses: &[&str]) -> Result<()> {
+    for address in addresses {
+        host.ip(&["address", "add", address, "dev", interface])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,339 @@
+//! A node of the mesh: a host on which the real `re6st-user` command runs.
+
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    host::{Host, Testbed},
+    internet::{Internet, IpVersion, Uplink},
+    link::LinkOptions,
+    process::{Output, Process},
+};
+
+/// The name of the instance unless said otherwise.
+pub const INSTANCE: &str = "re6st0";
+/// How long `re6st-user` may take.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// The configuration file of `re6st-user`.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Configuration {
+    /// Mesh addresses with the prefix each stands for.
+    pub addresses: Vec<String>,
+    /// Where XDP attaches.
+    pub interfaces: Vec<String>,
+    /// Which of them are a gateway's uplinks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gateway_interfaces: Vec<String>,
+    /// The prefixes of the whole mesh.
+    pub networks: Vec<String>,
+    /// Relay for others.
+    pub forward: bool,
+    /// UDP port of the instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Tunnels.
+    #[serde(rename = "tunnel")]
+    pub tunnels: Vec<Tunnel>,
+    /// Static routes.
+    #[serde(rename = "route")]
+    pub routes: Vec<Route>,
+}
+
+/// One `[[tunnel]]`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Tunnel {
+    /// Its name on this node.
+    pub name: String,
+    /// The peer's outer address.
+    pub remote: IpAddr,
+    /// Our outer address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local: Option<IpAddr>,
+    /// `fou` or `gre`.
+    pub encap: Encapsulation,
+    /// UDP port, of `fou` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Largest inner packet, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u16>,
+    /// GRE keys.
+    pub key: Keys,
+}
+
+/// The GRE keys of a tunnel.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Keys {
+    /// The one we accept.
+    pub local: u32,
+    /// The one we send.
+    pub remote: u32,
+}
+
+/// One `[[route]]`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Route {
+    /// Destination.
+    pub to: String,
+    /// Source, of a source-specific route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Name of a tunnel.
+    pub via: String,
+}
+
+/// How packets are wrapped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encapsulation {
+    /// GRE in UDP.
+    Fou,
+    /// GRE.
+    Gre,
+}
+
+/// What joins two nodes.
+pub type TunnelKind = (Encapsulation, IpVersion);
+
+/// All four kinds of tunnel.
+pub const TUNNEL_KINDS: [TunnelKind; 4] = [
+    (Encapsulation::Fou, IpVersion::V4),
+    (Encapsulation::Fou, IpVersion::V6),
+    (Encapsulation::Gre, IpVersion::V4),
+    (Encapsulation::Gre, IpVersion::V6),
+];
+
+/// A node of the mesh, number N: its mesh addresses are `2001:db8:42:N::1/64` and `10.42.N.1/24`.
+#[derive(Debug)]
+pub struct Node {
+    /// The host it is.
+    pub host: Host,
+    /// Its number.
+    pub number: u8,
+    /// Its uplink to the Internet.
+    pub uplink: Uplink,
+    /// What `load` will be given.
+    pub configuration: Configuration,
+}
+
+impl Node {
+    /// A host called `name` on the Internet, whose interface there is `eth0`.
+    pub fn new(testbed: &Testbed, internet: &Internet, name: &str, number: u8) -> Result<Self> {
+        Self::with_link(
+            testbed,
+            internet,
+            name,
+            number,
+            LinkOptions::default(),
+            None,
+        )
+    }
+
+    /// The same, with an uplink of one's own choice.
+    pub fn with_link(
+        testbed: &Testbed,
+        internet: &Internet,
+        name: &str,
+        number: u8,
+        options: LinkOptions,
+        vlan: Option<u16>,
+    ) -> Result<Self> {
+        let host = testbed.host(name)?;
+        let uplink = internet.attach(&host, "eth0", options, vlan)?;
+        let configuration = Configuration {
+            addresses: vec![
+                format!("{}/64", mesh_ipv6(number)),
+                format!("{}/24", mesh_ipv4(number)),
+            ],
+            interfaces: vec!["eth0".into()],
+            networks: vec!["2001:db8:42::/48".into(), "10.42.0.0/16".into()],
+            forward: true,
+            port: Some(4754),
+            ..Configuration::default()
+        };
+        Ok(Self {
+            host,
+            number,
+            uplink,
+            configuration,
+        })
+    }
+
+    /// Its mesh addresses: IPv6, then IPv4.
+    pub fn addresses(&self) -> [IpAddr; 2] {
+        [mesh_ipv6(self.number).into(), mesh_ipv4(self.number).into()]
+    }
+
+    /// Its mesh address of one IP version.
+    pub fn address(&self, version: IpVersion) -> IpAddr {
+        let [ipv6, ipv4] = self.addresses();
+        match version {
+            IpVersion::V4 => ipv4,
+            IpVersion::V6 => ipv6,
+        }
+    }
+
+    /// Routes another node's prefixes over a tunnel.
+    pub fn route(&mut self, to: &Node, via: &Node) {
+        self.route_number(to.number, via.host.name());
+    }
+
+    /// Routes the prefixes of node `number` over a tunnel.
+    pub fn route_number(&mut self, number: u8, via: &str) {
+        for to in [
+            format!("2001:db8:42:{number:x}::/64"),
+            format!("10.42.{number}.0/24"),
+        ] {
+            self.configuration.routes.push(Route {
+                to,
+                from: None,
+                via: via.into(),
+            });
+        }
+    }
+
+    /// Writes the configuration file.
+    pub fn write_configuration(&self) -> Result<PathBuf> {
+        let path = self.host.directory().join("re6st.toml");
+        let text = toml::to_string(&self.configuration)?;
+        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// `re6st-user load` with this node's configuration.
+    pub fn load(&self) -> Result<String> {
+        self.load_with(&[])
+    }
+
+    /// The same, with more options. What it said.
+    pub fn load_with(&self, options: &[&str]) -> Result<String> {
+        let output = self.try_load(options)?.success();
+        Ok(output
+            .with_context(|| format!("on node {}", self.host.name()))?
+            .stdout)
+    }
+
+    /// The same, whether it succeeds or not.
+    pub fn try_load(&self, options: &[&str]) -> Result<Output> {
+        self.start_load(options)?.wait(LIMIT)
+    }
+
+    /// The same, not waiting for its end.
+    pub fn start_load(&self, options: &[&str]) -> Result<Process> {
+        let path = self.write_configuration()?;
+        let path = path.to_str().context("the path is not UTF-8")?;
+        let arguments = [&["load", "--config", path], options].concat();
+        self.host.spawn(&mut self.command(&arguments)?)
+    }
+
+    /// `re6st-user unload`; what it said.
+    pub fn unload(&self) -> Result<String> {
+        Ok(self.re6st_user(&["unload"])?.success()?.stdout)
+    }
+
+    /// Runs `re6st-user` on this node.
+    pub fn re6st_user(&self, arguments: &[&str]) -> Result<Output> {
+        self.host.spawn(&mut self.command(arguments)?)?.wait(LIMIT)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Result<Command> {
+        let mut command = Command::new(re6st_user()?);
+        command
+            .arg("--bpffs")
+            .arg(self.host.bpffs())
+            .args(arguments);
+        Ok(command)
+    }
+
+    /// `re6st-user status --json` of the one instance.
+    pub fn status(&self) -> Result<Value> {
+        let text = self
+            .re6st_user(&["status", "--instance", INSTANCE, "--json"])?
+            .success()?
+            .stdout;
+        serde_json::from_str(&text).with_context(|| format!("the status is no JSON: {text}"))
+    }
+
+    /// Leaves the node running after the end of this process.
+    pub fn keep(self) {
+        self.host.keep();
+    }
+}
+
+/// The `re6st-user` command, which was built with the test or the demo that is running.
+pub fn re6st_user() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let path = own
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|directory| directory.join("re6st-user"))
+        .find(|path| path.is_file());
+    path.with_context(|| {
+        format!(
+            "no re6st-user beside {}: build it with the same profile (`cargo xtask` does)",
+            own.display()
+        )
+    })
+}
+
+/// The IPv6 mesh address of node `number`.
+pub fn mesh_ipv6(number: u8) -> Ipv6Addr {
+    Ipv6Addr::new(0x2001, 0xdb8, 0x42, number.into(), 0, 0, 0, 1)
+}
+
+/// The IPv4 mesh address of node `number`.
+pub fn mesh_ipv4(number: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 42, number, 1)
+}
+
+/// Joins two nodes by a tunnel, each side named after the other.
+pub fn tunnel(a: &mut Node, b: &mut Node, kind: TunnelKind) -> Result<()> {
+    tunnel_with_mtu(a, b, kind, None)
+}
+
+/// The same, with an MTU.
+pub fn tunnel_with_mtu(
+    a: &mut Node,
+    b: &mut Node,
+    kind: TunnelKind,
+    mtu: Option<u16>,
+) -> Result<()> {
+    ensure!(
+        a.number < 16 && b.number < 16,
+        "keys are made of the nodes' numbers"
+    );
+    let (encap, version) = kind;
+    let key =
+        |from: &Node, to: &Node| 0x5ec0_0000 | u32::from(from.number) << 4 | u32::from(to.number);
+    let (to_a, to_b) = (key(b, a), key(a, b));
+    let port = (encap == Encapsulation::Fou).then_some(4754);
+    let side = |remote: &Node, local, remote_key| Tunnel {
+        name: remote.host.name().into(),
+        remote: remote.uplink.address(version),
+        local: None,
+        encap,
+        port,
+        mtu,
+        key: Keys {
+            local,
+            remote: remote_key,
+        },
+    };
+    let (of_a, of_b) = (side(b, to_a, to_b), side(a, to_b, to_a));
+    a.configuration.tunnels.push(of_a);
+    b.configuration.tunnels.push(of_b);
+    Ok(())
+}
