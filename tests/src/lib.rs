@@ -1,10 +1,11 @@
 //! The testbed: hosts as network namespaces, links between them, a small Internet, nodes of the mesh on it, and the
-//! traffic they send each other. Everything is removed again, whatever happens.
+//! traffic they send each other; and virtual machines with other kernels. Everything is removed again, whatever happens.
 
 pub mod cleanup;
 pub mod host;
 pub mod internet;
 pub mod link;
+pub mod machine;
 pub mod node;
 pub mod process;
 pub mod traffic;

@@ -1,0 +1,153 @@
+//! Virtual machines with Debian's kernels: the kernels, drivers and tunnel devices that this host's kernel lacks.
+//!
+//! A machine is QEMU without KVM, so it runs wherever the tests run. It boots a kernel taken out of Debian's package
+//! (never installed), with an initramfs made here: busybox, the modules, the tools the scenarios use. Inside waits an
+//! agent that runs one shell script after another and answers with output and exit status.
+//!
+//! ```no_run
+//! # use testbed::machine::{Machine, Options, Series};
+//! let machine = Machine::boot(&Options::new(Series::LINUX_6_1))?;
+//! println!("{}", machine.run("uname -r; ip link")?);
+//! # anyhow::Ok(())
+//! ```
+
+mod cpio;
+mod emulator;
+mod initramfs;
+mod kernel;
+mod modules;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use emulator::Emulator;
+pub use kernel::{Kernel, Series};
+
+/// How long one script may take in the machine, unless the caller says otherwise. Without KVM everything takes about
+/// ten times as long as here.
+const SCRIPT: Duration = Duration::from_secs(60);
+/// How long a machine may take from power-on until its agent answers.
+const BOOT: Duration = Duration::from_secs(120);
+
+/// A network interface card of a machine. Two cards of one machine may share a cable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Card {
+    /// QEMU's name of the device, with its properties: `virtio-net-pci`, `e1000`.
+    pub device: String,
+    /// Number of the cable it is plugged into: all cards on one cable hear each other.
+    pub cable: u32,
+    /// Its Ethernet address, by which a script finds it.
+    pub address: String,
+}
+
+/// What machine to boot.
+#[derive(Clone, Debug)]
+pub struct Options {
+    series: Series,
+    cards: Vec<Card>,
+    files: Vec<(PathBuf, String)>,
+    lifetime: Duration,
+}
+
+impl Options {
+    /// A machine without network cards (it has the namespaces and veth devices its scripts make).
+    pub fn new(series: Series) -> Self {
+        Self {
+            series,
+            cards: Vec::new(),
+            files: Vec::new(),
+            lifetime: Duration::from_secs(15 * 60),
+        }
+    }
+
+    /// One more network card.
+    #[must_use]
+    pub fn card(mut self, card: Card) -> Self {
+        self.cards.push(card);
+        self
+    }
+
+    /// One more file of this host, copied to `path` in the machine; a program brings its libraries and loses its
+    /// debugging information.
+    #[must_use]
+    pub fn file(mut self, host: &Path, path: &str) -> Self {
+        self.files.push((host.into(), path.into()));
+        self
+    }
+
+    /// The time after which the machine is switched off whatever it does; 15 minutes unless told.
+    #[must_use]
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = lifetime;
+        self
+    }
+}
+
+/// What a script printed (both streams) and its exit status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Exit status; 137 for a script that took too long.
+    pub status: i32,
+    /// Standard output and standard error together.
+    pub text: String,
+}
+
+/// A running virtual machine. Dropping it switches it off.
+#[derive(Debug)]
+pub struct Machine {
+    emulator: Mutex<Emulator>,
+}
+
+impl Machine {
+    /// Boots a machine and waits until it answers.
+    ///
+    /// # Errors
+    /// When the kernel cannot be fetched, a tool is missing, or the machine does not come up within two minutes; the
+    /// error shows the end of its console.
+    pub fn boot(options: &Options) -> Result<Self> {
+        let kernel = Kernel::fetch(&options.series)
+            .with_context(|| format!("no kernel {} to boot", options.series))?;
+        let archive = initramfs::build(&kernel, &options.files)
+            .with_context(|| format!("no initramfs for kernel {}", kernel.release))?;
+        let mut emulator =
+            Emulator::start(&kernel.image, archive.path(), &options.cards, options.lifetime)?;
+        emulator
+            .wait_ready(BOOT)
+            .with_context(|| format!("kernel {} did not come up", kernel.release))?;
+        Ok(Self {
+            emulator: Mutex::new(emulator),
+        })
+    }
+
+    /// Runs a shell script (`dash -e`) and returns what it printed.
+    ///
+    /// # Errors
+    /// When the script's exit status is not 0, it takes more than a minute, or the machine is gone.
+    pub fn run(&self, script: &str) -> Result<String> {
+        let output = self.output(script, SCRIPT)?;
+        if output.status != 0 {
+            bail!(
+                "the script ended with status {}:\n{script}\n--- it printed:\n{}",
+                output.status,
+                output.text
+            );
+        }
+        Ok(output.text)
+    }
+
+    /// Runs a shell script and returns what it printed and its exit status, whatever that is.
+    ///
+    /// # Errors
+    /// When the machine is gone.
+    pub fn output(&self, script: &str, bound: Duration) -> Result<Output> {
+        self.emulator
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .run(script, bound)
+    }
+}
