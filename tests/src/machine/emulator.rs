@@ -43,7 +43,12 @@ struct Keeper {
 
 impl Emulator {
     /// Starts a machine that is killed after its lifetime.
-    pub fn start(kernel: &Path, initramfs: &Path, cards: &[Card], lifetime: Duration) -> Result<Self> {
+    pub fn start(
+        kernel: &Path,
+        initramfs: &Path,
+        cards: &[Card],
+        lifetime: Duration,
+    ) -> Result<Self> {
         let command = command(kernel, initramfs, cards);
         let (started, start) = mpsc::channel();
         let (stop, stopped) = mpsc::channel();
@@ -94,7 +99,10 @@ impl Emulator {
     }
 
     fn explain(&self, error: &anyhow::Error) -> anyhow::Error {
-        anyhow!("the machine does not answer: {error:#}{}", self.console_end())
+        anyhow!(
+            "the machine does not answer: {error:#}{}",
+            self.console_end()
+        )
     }
 
     fn console_end(&self) -> String {
@@ -165,8 +173,16 @@ fn command(kernel: &Path, initramfs: &Path, cards: &[Card]) -> Command {
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "qemu-system-x86_64"])
-        .args(["-machine", "q35", "-accel", "tcg", "-cpu", "max", "-m", MEMORY])
-        .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
+        .args([
+            "-machine", "q35", "-accel", "tcg", "-cpu", "max", "-m", MEMORY,
+        ])
+        .args([
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+        ])
         .arg("-kernel")
         .arg(kernel)
         .arg("-initrd")

@@ -111,7 +111,11 @@ impl Contents {
             let host = find(tool).with_context(|| {
                 format!("there is no program `{tool}`: install the Debian package {package}")
             })?;
-            let place = if *tool == "busybox" { "bin" } else { "usr/sbin" };
+            let place = if *tool == "busybox" {
+                "bin"
+            } else {
+                "usr/sbin"
+            };
             self.add_program(&host, &format!("{place}/{tool}"))?;
         }
         Ok(())

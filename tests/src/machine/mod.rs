@@ -114,8 +114,12 @@ impl Machine {
             .with_context(|| format!("no kernel {} to boot", options.series))?;
         let archive = initramfs::build(&kernel, &options.files)
             .with_context(|| format!("no initramfs for kernel {}", kernel.release))?;
-        let mut emulator =
-            Emulator::start(&kernel.image, archive.path(), &options.cards, options.lifetime)?;
+        let mut emulator = Emulator::start(
+            &kernel.image,
+            archive.path(),
+            &options.cards,
+            options.lifetime,
+        )?;
         emulator
             .wait_ready(BOOT)
             .with_context(|| format!("kernel {} did not come up", kernel.release))?;

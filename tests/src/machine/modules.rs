@@ -144,7 +144,12 @@ mod tests {
 
     #[test]
     fn name_of_a_module_is_that_of_its_file_with_underscores() {
-        let names = ["net/ipv4/ip_gre.ko", "sch-netem.ko.xz", "modules.order", "a.kobj"];
+        let names = [
+            "net/ipv4/ip_gre.ko",
+            "sch-netem.ko.xz",
+            "modules.order",
+            "a.kobj",
+        ];
 
         let found = names.map(|file| name(Path::new(file)));
 

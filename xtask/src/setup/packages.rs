@@ -97,6 +97,18 @@ pub const TOOLS: &[Package] = &[
         purposes: &[Test],
     },
     Package {
+        name: "busybox-static",
+        reason: "the system the virtual machines boot",
+        presence: Program("busybox"),
+        purposes: &[Test],
+    },
+    Package {
+        name: "xz-utils",
+        reason: "to unpack the modules of Debian's kernels",
+        presence: Program("xz"),
+        purposes: &[Test],
+    },
+    Package {
         name: "openvpn",
         reason: "to compare with",
         presence: Program("openvpn"),
