@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::{
     host::{Host, Testbed},
-    link::{LinkOptions, add_addresses, add_vlan, link},
+    link::{LinkOptions, add_addresses, link},
 };
 
 /// The router, with a link to each host.
@@ -73,14 +73,8 @@ impl Internet {
         self.router.keep();
     }
 
-    /// Links a host's interface to the router and gives it addresses and default routes, on a VLAN if one is named.
-    pub fn attach(
-        &self,
-        host: &Host,
-        interface: &str,
-        options: LinkOptions,
-        vlan: Option<u16>,
-    ) -> Result<Uplink> {
+    /// Links a host's interface to the router and gives it addresses and default routes.
+    pub fn attach(&self, host: &Host, interface: &str, options: LinkOptions) -> Result<Uplink> {
         let number = self.attached.get() + 1;
         self.attached.set(number);
         let router_interface = format!("{}{number}", host.name());
@@ -89,25 +83,18 @@ impl Internet {
             (&self.router, &router_interface),
             options,
         )?;
-        let (inside, outside) = match vlan {
-            None => (interface.to_owned(), router_interface.clone()),
-            Some(vlan) => (
-                add_vlan(host, interface, vlan)?,
-                add_vlan(&self.router, &router_interface, vlan)?,
-            ),
-        };
         let ipv4 = Ipv4Addr::new(203, 0, 113, number * 4 + 2);
         let router4 = Ipv4Addr::new(203, 0, 113, number * 4 + 1);
         let ipv6 = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, number.into(), 0, 0, 0, 2);
         let router6 = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, number.into(), 0, 0, 0, 1);
         add_addresses(
             host,
-            &inside,
+            interface,
             &[&format!("{ipv4}/30"), &format!("{ipv6}/64")],
         )?;
         add_addresses(
             &self.router,
-            &outside,
+            &router_interface,
             &[&format!("{router4}/30"), &format!("{router6}/64")],
         )?;
         // a second uplink is for its own neighbours only

@@ -65,26 +65,6 @@ pub fn link(a: End<'_>, b: End<'_>, options: LinkOptions) -> Result<()> {
     Ok(())
 }
 
-/// A VLAN device on an interface, named like `eth0.100`.
-pub fn add_vlan(host: &Host, interface: &str, identifier: u16) -> Result<String> {
-    let name = format!("{interface}.{identifier}");
-    let identifier = identifier.to_string();
-    host.ip(&[
-        "link",
-        "add",
-        "link",
-        interface,
-        "name",
-        &name,
-        "type",
-        "vlan",
-        "id",
-        &identifier,
-    ])?;
-    host.ip(&["link", "set", &name, "up"])?;
-    Ok(name)
-}
-
 /// Gives an interface addresses, each with its prefix length.
 pub fn add_addresses(host: &Host, interface: &str, addresses: &[&str]) -> Result<()> {
     for address in addresses {

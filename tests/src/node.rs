@@ -131,14 +131,7 @@ pub struct Node {
 impl Node {
     /// A host called `name` on the Internet, whose interface there is `eth0`.
     pub fn new(testbed: &Testbed, internet: &Internet, name: &str, number: u8) -> Result<Self> {
-        Self::with_link(
-            testbed,
-            internet,
-            name,
-            number,
-            LinkOptions::default(),
-            None,
-        )
+        Self::with_link(testbed, internet, name, number, LinkOptions::default())
     }
 
     /// The same, with an uplink of one's own choice.
@@ -148,10 +141,9 @@ impl Node {
         name: &str,
         number: u8,
         options: LinkOptions,
-        vlan: Option<u16>,
     ) -> Result<Self> {
         let host = testbed.host(name)?;
-        let uplink = internet.attach(&host, "eth0", options, vlan)?;
+        let uplink = internet.attach(&host, "eth0", options)?;
         let configuration = Configuration {
             addresses: vec![
                 format!("{}/64", mesh_ipv6(number)),
