@@ -4,7 +4,7 @@ use crate::{
     address::{Address, Family},
     packet::Packet,
     reason::Reason,
-    wire::{Ethernet, Ipv4, Ipv6, Vlan, ethertype, protocol},
+    wire::{EncapsulationLimit, Ethernet, Ipv4, Ipv6, Vlan, ethertype, protocol},
 };
 
 /// The front of a frame.
@@ -104,15 +104,25 @@ fn outer_ipv6<P: Packet>(packet: &P, offset: usize) -> Option<Outer> {
     if ip.version_class_label[0] >> 4 != 6 {
         return None;
     }
+    let payload = offset + size_of::<Ipv6>();
+    let payload_length = u16::from_be_bytes(ip.payload_length) as usize;
+    let limit = match ip.next_header {
+        protocol::DESTINATION_OPTIONS => encapsulation_limit(packet, payload),
+        _ => None,
+    };
+    let (protocol, skipped) = match limit {
+        Some(next_header) => (next_header, size_of::<EncapsulationLimit>()),
+        None => (ip.next_header, 0),
+    };
     Some(Outer {
         family: Family::Ipv6,
         source: Address::from_ipv6(ip.source),
         destination: Address::from_ipv6(ip.destination),
-        protocol: ip.next_header,
+        protocol,
         ecn: (ip.version_class_label[1] >> 4) & ecn::MASK,
-        payload: offset + size_of::<Ipv6>(),
-        payload_length: u16::from_be_bytes(ip.payload_length) as usize,
-        special: match ip.next_header {
+        payload: payload + skipped,
+        payload_length: payload_length.checked_sub(skipped)?,
+        special: match protocol {
             protocol::FRAGMENT => Some(Reason::OuterFragment),
             protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS => {
                 Some(Reason::OuterOptions)
@@ -120,6 +130,17 @@ fn outer_ipv6<P: Packet>(packet: &P, offset: usize) -> Option<Outer> {
             _ => None,
         },
     })
+}
+
+/// What follows the destination options that Linux's ip6gre devices put in front of GRE or UDP unless told otherwise: the
+/// tunnel encapsulation limit alone (RFC 2473 section 4.1.1). `None` for any other options.
+#[inline(always)]
+fn encapsulation_limit<P: Packet>(packet: &P, offset: usize) -> Option<u8> {
+    let options: EncapsulationLimit = packet.read(offset)?;
+    let alone = options.length == 0
+        && options.option == EncapsulationLimit::OPTION
+        && options.option_length == 1;
+    alone.then_some(options.next_header)
 }
 
 /// A packet of the mesh: what a tunnel carries.

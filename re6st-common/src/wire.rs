@@ -14,7 +14,7 @@ macro_rules! headers {
     )+};
 }
 headers!(
-    Ethernet 14, Vlan 4, Ipv4 20, Ipv6 40, Udp 8, Gre 8, FouIpv4 36, FouIpv6 56, GreIpv4 28, GreIpv6 48,
+    Ethernet 14, Vlan 4, Ipv4 20, Ipv6 40, EncapsulationLimit 8, Udp 8, Gre 8, FouIpv4 36, FouIpv6 56, GreIpv4 28, GreIpv6 48,
 );
 // SAFETY: byte arrays.
 unsafe impl<const N: usize> Header for [u8; N] {}
@@ -118,6 +118,29 @@ pub struct Ipv6 {
     pub source: [u8; 16],
     /// Destination address.
     pub destination: [u8; 16],
+}
+
+/// IPv6 destination options with nothing but a tunnel encapsulation limit (RFC 2473 section 4.1.1). 8 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct EncapsulationLimit {
+    /// See [`protocol`].
+    pub next_header: u8,
+    /// Of the options header, in 8-byte units after the first.
+    pub length: u8,
+    /// [`Self::OPTION`].
+    pub option: u8,
+    /// 1.
+    pub option_length: u8,
+    /// How many more tunnels the packet may be put into.
+    pub limit: u8,
+    /// PadN of three bytes.
+    pub padding: [u8; 3],
+}
+
+impl EncapsulationLimit {
+    /// The option's type.
+    pub const OPTION: u8 = 4;
 }
 
 /// UDP (RFC 768). 8 bytes.
