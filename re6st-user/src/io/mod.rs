@@ -1,0 +1,8 @@
+//! The only place that touches the outside world: netlink, bpffs, sysctls, capabilities, system calls.
+
+pub mod bpf_call;
+pub mod bpffs;
+pub mod host;
+pub mod netlink;
+pub mod offload;
+pub mod sysctl;

@@ -1,0 +1,73 @@
+//! Addresses of interfaces.
+
+use std::net::IpAddr;
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_route::{
+    AddressFamily, RouteNetlinkMessage,
+    address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope},
+};
+
+use super::{NetlinkError, Route};
+
+impl Route {
+    /// The addresses of an interface.
+    pub fn addresses(&mut self, interface: u32) -> Result<Vec<IpAddr>, NetlinkError> {
+        let mut addresses = Vec::new();
+        let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        self.dump(request, |answer| {
+            let RouteNetlinkMessage::NewAddress(message) = answer else {
+                return Ok(());
+            };
+            if message.header.index == interface {
+                let find = |wanted: fn(&AddressAttribute) -> Option<IpAddr>| {
+                    message.attributes.iter().find_map(wanted)
+                };
+                // IFA_ADDRESS is the peer's on a point-to-point interface; IPv6 often has nothing else
+                let local = find(|attribute| match attribute {
+                    AddressAttribute::Local(address) => Some(*address),
+                    _ => None,
+                });
+                let address = find(|attribute| match attribute {
+                    AddressAttribute::Address(address) => Some(*address),
+                    _ => None,
+                });
+                addresses.extend(local.or(address));
+            }
+            Ok(())
+        })?;
+        Ok(addresses)
+    }
+
+    /// Gives an interface an address, of that one host alone. No error if it has it.
+    pub fn add_address(&mut self, interface: u32, address: IpAddr) -> Result<(), NetlinkError> {
+        let message = RouteNetlinkMessage::NewAddress(host(interface, address));
+        self.change(message, NLM_F_CREATE | NLM_F_REPLACE)
+    }
+
+    /// Takes an address from an interface. No error if it has not got it.
+    pub fn remove_address(&mut self, interface: u32, address: IpAddr) -> Result<(), NetlinkError> {
+        let message = RouteNetlinkMessage::DelAddress(host(interface, address));
+        match self.change(message, 0) {
+            Err(error) if error.is(libc::EADDRNOTAVAIL) || error.is(libc::ENODEV) => Ok(()),
+            outcome => outcome,
+        }
+    }
+}
+
+fn host(interface: u32, address: IpAddr) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.index = interface;
+    message.header.scope = AddressScope::Universe;
+    message.header.flags = AddressHeaderFlags::Nodad;
+    (message.header.family, message.header.prefix_len) = match address {
+        IpAddr::V4(_) => (AddressFamily::Inet, 32),
+        IpAddr::V6(_) => (AddressFamily::Inet6, 128),
+    };
+    message.attributes = vec![
+        AddressAttribute::Local(address),
+        AddressAttribute::Address(address),
+        AddressAttribute::Flags(AddressFlags::Nodad | AddressFlags::Noprefixroute),
+    ];
+    message
+}

@@ -1,0 +1,224 @@
+//! Network interfaces.
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    link::{
+        AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, InfoVlan,
+        LinkAttribute, LinkFlags, LinkHeader, LinkInfo, LinkLayerType, LinkMessage, LinkXdp,
+        XdpAttached,
+    },
+};
+
+use super::{NetlinkError, Route};
+
+/// What we need to know of an interface.
+#[derive(Clone, Debug)]
+pub struct Interface {
+    /// Interface index.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Ethernet address; `None` for what is not Ethernet.
+    pub address: Option<[u8; 6]>,
+    /// In bytes.
+    pub mtu: u32,
+    /// Whether it is set up.
+    pub up: bool,
+    /// What kind of virtual device it is (`veth`, `vlan`, ...), empty for others.
+    pub kind: String,
+    /// The device a VLAN device stands on, and its VLAN identifier.
+    pub vlan: Option<(u32, u16)>,
+    /// The XDP program attached to it.
+    pub xdp: Option<AttachedXdp>,
+}
+
+/// An XDP program on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttachedXdp {
+    /// The program's id in the kernel.
+    pub program: u32,
+    /// Whether it runs in generic mode.
+    pub generic: bool,
+}
+
+impl Route {
+    /// An interface by name; `None` if there is none.
+    pub fn interface(&mut self, name: &str) -> Result<Option<Interface>, NetlinkError> {
+        let mut message = LinkMessage::default();
+        message.attributes = vec![LinkAttribute::IfName(name.to_owned())];
+        self.get_interface(message)
+    }
+
+    /// An interface by index; `None` if there is none.
+    pub fn interface_by_index(&mut self, index: u32) -> Result<Option<Interface>, NetlinkError> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        self.get_interface(message)
+    }
+
+    fn get_interface(&mut self, message: LinkMessage) -> Result<Option<Interface>, NetlinkError> {
+        match self.get(RouteNetlinkMessage::GetLink(message)) {
+            Ok(RouteNetlinkMessage::NewLink(message)) => Ok(Some(parse(&message))),
+            Ok(_) => Err(NetlinkError::Answer("not an interface".to_owned())),
+            Err(error) if error.is(libc::ENODEV) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Creates a veth pair, both ends without neighbour resolution, without addresses of their own making, and down.
+    pub fn create_veth(
+        &mut self,
+        name: &str,
+        address: [u8; 6],
+        peer: &str,
+        mtu: u32,
+    ) -> Result<(), NetlinkError> {
+        let mut other = end(peer, None, mtu);
+        other.header.interface_family = Default::default();
+        let mut message = end(name, Some(address), mtu);
+        message.attributes.push(LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Veth),
+            LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(other))),
+        ]));
+        self.change(
+            RouteNetlinkMessage::NewLink(message),
+            NLM_F_CREATE | NLM_F_EXCL,
+        )
+    }
+
+    /// No IPv6 address of the kernel's own making on an interface.
+    pub fn set_no_link_local(&mut self, index: u32) -> Result<(), NetlinkError> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.attributes = vec![LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(
+            vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)],
+        )])];
+        self.change(RouteNetlinkMessage::SetLink(message), 0)
+    }
+
+    /// Sets an interface up.
+    pub fn set_up(&mut self, index: u32) -> Result<(), NetlinkError> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.header.flags = LinkFlags::Up;
+        message.header.change_mask = LinkFlags::Up;
+        self.change(RouteNetlinkMessage::SetLink(message), 0)
+    }
+
+    /// Sets an interface's MTU, in bytes.
+    pub fn set_mtu(&mut self, index: u32, mtu: u32) -> Result<(), NetlinkError> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.attributes = vec![LinkAttribute::Mtu(mtu)];
+        self.change(RouteNetlinkMessage::SetLink(message), 0)
+    }
+
+    /// Deletes an interface. A veth's other end goes too. No error if there is none.
+    pub fn delete_interface(&mut self, index: u32) -> Result<(), NetlinkError> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        match self.change(RouteNetlinkMessage::DelLink(message), 0) {
+            Err(error) if error.is(libc::ENODEV) => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    /// Tries the old way to attach an XDP program, only to hear why the driver refuses: a BPF link's refusal comes without
+    /// words. Should it succeed, it is undone.
+    pub fn why_no_driver_xdp(&mut self, index: u32, program: i32) -> Option<NetlinkError> {
+        const UPDATE_IF_NOEXIST: u32 = 1;
+        const DRIVER: u32 = 4;
+        let message = |program| {
+            let mut message = LinkMessage::default();
+            message.header.index = index;
+            message.attributes = vec![LinkAttribute::Xdp(vec![
+                LinkXdp::Fd(program),
+                LinkXdp::Flags(if program < 0 {
+                    DRIVER
+                } else {
+                    DRIVER | UPDATE_IF_NOEXIST
+                }),
+            ])];
+            RouteNetlinkMessage::SetLink(message)
+        };
+        let error = self.change(message(program), 0).err();
+        if error.is_none() {
+            return self.change(message(-1), 0).err();
+        }
+        error
+    }
+}
+
+fn end(name: &str, address: Option<[u8; 6]>, mtu: u32) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header = LinkHeader::default();
+    message.header.flags = LinkFlags::Noarp;
+    // no multicast either: the kernel would announce its groups to the mesh
+    message.header.change_mask = LinkFlags::Noarp | LinkFlags::Multicast;
+    message.attributes = vec![
+        LinkAttribute::IfName(name.to_owned()),
+        LinkAttribute::Mtu(mtu),
+    ];
+    if let Some(address) = address {
+        message
+            .attributes
+            .push(LinkAttribute::Address(address.to_vec()));
+    }
+    message
+}
+
+fn parse(message: &LinkMessage) -> Interface {
+    let mut interface = Interface {
+        index: message.header.index,
+        name: String::new(),
+        address: None,
+        mtu: 0,
+        up: message.header.flags.contains(LinkFlags::Up),
+        kind: String::new(),
+        vlan: None,
+        xdp: None,
+    };
+    let ethernet = message.header.link_layer_type == LinkLayerType::Ether;
+    let mut parent = None;
+    let mut vlan = None;
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => interface.name.clone_from(name),
+            LinkAttribute::Address(bytes) if ethernet => {
+                interface.address = bytes.as_slice().try_into().ok();
+            }
+            LinkAttribute::Mtu(mtu) => interface.mtu = *mtu,
+            LinkAttribute::Link(index) => parent = Some(*index),
+            LinkAttribute::Xdp(attributes) => interface.xdp = attached_xdp(attributes),
+            LinkAttribute::LinkInfo(infos) => {
+                for info in infos {
+                    match info {
+                        LinkInfo::Kind(kind) => interface.kind = kind.to_string(),
+                        LinkInfo::Data(InfoData::Vlan(attributes)) => {
+                            vlan = attributes.iter().find_map(|attribute| match attribute {
+                                InfoVlan::Id(id) => Some(*id),
+                                _ => None,
+                            });
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    interface.vlan = parent.zip(vlan);
+    interface
+}
+
+fn attached_xdp(attributes: &[LinkXdp]) -> Option<AttachedXdp> {
+    let program = attributes.iter().find_map(|attribute| match attribute {
+        LinkXdp::ProgId(id) if *id != 0 => Some(*id),
+        _ => None,
+    })?;
+    let generic = attributes
+        .iter()
+        .any(|attribute| matches!(attribute, LinkXdp::Attached(XdpAttached::SocketBuffer)));
+    Some(AttachedXdp { program, generic })
+}
