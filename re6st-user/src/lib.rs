@@ -1,6 +1,8 @@
 //! The controller of re6st-ebpf, as a library: the command in `main.rs` is a thin shell around it.
 
 pub mod config;
+pub mod dataplane;
+pub mod io;
 
 /// The BPF object: programs and maps of the data plane.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/re6st"));

@@ -1,0 +1,183 @@
+//! A fresh set of maps, filled before any packet sees it.
+
+use std::net::IpAddr;
+
+use aya::{maps::PerCpuValues, util::nr_cpus};
+use ipnet::IpNet;
+use re6st_common::{
+    address::Address,
+    maps::{Interface, TrieKey, TrieValue, TunnelCounters, interface, next_hop_id, table},
+};
+
+use super::{
+    error::{BpfError, During as _},
+    manifest::Manifest,
+    maps::{Maps, access, trie_key},
+    pins::Pins,
+    resolve::{self, Interfaces, ResolvedTunnel},
+    transmit::Transmit,
+};
+use crate::config::Config;
+
+/// Fills the maps in the folder `new`.
+pub fn fill(
+    config: &Config,
+    tunnels: &[ResolvedTunnel],
+    interfaces: &Interfaces,
+    manifest: &Manifest,
+    transmit: &Transmit,
+    pins: &Pins,
+) -> Result<(), BpfError> {
+    let maps = Maps::new(pins.new_folder());
+    next_hops(config, tunnels, interfaces, manifest, transmit, pins)?;
+    let mut entries = maps.tunnels()?;
+    for tunnel in tunnels {
+        let index = tunnel.tunnel.keys.local & manifest.settings.tunnel_mask;
+        let entry = tunnel.entry(number(manifest, tunnel)?);
+        access(entries.set(index, entry, 0), "TUNNELS", index)?;
+    }
+    routes(config, manifest, &maps)?;
+    sets(config, tunnels, &maps)
+}
+
+/// Fills NEXT_HOPS and INTERFACES, whose entries depend on how the interfaces transmit.
+pub fn next_hops(
+    config: &Config,
+    tunnels: &[ResolvedTunnel],
+    interfaces: &Interfaces,
+    manifest: &Manifest,
+    transmit: &Transmit,
+    pins: &Pins,
+) -> Result<(), BpfError> {
+    let maps = Maps::new(pins.new_folder());
+    let mut entries = maps.next_hops()?;
+    for tunnel in tunnels {
+        let index = number(manifest, tunnel)?;
+        let entry = tunnel.next_hop(config.port, transmit.needs_tc(tunnel.interface));
+        access(entries.set(index, entry, 0), "NEXT_HOPS", index)?;
+    }
+    let mut entries = maps.interfaces()?;
+    for known in interfaces.values() {
+        let mut flags = 0;
+        if config.gateway_interfaces.contains(&known.name) {
+            flags |= interface::GATEWAY;
+        }
+        if transmit.needs_tc(known.index) {
+            flags |= interface::TRANSMIT_WITH_TC;
+        }
+        let entry = Interface {
+            flags,
+            address: known.address.unwrap_or_default(),
+            reserved: [0; 2],
+            name: resolve::name(&known.name),
+        };
+        access(
+            entries.insert(known.index, entry, 0),
+            "INTERFACES",
+            known.index,
+        )?;
+    }
+    Ok(())
+}
+
+fn number(manifest: &Manifest, tunnel: &ResolvedTunnel) -> Result<u32, BpfError> {
+    let name = &tunnel.tunnel.name;
+    manifest
+        .tunnels
+        .get(name)
+        .copied()
+        .ok_or_else(|| BpfError::Conflict(format!("tunnel {name} has no next hop number")))
+}
+
+fn routes(config: &Config, manifest: &Manifest, maps: &Maps) -> Result<(), BpfError> {
+    let mut trie = maps.trie()?;
+    let mut insert = |prefix: IpNet, next_hop| {
+        let family = match prefix {
+            IpNet::V4(_) => table::IPV4,
+            IpNet::V6(_) => table::IPV6,
+        };
+        let (length, key) = key(family, prefix);
+        let value = TrieValue {
+            next_hop,
+            source_table: 0,
+        };
+        access(
+            trie.insert(&trie_key(length, key), value, 0),
+            "FIB_TRIE",
+            prefix,
+        )
+    };
+    for route in &config.routes {
+        let next_hop = manifest
+            .tunnels
+            .get(&route.via)
+            .copied()
+            .unwrap_or_default();
+        insert(route.to, next_hop)?;
+    }
+    for address in &config.addresses {
+        insert(address.trunc(), next_hop_id::SITE)?;
+        insert(IpNet::from(address.addr()), next_hop_id::LOCAL)?;
+    }
+    Ok(())
+}
+
+/// The two sets of addresses in FIB_TRIE.
+fn sets(config: &Config, tunnels: &[ResolvedTunnel], maps: &Maps) -> Result<(), BpfError> {
+    let mut trie = maps.trie()?;
+    let member = TrieValue {
+        next_hop: next_hop_id::NONE,
+        source_table: 0,
+    };
+    let networks = config
+        .networks
+        .iter()
+        .map(|network| (table::NETWORKS, *network));
+    let underlay = tunnels
+        .iter()
+        .map(|tunnel| (table::UNDERLAY, IpNet::from(tunnel.local)));
+    for (table, prefix) in networks.chain(underlay) {
+        let (length, key) = key(table, prefix);
+        access(
+            trie.insert(&trie_key(length, key), member, 0),
+            "FIB_TRIE",
+            prefix,
+        )?;
+    }
+    Ok(())
+}
+
+fn key(table: u32, prefix: IpNet) -> (u32, TrieKey) {
+    const TABLE: u32 = 32;
+    const MAPPED: u32 = 96;
+    let length = TABLE
+        + u32::from(prefix.prefix_len())
+        + match prefix.network() {
+            IpAddr::V4(_) => MAPPED,
+            IpAddr::V6(_) => 0,
+        };
+    (length, TrieKey::new(table, Address::from(prefix.network())))
+}
+
+/// Sets the counters of tunnels to zero that are new in maps which the running instance has used: `former`, if so.
+pub fn clear_counters(
+    manifest: &Manifest,
+    former: Option<&Manifest>,
+    pins: &Pins,
+) -> Result<(), BpfError> {
+    let Some(former) = former else {
+        return Ok(());
+    };
+    let mut counters = Maps::new(pins.new_folder()).tunnel_counters()?;
+    let cpus = nr_cpus()
+        .map_err(|(path, error)| std::io::Error::other(format!("{path}: {error}")))
+        .during(|| "count the CPUs".to_owned())?;
+    for (name, number) in &manifest.tunnels {
+        if former.tunnels.get(name) != Some(number) {
+            let zero = PerCpuValues::try_from(vec![TunnelCounters::default(); cpus])
+                .during(|| "make per-CPU values".to_owned())?;
+            access(counters.set(*number, zero, 0), "TUNNEL_COUNTERS", number)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,656 @@
+//! `load`: from a configuration to a running instance, or from a running instance to the next.
+//!
+//! Everything is prepared beside what runs: maps filled, programs verified, all pinned in the folder `new`. Then links are
+//! updated one by one, each at once, and only then is removed what is not wanted any more. What stays is never detached.
+//! [`Rollback`] undoes a load that fails; the manifest in `new` tells the next load or unload about one that died.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::fd::AsFd as _,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use re6st_common::{
+    maps::{Settings, next_hop_id, settings},
+    reason::Reason,
+};
+
+use super::{
+    GUARD, HANDOVER, MANIFEST, MAPS, SEND,
+    attach::{self, Hook},
+    chain::{self, Neighbour},
+    device::{self, Device, Plan},
+    error::{BpfError, During as _},
+    existing, fill, forwarding,
+    manifest::{InterfaceRecord, Manifest, Mode, SettingsRecord, TcAttachment},
+    object::{self, Kept, Object, Sizes},
+    pins::Pins,
+    resolve::{self, Interfaces, ResolvedTunnel},
+    rollback::Rollback,
+    transmit::Transmit,
+    unload, xdp_program,
+};
+use crate::{
+    config::Config,
+    io::{
+        bpffs, host,
+        netlink::{Route, link::Interface},
+    },
+};
+
+/// Frames of interfaces with a bigger MTU may come in several pieces: 4 KiB less the room in front and behind.
+const ONE_PIECE_MTU: u32 = 3498;
+/// The first kernel with tcx links.
+const FIRST_WITH_TCX: (u32, u32) = (6, 6);
+
+/// What to load.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// Its file, for `status`.
+    pub config_path: &'a Path,
+    /// Where to pin.
+    pub pins: &'a Pins,
+    /// Where XDP shall run; `None`: in the driver if it can.
+    pub mode: Option<Mode>,
+    /// Whether to attach TC programs with tcx links where the kernel has them (Linux 6.6).
+    pub allow_tcx: bool,
+}
+
+/// What came of it, for people.
+#[derive(Debug)]
+pub struct Summary {
+    /// What was done.
+    pub manifest: Manifest,
+    /// Tunnels whose neighbour's Ethernet address is not known yet.
+    pub unresolved: Vec<String>,
+    /// What the operator should know.
+    pub notes: Vec<String>,
+}
+
+/// Loads.
+pub fn load(request: &Request<'_>) -> Result<Summary, BpfError> {
+    host::check()?;
+    let mut notes = Vec::new();
+    if bpffs::ensure(request.pins.bpffs())? {
+        let path = request.pins.bpffs().display();
+        notes.push(format!("mounted a BPF file system at {path}"));
+    }
+    let mut netlink = Route::open().during(|| "open rtnetlink".to_owned())?;
+    let interfaces = interfaces(request, &mut netlink)?;
+    let device = device::find(request.pins.instance(), &mut netlink)?;
+    let tunnels = resolve::tunnels(
+        request.config,
+        &interfaces,
+        device.map(|device| device.index),
+        &mut netlink,
+    )?;
+    let _lock = bpffs::lock(request.pins.bpffs())?;
+    let cookie =
+        host::network_namespace().during(|| "identify the network namespace".to_owned())?;
+    let former = existing::find(request.pins, cookie, &mut notes)?;
+    let others = chain::others(request.pins, cookie)?;
+    let mut loading = Loading {
+        request,
+        netlink,
+        interfaces,
+        tunnels,
+        former,
+        others,
+        notes,
+        rollback: Rollback::default(),
+        cookie,
+        tcx: request.allow_tcx && host::kernel_version()? >= FIRST_WITH_TCX,
+    };
+    match loading.run() {
+        Ok(summary) => {
+            loading.rollback.commit();
+            Ok(summary)
+        }
+        Err(error) => Err(undo(error, loading.rollback)),
+    }
+}
+
+fn undo(error: BpfError, rollback: Rollback) -> BpfError {
+    let left: Vec<String> = rollback
+        .undo()
+        .into_iter()
+        .map(|error| error.to_string())
+        .collect();
+    if left.is_empty() {
+        return error;
+    }
+    BpfError::Conflict(format!(
+        "{error}\nand undoing what had been done failed too: {}. `re6st-user unload` cleans up",
+        left.join("; ")
+    ))
+}
+
+/// The configuration's interfaces as the host has them.
+fn interfaces(request: &Request<'_>, netlink: &mut Route) -> Result<Interfaces, BpfError> {
+    let mut interfaces = Interfaces::new();
+    for name in &request.config.interfaces {
+        let interface = netlink
+            .interface(name)
+            .during(|| format!("look up interface {name}"))?
+            .ok_or_else(|| {
+                BpfError::Conflict(format!(
+                    "`interfaces` names {name}, which does not exist in this network namespace (`ip link` lists those \
+                     that do)"
+                ))
+            })?;
+        if interface.address.is_none() {
+            return Err(BpfError::Conflict(format!(
+                "`interfaces` names {name}, which is no Ethernet interface"
+            )));
+        }
+        if interface.name == request.pins.instance().device() {
+            return Err(BpfError::Conflict(format!(
+                "`interfaces` names {name}, the mesh device itself; it is for the interfaces packets come in by"
+            )));
+        }
+        interfaces.insert(interface.index, interface);
+    }
+    Ok(interfaces)
+}
+
+/// A load under way.
+struct Loading<'a> {
+    request: &'a Request<'a>,
+    netlink: Route,
+    interfaces: Interfaces,
+    tunnels: Vec<ResolvedTunnel>,
+    former: Option<Manifest>,
+    others: Vec<Neighbour>,
+    notes: Vec<String>,
+    rollback: Rollback,
+    cookie: u64,
+    tcx: bool,
+}
+
+impl Loading<'_> {
+    fn run(&mut self) -> Result<Summary, BpfError> {
+        let pins = self.request.pins.clone();
+        let plan = Plan::new(self.request.config, &self.tunnels);
+        let mut manifest = self.first_manifest(&plan)?;
+        self.prepare_folder(&manifest)?;
+        forwarding::apply(&manifest.sysctls, &mut self.rollback)?;
+        let device = self.device(&plan)?;
+        manifest.settings = self.settings(&device).into();
+        self.write_unfinished(&manifest)?;
+
+        let sizes = self.sizes(&manifest);
+        let keep = self.kept(sizes);
+        let mut object = Object::load(
+            &manifest.settings.into(),
+            sizes,
+            manifest.frags,
+            &pins,
+            keep,
+        )?;
+        object.pin(&pins)?;
+        let mut transmit = Transmit::query(&self.interfaces)?;
+        fill::fill(
+            self.request.config,
+            &self.tunnels,
+            &self.interfaces,
+            &manifest,
+            &transmit,
+            &pins,
+        )?;
+        fill::clear_counters(
+            &manifest,
+            self.former.as_ref().filter(|_| keep.tunnel_counters),
+            &pins,
+        )?;
+
+        self.attach(&mut manifest, &object, &device)?;
+        if transmit.update(&self.interfaces, &manifest.interfaces)? {
+            fill::next_hops(
+                self.request.config,
+                &self.tunnels,
+                &self.interfaces,
+                &manifest,
+                &transmit,
+                &pins,
+            )?;
+        }
+        let surplus = self.network(&plan, &manifest, &device)?;
+        self.check_ways(&device)?;
+
+        self.move_pins(&object)?;
+        manifest.complete = true;
+        self.clean_up(&plan, &manifest, &device, surplus)?;
+        manifest.write(&pins.object(MANIFEST), &pins.new_object("scratch"))?;
+        bpffs::remove_folder(&pins.new_folder())?;
+        Ok(self.summary(manifest, &plan))
+    }
+
+    /// Lists all that may come to be, before anything does.
+    fn first_manifest(&self, plan: &Plan) -> Result<Manifest, BpfError> {
+        let config = self.request.config;
+        let former = self.former.as_ref();
+        let order = former.map_or_else(
+            || {
+                self.others
+                    .iter()
+                    .map(|other| other.manifest.order + 1)
+                    .max()
+                    .unwrap_or_default()
+            },
+            |former| former.order,
+        );
+        let tunnel_interfaces: BTreeSet<u32> =
+            self.tunnels.iter().map(|tunnel| tunnel.interface).collect();
+        let sysctls = if forwarding::is_needed(config, tunnel_interfaces.len()) {
+            forwarding::changes(config, former, &self.others)?
+        } else {
+            forwarding::Changes::new()
+        };
+        let names: Vec<&str> = config
+            .tunnels
+            .iter()
+            .map(|tunnel| tunnel.name.as_str())
+            .collect();
+        Ok(Manifest {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            instance: self.request.pins.instance().to_string(),
+            complete: false,
+            network_namespace: self.cookie,
+            config: absolute(self.request.config_path),
+            loaded_at: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |time| time.as_secs()),
+            order,
+            frags: self.frags()?,
+            settings: former.map_or_else(
+                || SettingsRecord::from(Settings::EMPTY),
+                |former| former.settings,
+            ),
+            interfaces: self.interface_records(),
+            tunnels: next_hop_numbers(&names, former.map(|former| &former.tunnels)),
+            sysctls,
+            unreachable: plan.unreachable.iter().copied().collect(),
+            unreachable_metric: UNREACHABLE_METRIC + order,
+            reasons: Reason::ALL
+                .iter()
+                .map(|reason| reason.name().to_owned())
+                .collect(),
+        })
+    }
+
+    /// What attaching will most likely lead to; corrected as it happens.
+    fn interface_records(&self) -> Vec<InterfaceRecord> {
+        self.interfaces
+            .values()
+            .map(|interface| {
+                self.former_record(interface.index)
+                    .cloned()
+                    .unwrap_or_else(|| InterfaceRecord {
+                        index: interface.index,
+                        name: interface.name.clone(),
+                        mode: self.request.mode.unwrap_or(Mode::Driver),
+                        reason: None,
+                        tc: if self.tcx {
+                            TcAttachment::Tcx
+                        } else {
+                            TcAttachment::Clsact { added: true }
+                        },
+                    })
+            })
+            .collect()
+    }
+
+    fn former_record(&self, index: u32) -> Option<&InterfaceRecord> {
+        self.former
+            .iter()
+            .flat_map(|former| &former.interfaces)
+            .find(|record| record.index == index)
+    }
+
+    fn frags(&self) -> Result<bool, BpfError> {
+        const FIRST_WITH_FRAGS: (u32, u32) = (5, 18);
+        let Some(big) = self
+            .interfaces
+            .values()
+            .find(|interface| interface.mtu > ONE_PIECE_MTU)
+        else {
+            return Ok(false);
+        };
+        if host::kernel_version()? < FIRST_WITH_FRAGS && self.request.mode != Some(Mode::Generic) {
+            return Err(BpfError::Conflict(format!(
+                "{} has an MTU of {}: XDP in the driver takes frames above {ONE_PIECE_MTU} bytes from Linux 5.18 on. Lower \
+                 the MTU, or use `--mode generic`",
+                big.name, big.mtu
+            )));
+        }
+        Ok(true)
+    }
+
+    fn prepare_folder(&mut self, manifest: &Manifest) -> Result<(), BpfError> {
+        let pins = self.request.pins.clone();
+        if self.former.is_none() {
+            let undo = pins.clone();
+            self.rollback
+                .push(move || Ok(bpffs::remove_folder(&undo.folder())?));
+        }
+        let undo = pins.clone();
+        self.rollback
+            .push(move || Ok(bpffs::remove_folder(&undo.new_folder())?));
+        bpffs::make_folder(&pins.new_folder())?;
+        bpffs::make_folder(&pins.links())?;
+        self.write_unfinished(manifest)
+    }
+
+    fn write_unfinished(&self, manifest: &Manifest) -> Result<(), BpfError> {
+        let pins = self.request.pins;
+        manifest.write(&pins.new_object(MANIFEST), &pins.new_object("scratch"))
+    }
+
+    /// The mesh device: the one that is there, if we made it.
+    fn device(&mut self, plan: &Plan) -> Result<Device, BpfError> {
+        let instance = self.request.pins.instance();
+        if self.former.is_some()
+            && let Some(device) = device::find(instance, &mut self.netlink)?
+        {
+            return Ok(device);
+        }
+        device::create(instance, plan.mtu, &mut self.netlink, &mut self.rollback)
+    }
+
+    fn settings(&self, device: &Device) -> Settings {
+        let config = self.request.config;
+        let mut flags = 0;
+        if config.forward {
+            flags |= settings::FORWARD;
+        }
+        if config
+            .tunnels
+            .iter()
+            .any(|tunnel| tunnel.encapsulation == crate::config::Encapsulation::Gre)
+        {
+            flags |= settings::GRE;
+        }
+        let mut told = Settings {
+            tunnel_mask: (1 << config.tunnel_index_bits()) - 1,
+            device: device.index,
+            device_address: device.address,
+            port: config.port,
+            ..Settings::EMPTY
+        };
+        if let Some((network, bits)) = config.fib_network() {
+            flags |= settings::NETWORK;
+            let length = u32::from(network.prefix_len());
+            told.network_mask = u64::MAX.checked_shl(64 - length).unwrap_or_default();
+            told.network = (u128::from(network.network()) >> 64) as u64 & told.network_mask;
+            told.fib_shift = 64 - length - u32::from(bits);
+            told.fib_mask = (1 << bits) - 1;
+        }
+        told.flags = flags;
+        told
+    }
+
+    fn sizes(&self, manifest: &Manifest) -> Sizes {
+        const NEXT_HOPS: u32 = 1024;
+        const TRIE: u32 = 131_072;
+        let numbers = manifest
+            .tunnels
+            .values()
+            .max()
+            .map_or(0, |number| number + 1);
+        let config = self.request.config;
+        // each route may need two entries, and as much again while it changes
+        let trie = (config.routes.len() + config.networks.len() + config.tunnels.len()) * 4;
+        Sizes {
+            fib: manifest.settings.fib_mask + 1,
+            trie: u32::try_from(trie.next_power_of_two())
+                .unwrap_or(TRIE)
+                .max(TRIE),
+            next_hops: numbers.next_power_of_two().max(NEXT_HOPS),
+            tunnels: manifest.settings.tunnel_mask + 1,
+        }
+    }
+
+    fn kept(&self, sizes: Sizes) -> Kept {
+        let Some(former) = &self.former else {
+            return Kept::default();
+        };
+        let pins = self.request.pins;
+        let reasons: Vec<&str> = Reason::ALL.iter().map(|reason| reason.name()).collect();
+        let size = |bytes: usize| u32::try_from(bytes).unwrap_or_default();
+        Kept {
+            tunnel_counters: object::map_shape(&pins.object("TUNNEL_COUNTERS"))
+                == Some((
+                    sizes.next_hops,
+                    size(size_of::<re6st_common::maps::TunnelCounters>()),
+                )),
+            reasons: former.reasons == reasons
+                && object::map_shape(&pins.object("REASONS"))
+                    == Some((1, size(size_of::<re6st_common::reason::ReasonCounters>()))),
+        }
+    }
+
+    /// Attaches what is new and updates what is there; XDP last, since what it hands over must be met by TC.
+    fn attach(
+        &mut self,
+        manifest: &mut Manifest,
+        object: &Object,
+        device: &Device,
+    ) -> Result<(), BpfError> {
+        let pins = self.request.pins;
+        let rollback = &mut self.rollback;
+        let netlink = &mut self.netlink;
+        for (hook, name) in [
+            (Hook::Send(device.other_end), SEND),
+            (Hook::Guard(device.index), GUARD),
+        ] {
+            let how = attach::prepare_tc(hook.interface(), self.tcx, netlink, rollback)?;
+            let program = object.program(name)?;
+            attach::set_tc(pins, hook, how, device.index, program, netlink, rollback)?;
+        }
+        for record in &mut manifest.interfaces {
+            record.tc = attach::prepare_tc(record.index, self.tcx, netlink, rollback)?;
+            let hook = Hook::Handover(record.index);
+            let program = object.program(HANDOVER)?;
+            attach::set_tc(
+                pins,
+                hook,
+                record.tc,
+                device.index,
+                program,
+                netlink,
+                rollback,
+            )?;
+        }
+        let program = object.program(xdp_program(manifest.frags))?;
+        for record in &mut manifest.interfaces {
+            let hook = Hook::Xdp(record.index);
+            if let Some(link) = attach::live_link(pins, hook)? {
+                if self.request.mode.is_none_or(|mode| mode == record.mode) {
+                    attach::replace(&link, program.as_fd(), rollback)
+                        .during(|| format!("replace the XDP program of {}", record.name))?;
+                    continue;
+                }
+                self.notes.push(format!(
+                    "{}: changing the XDP mode interrupts its traffic for a moment",
+                    record.name
+                ));
+                attach::remove_link(pins, hook)?;
+            }
+            let outcome = attach::new_xdp(
+                pins,
+                record.index,
+                &record.name,
+                self.request.mode,
+                program.as_fd(),
+                netlink,
+                rollback,
+            )?;
+            record.mode = outcome.mode;
+            record.reason = outcome.reason;
+        }
+        Ok(())
+    }
+
+    /// Addresses and routes that are wanted. Returns the routes that are not.
+    fn network(
+        &mut self,
+        plan: &Plan,
+        manifest: &Manifest,
+        device: &Device,
+    ) -> Result<Vec<crate::io::netlink::route::Destination>, BpfError> {
+        let instance = self.request.pins.instance();
+        let former = self
+            .former
+            .as_ref()
+            .map_or(&[][..], |former| &former.unreachable);
+        let (netlink, rollback) = (&mut self.netlink, &mut self.rollback);
+        device::set_mtu(instance, device, plan, netlink, rollback)?;
+        device::add_addresses(instance, device, plan, netlink, rollback)?;
+        let metric = manifest.unreachable_metric;
+        device::add_unreachable(plan, former, metric, netlink, rollback)?;
+        device::add_routes(instance, device, plan, netlink, rollback)
+    }
+
+    /// The new routes must not lead the tunnels' own packets into the mesh.
+    fn check_ways(&mut self, device: &Device) -> Result<(), BpfError> {
+        for tunnel in &self.tunnels {
+            let name = &tunnel.tunnel.name;
+            let remote = tunnel.tunnel.remote;
+            let way = self
+                .netlink
+                .way(remote, tunnel.tunnel.local)
+                .during(|| format!("tunnel {name}: look up the route to {remote}"))?;
+            if way.interface == device.index {
+                return Err(BpfError::Conflict(format!(
+                    "tunnel {name}: a `[[route]]` of the configuration covers {remote}, so the tunnel's own packets would \
+                     go into the mesh. Add a more specific route for {remote} through a network interface, or take that \
+                     `[[route]]` out"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn move_pins(&self, object: &Object) -> Result<(), BpfError> {
+        let pins = self.request.pins;
+        for name in MAPS.into_iter().chain(object.programs()) {
+            bpffs::rename(&pins.new_object(name), &pins.object(name))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what the former load made and this one does not want.
+    fn clean_up(
+        &mut self,
+        plan: &Plan,
+        manifest: &Manifest,
+        device: &Device,
+        surplus: Vec<crate::io::netlink::route::Destination>,
+    ) -> Result<(), BpfError> {
+        let pins = self.request.pins;
+        let instance = pins.instance();
+        device::remove_routes(instance, device, surplus, &mut self.netlink)?;
+        device::remove_addresses(instance, device, plan, &mut self.netlink)?;
+        bpffs::remove(&pins.object(xdp_program(!manifest.frags)))?;
+        let Some(former) = &self.former else {
+            return Ok(());
+        };
+        for record in &former.interfaces {
+            if !self.interfaces.contains_key(&record.index) {
+                unload::interface(pins, record, former.settings.device, &mut self.netlink)?;
+            }
+        }
+        for prefix in &former.unreachable {
+            if !plan.unreachable.contains(prefix) {
+                self.netlink
+                    .remove_unreachable(*prefix, former.unreachable_metric)
+                    .during(|| format!("remove the route `unreachable {prefix}`"))?;
+            }
+        }
+        let stale = former
+            .sysctls
+            .iter()
+            .filter(|(name, _)| !manifest.sysctls.contains_key(*name));
+        forwarding::restore(stale, &self.others)
+    }
+
+    fn summary(&mut self, manifest: Manifest, plan: &Plan) -> Summary {
+        let mut notes = std::mem::take(&mut self.notes);
+        let known = |name: &String| {
+            self.former
+                .as_ref()
+                .is_some_and(|former| former.sysctls.contains_key(name))
+        };
+        for (name, record) in manifest.sysctls.iter().filter(|(name, _)| !known(name)) {
+            notes.push(format!(
+                "net.{} is {} (was {}); unload puts it back",
+                name.replace('/', "."),
+                record.set,
+                record.before
+            ));
+        }
+        for interface in self.interfaces.values().filter(|interface| !interface.up) {
+            notes.push(format!("{} is down", interface.name));
+        }
+        if plan.not_in_kernel > 0 {
+            notes.push(format!(
+                "{} IPv4 routes have a source prefix (`from`): the data plane heeds them, the kernel's routing table \
+                 cannot; what this host itself sends needs `ip rule` for them",
+                plan.not_in_kernel
+            ));
+        }
+        if self.request.config.babel.is_some() || self.request.config.registry.is_some() {
+            notes.push("the sections [babel] and [registry] are for `re6st-user node`; load does not use them".to_owned());
+        }
+        let unresolved = self
+            .tunnels
+            .iter()
+            .filter(|tunnel| tunnel.neighbour_address.is_none())
+            .map(|tunnel| tunnel.tunnel.name.clone())
+            .collect();
+        Summary {
+            manifest,
+            unresolved,
+            notes,
+        }
+    }
+}
+
+/// Added to an instance's place in the order: high, so that every other route to the prefix is preferred.
+const UNREACHABLE_METRIC: u32 = 0x4000_0000;
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Each tunnel's next hop number: the one it had, or the lowest that no tunnel has or had, so that counters stay with their
+/// tunnels.
+fn next_hop_numbers(
+    names: &[&str],
+    former: Option<&BTreeMap<String, u32>>,
+) -> BTreeMap<String, u32> {
+    let taken: BTreeSet<u32> = former
+        .iter()
+        .flat_map(|former| former.values().copied())
+        .collect();
+    let mut free = (next_hop_id::FIRST_TUNNEL..).filter(|number| !taken.contains(number));
+    names
+        .iter()
+        .filter_map(|name| {
+            let kept = former.and_then(|former| former.get(*name)).copied();
+            let number = kept.or_else(|| free.next())?;
+            Some(((*name).to_owned(), number))
+        })
+        .collect()
+}
+
+/// An interface's name, for messages.
+pub fn interface_name(interfaces: &Interfaces, index: u32) -> String {
+    interfaces.get(&index).map_or_else(
+        || index.to_string(),
+        |interface: &Interface| interface.name.clone(),
+    )
+}

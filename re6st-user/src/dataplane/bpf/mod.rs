@@ -1,0 +1,70 @@
+//! The data plane in the kernel: programs and maps, loaded, pinned, attached, and found again.
+//!
+//! | module | concern |
+//! |---|---|
+//! | [`load`] | `load`, from a configuration to a running instance, or from one to the next |
+//! | [`unload`] | every trace removed |
+//! | [`status`] | what there is |
+//! | [`resolve`] | how peers are reached |
+//! | [`object`] | a fresh set of programs and maps |
+//! | [`fill`] | a fresh set of maps, filled |
+//! | [`transmit`] | which interfaces take frames from XDP |
+//! | [`existing`] | what an earlier load left, finished or not |
+//! | [`device`] | the mesh device, its addresses, and the kernel's routes |
+//! | [`forwarding`] | the kernel parameters for it |
+//! | [`attach`] | programs on interfaces |
+//! | [`chain`] | several instances on one interface |
+//! | [`maps`] | the maps of a running instance |
+//! | [`manifest`], [`pins`] | what is where |
+//! | [`rollback`] | undoing a load that fails half-way |
+
+pub mod attach;
+pub mod chain;
+pub mod device;
+pub mod error;
+pub mod existing;
+pub mod fill;
+pub mod forwarding;
+pub mod load;
+pub mod manifest;
+pub mod maps;
+pub mod object;
+pub mod pins;
+pub mod resolve;
+pub mod rollback;
+pub mod status;
+pub mod transmit;
+pub mod unload;
+
+pub use error::BpfError;
+pub use manifest::Manifest;
+pub use pins::{InstanceName, Pins};
+
+/// The map that says what was done.
+pub const MANIFEST: &str = "MANIFEST";
+/// The maps of the object, by name; pinned under the same name.
+pub const MAPS: [&str; 8] = [
+    "FIB",
+    "FIB_TRIE",
+    "NEXT_HOPS",
+    "TUNNELS",
+    "INTERFACES",
+    "TUNNEL_COUNTERS",
+    "REASONS",
+    "NEXT_INSTANCE",
+];
+/// The XDP program for interfaces whose driver keeps a frame in one piece.
+pub const XDP: &str = "re6st_xdp";
+/// The XDP program for frames in several pieces.
+pub const XDP_FRAGS: &str = "re6st_xdp_frags";
+/// TC ingress on the interfaces.
+pub const HANDOVER: &str = "re6st_handover";
+/// TC ingress on the mesh device's other end.
+pub const SEND: &str = "re6st_send";
+/// TC egress on the mesh device.
+pub const GUARD: &str = "re6st_guard";
+
+/// The XDP program of an instance.
+pub const fn xdp_program(frags: bool) -> &'static str {
+    if frags { XDP_FRAGS } else { XDP }
+}

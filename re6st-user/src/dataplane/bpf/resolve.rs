@@ -1,0 +1,369 @@
+//! How a tunnel's peer is reached: route, source address, neighbour, MTU; and the map entries that follow.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    thread,
+    time::{Duration, Instant},
+};
+
+use re6st_common::{
+    address::Address,
+    checksum,
+    maps::{NAME_SIZE, NextHop, OUTER_SIZE, Tunnel, encapsulation, kind, transmit},
+    wire::{ethertype, protocol},
+};
+
+use super::error::{BpfError, During as _};
+use crate::{
+    config::{self, Config, Encapsulation, SourcePort},
+    io::netlink::{Route, link::Interface},
+};
+
+/// The overlay's MTU unless configured, in bytes.
+const DEFAULT_MTU: u32 = 1420;
+/// What every IPv6 link must carry (RFC 8200 section 5).
+const IPV6_MINIMUM_MTU: u32 = 1280;
+/// How long to wait for all neighbours together.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The interfaces of the configuration, as the host has them.
+pub type Interfaces = BTreeMap<u32, Interface>;
+
+/// A tunnel and how its peer is reached.
+#[derive(Clone, Debug)]
+pub struct ResolvedTunnel {
+    /// The configured tunnel.
+    pub tunnel: config::Tunnel,
+    /// Our outer address.
+    pub local: IpAddr,
+    /// Interface XDP receives and transmits on.
+    pub interface: u32,
+    /// Interface the route names: the VLAN device, where XDP's is its parent.
+    pub route_interface: u32,
+    /// VLAN identifier, 0 for none.
+    pub vlan: u16,
+    /// The biggest inner packet, in bytes.
+    pub mtu: u32,
+    /// The router or the peer itself: whose Ethernet address packets go to.
+    pub neighbour: IpAddr,
+    /// That address; `None` while the kernel does not know it.
+    pub neighbour_address: Option<[u8; 6]>,
+    /// The Ethernet address packets come from.
+    pub source_address: [u8; 6],
+}
+
+/// Looks up the way to the peer of each tunnel. `device` is the mesh device if there is one already: no tunnel may lead
+/// through it.
+pub fn tunnels(
+    config: &Config,
+    interfaces: &Interfaces,
+    device: Option<u32>,
+    netlink: &mut Route,
+) -> Result<Vec<ResolvedTunnel>, BpfError> {
+    let mut tunnels = config
+        .tunnels
+        .iter()
+        .map(|tunnel| resolve(config, tunnel, interfaces, device, netlink))
+        .collect::<Result<Vec<_>, _>>()?;
+    find_neighbours(&mut tunnels, netlink)?;
+    Ok(tunnels)
+}
+
+fn resolve(
+    config: &Config,
+    tunnel: &config::Tunnel,
+    interfaces: &Interfaces,
+    device: Option<u32>,
+    netlink: &mut Route,
+) -> Result<ResolvedTunnel, BpfError> {
+    let name = &tunnel.name;
+    let remote = tunnel.remote;
+    let way = netlink.way(remote, tunnel.local).during(|| {
+        let hint = match tunnel.local {
+            Some(local) => format!(" from {local} (is that an address of this host?)"),
+            None => String::new(),
+        };
+        format!("tunnel {name}: look up the route to {remote}{hint}")
+    })?;
+    if way.local {
+        return Err(BpfError::Conflict(format!(
+            "tunnel {name}: {remote} is an address of this host itself; `remote` is the peer's"
+        )));
+    }
+    if Some(way.interface) == device {
+        return Err(BpfError::Conflict(format!(
+            "tunnel {name}: the route to {remote} leads into the mesh itself. Add a more specific route for {remote} \
+             through a network interface, or take the `[[route]]` that covers it out of the configuration"
+        )));
+    }
+    let route_interface = netlink
+        .interface_by_index(way.interface)
+        .during(|| format!("tunnel {name}: look up interface {}", way.interface))?
+        .ok_or_else(|| {
+            BpfError::Conflict(format!(
+                "tunnel {name}: the interface of the route to {remote} vanished"
+            ))
+        })?;
+    let (interface, vlan) = xdp_interface(tunnel, interfaces, &route_interface)?;
+    let local = local_address(config, tunnel, way.source, &route_interface.name)?;
+    Ok(ResolvedTunnel {
+        mtu: mtu(config, tunnel, &route_interface)?,
+        local,
+        interface,
+        route_interface: route_interface.index,
+        vlan,
+        neighbour: way.gateway.unwrap_or(remote),
+        neighbour_address: None,
+        source_address: route_interface.address.ok_or_else(|| {
+            BpfError::Conflict(format!(
+                "tunnel {name}: the route to {remote} leaves through {}, which is no Ethernet interface",
+                route_interface.name
+            ))
+        })?,
+        tunnel: tunnel.clone(),
+    })
+}
+
+/// The interface XDP is attached to, and the VLAN identifier its frames carry.
+fn xdp_interface(
+    tunnel: &config::Tunnel,
+    interfaces: &Interfaces,
+    route_interface: &Interface,
+) -> Result<(u32, u16), BpfError> {
+    if let Some((parent, vlan)) = route_interface.vlan
+        && interfaces.contains_key(&parent)
+    {
+        return Ok((parent, vlan));
+    }
+    if interfaces.contains_key(&route_interface.index) {
+        return Ok((route_interface.index, 0));
+    }
+    let hint = match route_interface.vlan {
+        Some(_) => " (or the interface that VLAN is on)",
+        None => "",
+    };
+    Err(BpfError::Conflict(format!(
+        "tunnel {}: the route to {} leaves through {}, which is not in `interfaces`: add it there{hint}, or change the route",
+        tunnel.name, tunnel.remote, route_interface.name
+    )))
+}
+
+fn local_address(
+    config: &Config,
+    tunnel: &config::Tunnel,
+    chosen: Option<IpAddr>,
+    interface: &str,
+) -> Result<IpAddr, BpfError> {
+    if let Some(local) = tunnel.local {
+        return Ok(local);
+    }
+    let usable = |address: &IpAddr| {
+        let link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+        let own = config.addresses.iter().any(|own| own.addr() == *address);
+        !link_local && !own
+    };
+    chosen.filter(usable).ok_or_else(|| {
+        BpfError::Conflict(format!(
+            "tunnel {}: this host has no address on {interface} to reach {} from: give {interface} one, or set `local`",
+            tunnel.name, tunnel.remote
+        ))
+    })
+}
+
+fn mtu(config: &Config, tunnel: &config::Tunnel, interface: &Interface) -> Result<u32, BpfError> {
+    let outer = u32::from(tunnel.encapsulation.outer_length(tunnel.remote));
+    let fits = interface.mtu.saturating_sub(outer);
+    let name = &tunnel.name;
+    let mtu = match tunnel.mtu.map(u32::from) {
+        None => fits.min(DEFAULT_MTU),
+        Some(mtu) if mtu <= fits => mtu,
+        Some(mtu) => {
+            return Err(BpfError::Conflict(format!(
+                "tunnel {name}: `mtu = {mtu}` does not fit {} (MTU {}) with {outer} bytes of outer headers: at most {fits}",
+                interface.name, interface.mtu
+            )));
+        }
+    };
+    let carries_ipv6 = config
+        .addresses
+        .iter()
+        .chain(&config.networks)
+        .any(|prefix| prefix.addr().is_ipv6());
+    if carries_ipv6 && mtu < IPV6_MINIMUM_MTU {
+        return Err(BpfError::Conflict(format!(
+            "tunnel {name}: {} (MTU {}) leaves {mtu} bytes, and IPv6 needs {IPV6_MINIMUM_MTU}: raise its MTU to {} at least",
+            interface.name,
+            interface.mtu,
+            IPV6_MINIMUM_MTU + outer
+        )));
+    }
+    Ok(mtu)
+}
+
+/// Fills in the neighbours' Ethernet addresses, for those the kernel finds in time. It is asked all at once.
+fn find_neighbours(tunnels: &mut [ResolvedTunnel], netlink: &mut Route) -> Result<(), BpfError> {
+    let mut found: BTreeMap<(u32, IpAddr), Option<[u8; 6]>> = tunnels
+        .iter()
+        .map(|tunnel| ((tunnel.route_interface, tunnel.neighbour), None))
+        .collect();
+    let start = Instant::now();
+    let mut asked = false;
+    loop {
+        for ((interface, address), known) in &mut found {
+            if known.is_some() {
+                continue;
+            }
+            let what = || format!("look up the Ethernet address of {address}");
+            *known = netlink.neighbour(*interface, *address).during(what)?;
+            if known.is_none() && !asked {
+                // refused, for example, when the interface is down: the tunnel takes the slow path
+                let _ = netlink.resolve_neighbour(*interface, *address);
+            }
+        }
+        asked = true;
+        if found.values().all(Option::is_some) || start.elapsed() > PATIENCE {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    for tunnel in tunnels {
+        tunnel.neighbour_address = found
+            .get(&(tunnel.route_interface, tunnel.neighbour))
+            .copied()
+            .flatten();
+    }
+    Ok(())
+}
+
+impl ResolvedTunnel {
+    fn encapsulation(&self) -> u16 {
+        match (self.tunnel.encapsulation, self.tunnel.remote) {
+            (Encapsulation::Fou, IpAddr::V4(_)) => encapsulation::FOU_IPV4,
+            (Encapsulation::Fou, IpAddr::V6(_)) => encapsulation::FOU_IPV6,
+            (Encapsulation::Gre, IpAddr::V4(_)) => encapsulation::GRE_IPV4,
+            (Encapsulation::Gre, IpAddr::V6(_)) => encapsulation::GRE_IPV6,
+        }
+    }
+
+    /// The entry of TUNNELS: what the peer must send.
+    pub fn entry(&self, next_hop: u32) -> Tunnel {
+        Tunnel {
+            next_hop,
+            key: self.tunnel.keys.local,
+            interface: self.interface,
+            vlan: self.vlan,
+            encapsulation: self.encapsulation(),
+            remote: Address::from(self.tunnel.remote).octets(),
+            local: Address::from(self.local).octets(),
+        }
+    }
+
+    /// The entry of NEXT_HOPS: what we send. `with_tc`: the interface takes no frames from XDP.
+    pub fn next_hop(&self, port: u16, with_tc: bool) -> NextHop {
+        let (ethernet, ethernet_length) = self.ethernet();
+        let mut flags = 0;
+        if with_tc {
+            flags |= transmit::WITH_TC;
+        }
+        if self.tunnel.source_port == SourcePort::Fixed {
+            flags |= transmit::FIXED_SOURCE_PORT;
+        }
+        let outer = self.outer(port);
+        let mut entry = NextHop {
+            kind: kind::TUNNEL,
+            encapsulation: self.encapsulation(),
+            flags,
+            ethernet_length,
+            interface: self.interface,
+            route_interface: self.route_interface,
+            mtu: self.mtu,
+            outer_checksum: 0,
+            ethernet,
+            outer: [0; OUTER_SIZE],
+            name: name(&self.tunnel.name),
+            ..NextHop::FREE
+        };
+        if self.tunnel.remote.is_ipv4() {
+            entry.outer_checksum = checksum::sum(&outer[..20]);
+        }
+        entry.outer[..outer.len()].copy_from_slice(&outer);
+        entry
+    }
+
+    fn ethernet(&self) -> ([u8; 18], u16) {
+        let Some(destination) = self.neighbour_address else {
+            return ([0; 18], 0);
+        };
+        let family = match self.tunnel.remote {
+            IpAddr::V4(_) => ethertype::IPV4,
+            IpAddr::V6(_) => ethertype::IPV6,
+        };
+        let mut header = destination.to_vec();
+        header.extend(self.source_address);
+        if self.vlan != 0 {
+            header.extend(ethertype::VLAN.to_be_bytes());
+            header.extend(self.vlan.to_be_bytes());
+        }
+        header.extend(family.to_be_bytes());
+        let mut bytes = [0; 18];
+        bytes[..header.len()].copy_from_slice(&header);
+        (bytes, header.len() as u16)
+    }
+
+    /// The outer headers, lengths and traffic class zero.
+    fn outer(&self, port: u16) -> Vec<u8> {
+        const HOP_LIMIT: u8 = 64;
+        const DONT_FRAGMENT: u8 = 0x40;
+        let payload = match self.tunnel.encapsulation {
+            Encapsulation::Fou => protocol::UDP,
+            Encapsulation::Gre => protocol::GRE,
+        };
+        let mut bytes = Vec::with_capacity(OUTER_SIZE);
+        match (self.local, self.tunnel.remote) {
+            (IpAddr::V4(local), IpAddr::V4(remote)) => {
+                bytes.extend([
+                    0x45,
+                    0,
+                    0,
+                    0,
+                    0,
+                    0,
+                    DONT_FRAGMENT,
+                    0,
+                    HOP_LIMIT,
+                    payload,
+                    0,
+                    0,
+                ]);
+                bytes.extend(local.octets());
+                bytes.extend(remote.octets());
+            }
+            (local, remote) => {
+                bytes.extend([0x60, 0, 0, 0, 0, 0, payload, HOP_LIMIT]);
+                bytes.extend(Address::from(local).octets());
+                bytes.extend(Address::from(remote).octets());
+            }
+        }
+        if self.tunnel.encapsulation == Encapsulation::Fou {
+            let source = match self.tunnel.source_port {
+                SourcePort::Fixed => port,
+                SourcePort::Flow => 0,
+            };
+            bytes.extend(source.to_be_bytes());
+            bytes.extend(port.to_be_bytes());
+            bytes.extend([0; 4]);
+        }
+        bytes.extend([0x20, 0, 0, 0]);
+        bytes.extend(self.tunnel.keys.remote.to_be_bytes());
+        bytes
+    }
+}
+
+/// A name as the maps have it: zero-padded, cut to what fits.
+pub fn name(text: &str) -> [u8; NAME_SIZE] {
+    let mut bytes = [0; NAME_SIZE];
+    let length = text.len().min(NAME_SIZE - 1);
+    bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
+    bytes
+}

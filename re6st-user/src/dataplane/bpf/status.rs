@@ -1,0 +1,584 @@
+//! `status`: what is loaded, and whether it still fits the host.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use aya::programs::ProgramInfo;
+use re6st_common::{
+    address::Family,
+    encapsulation::outer_family,
+    maps::{
+        NextHop, TrieKey, TunnelCounters, encapsulation, interface, kind, next_hop_id, transmit,
+    },
+    reason::{Fate, Reason, ReasonCounters},
+};
+use serde::Serialize;
+
+use super::{
+    GUARD, HANDOVER, MANIFEST, MAPS, SEND,
+    attach::{self, Hook},
+    error::{BpfError, During as _},
+    manifest::{InterfaceRecord, Manifest, Mode, TcAttachment},
+    maps::{self, Maps, access, trie_key},
+    pins::Pins,
+    xdp_program,
+};
+use crate::io::{
+    bpf_call, host,
+    netlink::{Route as Netlink, route::Destination},
+    offload,
+};
+
+/// The whole of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// The instance and its mesh device.
+    pub instance: String,
+    /// The version of the program that loaded it.
+    pub version: String,
+    /// Whether the last load finished.
+    pub complete: bool,
+    /// The configuration file.
+    pub config: String,
+    /// Seconds since 1970.
+    pub loaded_at: u64,
+    /// UDP port of the tunnels.
+    pub port: u16,
+    /// Whether it relays for others.
+    pub forward: bool,
+    /// The programs.
+    pub programs: Vec<ProgramStatus>,
+    /// The network interfaces.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// The tunnels, by number.
+    pub tunnels: Vec<TunnelStatus>,
+    /// How many routes of ours the kernel has.
+    pub route_count: usize,
+    /// The routes.
+    pub routes: Vec<RouteStatus>,
+    /// Counters of packets that were not simply forwarded.
+    pub reasons: Vec<ReasonStatus>,
+    /// The maps.
+    pub maps: Vec<MapStatus>,
+    /// Bytes of kernel memory of all maps.
+    pub memory: u64,
+    /// What needs the operator's attention.
+    pub warnings: Vec<String>,
+}
+
+/// A program.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProgramStatus {
+    /// Its name.
+    pub name: String,
+    /// The kernel's number of it.
+    pub id: u32,
+    /// The hash of its instructions, hexadecimal.
+    pub tag: String,
+}
+
+/// A network interface.
+#[derive(Clone, Debug, Serialize)]
+pub struct InterfaceStatus {
+    /// Its name.
+    pub name: String,
+    /// Interface index.
+    pub index: u32,
+    /// Where XDP runs; `None` if it is not attached any more.
+    pub mode: Option<Mode>,
+    /// Why not in the driver, in the kernel's words.
+    pub reason: Option<String>,
+    /// How the TC program is attached.
+    pub tc: TcAttachment,
+    /// Whether XDP transmits on it, or TC does.
+    pub transmit: &'static str,
+    /// Whether it is an Internet gateway's uplink.
+    pub gateway: bool,
+}
+
+/// A tunnel.
+#[derive(Clone, Debug, Serialize)]
+pub struct TunnelStatus {
+    /// Its name.
+    pub name: String,
+    /// The next hop's number.
+    pub number: u32,
+    /// `fou` or `gre`.
+    pub encapsulation: &'static str,
+    /// The peer's outer address.
+    pub remote: IpAddr,
+    /// Our outer address.
+    pub local: IpAddr,
+    /// The interface it goes through.
+    pub interface: String,
+    /// The biggest inner packet, in bytes.
+    pub mtu: u32,
+    /// The Ethernet address packets go to; `None` while it is not known.
+    pub neighbour: Option<String>,
+    /// Whether XDP transmits, or TC does.
+    pub transmit: &'static str,
+    /// What does not fit the host any more.
+    pub stale: Option<String>,
+    /// Packets accepted from the peer.
+    pub received_packets: u64,
+    /// Their bytes, without outer headers.
+    pub received_bytes: u64,
+    /// Packets sent to the peer.
+    pub sent_packets: u64,
+    /// Their bytes, without outer headers.
+    pub sent_bytes: u64,
+}
+
+/// A route.
+#[derive(Clone, Debug, Serialize)]
+pub struct RouteStatus {
+    /// Destination prefix.
+    pub to: String,
+    /// Source prefix.
+    pub from: Option<String>,
+    /// The tunnel's name, or what else the data plane has there.
+    pub via: String,
+}
+
+/// A counter of packets.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReasonStatus {
+    /// Its name.
+    pub name: &'static str,
+    /// `dropped`, `kernel` or `untouched`.
+    pub fate: &'static str,
+    /// One line for people.
+    pub description: &'static str,
+    /// How many.
+    pub packets: u64,
+}
+
+/// A map.
+#[derive(Clone, Debug, Serialize)]
+pub struct MapStatus {
+    /// Its name.
+    pub name: &'static str,
+    /// The most entries.
+    pub entries: u32,
+    /// Bytes of kernel memory.
+    pub memory: u64,
+}
+
+/// Looks at a loaded instance; `None` if there is none. `with_routes`: list them all.
+pub fn status(pins: &Pins, with_routes: bool) -> Result<Option<Status>, BpfError> {
+    host::check()?;
+    let unfinished = Manifest::of_unfinished(pins)?;
+    let interrupted = unfinished.is_some();
+    let Some(manifest) = Manifest::of(pins)?.or(unfinished) else {
+        return Ok(None);
+    };
+    let cookie =
+        host::network_namespace().during(|| "identify the network namespace".to_owned())?;
+    let mut warnings = Vec::new();
+    if interrupted || !manifest.complete {
+        warnings.push("a load was interrupted: load or unload".to_owned());
+    }
+    let here = manifest.network_namespace == cookie;
+    if !here {
+        warnings.push(
+            "it belongs to another network namespace: what the kernel has there is not shown"
+                .to_owned(),
+        );
+    }
+    let mut observer = Observer {
+        pins,
+        maps: Maps::new(pins.folder()),
+        netlink: Netlink::open().during(|| "open rtnetlink".to_owned())?,
+        manifest: &manifest,
+        here,
+        warnings,
+    };
+    observer.look(with_routes).map(Some)
+}
+
+struct Observer<'a> {
+    pins: &'a Pins,
+    maps: Maps,
+    netlink: Netlink,
+    manifest: &'a Manifest,
+    here: bool,
+    warnings: Vec<String>,
+}
+
+impl Observer<'_> {
+    fn look(&mut self, with_routes: bool) -> Result<Status, BpfError> {
+        let manifest = self.manifest;
+        let next_hops = maps::all(&self.maps.next_hops()?, "NEXT_HOPS")?;
+        let tunnels = self.tunnels(&next_hops)?;
+        let interfaces = self.interfaces()?;
+        self.look_for_trouble(&tunnels, &interfaces);
+        let (route_count, routes) = self.routes(&next_hops, with_routes)?;
+        let maps = self.map_statuses()?;
+        Ok(Status {
+            instance: manifest.instance.clone(),
+            version: manifest.version.clone(),
+            complete: manifest.complete,
+            config: manifest.config.display().to_string(),
+            loaded_at: manifest.loaded_at,
+            port: manifest.settings.port,
+            forward: manifest.settings.flags & re6st_common::maps::settings::FORWARD != 0,
+            programs: self.programs()?,
+            interfaces,
+            tunnels,
+            route_count,
+            routes,
+            reasons: self.reasons()?,
+            memory: maps.iter().map(|map| map.memory).sum(),
+            maps,
+            warnings: std::mem::take(&mut self.warnings),
+        })
+    }
+
+    fn programs(&self) -> Result<Vec<ProgramStatus>, BpfError> {
+        [xdp_program(self.manifest.frags), HANDOVER, SEND, GUARD]
+            .into_iter()
+            .map(|name| {
+                let path = self.pins.object(name);
+                let information = ProgramInfo::from_pin(&path)
+                    .during(|| format!("open the program {}", path.display()))?;
+                Ok(ProgramStatus {
+                    name: name.to_owned(),
+                    id: information.id(),
+                    tag: format!("{:016x}", information.tag().swap_bytes()),
+                })
+            })
+            .collect()
+    }
+
+    fn interfaces(&mut self) -> Result<Vec<InterfaceStatus>, BpfError> {
+        let entries = self.maps.interfaces()?;
+        let mut statuses = Vec::new();
+        for record in &self.manifest.interfaces {
+            let flags = access(entries.get(&record.index, 0), "INTERFACES", record.index)
+                .map_or(0, |entry| entry.flags);
+            statuses.push(InterfaceStatus {
+                name: record.name.clone(),
+                index: record.index,
+                mode: self.attached(record)?,
+                reason: record.reason.clone(),
+                tc: record.tc,
+                transmit: by(flags & interface::TRANSMIT_WITH_TC != 0),
+                gateway: flags & interface::GATEWAY != 0,
+            });
+        }
+        Ok(statuses)
+    }
+
+    fn attached(&self, record: &InterfaceRecord) -> Result<Option<Mode>, BpfError> {
+        let link = attach::live_link(self.pins, Hook::Xdp(record.index))?;
+        Ok(link.map(|_| record.mode))
+    }
+
+    fn tunnels(&mut self, next_hops: &[NextHop]) -> Result<Vec<TunnelStatus>, BpfError> {
+        let counters = self.maps.tunnel_counters()?;
+        let mut statuses = Vec::new();
+        for (number, entry) in next_hops.iter().enumerate() {
+            if entry.kind != kind::TUNNEL {
+                continue;
+            }
+            let number = number as u32;
+            let sum = maps::sum(&counters, "TUNNEL_COUNTERS", number, add)?;
+            let (local, remote) = outer_addresses(entry);
+            let stale = if self.here {
+                self.stale(entry, local, remote)?
+            } else {
+                None
+            };
+            statuses.push(TunnelStatus {
+                name: text(&entry.name),
+                number,
+                encapsulation: match entry.encapsulation {
+                    encapsulation::FOU_IPV4 | encapsulation::FOU_IPV6 => "fou",
+                    _ => "gre",
+                },
+                remote,
+                local,
+                interface: self.interface_name(entry.route_interface)?,
+                mtu: entry.mtu,
+                neighbour: (entry.ethernet_length != 0).then(|| ethernet(&entry.ethernet)),
+                transmit: by(entry.flags & transmit::WITH_TC != 0),
+                stale,
+                received_packets: sum.received_packets,
+                received_bytes: sum.received_bytes,
+                sent_packets: sum.sent_packets,
+                sent_bytes: sum.sent_bytes,
+            });
+        }
+        Ok(statuses)
+    }
+
+    fn interface_name(&mut self, index: u32) -> Result<String, BpfError> {
+        if !self.here {
+            return Ok(index.to_string());
+        }
+        let interface = self
+            .netlink
+            .interface_by_index(index)
+            .during(|| format!("look up interface {index}"))?;
+        Ok(interface.map_or_else(|| format!("{index} (gone)"), |interface| interface.name))
+    }
+
+    /// What the kernel would do now, where it is not what the map says.
+    fn stale(
+        &mut self,
+        entry: &NextHop,
+        local: IpAddr,
+        remote: IpAddr,
+    ) -> Result<Option<String>, BpfError> {
+        let way = match self.netlink.way(remote, Some(local)) {
+            Ok(way) => way,
+            Err(error) => return Ok(Some(format!("no route to {remote} any more: {error}"))),
+        };
+        if way.interface != entry.route_interface {
+            let name = self.interface_name(way.interface)?;
+            return Ok(Some(format!(
+                "the route to {remote} leads through {name} now"
+            )));
+        }
+        let neighbour = way.gateway.unwrap_or(remote);
+        let known = self
+            .netlink
+            .neighbour(way.interface, neighbour)
+            .during(|| format!("look up the Ethernet address of {neighbour}"))?;
+        let used: Option<[u8; 6]> = (entry.ethernet_length != 0)
+            .then(|| entry.ethernet.first_chunk().copied())
+            .flatten();
+        Ok(match (used, known) {
+            (Some(used), Some(known)) if used != known => {
+                Some(format!("{neighbour} is at {} now", ethernet(&known)))
+            }
+            (None, Some(known)) => Some(format!(
+                "{neighbour} has been found at {}",
+                ethernet(&known)
+            )),
+            _ => None,
+        })
+    }
+
+    fn look_for_trouble(&mut self, tunnels: &[TunnelStatus], interfaces: &[InterfaceStatus]) {
+        if tunnels.iter().any(|tunnel| tunnel.stale.is_some()) {
+            self.warnings
+                .push("the way to a peer has changed: load again".to_owned());
+        }
+        for interface in interfaces {
+            let name = &interface.name;
+            if interface.mode.is_none() {
+                self.warnings.push(format!(
+                    "{name} is gone, or its XDP program was detached: load again"
+                ));
+            }
+            let carries_gre = tunnels
+                .iter()
+                .any(|tunnel| tunnel.encapsulation == "gre" && tunnel.interface == *name);
+            if self.here
+                && carries_gre
+                && interface.mode == Some(Mode::Generic)
+                && offload::merges_segments(name).unwrap_or(false)
+            {
+                self.warnings.push(format!(
+                    "{name} merges segments (GRO) before generic XDP sees them, and merged packets of gre tunnels cannot be \
+                     taken apart: `ethtool -K {name} gro off`"
+                ));
+            }
+        }
+    }
+
+    fn routes(
+        &mut self,
+        next_hops: &[NextHop],
+        with_routes: bool,
+    ) -> Result<(usize, Vec<RouteStatus>), BpfError> {
+        if !self.here {
+            return Ok((0, Vec::new()));
+        }
+        let mut destinations: Vec<Destination> = self
+            .netlink
+            .own_routes(self.manifest.settings.device)
+            .during(|| "read the kernel's routes".to_owned())?
+            .into_iter()
+            .map(|(destination, _)| destination)
+            .collect();
+        let count = destinations.len();
+        if !with_routes && count > MANY_ROUTES {
+            return Ok((count, Vec::new()));
+        }
+        destinations.sort_unstable();
+        let names: BTreeMap<u32, String> = (0..)
+            .zip(next_hops)
+            .filter(|(_, entry)| entry.kind == kind::TUNNEL)
+            .map(|(number, entry)| (number, text(&entry.name)))
+            .collect();
+        let lookup = Lookup::new(&self.maps, self.manifest)?;
+        let routes = destinations
+            .into_iter()
+            .map(|destination| {
+                let number = lookup.next_hop(destination)?;
+                Ok(RouteStatus {
+                    to: destination.to.to_string(),
+                    from: destination.from.map(|from| from.to_string()),
+                    via: match number {
+                        next_hop_id::NONE => "nothing".to_owned(),
+                        next_hop_id::LOCAL => "this node".to_owned(),
+                        next_hop_id::SITE => "own subnet".to_owned(),
+                        number => names
+                            .get(&number)
+                            .cloned()
+                            .unwrap_or_else(|| number.to_string()),
+                    },
+                })
+            })
+            .collect::<Result<_, BpfError>>()?;
+        Ok((count, routes))
+    }
+
+    fn reasons(&self) -> Result<Vec<ReasonStatus>, BpfError> {
+        let sum = maps::sum(
+            &self.maps.reasons()?,
+            "REASONS",
+            0,
+            |total: &mut ReasonCounters, value| {
+                for reason in Reason::ALL {
+                    *total.get_mut(*reason) += value.get(*reason);
+                }
+            },
+        )?;
+        Ok(Reason::ALL
+            .iter()
+            .map(|reason| ReasonStatus {
+                name: reason.name(),
+                fate: match reason.fate() {
+                    Fate::Dropped => "dropped",
+                    Fate::Kernel => "kernel",
+                    Fate::Untouched => "untouched",
+                },
+                description: reason.description(),
+                packets: sum.get(*reason),
+            })
+            .collect())
+    }
+
+    fn map_statuses(&self) -> Result<Vec<MapStatus>, BpfError> {
+        MAPS.into_iter()
+            .chain([MANIFEST])
+            .map(|name| {
+                let path = self.pins.object(name);
+                let what = || format!("open the map {}", path.display());
+                let map = bpf_call::open_pin(&path).during(what)?;
+                let number = |field| bpf_call::information(&map, field).during(what);
+                Ok(MapStatus {
+                    name,
+                    entries: number("max_entries")?.unwrap_or_default() as u32,
+                    memory: number("memlock")?.unwrap_or_default(),
+                })
+            })
+            .collect()
+    }
+}
+
+/// So many routes are shown only when asked for.
+const MANY_ROUTES: usize = 32;
+
+/// What the maps answer for the first address of a prefix.
+struct Lookup {
+    settings: re6st_common::maps::Settings,
+    fib: aya::maps::Array<aya::maps::MapData, u32>,
+    trie: aya::maps::lpm_trie::LpmTrie<aya::maps::MapData, TrieKey, re6st_common::maps::TrieValue>,
+}
+
+impl Lookup {
+    fn new(maps: &Maps, manifest: &Manifest) -> Result<Self, BpfError> {
+        Ok(Self {
+            settings: manifest.settings.into(),
+            fib: maps.fib()?,
+            trie: maps.trie()?,
+        })
+    }
+
+    fn next_hop(&self, destination: Destination) -> Result<u32, BpfError> {
+        let address = destination.to.network().into();
+        let family = match destination.to {
+            ipnet::IpNet::V4(_) => Family::Ipv4,
+            ipnet::IpNet::V6(_) => Family::Ipv6,
+        };
+        if family == Family::Ipv6
+            && let Some(slot) = self.settings.fib_slot(address)
+        {
+            let number = access(self.fib.get(&slot, 0), "FIB", slot)?;
+            if number != next_hop_id::NONE {
+                return Ok(number);
+            }
+        }
+        let Some(value) = self.longest(TrieKey::routes(family, address))? else {
+            return Ok(next_hop_id::NONE);
+        };
+        if value.source_table == 0 {
+            return Ok(value.next_hop);
+        }
+        let source = destination
+            .from
+            .map_or(re6st_common::address::Address { high: 0, low: 0 }, |from| {
+                from.network().into()
+            });
+        let value = self.longest(TrieKey::new(value.source_table, source))?;
+        Ok(value.map_or(next_hop_id::NONE, |value| value.next_hop))
+    }
+
+    fn longest(&self, key: TrieKey) -> Result<Option<re6st_common::maps::TrieValue>, BpfError> {
+        match self.trie.get(&trie_key(TrieKey::BITS, key), 0) {
+            Ok(value) => Ok(Some(value)),
+            Err(aya::maps::MapError::KeyNotFound) => Ok(None),
+            Err(error) => access(Err(error), "FIB_TRIE", "address"),
+        }
+    }
+}
+
+fn add(total: &mut TunnelCounters, value: &TunnelCounters) {
+    total.received_packets += value.received_packets;
+    total.received_bytes += value.received_bytes;
+    total.sent_packets += value.sent_packets;
+    total.sent_bytes += value.sent_bytes;
+}
+
+const fn by(with_tc: bool) -> &'static str {
+    if with_tc { "tc" } else { "xdp" }
+}
+
+/// Ours and the peer's, from the ready-made outer headers.
+fn outer_addresses(entry: &NextHop) -> (IpAddr, IpAddr) {
+    let ipv4 = |at: usize| {
+        let bytes = entry.outer[at..].first_chunk::<4>().copied();
+        IpAddr::V4(Ipv4Addr::from(bytes.unwrap_or_default()))
+    };
+    let ipv6 = |at: usize| {
+        let bytes = entry.outer[at..].first_chunk::<16>().copied();
+        IpAddr::V6(Ipv6Addr::from(bytes.unwrap_or_default()))
+    };
+    match outer_family(entry.encapsulation) {
+        Family::Ipv4 => (ipv4(12), ipv4(16)),
+        Family::Ipv6 => (ipv6(8), ipv6(24)),
+    }
+}
+
+fn text(name: &[u8]) -> String {
+    let end = name
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(name.len());
+    String::from_utf8_lossy(&name[..end]).into_owned()
+}
+
+fn ethernet(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<Vec<_>>()
+        .join(":")
+}

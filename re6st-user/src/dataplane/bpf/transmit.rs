@@ -1,0 +1,59 @@
+//! Which interfaces take frames that XDP redirects to them; the others transmit by way of TC.
+
+use std::collections::BTreeMap;
+
+use super::{
+    error::{BpfError, During as _},
+    manifest::{InterfaceRecord, Mode},
+    resolve::Interfaces,
+};
+use crate::io::netlink::features::XdpFeatures;
+
+/// Which interfaces need TC to transmit what XDP has made ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    with_tc: BTreeMap<u32, bool>,
+}
+
+impl Transmit {
+    /// Before the programs are attached: what the kernel says now, which holds for those that are attached already. Many
+    /// drivers transmit only once they have a program of their own, so this errs on the safe side.
+    pub fn query(interfaces: &Interfaces) -> Result<Self, BpfError> {
+        let mut features = XdpFeatures::open().during(|| "ask for XDP features".to_owned())?;
+        let mut with_tc = BTreeMap::new();
+        for interface in interfaces.values() {
+            let needs_tc = match &mut features {
+                Some(features) => !features
+                    .transmits(interface.index)
+                    .during(|| format!("ask for the XDP features of {}", interface.name))?,
+                // before Linux 6.3 the kernel does not tell; a veth without XDP or GRO at its other end loses such frames
+                None => interface.kind == "veth",
+            };
+            with_tc.insert(interface.index, needs_tc);
+        }
+        Ok(Self { with_tc })
+    }
+
+    /// After the programs are attached. Says whether anything is different now.
+    pub fn update(
+        &mut self,
+        interfaces: &Interfaces,
+        attached: &[InterfaceRecord],
+    ) -> Result<bool, BpfError> {
+        let mut now = Self::query(interfaces)?;
+        // generic XDP transmits like the stack does, on any interface
+        if attached.iter().all(|record| record.mode == Mode::Generic) {
+            now.with_tc
+                .values_mut()
+                .for_each(|with_tc| *with_tc = false);
+        }
+        let different = now != *self;
+        *self = now;
+        Ok(different)
+    }
+
+    /// Whether an interface needs TC to transmit.
+    pub fn needs_tc(&self, interface: u32) -> bool {
+        self.with_tc.get(&interface).copied().unwrap_or(true)
+    }
+}

@@ -1,0 +1,89 @@
+//! `unload`: every trace of an instance removed, whatever state it is in.
+
+use super::{
+    attach::{self, Hook},
+    chain, device,
+    error::{BpfError, During as _},
+    existing, forwarding,
+    manifest::{InterfaceRecord, Manifest},
+    pins::Pins,
+};
+use crate::io::{bpffs, host, netlink::Route};
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Summary {
+    /// Whether there was anything.
+    pub found: bool,
+    /// What the operator should know.
+    pub notes: Vec<String>,
+}
+
+/// Unloads.
+pub fn unload(pins: &Pins) -> Result<Summary, BpfError> {
+    host::check()?;
+    let mut notes = Vec::new();
+    if !bpffs::is_mounted(pins.bpffs())? {
+        return Ok(Summary {
+            found: false,
+            notes,
+        });
+    }
+    let _lock = bpffs::lock(pins.bpffs())?;
+    let cookie =
+        host::network_namespace().during(|| "identify the network namespace".to_owned())?;
+    let was_there = pins.folder().exists();
+    let Some(manifest) = existing::find(pins, cookie, &mut notes)? else {
+        return Ok(Summary {
+            found: was_there,
+            notes,
+        });
+    };
+    let mut netlink = Route::open().during(|| "open rtnetlink".to_owned())?;
+    remove(pins, &manifest, &mut netlink)?;
+    for (name, record) in &manifest.sysctls {
+        notes.push(format!(
+            "net.{} was set to {} and is as it was before: {}",
+            name.replace('/', "."),
+            record.set,
+            record.before
+        ));
+    }
+    Ok(Summary { found: true, notes })
+}
+
+fn remove(pins: &Pins, manifest: &Manifest, netlink: &mut Route) -> Result<(), BpfError> {
+    let others = chain::others(pins, manifest.network_namespace)?;
+    for record in &manifest.interfaces {
+        interface(pins, record, manifest.settings.device, netlink)?;
+    }
+    // the TC programs on the device go with it
+    device::remove(pins.instance(), netlink)?;
+    for prefix in &manifest.unreachable {
+        netlink
+            .remove_unreachable(*prefix, manifest.unreachable_metric)
+            .during(|| format!("remove the route `unreachable {prefix}`"))?;
+    }
+    forwarding::restore(manifest.sysctls.iter(), &others)?;
+    // the manifest goes last: until then, unload can be repeated
+    bpffs::remove_folder(&pins.links())?;
+    bpffs::remove_folder(&pins.folder())?;
+    Ok(())
+}
+
+/// Detaches from an interface, XDP first, so that nothing is handed over to nobody. `handle`: of filters.
+pub fn interface(
+    pins: &Pins,
+    record: &InterfaceRecord,
+    handle: u32,
+    netlink: &mut Route,
+) -> Result<(), BpfError> {
+    attach::remove_link(pins, Hook::Xdp(record.index))?;
+    attach::remove_tc(
+        pins,
+        Hook::Handover(record.index),
+        record.tc,
+        handle,
+        netlink,
+    )
+}
