@@ -1,0 +1,100 @@
+//! `re6st-user load`: attach, pin, configure, exit.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use re6st_user::{
+    config::Config,
+    dataplane::bpf::{
+        InstanceName, Pins,
+        load::{self, Request},
+        manifest::Mode,
+    },
+};
+
+/// Options of `load`.
+#[derive(Debug, Args)]
+pub struct LoadArguments {
+    /// The configuration file (TOML).
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The instance: names the mesh device and the folder of the BPF file system.
+    #[arg(long, default_value = "re6st0", value_parser = InstanceName::parse)]
+    instance: InstanceName,
+    /// Where XDP runs.
+    #[arg(long, value_enum, default_value_t)]
+    mode: ModeArgument,
+    /// How TC programs are attached.
+    #[arg(long, value_enum, default_value_t)]
+    tc: TcArgument,
+}
+
+/// Where XDP runs.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum ModeArgument {
+    /// In the driver if it can, else in the kernel's stack.
+    #[default]
+    Auto,
+    /// In the driver, or not at all.
+    Driver,
+    /// In the kernel's stack.
+    Generic,
+}
+
+/// How TC programs are attached.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum TcArgument {
+    /// With tcx links where the kernel has them (Linux 6.6), else as filters.
+    #[default]
+    Auto,
+    /// As filters of the qdisc clsact.
+    Clsact,
+}
+
+/// Loads.
+pub fn run(arguments: &LoadArguments, bpffs: &std::path::Path) -> Result<ExitCode> {
+    let config = Config::from_path(&arguments.config)?;
+    let pins = Pins::new(bpffs, &arguments.instance);
+    let summary = load::load(&Request {
+        config: &config,
+        config_path: &arguments.config,
+        pins: &pins,
+        mode: match arguments.mode {
+            ModeArgument::Auto => None,
+            ModeArgument::Driver => Some(Mode::Driver),
+            ModeArgument::Generic => Some(Mode::Generic),
+        },
+        allow_tcx: matches!(arguments.tc, TcArgument::Auto),
+    })?;
+    for note in &summary.notes {
+        println!("note: {note}");
+    }
+    let manifest = &summary.manifest;
+    for interface in &manifest.interfaces {
+        let mode = match interface.mode {
+            Mode::Driver => "driver",
+            Mode::Generic => "generic",
+        };
+        let reason = interface
+            .reason
+            .as_ref()
+            .map(|reason| format!(" (the driver refused: {reason})"))
+            .unwrap_or_default();
+        println!("{}: XDP in {mode} mode{reason}", interface.name);
+    }
+    for name in &summary.unresolved {
+        println!(
+            "tunnel {name}: the next router or the peer does not answer yet; packets take the slow path until a load finds \
+             its Ethernet address"
+        );
+    }
+    println!(
+        "{} is up: {} tunnels, {} routes; see `re6st-user status --instance {}`",
+        manifest.instance,
+        manifest.tunnels.len(),
+        config.routes.len(),
+        manifest.instance
+    );
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,43 @@
+//! The subcommands, one file each.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use re6st_user::io::bpffs;
+
+mod load;
+mod status;
+mod table;
+mod unload;
+
+/// A resilient mesh network carried in the kernel.
+#[derive(Debug, Parser)]
+#[command(name = "re6st-user", version)]
+pub struct Arguments {
+    /// The BPF file system objects are pinned in.
+    #[arg(long, global = true, value_name = "DIR", default_value = bpffs::DEFAULT)]
+    bpffs: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Attach the data plane to network interfaces and configure it; it stays when the command exits. Again: replace it,
+    /// without losing a packet.
+    Load(load::LoadArguments),
+    /// Remove every trace of it.
+    Unload(unload::UnloadArguments),
+    /// Show programs, interfaces, tunnels with counters, routes, and what was dropped and why.
+    Status(status::StatusArguments),
+}
+
+/// Runs the command. Exit status 0 means that it did what was asked.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    match &arguments.command {
+        Command::Load(command) => load::run(command, &arguments.bpffs),
+        Command::Unload(command) => unload::run(command, &arguments.bpffs),
+        Command::Status(command) => status::run(command, &arguments.bpffs),
+    }
+}
