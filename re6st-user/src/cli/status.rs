@@ -1,6 +1,6 @@
 //! `re6st-user status`: what is loaded, for people and for machines.
 
-use std::{path::Path, process::ExitCode};
+use std::{io::Write as _, path::Path, process::ExitCode};
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -43,18 +43,22 @@ pub fn run(arguments: &StatusArguments, bpffs: &Path) -> Result<ExitCode> {
             .filter_map(|pins| status::status(pins, arguments.routes).transpose())
             .collect::<Result<_, _>>()?,
     };
-    if arguments.json {
-        let text = match (&arguments.instance, statuses.as_slice()) {
+    let shown = if arguments.json {
+        let json = match (&arguments.instance, statuses.as_slice()) {
             (Some(_), [status]) => serde_json::to_string_pretty(status)?,
             (_, statuses) => serde_json::to_string_pretty(statuses)?,
         };
-        println!("{text}");
+        format!("{json}\n")
     } else if statuses.is_empty() {
-        println!("no instance is loaded (nothing in {})", bpffs.display());
+        format!("no instance is loaded (nothing in {})\n", bpffs.display())
     } else {
-        for status in &statuses {
-            print!("{}", text(status, arguments.routes));
-        }
+        let texts = statuses.iter().map(|status| text(status, arguments.routes));
+        texts.collect::<Vec<_>>().join("\n")
+    };
+    match std::io::stdout().write_all(shown.as_bytes()) {
+        // the reader has seen enough (`| head`)
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+        outcome => outcome?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -14,6 +14,9 @@ use std::{
 };
 
 const MAP_CREATE: u32 = 0;
+const MAP_LOOKUP: u32 = 1;
+const MAP_UPDATE: u32 = 2;
+const MAP_DELETE: u32 = 3;
 const OBJ_PIN: u32 = 6;
 const OBJ_GET: u32 = 7;
 const PROGRAM_BY_ID: u32 = 13;
@@ -51,8 +54,9 @@ impl Attachment {
 
 /// Calls bpf(2) with an attribute block that is made of integers only and lives as long as the call.
 fn bpf<T>(command: u32, attributes: &T) -> io::Result<i64> {
-    // SAFETY: the block is live and its size is given; the kernel reads it and, for these commands, writes nothing back.
-    // Pointers inside it are made by the callers from C strings that outlive the call.
+    // SAFETY: the block is live and its size is given; the kernel reads it and writes nothing back to it. Pointers inside
+    // it are made by the callers from C strings, keys and values that outlive the call; the only one written through is
+    // the value of MAP_LOOKUP, which is as big as the map's.
     let result = unsafe {
         libc::syscall(
             libc::SYS_bpf,
@@ -135,6 +139,50 @@ pub fn create_array(name: &str, value_size: u32, max_entries: u32) -> io::Result
     let length = name.len().min(attributes.name.len() - 1);
     attributes.name[..length].copy_from_slice(&name.as_bytes()[..length]);
     descriptor(bpf(MAP_CREATE, &attributes)?)
+}
+
+#[repr(C)]
+struct Element {
+    map: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+fn element(map: &OwnedFd, key: &u32, value: u64) -> Element {
+    Element {
+        map: map.as_raw_fd() as u32,
+        padding: 0,
+        key: std::ptr::from_ref(key) as u64,
+        value,
+        flags: 0,
+    }
+}
+
+/// The id of the program in a slot of a program array; `None` for an empty slot.
+pub fn program_in(map: &OwnedFd, slot: u32) -> io::Result<Option<u32>> {
+    let mut id = 0_u32;
+    // the kernel writes four bytes, a program array's value, to `id`
+    let value = (&raw mut id) as u64;
+    match bpf(MAP_LOOKUP, &element(map, &slot, value)) {
+        Ok(_) => Ok(Some(id)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts a program in a slot of a program array, at once, or empties the slot.
+pub fn set_program_in(map: &OwnedFd, slot: u32, program: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let Some(program) = program else {
+        return match bpf(MAP_DELETE, &element(map, &slot, 0)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            outcome => outcome.map(|_| ()),
+        };
+    };
+    let descriptor = program.as_raw_fd();
+    let value = std::ptr::from_ref(&descriptor) as u64;
+    bpf(MAP_UPDATE, &element(map, &slot, value)).map(|_| ())
 }
 
 #[repr(C)]

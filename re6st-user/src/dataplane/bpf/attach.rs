@@ -5,13 +5,13 @@
 
 use std::{
     io,
-    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
 };
 
 use super::{
     GUARD, HANDOVER, SEND,
     error::{BpfError, During as _},
-    manifest::{Mode, TcAttachment},
+    manifest::TcAttachment,
     pins::Pins,
     rollback::Rollback,
 };
@@ -140,12 +140,17 @@ pub fn set_link(
     Ok(true)
 }
 
-/// Makes a link carry another program.
-pub fn replace(link: &OwnedFd, program: BorrowedFd<'_>, rollback: &mut Rollback) -> io::Result<()> {
-    let old = bpf_call::information(link, "prog_id")?
+/// The program a link carries.
+pub fn program_of(link: &OwnedFd) -> io::Result<OwnedFd> {
+    let id = bpf_call::information(link, "prog_id")?
         .and_then(|id| u32::try_from(id).ok())
         .ok_or_else(|| io::Error::other("the kernel does not say which program a link has"))?;
-    let old = bpf_call::program_by_id(old)?;
+    bpf_call::program_by_id(id)
+}
+
+/// Makes a link carry another program.
+pub fn replace(link: &OwnedFd, program: BorrowedFd<'_>, rollback: &mut Rollback) -> io::Result<()> {
+    let old = program_of(link)?;
     bpf_call::update_link(link.as_fd(), program)?;
     let link = link.try_clone()?;
     rollback.push(move || {
@@ -259,68 +264,4 @@ pub fn prepare_tc(
     Ok(TcAttachment::Clsact {
         added: new || (ours > 0 && others == 0),
     })
-}
-
-/// What came of attaching XDP.
-#[derive(Clone, Debug)]
-pub struct XdpOutcome {
-    /// Where it runs.
-    pub mode: Mode,
-    /// Why not in the driver, where that was tried.
-    pub reason: Option<String>,
-}
-
-/// Attaches XDP to an interface that has none of ours. `wanted`: `None` is the driver if it can, else generic.
-pub fn new_xdp(
-    pins: &Pins,
-    interface: u32,
-    name: &str,
-    wanted: Option<Mode>,
-    program: BorrowedFd<'_>,
-    netlink: &mut Route,
-    rollback: &mut Rollback,
-) -> Result<XdpOutcome, BpfError> {
-    let hook = Hook::Xdp(interface);
-    let mut reason = None;
-    if wanted != Some(Mode::Generic) {
-        match set_link(pins, hook, Attachment::DriverXdp, program, rollback) {
-            Ok(_) => {
-                return Ok(XdpOutcome {
-                    mode: Mode::Driver,
-                    reason: None,
-                });
-            }
-            Err(BpfError::Call { source, .. }) if source.raw_os_error() == Some(libc::EBUSY) => {
-                return Err(foreign(name));
-            }
-            Err(BpfError::Call { source, .. }) => {
-                let words = netlink.why_no_driver_xdp(interface, program.as_raw_fd());
-                reason = Some(words.map_or_else(|| source.to_string(), |error| error.to_string()));
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    if wanted == Some(Mode::Driver) {
-        return Err(BpfError::Conflict(format!(
-            "{name}: its driver does not take the XDP program: {}. Use `--mode auto` or `--mode generic` for XDP in the \
-             kernel's stack, which is slower",
-            reason.unwrap_or_default()
-        )));
-    }
-    match set_link(pins, hook, Attachment::GenericXdp, program, rollback) {
-        Err(BpfError::Call { source, .. }) if source.raw_os_error() == Some(libc::EBUSY) => {
-            Err(foreign(name))
-        }
-        outcome => outcome.map(|_| XdpOutcome {
-            mode: Mode::Generic,
-            reason,
-        }),
-    }
-}
-
-fn foreign(name: &str) -> BpfError {
-    BpfError::Conflict(format!(
-        "{name} already has an XDP program that is not of this software (`ip link show {name}` and `bpftool net` tell \
-         which): detach it first, or leave {name} out of `interfaces`"
-    ))
 }

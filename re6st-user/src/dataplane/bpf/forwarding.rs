@@ -62,12 +62,15 @@ pub fn changes(
         let set = value.to_owned();
         changes.insert(name, SysctlRecord { before, set });
     }
-    // an earlier load of ours made these listen on as forwarding hosts; they still do
-    for record in former.iter().flat_map(|manifest| &manifest.sysctls) {
-        if record.0.ends_with("/accept_ra") && carries(true) {
+    // an earlier load of ours made these listen on as forwarding hosts; they still have to
+    let known = former
+        .into_iter()
+        .chain(others.iter().map(|other| &other.manifest));
+    for (name, record) in known.flat_map(|manifest| &manifest.sysctls) {
+        if name.ends_with("/accept_ra") && carries(true) {
             changes
-                .entry(record.0.clone())
-                .or_insert_with(|| record.1.clone());
+                .entry(name.clone())
+                .or_insert_with(|| record.clone());
         }
     }
     Ok(changes)
@@ -110,14 +113,16 @@ pub fn apply(changes: &Changes, rollback: &mut Rollback) -> Result<(), BpfError>
     Ok(())
 }
 
-/// Puts parameters back that no other instance needs, unless somebody else has changed them since.
+/// Puts parameters back that no other instance needs, unless somebody else has changed them since. Returns those it put
+/// back.
 pub fn restore<'a>(
     records: impl Iterator<Item = (&'a String, &'a SysctlRecord)>,
     others: &[Neighbour],
-) -> Result<(), BpfError> {
+) -> Result<Vec<&'a String>, BpfError> {
     // forwarding goes off before hosts stop to listen as forwarding hosts do
     let mut records: Vec<_> = records.collect();
     records.sort_by_key(|(name, _)| name.ends_with("/accept_ra"));
+    let mut restored = Vec::new();
     for (name, record) in records {
         let needed = others
             .iter()
@@ -127,6 +132,7 @@ pub fn restore<'a>(
         }
         sysctl::write(name, &record.before)
             .during(|| format!("put /proc/sys/net/{name} back to {}", record.before))?;
+        restored.push(name);
     }
-    Ok(())
+    Ok(restored)
 }

@@ -4,43 +4,35 @@
 //! updated one by one, each at once, and only then is removed what is not wanted any more. What stays is never detached.
 //! [`Rollback`] undoes a load that fails; the manifest in `new` tells the next load or unload about one that died.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    os::fd::AsFd as _,
-    path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
-};
+mod prepare;
 
-use re6st_common::{
-    maps::{Settings, next_hop_id, settings},
-    reason::Reason,
-};
+use std::path::Path;
 
 use super::{
     GUARD, HANDOVER, MANIFEST, MAPS, SEND,
     attach::{self, Hook},
-    chain::{self, Neighbour},
+    chain::{self, Chain, Neighbour},
     device::{self, Device, Plan},
     error::{BpfError, During as _},
     existing, fill, forwarding,
-    manifest::{InterfaceRecord, Manifest, Mode, SettingsRecord, TcAttachment},
-    object::{self, Kept, Object, Sizes},
+    manifest::{Manifest, Mode},
+    object::Object,
     pins::Pins,
     resolve::{self, Interfaces, ResolvedTunnel},
     rollback::Rollback,
     transmit::Transmit,
-    unload, xdp_program,
+    unload,
+    xdp::Xdp,
+    xdp_program,
 };
 use crate::{
     config::Config,
     io::{
         bpffs, host,
-        netlink::{Route, link::Interface},
+        netlink::{Route, route::Destination},
     },
 };
 
-/// Frames of interfaces with a bigger MTU may come in several pieces: 4 KiB less the room in front and behind.
-const ONE_PIECE_MTU: u32 = 3498;
 /// The first kernel with tcx links.
 const FIRST_WITH_TCX: (u32, u32) = (6, 6);
 
@@ -228,107 +220,6 @@ impl Loading<'_> {
         Ok(self.summary(manifest, &plan))
     }
 
-    /// Lists all that may come to be, before anything does.
-    fn first_manifest(&self, plan: &Plan) -> Result<Manifest, BpfError> {
-        let config = self.request.config;
-        let former = self.former.as_ref();
-        let order = former.map_or_else(
-            || {
-                self.others
-                    .iter()
-                    .map(|other| other.manifest.order + 1)
-                    .max()
-                    .unwrap_or_default()
-            },
-            |former| former.order,
-        );
-        let tunnel_interfaces: BTreeSet<u32> =
-            self.tunnels.iter().map(|tunnel| tunnel.interface).collect();
-        let sysctls = if forwarding::is_needed(config, tunnel_interfaces.len()) {
-            forwarding::changes(config, former, &self.others)?
-        } else {
-            forwarding::Changes::new()
-        };
-        let names: Vec<&str> = config
-            .tunnels
-            .iter()
-            .map(|tunnel| tunnel.name.as_str())
-            .collect();
-        Ok(Manifest {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            instance: self.request.pins.instance().to_string(),
-            complete: false,
-            network_namespace: self.cookie,
-            config: absolute(self.request.config_path),
-            loaded_at: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |time| time.as_secs()),
-            order,
-            frags: self.frags()?,
-            settings: former.map_or_else(
-                || SettingsRecord::from(Settings::EMPTY),
-                |former| former.settings,
-            ),
-            interfaces: self.interface_records(),
-            tunnels: next_hop_numbers(&names, former.map(|former| &former.tunnels)),
-            sysctls,
-            unreachable: plan.unreachable.iter().copied().collect(),
-            unreachable_metric: UNREACHABLE_METRIC + order,
-            reasons: Reason::ALL
-                .iter()
-                .map(|reason| reason.name().to_owned())
-                .collect(),
-        })
-    }
-
-    /// What attaching will most likely lead to; corrected as it happens.
-    fn interface_records(&self) -> Vec<InterfaceRecord> {
-        self.interfaces
-            .values()
-            .map(|interface| {
-                self.former_record(interface.index)
-                    .cloned()
-                    .unwrap_or_else(|| InterfaceRecord {
-                        index: interface.index,
-                        name: interface.name.clone(),
-                        mode: self.request.mode.unwrap_or(Mode::Driver),
-                        reason: None,
-                        tc: if self.tcx {
-                            TcAttachment::Tcx
-                        } else {
-                            TcAttachment::Clsact { added: true }
-                        },
-                    })
-            })
-            .collect()
-    }
-
-    fn former_record(&self, index: u32) -> Option<&InterfaceRecord> {
-        self.former
-            .iter()
-            .flat_map(|former| &former.interfaces)
-            .find(|record| record.index == index)
-    }
-
-    fn frags(&self) -> Result<bool, BpfError> {
-        const FIRST_WITH_FRAGS: (u32, u32) = (5, 18);
-        let Some(big) = self
-            .interfaces
-            .values()
-            .find(|interface| interface.mtu > ONE_PIECE_MTU)
-        else {
-            return Ok(false);
-        };
-        if host::kernel_version()? < FIRST_WITH_FRAGS && self.request.mode != Some(Mode::Generic) {
-            return Err(BpfError::Conflict(format!(
-                "{} has an MTU of {}: XDP in the driver takes frames above {ONE_PIECE_MTU} bytes from Linux 5.18 on. Lower \
-                 the MTU, or use `--mode generic`",
-                big.name, big.mtu
-            )));
-        }
-        Ok(true)
-    }
-
     fn prepare_folder(&mut self, manifest: &Manifest) -> Result<(), BpfError> {
         let pins = self.request.pins.clone();
         if self.former.is_none() {
@@ -358,78 +249,6 @@ impl Loading<'_> {
             return Ok(device);
         }
         device::create(instance, plan.mtu, &mut self.netlink, &mut self.rollback)
-    }
-
-    fn settings(&self, device: &Device) -> Settings {
-        let config = self.request.config;
-        let mut flags = 0;
-        if config.forward {
-            flags |= settings::FORWARD;
-        }
-        if config
-            .tunnels
-            .iter()
-            .any(|tunnel| tunnel.encapsulation == crate::config::Encapsulation::Gre)
-        {
-            flags |= settings::GRE;
-        }
-        let mut told = Settings {
-            tunnel_mask: (1 << config.tunnel_index_bits()) - 1,
-            device: device.index,
-            device_address: device.address,
-            port: config.port,
-            ..Settings::EMPTY
-        };
-        if let Some((network, bits)) = config.fib_network() {
-            flags |= settings::NETWORK;
-            let length = u32::from(network.prefix_len());
-            told.network_mask = u64::MAX.checked_shl(64 - length).unwrap_or_default();
-            told.network = (u128::from(network.network()) >> 64) as u64 & told.network_mask;
-            told.fib_shift = 64 - length - u32::from(bits);
-            told.fib_mask = (1 << bits) - 1;
-        }
-        told.flags = flags;
-        told
-    }
-
-    fn sizes(&self, manifest: &Manifest) -> Sizes {
-        const NEXT_HOPS: u32 = 1024;
-        const TRIE: u32 = 131_072;
-        let numbers = manifest
-            .tunnels
-            .values()
-            .max()
-            .map_or(0, |number| number + 1);
-        let config = self.request.config;
-        // each route may need two entries, and as much again while it changes
-        let trie = (config.routes.len() + config.networks.len() + config.tunnels.len()) * 4;
-        Sizes {
-            fib: manifest.settings.fib_mask + 1,
-            trie: u32::try_from(trie.next_power_of_two())
-                .unwrap_or(TRIE)
-                .max(TRIE),
-            next_hops: numbers.next_power_of_two().max(NEXT_HOPS),
-            tunnels: manifest.settings.tunnel_mask + 1,
-        }
-    }
-
-    fn kept(&self, sizes: Sizes) -> Kept {
-        let Some(former) = &self.former else {
-            return Kept::default();
-        };
-        let pins = self.request.pins;
-        let reasons: Vec<&str> = Reason::ALL.iter().map(|reason| reason.name()).collect();
-        let size = |bytes: usize| u32::try_from(bytes).unwrap_or_default();
-        Kept {
-            tunnel_counters: object::map_shape(&pins.object("TUNNEL_COUNTERS"))
-                == Some((
-                    sizes.next_hops,
-                    size(size_of::<re6st_common::maps::TunnelCounters>()),
-                )),
-            reasons: former.reasons == reasons
-                && object::map_shape(&pins.object("REASONS"))
-                    == Some((1, size(size_of::<re6st_common::reason::ReasonCounters>()))),
-        }
     }
 
     /// Attaches what is new and updates what is there; XDP last, since what it hands over must be met by TC.
@@ -464,34 +283,25 @@ impl Loading<'_> {
                 rollback,
             )?;
         }
+        self.attach_xdp(manifest, object)
+    }
+
+    fn attach_xdp(&mut self, manifest: &mut Manifest, object: &Object) -> Result<(), BpfError> {
+        let pins = self.request.pins;
+        let chain = Chain::new(&self.others, manifest)?;
+        chain.set_own_next(&pins.new_object("NEXT_INSTANCE"))?;
         let program = object.program(xdp_program(manifest.frags))?;
         for record in &mut manifest.interfaces {
-            let hook = Hook::Xdp(record.index);
-            if let Some(link) = attach::live_link(pins, hook)? {
-                if self.request.mode.is_none_or(|mode| mode == record.mode) {
-                    attach::replace(&link, program.as_fd(), rollback)
-                        .during(|| format!("replace the XDP program of {}", record.name))?;
-                    continue;
-                }
-                self.notes.push(format!(
-                    "{}: changing the XDP mode interrupts its traffic for a moment",
-                    record.name
-                ));
-                attach::remove_link(pins, hook)?;
-            }
-            let outcome = attach::new_xdp(
+            let attach = Xdp {
                 pins,
-                record.index,
-                &record.name,
-                self.request.mode,
-                program.as_fd(),
-                netlink,
-                rollback,
-            )?;
-            record.mode = outcome.mode;
-            record.reason = outcome.reason;
+                wanted: self.request.mode,
+                program,
+                chain: &chain,
+            };
+            let note = attach.attach(record, &mut self.netlink, &mut self.rollback)?;
+            self.notes.extend(note);
         }
-        Ok(())
+        chain.set_others_next(program, &mut self.rollback)
     }
 
     /// Addresses and routes that are wanted. Returns the routes that are not.
@@ -500,7 +310,7 @@ impl Loading<'_> {
         plan: &Plan,
         manifest: &Manifest,
         device: &Device,
-    ) -> Result<Vec<crate::io::netlink::route::Destination>, BpfError> {
+    ) -> Result<Vec<Destination>, BpfError> {
         let instance = self.request.pins.instance();
         let former = self
             .former
@@ -548,7 +358,7 @@ impl Loading<'_> {
         plan: &Plan,
         manifest: &Manifest,
         device: &Device,
-        surplus: Vec<crate::io::netlink::route::Destination>,
+        surplus: Vec<Destination>,
     ) -> Result<(), BpfError> {
         let pins = self.request.pins;
         let instance = pins.instance();
@@ -560,7 +370,8 @@ impl Loading<'_> {
         };
         for record in &former.interfaces {
             if !self.interfaces.contains_key(&record.index) {
-                unload::interface(pins, record, former.settings.device, &mut self.netlink)?;
+                let handle = former.settings.device;
+                unload::interface(pins, record, handle, &self.others, &mut self.netlink)?;
             }
         }
         for prefix in &former.unreachable {
@@ -574,7 +385,8 @@ impl Loading<'_> {
             .sysctls
             .iter()
             .filter(|(name, _)| !manifest.sysctls.contains_key(*name));
-        forwarding::restore(stale, &self.others)
+        forwarding::restore(stale, &self.others)?;
+        Ok(())
     }
 
     fn summary(&mut self, manifest: Manifest, plan: &Plan) -> Summary {
@@ -617,40 +429,4 @@ impl Loading<'_> {
             notes,
         }
     }
-}
-
-/// Added to an instance's place in the order: high, so that every other route to the prefix is preferred.
-const UNREACHABLE_METRIC: u32 = 0x4000_0000;
-
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-/// Each tunnel's next hop number: the one it had, or the lowest that no tunnel has or had, so that counters stay with their
-/// tunnels.
-fn next_hop_numbers(
-    names: &[&str],
-    former: Option<&BTreeMap<String, u32>>,
-) -> BTreeMap<String, u32> {
-    let taken: BTreeSet<u32> = former
-        .iter()
-        .flat_map(|former| former.values().copied())
-        .collect();
-    let mut free = (next_hop_id::FIRST_TUNNEL..).filter(|number| !taken.contains(number));
-    names
-        .iter()
-        .filter_map(|name| {
-            let kept = former.and_then(|former| former.get(*name)).copied();
-            let number = kept.or_else(|| free.next())?;
-            Some(((*name).to_owned(), number))
-        })
-        .collect()
-}
-
-/// An interface's name, for messages.
-pub fn interface_name(interfaces: &Interfaces, index: u32) -> String {
-    interfaces.get(&index).map_or_else(
-        || index.to_string(),
-        |interface: &Interface| interface.name.clone(),
-    )
 }

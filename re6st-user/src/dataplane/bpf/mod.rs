@@ -13,6 +13,7 @@
 //! | [`device`] | the mesh device, its addresses, and the kernel's routes |
 //! | [`forwarding`] | the kernel parameters for it |
 //! | [`attach`] | programs on interfaces |
+//! | [`xdp`] | XDP on an interface, in the driver or in the stack |
 //! | [`chain`] | several instances on one interface |
 //! | [`maps`] | the maps of a running instance |
 //! | [`manifest`], [`pins`] | what is where |
@@ -35,6 +36,7 @@ pub mod rollback;
 pub mod status;
 pub mod transmit;
 pub mod unload;
+pub mod xdp;
 
 pub use error::BpfError;
 pub use manifest::Manifest;

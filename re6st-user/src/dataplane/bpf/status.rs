@@ -1,170 +1,40 @@
 //! `status`: what is loaded, and whether it still fits the host.
 
+mod lookup;
+mod report;
+
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
+use super::{
+    GUARD, HANDOVER, MANIFEST, MAPS, SEND,
+    attach::{self, Hook},
+    chain::{self, Neighbour},
+    error::{BpfError, During as _},
+    manifest::{InterfaceRecord, Manifest, Mode},
+    maps::{self, Maps, access},
+    pins::Pins,
+    xdp_program,
+};
 use aya::programs::ProgramInfo;
+use lookup::Lookup;
 use re6st_common::{
     address::Family,
     encapsulation::outer_family,
     maps::{
-        NextHop, TrieKey, TunnelCounters, encapsulation, interface, kind, next_hop_id, transmit,
+        NextHop, TunnelCounters, encapsulation, interface, kind, next_hop_id, settings, transmit,
     },
     reason::{Fate, Reason, ReasonCounters},
 };
-use serde::Serialize;
+pub use report::*;
 
-use super::{
-    GUARD, HANDOVER, MANIFEST, MAPS, SEND,
-    attach::{self, Hook},
-    error::{BpfError, During as _},
-    manifest::{InterfaceRecord, Manifest, Mode, TcAttachment},
-    maps::{self, Maps, access, trie_key},
-    pins::Pins,
-    xdp_program,
-};
 use crate::io::{
     bpf_call, host,
     netlink::{Route as Netlink, route::Destination},
     offload,
 };
-
-/// The whole of it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Status {
-    /// The instance and its mesh device.
-    pub instance: String,
-    /// The version of the program that loaded it.
-    pub version: String,
-    /// Whether the last load finished.
-    pub complete: bool,
-    /// The configuration file.
-    pub config: String,
-    /// Seconds since 1970.
-    pub loaded_at: u64,
-    /// UDP port of the tunnels.
-    pub port: u16,
-    /// Whether it relays for others.
-    pub forward: bool,
-    /// The programs.
-    pub programs: Vec<ProgramStatus>,
-    /// The network interfaces.
-    pub interfaces: Vec<InterfaceStatus>,
-    /// The tunnels, by number.
-    pub tunnels: Vec<TunnelStatus>,
-    /// How many routes of ours the kernel has.
-    pub route_count: usize,
-    /// The routes.
-    pub routes: Vec<RouteStatus>,
-    /// Counters of packets that were not simply forwarded.
-    pub reasons: Vec<ReasonStatus>,
-    /// The maps.
-    pub maps: Vec<MapStatus>,
-    /// Bytes of kernel memory of all maps.
-    pub memory: u64,
-    /// What needs the operator's attention.
-    pub warnings: Vec<String>,
-}
-
-/// A program.
-#[derive(Clone, Debug, Serialize)]
-pub struct ProgramStatus {
-    /// Its name.
-    pub name: String,
-    /// The kernel's number of it.
-    pub id: u32,
-    /// The hash of its instructions, hexadecimal.
-    pub tag: String,
-}
-
-/// A network interface.
-#[derive(Clone, Debug, Serialize)]
-pub struct InterfaceStatus {
-    /// Its name.
-    pub name: String,
-    /// Interface index.
-    pub index: u32,
-    /// Where XDP runs; `None` if it is not attached any more.
-    pub mode: Option<Mode>,
-    /// Why not in the driver, in the kernel's words.
-    pub reason: Option<String>,
-    /// How the TC program is attached.
-    pub tc: TcAttachment,
-    /// Whether XDP transmits on it, or TC does.
-    pub transmit: &'static str,
-    /// Whether it is an Internet gateway's uplink.
-    pub gateway: bool,
-}
-
-/// A tunnel.
-#[derive(Clone, Debug, Serialize)]
-pub struct TunnelStatus {
-    /// Its name.
-    pub name: String,
-    /// The next hop's number.
-    pub number: u32,
-    /// `fou` or `gre`.
-    pub encapsulation: &'static str,
-    /// The peer's outer address.
-    pub remote: IpAddr,
-    /// Our outer address.
-    pub local: IpAddr,
-    /// The interface it goes through.
-    pub interface: String,
-    /// The biggest inner packet, in bytes.
-    pub mtu: u32,
-    /// The Ethernet address packets go to; `None` while it is not known.
-    pub neighbour: Option<String>,
-    /// Whether XDP transmits, or TC does.
-    pub transmit: &'static str,
-    /// What does not fit the host any more.
-    pub stale: Option<String>,
-    /// Packets accepted from the peer.
-    pub received_packets: u64,
-    /// Their bytes, without outer headers.
-    pub received_bytes: u64,
-    /// Packets sent to the peer.
-    pub sent_packets: u64,
-    /// Their bytes, without outer headers.
-    pub sent_bytes: u64,
-}
-
-/// A route.
-#[derive(Clone, Debug, Serialize)]
-pub struct RouteStatus {
-    /// Destination prefix.
-    pub to: String,
-    /// Source prefix.
-    pub from: Option<String>,
-    /// The tunnel's name, or what else the data plane has there.
-    pub via: String,
-}
-
-/// A counter of packets.
-#[derive(Clone, Debug, Serialize)]
-pub struct ReasonStatus {
-    /// Its name.
-    pub name: &'static str,
-    /// `dropped`, `kernel` or `untouched`.
-    pub fate: &'static str,
-    /// One line for people.
-    pub description: &'static str,
-    /// How many.
-    pub packets: u64,
-}
-
-/// A map.
-#[derive(Clone, Debug, Serialize)]
-pub struct MapStatus {
-    /// Its name.
-    pub name: &'static str,
-    /// The most entries.
-    pub entries: u32,
-    /// Bytes of kernel memory.
-    pub memory: u64,
-}
 
 /// Looks at a loaded instance; `None` if there is none. `with_routes`: list them all.
 pub fn status(pins: &Pins, with_routes: bool) -> Result<Option<Status>, BpfError> {
@@ -193,6 +63,7 @@ pub fn status(pins: &Pins, with_routes: bool) -> Result<Option<Status>, BpfError
         netlink: Netlink::open().during(|| "open rtnetlink".to_owned())?,
         manifest: &manifest,
         here,
+        others: chain::others(pins, manifest.network_namespace)?,
         warnings,
     };
     observer.look(with_routes).map(Some)
@@ -204,6 +75,7 @@ struct Observer<'a> {
     netlink: Netlink,
     manifest: &'a Manifest,
     here: bool,
+    others: Vec<Neighbour>,
     warnings: Vec<String>,
 }
 
@@ -223,7 +95,7 @@ impl Observer<'_> {
             config: manifest.config.display().to_string(),
             loaded_at: manifest.loaded_at,
             port: manifest.settings.port,
-            forward: manifest.settings.flags & re6st_common::maps::settings::FORWARD != 0,
+            forward: manifest.settings.flags & settings::FORWARD != 0,
             programs: self.programs()?,
             interfaces,
             tunnels,
@@ -272,8 +144,9 @@ impl Observer<'_> {
     }
 
     fn attached(&self, record: &InterfaceRecord) -> Result<Option<Mode>, BpfError> {
-        let link = attach::live_link(self.pins, Hook::Xdp(record.index))?;
-        Ok(link.map(|_| record.mode))
+        let own = attach::live_link(self.pins, Hook::Xdp(record.index))?.is_some();
+        let attached = own || chain::holder(&self.others, record.index)?.is_some();
+        Ok(attached.then_some(record.mode))
     }
 
     fn tunnels(&mut self, next_hops: &[NextHop]) -> Result<Vec<TunnelStatus>, BpfError> {
@@ -484,60 +357,6 @@ impl Observer<'_> {
 
 /// So many routes are shown only when asked for.
 const MANY_ROUTES: usize = 32;
-
-/// What the maps answer for the first address of a prefix.
-struct Lookup {
-    settings: re6st_common::maps::Settings,
-    fib: aya::maps::Array<aya::maps::MapData, u32>,
-    trie: aya::maps::lpm_trie::LpmTrie<aya::maps::MapData, TrieKey, re6st_common::maps::TrieValue>,
-}
-
-impl Lookup {
-    fn new(maps: &Maps, manifest: &Manifest) -> Result<Self, BpfError> {
-        Ok(Self {
-            settings: manifest.settings.into(),
-            fib: maps.fib()?,
-            trie: maps.trie()?,
-        })
-    }
-
-    fn next_hop(&self, destination: Destination) -> Result<u32, BpfError> {
-        let address = destination.to.network().into();
-        let family = match destination.to {
-            ipnet::IpNet::V4(_) => Family::Ipv4,
-            ipnet::IpNet::V6(_) => Family::Ipv6,
-        };
-        if family == Family::Ipv6
-            && let Some(slot) = self.settings.fib_slot(address)
-        {
-            let number = access(self.fib.get(&slot, 0), "FIB", slot)?;
-            if number != next_hop_id::NONE {
-                return Ok(number);
-            }
-        }
-        let Some(value) = self.longest(TrieKey::routes(family, address))? else {
-            return Ok(next_hop_id::NONE);
-        };
-        if value.source_table == 0 {
-            return Ok(value.next_hop);
-        }
-        let source = destination
-            .from
-            .map_or(re6st_common::address::Address { high: 0, low: 0 }, |from| {
-                from.network().into()
-            });
-        let value = self.longest(TrieKey::new(value.source_table, source))?;
-        Ok(value.map_or(next_hop_id::NONE, |value| value.next_hop))
-    }
-
-    fn longest(&self, key: TrieKey) -> Result<Option<re6st_common::maps::TrieValue>, BpfError> {
-        match self.trie.get(&trie_key(TrieKey::BITS, key), 0) {
-            Ok(value) => Ok(Some(value)),
-            Err(aya::maps::MapError::KeyNotFound) => Ok(None),
-            Err(error) => access(Err(error), "FIB_TRIE", "address"),
-        }
-    }
-}
 
 fn add(total: &mut TunnelCounters, value: &TunnelCounters) {
     total.received_packets += value.received_packets;

@@ -2,7 +2,8 @@
 
 use super::{
     attach::{self, Hook},
-    chain, device,
+    chain::{self, Neighbour},
+    device,
     error::{BpfError, During as _},
     existing, forwarding,
     manifest::{InterfaceRecord, Manifest},
@@ -40,22 +41,21 @@ pub fn unload(pins: &Pins) -> Result<Summary, BpfError> {
         });
     };
     let mut netlink = Route::open().during(|| "open rtnetlink".to_owned())?;
-    remove(pins, &manifest, &mut netlink)?;
-    for (name, record) in &manifest.sysctls {
-        notes.push(format!(
-            "net.{} was set to {} and is as it was before: {}",
-            name.replace('/', "."),
-            record.set,
-            record.before
-        ));
+    for name in remove(pins, &manifest, &mut netlink)? {
+        if let Some(record) = manifest.sysctls.get(&name) {
+            let name = name.replace('/', ".");
+            notes.push(format!("net.{name} is {} again", record.before));
+        }
     }
     Ok(Summary { found: true, notes })
 }
 
-fn remove(pins: &Pins, manifest: &Manifest, netlink: &mut Route) -> Result<(), BpfError> {
+/// Returns the kernel parameters it put back.
+fn remove(pins: &Pins, manifest: &Manifest, netlink: &mut Route) -> Result<Vec<String>, BpfError> {
     let others = chain::others(pins, manifest.network_namespace)?;
+    chain::leave(&others)?;
     for record in &manifest.interfaces {
-        interface(pins, record, manifest.settings.device, netlink)?;
+        interface(pins, record, manifest.settings.device, &others, netlink)?;
     }
     // the TC programs on the device go with it
     device::remove(pins.instance(), netlink)?;
@@ -64,11 +64,11 @@ fn remove(pins: &Pins, manifest: &Manifest, netlink: &mut Route) -> Result<(), B
             .remove_unreachable(*prefix, manifest.unreachable_metric)
             .during(|| format!("remove the route `unreachable {prefix}`"))?;
     }
-    forwarding::restore(manifest.sysctls.iter(), &others)?;
+    let restored = forwarding::restore(manifest.sysctls.iter(), &others)?;
     // the manifest goes last: until then, unload can be repeated
     bpffs::remove_folder(&pins.links())?;
     bpffs::remove_folder(&pins.folder())?;
-    Ok(())
+    Ok(restored.into_iter().cloned().collect())
 }
 
 /// Detaches from an interface, XDP first, so that nothing is handed over to nobody. `handle`: of filters.
@@ -76,9 +76,10 @@ pub fn interface(
     pins: &Pins,
     record: &InterfaceRecord,
     handle: u32,
+    others: &[Neighbour],
     netlink: &mut Route,
 ) -> Result<(), BpfError> {
-    attach::remove_link(pins, Hook::Xdp(record.index))?;
+    chain::release(pins, record.index, others)?;
     attach::remove_tc(
         pins,
         Hook::Handover(record.index),
