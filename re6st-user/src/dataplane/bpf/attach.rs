@@ -184,9 +184,17 @@ pub fn set_tc(
     netlink: &mut Route,
     rollback: &mut Rollback,
 ) -> Result<(), BpfError> {
+    // whichever way it was attached before, the packet must meet it once
     match how {
-        TcAttachment::Tcx => set_link(pins, hook, hook.tcx(), program, rollback).map(|_| ()),
-        TcAttachment::Clsact { .. } => set_filter(pins, hook, handle, program, netlink, rollback),
+        TcAttachment::Tcx => {
+            set_link(pins, hook, hook.tcx(), program, rollback)?;
+            let what = || format!("detach from interface {}", hook.interface());
+            netlink.remove_filter(hook.place(handle)).during(what)
+        }
+        TcAttachment::Clsact { .. } => {
+            set_filter(pins, hook, handle, program, netlink, rollback)?;
+            remove_link(pins, hook)
+        }
     }
 }
 
