@@ -1,8 +1,8 @@
 //! A small Internet: one router that joins the underlays of all hosts, IPv4 and IPv6.
 
 use std::{
-    cell::Cell,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::atomic::{AtomicU8, Ordering},
 };
 
 use anyhow::Result;
@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Internet {
     router: Host,
-    attached: Cell<u8>,
+    attached: AtomicU8,
 }
 
 /// How a host reaches the Internet.
@@ -59,7 +59,7 @@ impl Internet {
         router.set_sysctl("net.ipv6.conf.all.forwarding", "1")?;
         Ok(Self {
             router,
-            attached: Cell::new(0),
+            attached: AtomicU8::new(0),
         })
     }
 
@@ -75,8 +75,7 @@ impl Internet {
 
     /// Links a host's interface to the router and gives it addresses and default routes.
     pub fn attach(&self, host: &Host, interface: &str, options: LinkOptions) -> Result<Uplink> {
-        let number = self.attached.get() + 1;
-        self.attached.set(number);
+        let number = self.attached.fetch_add(1, Ordering::Relaxed) + 1;
         let router_interface = format!("{}{number}", host.name());
         link(
             (host, interface),

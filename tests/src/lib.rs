@@ -2,6 +2,7 @@
 //! traffic they send each other; and virtual machines with other kernels. Everything is removed again, whatever happens.
 
 pub mod cleanup;
+pub mod configuration;
 pub mod host;
 pub mod internet;
 pub mod link;

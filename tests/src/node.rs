@@ -9,13 +9,14 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use serde::Serialize;
+use serde::Deserialize;
 use serde_json::Value;
 
+pub use crate::configuration::{Configuration, Encapsulation, Keys, Route, Tunnel};
 use crate::{
     host::{Host, Testbed},
     internet::{Internet, IpVersion, Uplink},
-    link::LinkOptions,
+    link::{LinkOptions, add_addresses, link},
     process::{Output, Process},
 };
 
@@ -23,86 +24,6 @@ use crate::{
 pub const INSTANCE: &str = "re6st0";
 /// How long `re6st-user` may take.
 const LIMIT: Duration = Duration::from_secs(30);
-
-/// The configuration file of `re6st-user`.
-#[derive(Clone, Debug, Default, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Configuration {
-    /// Mesh addresses with the prefix each stands for.
-    pub addresses: Vec<String>,
-    /// Where XDP attaches.
-    pub interfaces: Vec<String>,
-    /// Which of them are a gateway's uplinks.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub gateway_interfaces: Vec<String>,
-    /// The prefixes of the whole mesh.
-    pub networks: Vec<String>,
-    /// Relay for others.
-    pub forward: bool,
-    /// UDP port of the instance.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub port: Option<u16>,
-    /// Tunnels.
-    #[serde(rename = "tunnel")]
-    pub tunnels: Vec<Tunnel>,
-    /// Static routes.
-    #[serde(rename = "route")]
-    pub routes: Vec<Route>,
-}
-
-/// One `[[tunnel]]`.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Tunnel {
-    /// Its name on this node.
-    pub name: String,
-    /// The peer's outer address.
-    pub remote: IpAddr,
-    /// Our outer address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub local: Option<IpAddr>,
-    /// `fou` or `gre`.
-    pub encap: Encapsulation,
-    /// UDP port, of `fou` only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub port: Option<u16>,
-    /// Largest inner packet, in bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mtu: Option<u16>,
-    /// GRE keys.
-    pub key: Keys,
-}
-
-/// The GRE keys of a tunnel.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Keys {
-    /// The one we accept.
-    pub local: u32,
-    /// The one we send.
-    pub remote: u32,
-}
-
-/// One `[[route]]`.
-#[derive(Clone, Debug, Serialize)]
-pub struct Route {
-    /// Destination.
-    pub to: String,
-    /// Source, of a source-specific route.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
-    /// Name of a tunnel.
-    pub via: String,
-}
-
-/// How packets are wrapped.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Encapsulation {
-    /// GRE in UDP.
-    Fou,
-    /// GRE.
-    Gre,
-}
 
 /// What joins two nodes.
 pub type TunnelKind = (Encapsulation, IpVersion);
@@ -258,10 +179,109 @@ impl Node {
         serde_json::from_str(&text).with_context(|| format!("the status is no JSON: {text}"))
     }
 
+    /// How many packets met a reason, by its name.
+    pub fn reason(&self, name: &str) -> Result<u64> {
+        let status = self.status()?;
+        find(&status["reasons"], name)?["packets"]
+            .as_u64()
+            .with_context(|| format!("no count of packets for reason {name}"))
+    }
+
+    /// What came and went through a tunnel, by its name.
+    pub fn tunnel(&self, name: &str) -> Result<TunnelCounters> {
+        let status = self.status()?;
+        let tunnel = find(&status["tunnels"], name)?;
+        serde_json::from_value(tunnel.clone()).context("counters of a tunnel")
+    }
+
+    /// How an interface is attached: `driver` or `generic`.
+    pub fn mode(&self, interface: &str) -> Result<String> {
+        let status = self.status()?;
+        let mode = &find(&status["interfaces"], interface)?["mode"];
+        Ok(mode
+            .as_str()
+            .with_context(|| format!("{interface} is not attached"))?
+            .into())
+    }
+
+    /// A host behind this node, on a LAN of its own that `re6st-user` will be told of. The node has its mesh addresses
+    /// on the LAN as well and is the way to everything else; the host's addresses end in `::10` and `.10`.
+    pub fn lan_host(
+        &mut self,
+        testbed: &Testbed,
+        name: &str,
+        interface: &str,
+        options: LinkOptions,
+    ) -> Result<LanHost> {
+        let host = testbed.host(name)?;
+        link((&self.host, interface), (&host, "eth0"), options)?;
+        let addresses: Vec<&str> = self
+            .configuration
+            .addresses
+            .iter()
+            .map(String::as_str)
+            .collect();
+        add_addresses(&self.host, interface, &addresses)?;
+        self.configuration.interfaces.push(interface.into());
+        let number = self.number.into();
+        let ipv6 = Ipv6Addr::new(0x2001, 0xdb8, 0x42, number, 0, 0, 0, 0x10);
+        let ipv4 = Ipv4Addr::new(10, 42, self.number, 10);
+        add_addresses(
+            &host,
+            "eth0",
+            &[&format!("{ipv6}/64"), &format!("{ipv4}/24")],
+        )?;
+        for address in self.addresses() {
+            host.ip(&["route", "add", "default", "via", &address.to_string()])?;
+        }
+        Ok(LanHost { host, ipv6, ipv4 })
+    }
+
     /// Leaves the node running after the end of this process.
     pub fn keep(self) {
         self.host.keep();
     }
+}
+
+/// What came and went through a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct TunnelCounters {
+    /// Packets accepted from the peer.
+    pub received_packets: u64,
+    /// Their bytes, without outer headers.
+    pub received_bytes: u64,
+    /// Packets sent to the peer.
+    pub sent_packets: u64,
+    /// Their bytes, without outer headers.
+    pub sent_bytes: u64,
+}
+
+/// A plain host behind a node: it knows nothing of the mesh.
+#[derive(Debug)]
+pub struct LanHost {
+    /// The host; its interface is `eth0`.
+    pub host: Host,
+    /// Its IPv6 address.
+    pub ipv6: Ipv6Addr,
+    /// Its IPv4 address.
+    pub ipv4: Ipv4Addr,
+}
+
+impl LanHost {
+    /// Its address of one IP version.
+    pub fn address(&self, version: IpVersion) -> IpAddr {
+        match version {
+            IpVersion::V4 => self.ipv4.into(),
+            IpVersion::V6 => self.ipv6.into(),
+        }
+    }
+}
+
+/// The entry of a list in the status that has a name.
+fn find<'a>(list: &'a Value, name: &str) -> Result<&'a Value> {
+    list.as_array()
+        .and_then(|entries| entries.iter().find(|entry| entry["name"] == name))
+        .with_context(|| format!("the status has no {name} in {list}"))
 }
 
 /// The `re6st-user` command, which was built with the test or the demo that is running.

@@ -1,0 +1,397 @@
+//! `cargo xtask demo`: a small mesh on this machine, with real traffic.
+//!
+//! Exit status 0 only if everything arrived.
+
+use std::{
+    fmt::Display,
+    io::{IsTerminal as _, Write as _, stdout},
+    net::{IpAddr, UdpSocket},
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use testbed::{
+    host::{Host, Testbed},
+    internet::{Internet, IpVersion},
+    link::LinkOptions,
+    node::{Encapsulation, INSTANCE, LanHost, Node, re6st_user, tunnel},
+    traffic::{UdpStream, ping, traceroute, transfer},
+};
+
+/// The testbed's name, by which `--stop` finds what `--keep` left.
+const NAME: &str = "demo";
+/// Bytes of the TCP transfer, each way.
+const TRANSFER: u64 = 64 << 20;
+/// Datagrams a second of the UDP stream, and for how long.
+const STREAM: (u32, Duration) = (20_000, Duration::from_secs(2));
+/// Packets of a stranger who guesses keys.
+const GUESSES: u64 = 100;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let result = match arguments
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
+        [] => demonstrate(false),
+        ["--keep"] => demonstrate(true),
+        ["--stop"] => stop(),
+        _ => Err(anyhow::anyhow!("usage: demo [--keep | --stop]")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\n{} {error:#}", red("✗"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn stop() -> Result<()> {
+    match Testbed::remove_lasting(NAME)? {
+        0 => println!("no demo is running"),
+        hosts => println!("the demo's {hosts} hosts are gone"),
+    }
+    Ok(())
+}
+
+/// The hosts of the demo.
+struct Mesh {
+    internet: Internet,
+    laptop: LanHost,
+    office: Node,
+    lyon: Node,
+    tokyo: Node,
+    cloud: Node,
+    stranger: Host,
+}
+
+fn demonstrate(keep: bool) -> Result<()> {
+    if Testbed::remove_lasting(NAME)? > 0 {
+        println!("(removed the demo that was still running)");
+    }
+    picture();
+    let mesh = step("hosts, links, an Internet", Mesh::new)?;
+    step("re6st-user load on four nodes", || mesh.load())?;
+    println!();
+    mesh.traffic()?;
+    mesh.refusal()?;
+    mesh.summary()?;
+    if keep {
+        mesh.keep()
+    } else {
+        step("re6st-user unload, everything removed", || mesh.remove())
+    }
+}
+
+fn picture() {
+    println!(
+        "
+  laptop ─── office ═══════════ lyon ═══════════ tokyo ═══════════ cloud
+       LAN   node 1   fou/IPv4  relay  gre/IPv6  relay   fou/IPv6  node 4
+  10.42.1.10            2001:db8:42:2::1   2001:db8:42:3::1   2001:db8:42:4::1
+"
+    );
+}
+
+impl Mesh {
+    fn new() -> Result<Self> {
+        use Encapsulation::{Fou, Gre};
+        use IpVersion::{V4, V6};
+        let testbed = Testbed::lasting(NAME)?;
+        let internet = Internet::new(&testbed)?;
+        let node = |name, number| Node::new(&testbed, &internet, name, number);
+        let mut office = node("office", 1)?;
+        let mut lyon = node("lyon", 2)?;
+        let mut tokyo = node("tokyo", 3)?;
+        let mut cloud = node("cloud", 4)?;
+        let laptop = office.lan_host(&testbed, "laptop", "lan0", LinkOptions::default())?;
+        let stranger = testbed.host("stranger")?;
+        internet.attach(&stranger, "eth0", LinkOptions::default())?;
+        tunnel(&mut office, &mut lyon, (Fou, V4))?;
+        tunnel(&mut lyon, &mut tokyo, (Gre, V6))?;
+        tunnel(&mut tokyo, &mut cloud, (Fou, V6))?;
+        // each node's way to each other, by number
+        for (node, ways) in [
+            (&mut office, &[(2, "lyon"), (3, "lyon"), (4, "lyon")][..]),
+            (&mut lyon, &[(1, "office"), (3, "tokyo"), (4, "tokyo")]),
+            (&mut tokyo, &[(1, "lyon"), (2, "lyon"), (4, "cloud")]),
+            (&mut cloud, &[(1, "tokyo"), (2, "tokyo"), (3, "tokyo")]),
+        ] {
+            for (number, via) in ways {
+                node.route_number(*number, via);
+            }
+        }
+        Ok(Self {
+            internet,
+            laptop,
+            office,
+            lyon,
+            tokyo,
+            cloud,
+            stranger,
+        })
+    }
+
+    fn nodes(&self) -> [&Node; 4] {
+        [&self.office, &self.lyon, &self.tokyo, &self.cloud]
+    }
+
+    fn load(&self) -> Result<()> {
+        self.nodes()
+            .into_iter()
+            .try_for_each(|node| node.load().map(drop))
+    }
+
+    /// Between a host that knows nothing of the mesh and a node three tunnels away.
+    fn traffic(&self) -> Result<()> {
+        let laptop = &self.laptop.host;
+        for version in [IpVersion::V6, IpVersion::V4] {
+            let cloud = self.cloud.address(version);
+            show("ping", cloud, || {
+                let answers = ping(laptop, cloud, 20, &[])?;
+                ensure!(answers.is_perfect(), "not all answered:\n{}", answers.text);
+                let average = answers.average.context("no round trip time")?;
+                Ok(format!(
+                    "{} of {} answered, {average:.3} ms",
+                    answers.received, answers.sent
+                ))
+            })?;
+        }
+        for version in [IpVersion::V6, IpVersion::V4] {
+            let cloud = self.cloud.address(version);
+            let before = self.lyon.tunnel("tokyo")?.sent_packets;
+            self.show_live(&format!("TCP both ways {cloud}"), before, || {
+                let done = transfer(laptop, &self.cloud.host, cloud, TRANSFER)?;
+                let rate = done.bytes as f64 * 8.0 / done.time.as_secs_f64() / 1e9;
+                Ok(format!(
+                    "2 × {} MB, content identical, {rate:.2} Gbit/s each way",
+                    done.bytes >> 20
+                ))
+            })?;
+        }
+        let cloud = self.cloud.address(IpVersion::V6);
+        let (rate, time) = STREAM;
+        let before = self.lyon.tunnel("tokyo")?.sent_packets;
+        self.show_live(&format!("UDP {rate}/s {cloud}"), before, || {
+            let result = UdpStream::run(laptop, &self.cloud.host, cloud, 1000, rate, time)?;
+            ensure!(result.is_perfect(), "not all arrived: {result:?}");
+            Ok(format!(
+                "{} datagrams, none lost, none twice",
+                result.received
+            ))
+        })?;
+        show("traceroute6", cloud, || {
+            let path = traceroute(laptop, cloud)?;
+            let expected: Vec<_> = self
+                .nodes()
+                .map(|node| Some(node.address(IpVersion::V6)))
+                .into();
+            let hops: Vec<_> = path
+                .iter()
+                .map(|hop| hop.map_or("*".into(), |hop| hop.to_string()))
+                .collect();
+            ensure!(path == expected, "unexpected path: {}", hops.join(" "));
+            Ok(format!("{} hops: {}", hops.len(), hops.join(" › ")))
+        })
+    }
+
+    /// A stranger on the Internet guesses keys.
+    fn refusal(&self) -> Result<()> {
+        let lyon = self.lyon.uplink.address(IpVersion::V4);
+        show("a stranger's packets to", lyon, || {
+            let before = self.lyon.reason("unknown_key")?;
+            let socket = self.stranger.enter(|| UdpSocket::bind("0.0.0.0:0"))??;
+            for guess in 0..GUESSES {
+                // GRE with a key (RFC 2890), IPv6 inside
+                let mut packet = vec![0x20, 0, 0x86, 0xdd, 0xff, 0xff, 0xff, guess as u8];
+                packet.extend([0x60; 40]);
+                socket.send_to(&packet, (lyon, 4754))?;
+            }
+            let refused = || {
+                self.lyon
+                    .reason("unknown_key")
+                    .is_ok_and(|now| now == before + GUESSES)
+            };
+            let all = testbed::cleanup::wait_until(Duration::from_secs(2), refused);
+            ensure!(all, "not all of {GUESSES} packets were refused");
+            Ok(format!("{GUESSES} of {GUESSES} dropped: unknown_key"))
+        })
+    }
+
+    /// Runs something, and shows meanwhile how many packets cross the first relay.
+    fn show_live(
+        &self,
+        what: &str,
+        before: u64,
+        work: impl FnOnce() -> Result<String> + Send,
+    ) -> Result<()> {
+        let done = AtomicBool::new(false);
+        let result = thread::scope(|scope| {
+            let worker = scope.spawn(|| {
+                let result = work();
+                done.store(true, Ordering::Relaxed);
+                result
+            });
+            while stdout().is_terminal() && !done.load(Ordering::Relaxed) {
+                if let Ok(counters) = self.lyon.tunnel("tokyo") {
+                    let packets = counters.sent_packets - before;
+                    print!("\r\x1b[2K  … {what:<34} {packets} packets from lyon to tokyo");
+                    stdout().flush().ok();
+                }
+                thread::sleep(Duration::from_millis(200));
+            }
+            worker.join()
+        });
+        match result {
+            Ok(result) => report(what, result),
+            Err(_) => bail!("{what}: the worker panicked"),
+        }
+    }
+
+    fn summary(&self) -> Result<()> {
+        println!(
+            "\n  {:<8} {:<8} {:>12} {:>12}",
+            "node", "tunnel", "received", "sent"
+        );
+        for node in self.nodes() {
+            for tunnel in &node.configuration.tunnels {
+                let counters = node.tunnel(&tunnel.name)?;
+                println!(
+                    "  {:<8} {:<8} {:>12} {:>12}",
+                    node.host.name(),
+                    tunnel.name,
+                    counters.received_packets,
+                    counters.sent_packets
+                );
+            }
+        }
+        println!("\n  {:<8} packets that were not simply forwarded", "node");
+        for node in self.nodes() {
+            let status = node.status()?;
+            let reasons = status["reasons"]
+                .as_array()
+                .context("the status has no reasons")?;
+            let met = reasons
+                .iter()
+                .filter(|reason| reason["packets"] != 0 && reason["name"] != "ordinary");
+            for reason in met {
+                println!(
+                    "  {:<8} {:>8} {:<10} {:<14} {}",
+                    node.host.name(),
+                    reason["packets"],
+                    text(&reason["fate"]),
+                    text(&reason["name"]),
+                    text(&reason["description"])
+                );
+            }
+        }
+        for node in [&self.lyon, &self.tokyo] {
+            let (ipv4, ipv6) = node.host.forwarded_by_kernel()?;
+            let name = node.host.name();
+            println!(
+                "  {name:<8} {:>8} packets forwarded by the kernel: relaying is XDP's",
+                ipv4 + ipv6
+            );
+        }
+        println!();
+        Ok(())
+    }
+
+    fn remove(self) -> Result<()> {
+        for node in self.nodes() {
+            node.unload()?;
+        }
+        drop(self);
+        ensure!(
+            Testbed::remove_lasting(NAME)? == 0,
+            "something of the demo was left"
+        );
+        Ok(())
+    }
+
+    fn keep(self) -> Result<()> {
+        let command = re6st_user()?;
+        let lyon = &self.lyon.host;
+        let enter = format!("sudo nsenter --net=/run/netns/{}", lyon.namespace());
+        let (command, bpffs) = (command.display(), lyon.bpffs());
+        let cloud = self.cloud.address(IpVersion::V6);
+        println!("  It stays. Look around:\n");
+        println!("    # the relay lyon (the others: office, tokyo, cloud, laptop, stranger)");
+        println!("    {enter} {command} --bpffs {} status", bpffs.display());
+        println!(
+            "    {enter} bpftool map dump pinned {}/{INSTANCE}/NEXT_HOPS",
+            bpffs.display()
+        );
+        println!("    {enter} tcpdump -n -i eth0");
+        println!(
+            "    # traffic from the laptop behind the office to the cloud, as the office sees it"
+        );
+        println!(
+            "    sudo nsenter --net=/run/netns/{} ping {cloud}",
+            self.laptop.host.namespace()
+        );
+        println!(
+            "    sudo nsenter --net=/run/netns/{} tcpdump -n -i {INSTANCE}",
+            self.cloud.host.namespace()
+        );
+        println!("\n  Remove it:  cargo xtask demo --stop");
+        for node in [self.office, self.lyon, self.tokyo, self.cloud] {
+            node.keep();
+        }
+        self.laptop.host.keep();
+        self.stranger.keep();
+        self.internet.keep();
+        Ok(())
+    }
+}
+
+/// Runs something and tells how long it took.
+fn step<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let start = Instant::now();
+    let result = work().with_context(|| what.to_owned())?;
+    println!(
+        "  {} {what} ({:.1} s)",
+        green("✓"),
+        start.elapsed().as_secs_f64()
+    );
+    Ok(result)
+}
+
+fn show(what: &str, address: IpAddr, work: impl FnOnce() -> Result<String>) -> Result<()> {
+    report(&format!("{what} {address}"), work())
+}
+
+fn report(what: &str, result: Result<String>) -> Result<()> {
+    if stdout().is_terminal() {
+        print!("\r\x1b[2K");
+    }
+    let result = result.with_context(|| what.to_owned())?;
+    println!("  {} {what:<34} {result}", green("✓"));
+    Ok(())
+}
+
+fn text(value: &serde_json::Value) -> &str {
+    value.as_str().unwrap_or("?")
+}
+
+fn green(text: impl Display) -> String {
+    coloured(text, 32)
+}
+
+fn red(text: impl Display) -> String {
+    coloured(text, 31)
+}
+
+fn coloured(text: impl Display, colour: u8) -> String {
+    if stdout().is_terminal() {
+        format!("\x1b[{colour}m{text}\x1b[0m")
+    } else {
+        text.to_string()
+    }
+}
