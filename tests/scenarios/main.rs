@@ -8,7 +8,19 @@
     reason = "a test ends where it fails"
 )]
 
-#[allow(dead_code)]
+mod gateways;
+mod instances;
+mod loading;
 mod meshes;
+mod modes;
+mod offloads;
+mod path_mtu;
+mod paths;
+mod privileges;
+mod refusals;
 mod relay;
+mod scale;
+mod sites;
 mod testbed_itself;
+mod transfers;
+mod untouched;

@@ -1,9 +1,11 @@
 //! Traffic between hosts, and what became of it.
 
+mod capture;
 mod path;
 mod tcp;
 mod udp;
 
+pub use capture::{Capture, Direction};
 pub use path::{Ping, ping, traceroute};
 pub use tcp::{TcpTransfer, transfer};
 pub use udp::{Datagrams, UdpStream};

@@ -1,0 +1,145 @@
+//! Several instances on one host do not know of each other.
+
+use anyhow::Result;
+use testbed::{
+    host::Testbed,
+    internet::{Internet, IpVersion::*},
+    link::LinkOptions,
+    node::{Encapsulation::*, Node, tunnel},
+    traffic::{ping, transfer},
+};
+
+/// The name, the port, and the mesh of the second instance.
+const SECOND: (&str, u16) = ("other0", 4999);
+
+/// Turns a node's configuration into one of another mesh, on another port.
+fn in_another_mesh(node: &mut Node) {
+    let renamed = |text: &str| {
+        text.replace("2001:db8:42", "2001:db8:43")
+            .replace("10.42.", "10.43.")
+    };
+    let configuration = &mut node.configuration;
+    configuration.port = Some(SECOND.1);
+    for text in configuration
+        .addresses
+        .iter_mut()
+        .chain(&mut configuration.networks)
+    {
+        *text = renamed(text);
+    }
+    for route in &mut configuration.routes {
+        route.to = renamed(&route.to);
+    }
+    for tunnel in &mut configuration.tunnels {
+        tunnel.port = Some(SECOND.1);
+    }
+}
+
+#[test]
+fn two_instances_on_one_interface() -> Result<()> {
+    let testbed = Testbed::new()?;
+    let internet = Internet::new(&testbed)?;
+    let node = |name, number| Node::new(&testbed, &internet, name, number);
+    let (mut a, mut b, mut c) = (node("a", 1)?, node("b", 2)?, node("c", 3)?);
+    // b is a node of a's mesh ...
+    tunnel(&mut a, &mut b, (Fou, V4))?;
+    a.route(&b, &b);
+    b.route(&a, &a);
+    a.load()?;
+    b.load()?;
+    // ... and of c's
+    b.configuration.tunnels.clear();
+    b.configuration.routes.clear();
+    tunnel(&mut b, &mut c, (Fou, V4))?;
+    b.route(&c, &c);
+    c.route(&b, &b);
+    in_another_mesh(&mut b);
+    in_another_mesh(&mut c);
+    c.load()?;
+    b.load_with(&["--instance", SECOND.0])?;
+    let speaks_with_a = |text: &str| {
+        let first: Result<_> = ping(&a.host, b.address(V6), 3, &[]);
+        assert!(
+            first.is_ok_and(|answers| answers.is_perfect()),
+            "the first instance, {text}"
+        );
+    };
+    let speaks_with_c = |text: &str| {
+        let address = "2001:db8:43:2::1".parse().unwrap();
+        let second: Result<_> = ping(&c.host, address, 3, &[]);
+        assert!(
+            second.is_ok_and(|answers| answers.is_perfect()),
+            "the second instance, {text}"
+        );
+    };
+    speaks_with_a("both loaded");
+    speaks_with_c("both loaded");
+    transfer(&c.host, &b.host, "10.43.2.1".parse()?, 1 << 20)?;
+
+    // loading one again leaves the other alone
+    b.load_with(&["--instance", SECOND.0])?;
+    speaks_with_a("second loaded again");
+    speaks_with_c("second loaded again");
+
+    // the first goes, the second stays
+    b.unload()?;
+    speaks_with_c("first unloaded");
+    assert_eq!(ping(&a.host, b.address(V6), 1, &[])?.received, 0);
+    b.re6st_user(&["unload", "--instance", SECOND.0])?
+        .success()?;
+    assert_eq!(std::fs::read_dir(b.host.bpffs())?.count(), 0);
+    Ok(())
+}
+
+#[test]
+fn instances_on_different_interfaces() -> Result<()> {
+    let testbed = Testbed::new()?;
+    let (first, second) = (Internet::new(&testbed)?, Internet::new(&Testbed::new()?)?);
+    let mut a = Node::new(&testbed, &first, "a", 1)?;
+    let mut b = Node::new(&testbed, &first, "b", 2)?;
+    tunnel(&mut a, &mut b, (Fou, V4))?;
+    a.route(&b, &b);
+    b.route(&a, &a);
+    a.load()?;
+    b.load()?;
+    // the other Internet numbers its hosts alike: skip what b has in the first
+    let spare = testbed.host("spare")?;
+    for interface in ["eth0", "eth1"] {
+        second.attach(&spare, interface, LinkOptions::default())?;
+    }
+    b.uplink = second.attach(&b.host, "eth1", LinkOptions::default())?;
+    let mut c = Node::new(&Testbed::new()?, &second, "c", 3)?;
+    b.configuration.tunnels.clear();
+    b.configuration.routes.clear();
+    b.configuration.interfaces = vec!["eth1".into()];
+    tunnel(&mut b, &mut c, (Gre, V4))?;
+    b.route(&c, &c);
+    c.route(&b, &b);
+    in_another_mesh(&mut b);
+    in_another_mesh(&mut c);
+    for tunnel in b
+        .configuration
+        .tunnels
+        .iter_mut()
+        .chain(&mut c.configuration.tunnels)
+    {
+        tunnel.port = None;
+    }
+    let router = std::net::Ipv4Addr::from(u32::from(b.uplink.ipv4) - 1).to_string();
+    b.host.ip(&[
+        "route",
+        "add",
+        &format!("{}/32", c.uplink.ipv4),
+        "via",
+        &router,
+        "dev",
+        "eth1",
+    ])?;
+    c.load()?;
+    b.load_with(&["--instance", SECOND.0])?;
+
+    assert!(ping(&a.host, b.address(V6), 3, &[])?.is_perfect());
+    assert!(ping(&c.host, "2001:db8:43:2::1".parse()?, 3, &[])?.is_perfect());
+    assert!(ping(&c.host, "10.43.2.1".parse()?, 3, &[])?.is_perfect());
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! A full mesh: 65,536 routes, and the memory of the maps.
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use testbed::{
+    internet::IpVersion::*,
+    node::{Encapsulation::*, INSTANCE, Route},
+    traffic::ping,
+};
+
+use crate::meshes::Chain;
+
+#[test]
+fn traffic_follows_each_of_65536_routes() -> Result<()> {
+    let mut chain = Chain::new((Fou, V4), (Gre, V6))?;
+    // node c owns three prefixes far apart; all others have routes as well
+    let owned = [
+        "2001:db8:42:3::",
+        "2001:db8:42:7fff::",
+        "2001:db8:42:ffff::",
+    ];
+    chain
+        .c
+        .configuration
+        .addresses
+        .extend(owned[1..].iter().map(|prefix| format!("{prefix}1/64")));
+    for (node, via) in [(&mut chain.a, "b"), (&mut chain.b, "c")] {
+        let present: Vec<_> = node
+            .configuration
+            .routes
+            .iter()
+            .map(|route| route.to.clone())
+            .collect();
+        let own = format!("2001:db8:42:{:x}::/64", node.number);
+        let all = (0..=0xffff_u32)
+            .map(|number| match number {
+                0 => "2001:db8:42::/64".to_owned(),
+                number => format!("2001:db8:42:{number:x}::/64"),
+            })
+            .filter(|to| *to != own && !present.contains(to))
+            .map(|to| Route {
+                to,
+                from: None,
+                via: via.into(),
+            });
+        node.configuration.routes.extend(all);
+        assert!(node.configuration.routes.len() > 65_535);
+    }
+    chain.load()?;
+
+    for prefix in owned {
+        let answers = ping(&chain.a.host, format!("{prefix}1").parse()?, 3, &[])?;
+        assert!(answers.is_perfect(), "{prefix}: {}", answers.text);
+    }
+    let count = chain.a.status()?["route_count"].as_u64();
+    assert!(count.is_some_and(|count| count >= 65_536), "{count:?}");
+    Ok(())
+}
+
+#[test]
+fn all_maps_together_take_less_than_16_megabytes() -> Result<()> {
+    let chain = Chain::loaded((Fou, V4), (Gre, V6))?;
+    let stated = chain.b.status()?["memory"]
+        .as_u64()
+        .context("status states no memory")?;
+
+    // what the kernel says of every map that is pinned
+    let mut accounted = 0;
+    let directory = chain.b.host.bpffs().join(INSTANCE);
+    for entry in std::fs::read_dir(&directory)? {
+        let path = entry?.path();
+        let path = path.to_str().context("a path that is not UTF-8")?;
+        let output = chain
+            .b
+            .host
+            .output("bpftool", &["--json", "map", "show", "pinned", path])?;
+        if output.status.success() {
+            let map: Value = serde_json::from_str(&output.stdout)?;
+            accounted += map["bytes_memlock"].as_u64().unwrap_or(0);
+        }
+    }
+
+    assert!(accounted > 0);
+    assert!(accounted < 16 << 20, "{accounted} bytes");
+    assert!(
+        stated >= accounted && stated < 16 << 20,
+        "stated {stated}, accounted {accounted}"
+    );
+    Ok(())
+}
+
+#[test]
+fn bpftool_shows_readable_names() -> Result<()> {
+    let chain = Chain::loaded((Fou, V4), (Gre, V6))?;
+    let map = chain.b.host.bpffs().join(INSTANCE).join("NEXT_HOPS");
+
+    let text = chain.b.host.run(
+        "bpftool",
+        &["map", "dump", "pinned", map.to_str().context("path")?],
+    )?;
+
+    for name in ["encapsulation", "ethernet_length", "mtu", "interface"] {
+        assert!(
+            text.contains(name),
+            "no {name} in {}",
+            &text[..text.len().min(2000)]
+        );
+    }
+    assert!(ping(&chain.a.host, chain.c.address(V6), 1, &[])?.is_perfect());
+    Ok(())
+}
