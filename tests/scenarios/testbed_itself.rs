@@ -4,9 +4,10 @@ use std::{path::Path, time::Duration};
 
 use anyhow::Result;
 use testbed::{
+    emulator::{Emulator, Wire},
     host::{Host, Testbed},
     internet::Internet,
-    link::LinkOptions,
+    link::{LinkOptions, add_addresses},
     traffic::{UdpStream, ping, transfer},
 };
 
@@ -68,5 +69,29 @@ fn nothing_is_left_of_a_host() -> Result<()> {
     assert!(!namespace.exists() && !directory.exists());
     let mounts = std::fs::read_to_string("/proc/self/mounts")?;
     assert!(!mounts.contains(directory.to_str().unwrap()));
+    Ok(())
+}
+
+#[test]
+fn the_emulated_wire_delays_and_loses() -> Result<()> {
+    let testbed = Testbed::new()?;
+    let (a, b) = (testbed.host("a")?, testbed.host("b")?);
+    let wire = Wire {
+        delay: Duration::from_millis(20),
+        lost_of_1000: 100,
+    };
+    let emulator = Emulator::link((&a, "tap0"), (&b, "tap0"), wire)?;
+    add_addresses(&a, "tap0", &["192.0.2.1/24"])?;
+    add_addresses(&b, "tap0", &["192.0.2.2/24"])?;
+    let address = "192.0.2.2".parse()?;
+
+    let answers = ping(&a, address, 100, &[])?;
+    transfer(&a, &b, address, 1 << 20)?;
+
+    let average = answers.average.unwrap();
+    assert!((40.0..60.0).contains(&average), "{average} ms");
+    // each way a tenth: 81 of 100 come back, give or take
+    assert!((60..=95).contains(&answers.received), "{}", answers.text);
+    assert!(emulator.lost() > 10);
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 pub mod cleanup;
 pub mod configuration;
+pub mod emulator;
 pub mod host;
 pub mod internet;
 pub mod link;
