@@ -87,7 +87,7 @@ fn two_instances_on_one_interface() -> Result<()> {
     assert_eq!(ping(&a.host, b.address(V6), 1, &[])?.received, 0);
     b.re6st_user(&["unload", "--instance", SECOND.0])?
         .success()?;
-    assert_eq!(std::fs::read_dir(b.host.bpffs())?.count(), 0);
+    assert_eq!(b.pins()?, [""; 0]);
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs, thread,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -248,10 +248,7 @@ fn traces(node: &Node) -> Result<BTreeMap<&'static str, Value>> {
     ] {
         traces.insert(name, host.sysctl(name)?.into());
     }
-    let pins: Vec<Value> = fs::read_dir(host.bpffs())?
-        .filter_map(|entry| Some(entry.ok()?.file_name().into_string().ok()?.into()))
-        .collect();
-    traces.insert("pins", pins.into());
+    traces.insert("pins", node.pins()?.into());
     // lifetimes count down by themselves
     for value in traces.values_mut() {
         remove_ages(value);

@@ -45,7 +45,7 @@ fn bytes_of_icmp_payload(version: IpVersion, packet: u16) -> String {
 
 #[test]
 fn a_packet_too_big_is_answered_with_the_mtu_that_fits() -> Result<()> {
-    let (_internet, [a, _, _, d]) = narrow_in_the_middle()?;
+    let (_internet, [a, _b, _c, d]) = narrow_in_the_middle()?;
     for version in [V6, V4] {
         let address = d.address(version);
         let fits = bytes_of_icmp_payload(version, NARROW);
@@ -69,7 +69,7 @@ fn a_packet_too_big_is_answered_with_the_mtu_that_fits() -> Result<()> {
 
 #[test]
 fn tcp_finds_the_path_mtu() -> Result<()> {
-    let (_internet, [a, b, _, d]) = narrow_in_the_middle()?;
+    let (_internet, [a, b, _c, d]) = narrow_in_the_middle()?;
     for version in [V6, V4] {
         transfer(&a.host, &d.host, d.address(version), 4 << 20)?;
     }
@@ -80,7 +80,7 @@ fn tcp_finds_the_path_mtu() -> Result<()> {
 
 #[test]
 fn udp_finds_the_path_mtu() -> Result<()> {
-    let (_internet, [a, _, _, d]) = narrow_in_the_middle()?;
+    let (_internet, [a, _b, _c, d]) = narrow_in_the_middle()?;
     for version in [V6, V4] {
         let run = || {
             UdpStream::run(

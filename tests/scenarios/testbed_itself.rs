@@ -31,7 +31,7 @@ fn hosts_reach_each_other_over_the_internet() -> Result<()> {
 
         let stream = UdpStream::run(&a, &b, address, 1000, 5000, Duration::from_millis(300))?;
         assert!(stream.is_perfect(), "{stream:?}");
-        assert!(stream.sent > 1000, "{stream:?}");
+        assert!(stream.sent > 100, "{stream:?}");
     }
     Ok(())
 }

@@ -52,14 +52,16 @@ pub fn link(a: End<'_>, b: End<'_>, options: LinkOptions) -> Result<()> {
         "netns",
         peer.namespace(),
     ])?;
+    let on_off = |on| if on { "on" } else { "off" };
+    let send = on_off(options.send_offload);
+    let receive = on_off(options.receive_offload);
     for (host, name) in [a, b] {
-        let on_off = |on| if on { "on" } else { "off" };
-        let send = on_off(options.send_offload);
-        let receive = on_off(options.receive_offload);
-        host.run(
-            "ethtool",
-            &["-K", name, "tx", send, "tso", send, "gro", receive],
-        )?;
+        let offloads = ["tx", send, "tso", send, "gro", receive];
+        host.run("ethtool", &[&["-K", name], &offloads[..]].concat())?;
+    }
+    // a veth device learns whether it can take frames from XDP when it is brought up: by then both ends must be as
+    // they will be
+    for (host, name) in [a, b] {
         host.ip(&["link", "set", name, "up"])?;
     }
     Ok(())

@@ -237,6 +237,18 @@ impl Node {
         Ok(LanHost { host, ipv6, ipv4 })
     }
 
+    /// What is pinned in its BPF file system.
+    pub fn pins(&self) -> Result<Vec<String>> {
+        let names = fs::read_dir(self.host.bpffs())?
+            .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+            .collect::<Result<Vec<_>, _>>()?;
+        // the kernel may put iterators of its own there (`progs.debug`, `maps.debug`)
+        Ok(names
+            .into_iter()
+            .filter(|name| !name.ends_with(".debug"))
+            .collect())
+    }
+
     /// Leaves the node running after the end of this process.
     pub fn keep(self) {
         self.host.keep();

@@ -79,14 +79,17 @@ fn demonstrate(keep: bool) -> Result<()> {
     let mesh = step("hosts, links, an Internet", Mesh::new)?;
     step("re6st-user load on four nodes", || mesh.load())?;
     println!();
-    mesh.traffic()?;
-    mesh.refusal()?;
-    mesh.summary()?;
+    let result = mesh
+        .traffic()
+        .and_then(|()| mesh.refusal())
+        .and_then(|()| mesh.summary());
     if keep {
-        mesh.keep()
-    } else {
-        step("re6st-user unload, everything removed", || mesh.remove())
+        // also what does not work: one wants to know why
+        mesh.keep()?;
+        return result;
     }
+    result?;
+    step("re6st-user unload, everything removed", || mesh.remove())
 }
 
 fn picture() {
