@@ -287,7 +287,7 @@ impl Mesh {
                 println!(
                     "  {:<8} {:>8} {:<10} {:<14} {}",
                     node.host.name(),
-                    reason["packets"],
+                    reason["packets"].as_u64().unwrap_or(0),
                     text(&reason["fate"]),
                     text(&reason["name"]),
                     text(&reason["description"])
@@ -333,7 +333,7 @@ impl Mesh {
         );
         println!("    {enter} tcpdump -n -i eth0");
         println!(
-            "    # traffic from the laptop behind the office to the cloud, as the office sees it"
+            "    # traffic from the laptop behind the office to the cloud, and as the cloud sees it"
         );
         println!(
             "    sudo nsenter --net=/run/netns/{} ping {cloud}",
