@@ -43,6 +43,12 @@ impl Address {
         (self.low as u32).to_be_bytes()
     }
 
+    /// Whether it is a global unicast IPv6 address (`2000::/3`): nothing is special about those, and most are.
+    #[inline(always)]
+    pub const fn is_global_ipv6(self) -> bool {
+        self.high >> 61 == 1
+    }
+
     /// Whether packets from or to it stay on one link or reach several hosts: link-local (`fe80::/10`, `169.254/16`),
     /// multicast (`ff00::/8`, `224/4`) and IPv4 limited broadcast. Routers do not forward these by unicast routes.
     #[inline(always)]

@@ -195,6 +195,21 @@ fn carried<P: Packet>(
     let front = offset + size_of::<Gre>();
     let available = outer.payload_length - (front - outer.payload);
     let inner = parse::inner(packet, family, front, available, Fit::Exact)?;
+    if !(inner.source.is_global_ipv6() && inner.destination.is_global_ipv6()) {
+        check_addresses(&inner)?;
+    }
+    Ok(Carried {
+        front,
+        inner,
+        traffic_class: ecn::decapsulate(outer.ecn, inner.traffic_class)?,
+        tunnel,
+    })
+}
+
+/// What addresses a packet in a tunnel may have.
+#[inline(always)]
+fn check_addresses(inner: &Inner) -> Result<(), Reason> {
+    let family = inner.family;
     if inner.source.is_multicast(family)
         || inner.source.is_forbidden(family)
         || inner.destination.is_forbidden(family)
@@ -204,12 +219,7 @@ fn carried<P: Packet>(
     if inner.source.is_link_scoped(family) || inner.destination.is_link_scoped(family) {
         return Err(Reason::Control);
     }
-    Ok(Carried {
-        front,
-        inner,
-        traffic_class: ecn::decapsulate(outer.ecn, inner.traffic_class)?,
-        tunnel,
-    })
+    Ok(())
 }
 
 /// Where a packet out of a tunnel goes.

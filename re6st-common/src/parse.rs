@@ -288,12 +288,10 @@ fn ports<P: Packet>(packet: &P, has_ports: bool, offset: usize) -> u32 {
 #[inline(always)]
 fn flow_hash(source: Address, destination: Address, protocol: u8, ports: u32) -> u16 {
     const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
-    let addresses = source.high
-        ^ source.low.rotate_left(17)
-        ^ destination.high.rotate_left(31)
-        ^ destination.low.rotate_left(47);
-    let mixed = addresses.wrapping_mul(GOLDEN_RATIO) ^ ((ports as u64) << 8 | protocol as u64);
-    (mixed.wrapping_mul(GOLDEN_RATIO) >> 48) as u16
+    let networks = source.high.wrapping_mul(GOLDEN_RATIO) ^ destination.high;
+    let hosts = source.low.wrapping_mul(GOLDEN_RATIO) ^ destination.low;
+    let flow = networks ^ hosts ^ ((ports as u64) << 8 | protocol as u64);
+    (flow.wrapping_mul(GOLDEN_RATIO) >> 48) as u16
 }
 
 /// Explicit Congestion Notification through tunnels (RFC 6040).
