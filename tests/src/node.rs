@@ -1,6 +1,7 @@
 //! A node of the mesh: a host on which the real `re6st-user` command runs.
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::PathBuf,
@@ -185,6 +186,21 @@ impl Node {
         find(&status["reasons"], name)?["packets"]
             .as_u64()
             .with_context(|| format!("no count of packets for reason {name}"))
+    }
+
+    /// All reasons that packets have met, with how many: to explain a failure.
+    pub fn reasons(&self) -> Result<BTreeMap<String, u64>> {
+        let status = self.status()?;
+        let reasons = status["reasons"]
+            .as_array()
+            .context("the status has no reasons")?;
+        Ok(reasons
+            .iter()
+            .filter_map(|reason| {
+                Some((reason["name"].as_str()?.into(), reason["packets"].as_u64()?))
+            })
+            .filter(|(_, packets)| *packets > 0)
+            .collect())
     }
 
     /// What came and went through a tunnel, by its name.

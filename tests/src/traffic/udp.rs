@@ -1,7 +1,7 @@
 //! A stream of numbered datagrams: which arrived, in which order, how often, and whether unharmed.
 
 use std::{
-    io::ErrorKind,
+    io::{self, ErrorKind},
     net::{IpAddr, SocketAddr, UdpSocket},
     sync::{
         Arc,
@@ -163,14 +163,7 @@ fn send(socket: &UdpSocket, length: usize, rate: u32, stop: &AtomicBool) -> Resu
         let due = (start.elapsed().as_secs_f64() * f64::from(rate)) as u64 + 1;
         while sent < due {
             datagram(sent, &mut buffer);
-            match socket.send(&buffer) {
-                Ok(_) => {}
-                // an ICMP error about an earlier datagram: that one is counted as lost, this one was not sent
-                Err(error) if is_earlier_error(error.kind()) => continue,
-                Err(error) => {
-                    return Err(error).with_context(|| format!("sending datagram {sent}"));
-                }
-            }
+            send_one(socket, &buffer).with_context(|| format!("sending datagram {sent}"))?;
             sent += 1;
         }
         thread::sleep(Duration::from_millis(1));
@@ -178,11 +171,28 @@ fn send(socket: &UdpSocket, length: usize, rate: u32, stop: &AtomicBool) -> Resu
     Ok(sent)
 }
 
-fn is_earlier_error(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable
-    )
+/// Sends a datagram. What the socket reports may be an ICMP error about an earlier one: that one counts as lost, this
+/// one was not sent yet.
+fn send_one(socket: &UdpSocket, datagram: &[u8]) -> io::Result<()> {
+    const PENDING_ERRORS: usize = 3;
+    for _ in 0..PENDING_ERRORS {
+        match socket.send(datagram) {
+            Err(error) if is_about_earlier(&error) => {}
+            result => return result.map(drop),
+        }
+    }
+    socket.send(datagram).map(drop)
+}
+
+fn is_about_earlier(error: &io::Error) -> bool {
+    let too_big = error.raw_os_error() == Some(nix::libc::EMSGSIZE);
+    too_big
+        || matches!(
+            error.kind(),
+            ErrorKind::ConnectionRefused
+                | ErrorKind::HostUnreachable
+                | ErrorKind::NetworkUnreachable
+        )
 }
 
 fn receive(socket: &UdpSocket, stop: &AtomicBool) -> Result<Received> {
