@@ -14,10 +14,14 @@ use super::{
     manifest::Manifest,
     maps::{Maps, access, trie_key},
     pins::Pins,
+    plane::RouteMaps,
     resolve::{self, Interfaces, ResolvedTunnel},
     transmit::Transmit,
 };
-use crate::config::Config;
+use crate::{
+    config::Config,
+    dataplane::{Route, fib::Fib},
+};
 
 /// Fills the maps in the folder `new`.
 pub fn fill(
@@ -26,6 +30,7 @@ pub fn fill(
     interfaces: &Interfaces,
     manifest: &Manifest,
     transmit: &Transmit,
+    fib: &Fib,
     pins: &Pins,
 ) -> Result<(), BpfError> {
     let maps = Maps::new(pins.new_folder());
@@ -36,7 +41,12 @@ pub fn fill(
         let entry = tunnel.entry(number(manifest, tunnel)?);
         access(entries.set(index, entry, 0), "TUNNELS", index)?;
     }
-    routes(config, manifest, &maps)?;
+    let mut routes = RouteMaps::open(&maps)?;
+    for write in fib.contents() {
+        routes
+            .write(write)
+            .map_err(|error| BpfError::Conflict(error.to_string()))?;
+    }
     sets(config, tunnels, &maps)
 }
 
@@ -89,37 +99,27 @@ fn number(manifest: &Manifest, tunnel: &ResolvedTunnel) -> Result<u32, BpfError>
         .ok_or_else(|| BpfError::Conflict(format!("tunnel {name} has no next hop number")))
 }
 
-fn routes(config: &Config, manifest: &Manifest, maps: &Maps) -> Result<(), BpfError> {
-    let mut trie = maps.trie()?;
-    let mut insert = |prefix: IpNet, next_hop| {
-        let family = match prefix {
-            IpNet::V4(_) => table::IPV4,
-            IpNet::V6(_) => table::IPV6,
-        };
-        let (length, key) = key(family, prefix);
-        let value = TrieValue {
-            next_hop,
-            source_table: 0,
-        };
-        access(
-            trie.insert(&trie_key(length, key), value, 0),
-            "FIB_TRIE",
-            prefix,
-        )
+/// The routes of a configuration, as the maps have them.
+pub fn fib(config: &Config, manifest: &Manifest) -> Result<Fib, BpfError> {
+    let mut fib = Fib::new(config.fib_network());
+    let mut insert = |to: IpNet, from: Option<IpNet>, next_hop: u32| {
+        let route = Route::new(to, from, next_hop)
+            .map_err(|error| BpfError::Conflict(error.to_string()))?;
+        fib.insert(route);
+        Ok::<(), BpfError>(())
     };
     for route in &config.routes {
-        let next_hop = manifest
-            .tunnels
-            .get(&route.via)
-            .copied()
-            .unwrap_or_default();
-        insert(route.to, next_hop)?;
+        let next_hop = manifest.tunnels.get(&route.via).copied();
+        insert(route.to, route.from, next_hop.unwrap_or_default())?;
+    }
+    // last: nothing in the mesh is closer than this node to its own subnets
+    for address in &config.addresses {
+        insert(address.trunc(), None, next_hop_id::SITE)?;
     }
     for address in &config.addresses {
-        insert(address.trunc(), next_hop_id::SITE)?;
-        insert(IpNet::from(address.addr()), next_hop_id::LOCAL)?;
+        insert(IpNet::from(address.addr()), None, next_hop_id::LOCAL)?;
     }
-    Ok(())
+    Ok(fib)
 }
 
 /// The two sets of addresses in FIB_TRIE.

@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    dataplane::fib::Fib,
     io::{
         bpffs, host,
         netlink::{Route, route::Destination},
@@ -56,6 +57,8 @@ pub struct Request<'a> {
 pub struct Summary {
     /// What was done.
     pub manifest: Manifest,
+    /// The routes in the maps: what [`BpfDataPlane`](super::plane::BpfDataPlane) goes on from.
+    pub fib: Fib,
     /// Tunnels whose neighbour's Ethernet address is not known yet.
     pub unresolved: Vec<String>,
     /// What the operator should know.
@@ -173,7 +176,8 @@ impl Loading<'_> {
         manifest.settings = self.settings(&device).into();
         self.write_unfinished(&manifest)?;
 
-        let sizes = self.sizes(&manifest);
+        let fib = fill::fib(self.request.config, &manifest)?;
+        let sizes = self.sizes(&manifest, &fib);
         let keep = self.kept(sizes);
         let mut object = Object::load(
             &manifest.settings.into(),
@@ -190,6 +194,7 @@ impl Loading<'_> {
             &self.interfaces,
             &manifest,
             &transmit,
+            &fib,
             &pins,
         )?;
         fill::clear_counters(
@@ -217,7 +222,7 @@ impl Loading<'_> {
         self.clean_up(&plan, &manifest, &device, surplus)?;
         manifest.write(&pins.object(MANIFEST), &pins.new_object("scratch"))?;
         bpffs::remove_folder(&pins.new_folder())?;
-        Ok(self.summary(manifest, &plan))
+        Ok(self.summary(manifest, fib, &plan))
     }
 
     fn prepare_folder(&mut self, manifest: &Manifest) -> Result<(), BpfError> {
@@ -389,7 +394,7 @@ impl Loading<'_> {
         Ok(())
     }
 
-    fn summary(&mut self, manifest: Manifest, plan: &Plan) -> Summary {
+    fn summary(&mut self, manifest: Manifest, fib: Fib, plan: &Plan) -> Summary {
         let mut notes = std::mem::take(&mut self.notes);
         let known = |name: &String| {
             self.former
@@ -425,6 +430,7 @@ impl Loading<'_> {
             .collect();
         Summary {
             manifest,
+            fib,
             unresolved,
             notes,
         }

@@ -1,17 +1,17 @@
 //! The maps of an instance, by their pins.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use aya::{
     Pod,
     maps::{
-        Array, HashMap, Map, MapData, MapError, PerCpuArray, ProgramArray,
+        Array, HashMap, Map, MapData, MapError, MapInfo, PerCpuArray, ProgramArray,
         lpm_trie::{Key, LpmTrie},
     },
 };
 use re6st_common::{
     maps::{Interface, NextHop, TrieKey, TrieValue, Tunnel, TunnelCounters},
-    reason::ReasonCounters,
+    reason::{Reason, ReasonCounters},
 };
 
 use super::error::{BpfError, During as _};
@@ -46,6 +46,14 @@ impl Maps {
     /// FIB_TRIE.
     pub fn trie(&self) -> Result<LpmTrie<MapData, TrieKey, TrieValue>, BpfError> {
         self.open("FIB_TRIE")
+    }
+
+    /// The most entries of FIB_TRIE.
+    pub fn trie_capacity(&self) -> Result<usize, BpfError> {
+        let path = self.folder.join("FIB_TRIE");
+        let info =
+            MapInfo::from_pin(&path).during(|| format!("open the map {}", path.display()))?;
+        Ok(info.max_entries() as usize)
     }
 
     /// NEXT_HOPS.
@@ -100,21 +108,30 @@ pub fn all<V: Pod>(array: &Array<MapData, V>, name: &str) -> Result<Vec<V>, BpfE
         .collect()
 }
 
-/// The sum over all CPUs of a per-CPU array's element that consists of counters.
-pub fn sum<V: Pod + Default>(
-    array: &PerCpuArray<MapData, V>,
-    name: &str,
-    index: u32,
-    add: impl Fn(&mut V, &V),
-) -> Result<V, BpfError> {
-    let values = access(array.get(&index, 0), name, index)?;
-    Ok(values.iter().fold(V::default(), |mut total, value| {
-        add(&mut total, value);
-        total
-    }))
+/// Packets and bytes of a tunnel, by its next hop's number: the sum over all CPUs.
+pub fn tunnel_sum(
+    counters: &PerCpuArray<MapData, TunnelCounters>,
+    number: u32,
+) -> Result<TunnelCounters, MapError> {
+    let mut total = TunnelCounters::default();
+    for value in counters.get(&number, 0)?.iter() {
+        total.received_packets += value.received_packets;
+        total.received_bytes += value.received_bytes;
+        total.sent_packets += value.sent_packets;
+        total.sent_bytes += value.sent_bytes;
+    }
+    Ok(total)
 }
 
-/// Whether a pin is there.
-pub fn is_pinned(path: &Path) -> bool {
-    path.exists()
+/// How many packets met each reason: the sum over all CPUs.
+pub fn reason_sum(
+    counters: &PerCpuArray<MapData, ReasonCounters>,
+) -> Result<ReasonCounters, MapError> {
+    let mut total = ReasonCounters::default();
+    for value in counters.get(&0, 0)?.iter() {
+        for reason in Reason::ALL {
+            *total.get_mut(*reason) += value.get(*reason);
+        }
+    }
+    Ok(total)
 }

@@ -16,6 +16,7 @@
 //! | [`xdp`] | XDP on an interface, in the driver or in the stack |
 //! | [`chain`] | several instances on one interface |
 //! | [`maps`] | the maps of a running instance |
+//! | [`plane`] | them as a [`DataPlane`](super::DataPlane): routes change one at a time |
 //! | [`manifest`], [`pins`] | what is where |
 //! | [`rollback`] | undoing a load that fails half-way |
 
@@ -31,6 +32,7 @@ pub mod manifest;
 pub mod maps;
 pub mod object;
 pub mod pins;
+pub mod plane;
 pub mod resolve;
 pub mod rollback;
 pub mod status;

@@ -23,10 +23,8 @@ use lookup::Lookup;
 use re6st_common::{
     address::Family,
     encapsulation::outer_family,
-    maps::{
-        NextHop, TunnelCounters, encapsulation, interface, kind, next_hop_id, settings, transmit,
-    },
-    reason::{Fate, Reason, ReasonCounters},
+    maps::{NextHop, encapsulation, interface, kind, next_hop_id, settings, transmit},
+    reason::{Fate, Reason},
 };
 pub use report::*;
 
@@ -157,7 +155,11 @@ impl Observer<'_> {
                 continue;
             }
             let number = number as u32;
-            let sum = maps::sum(&counters, "TUNNEL_COUNTERS", number, add)?;
+            let sum = access(
+                maps::tunnel_sum(&counters, number),
+                "TUNNEL_COUNTERS",
+                number,
+            )?;
             let (local, remote) = outer_addresses(entry);
             let stale = if self.here {
                 self.stale(entry, local, remote)?
@@ -312,16 +314,7 @@ impl Observer<'_> {
     }
 
     fn reasons(&self) -> Result<Vec<ReasonStatus>, BpfError> {
-        let sum = maps::sum(
-            &self.maps.reasons()?,
-            "REASONS",
-            0,
-            |total: &mut ReasonCounters, value| {
-                for reason in Reason::ALL {
-                    *total.get_mut(*reason) += value.get(*reason);
-                }
-            },
-        )?;
+        let sum = access(maps::reason_sum(&self.maps.reasons()?), "REASONS", 0)?;
         Ok(Reason::ALL
             .iter()
             .map(|reason| ReasonStatus {
@@ -357,13 +350,6 @@ impl Observer<'_> {
 
 /// So many routes are shown only when asked for.
 const MANY_ROUTES: usize = 32;
-
-fn add(total: &mut TunnelCounters, value: &TunnelCounters) {
-    total.received_packets += value.received_packets;
-    total.received_bytes += value.received_bytes;
-    total.sent_packets += value.sent_packets;
-    total.sent_bytes += value.sent_bytes;
-}
 
 const fn by(with_tc: bool) -> &'static str {
     if with_tc { "tc" } else { "xdp" }

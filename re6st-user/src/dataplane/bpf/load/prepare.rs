@@ -21,7 +21,7 @@ use super::{
     },
     Loading,
 };
-use crate::{config::Encapsulation, io::host};
+use crate::{config::Encapsulation, dataplane::fib::Fib, io::host};
 
 /// Frames of interfaces with a bigger MTU may come in several pieces: 4 KiB less the room in front and behind.
 const ONE_PIECE_MTU: u32 = 3498;
@@ -162,7 +162,7 @@ impl Loading<'_> {
     }
 
     /// How big the maps have to be.
-    pub(super) fn sizes(&self, manifest: &Manifest) -> Sizes {
+    pub(super) fn sizes(&self, manifest: &Manifest, fib: &Fib) -> Sizes {
         const NEXT_HOPS: u32 = 1024;
         const TRIE: u32 = 131_072;
         let numbers = manifest
@@ -171,13 +171,11 @@ impl Loading<'_> {
             .max()
             .map_or(0, |number| number + 1);
         let config = self.request.config;
-        // each route may need two entries, and as much again while it changes
-        let trie = (config.routes.len() + config.networks.len() + config.tunnels.len()) * 4;
+        // as much again, for routes that come later and for changes, which add before they remove
+        let trie = (fib.trie_entries() + config.networks.len() + config.tunnels.len()) * 2;
         Sizes {
             fib: manifest.settings.fib_mask + 1,
-            trie: u32::try_from(trie.next_power_of_two())
-                .unwrap_or(TRIE)
-                .max(TRIE),
+            trie: u32::try_from(trie.next_power_of_two()).map_or(u32::MAX, |trie| trie.max(TRIE)),
             next_hops: numbers.next_power_of_two().max(NEXT_HOPS),
             tunnels: manifest.settings.tunnel_mask + 1,
         }

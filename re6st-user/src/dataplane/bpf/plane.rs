@@ -1,0 +1,181 @@
+//! The running maps as a [`DataPlane`]: one route, one next hop at a time, while packets flow.
+
+use aya::maps::{Array, MapData, MapError, PerCpuArray, lpm_trie::LpmTrie};
+use re6st_common::{
+    maps::{NextHop, TrieKey, TrieValue, TunnelCounters, kind, next_hop_id},
+    reason::ReasonCounters,
+};
+
+use super::{
+    error::BpfError,
+    maps::{self, Maps, trie_key},
+};
+use crate::dataplane::{
+    DataPlane, DataPlaneError, Route, RouteKey,
+    fib::{Fib, Write},
+};
+
+/// FIB and FIB_TRIE.
+pub struct RouteMaps {
+    fib: Array<MapData, u32>,
+    trie: LpmTrie<MapData, TrieKey, TrieValue>,
+    trie_capacity: usize,
+}
+
+impl RouteMaps {
+    /// Opens them.
+    pub fn open(maps: &Maps) -> Result<Self, BpfError> {
+        Ok(Self {
+            fib: maps.fib()?,
+            trie: maps.trie()?,
+            trie_capacity: maps.trie_capacity()?,
+        })
+    }
+
+    /// Carries out one write.
+    pub fn write(&mut self, write: Write) -> Result<(), DataPlaneError> {
+        match write {
+            Write::Slot { slot, next_hop } => self
+                .fib
+                .set(slot, next_hop, 0)
+                .map_err(|error| failed("FIB", format!("set slot {slot} to {next_hop}"), error)),
+            Write::Trie {
+                key,
+                prefix_length,
+                value,
+            } => self.write_trie(key, prefix_length, value),
+        }
+    }
+
+    fn write_trie(
+        &mut self,
+        key: TrieKey,
+        prefix_length: u32,
+        value: Option<TrieValue>,
+    ) -> Result<(), DataPlaneError> {
+        let what = || format!("write the entry {:?}/{prefix_length}", key.address);
+        let key = trie_key(prefix_length, key);
+        let outcome = match value {
+            Some(value) => self.trie.insert(&key, value, 0),
+            None => self.trie.remove(&key),
+        };
+        outcome.map_err(|error| match &error {
+            MapError::SyscallError(call) if call.io_error.raw_os_error() == Some(libc::ENOSPC) => {
+                DataPlaneError::Full {
+                    map: "FIB_TRIE",
+                    capacity: self.trie_capacity,
+                }
+            }
+            _ => failed("FIB_TRIE", what(), error),
+        })
+    }
+}
+
+/// The maps of a running instance, and the routes in them.
+pub struct BpfDataPlane {
+    fib: Fib,
+    routes: RouteMaps,
+    next_hops: Array<MapData, NextHop>,
+    tunnel_counters: PerCpuArray<MapData, TunnelCounters>,
+    reasons: PerCpuArray<MapData, ReasonCounters>,
+}
+
+impl BpfDataPlane {
+    /// Opens the maps. `fib`: the routes they hold, as the load that filled them returned it.
+    pub fn open(maps: &Maps, fib: Fib) -> Result<Self, BpfError> {
+        Ok(Self {
+            fib,
+            routes: RouteMaps::open(maps)?,
+            next_hops: maps.next_hops()?,
+            tunnel_counters: maps.tunnel_counters()?,
+            reasons: maps.reasons()?,
+        })
+    }
+
+    fn write(&mut self, writes: Vec<Write>) -> Result<(), DataPlaneError> {
+        writes
+            .into_iter()
+            .try_for_each(|write| self.routes.write(write))
+    }
+
+    fn next_hop(&self, id: u32) -> Result<NextHop, DataPlaneError> {
+        let last = self.next_hops.len().saturating_sub(1);
+        if !(next_hop_id::FIRST_TUNNEL..=last).contains(&id) {
+            return Err(DataPlaneError::NextHopOutOfRange { id, last });
+        }
+        self.next_hops
+            .get(&id, 0)
+            .map_err(|error| failed("NEXT_HOPS", format!("read entry {id}"), error))
+    }
+
+    fn put_next_hop(&mut self, id: u32, next_hop: &NextHop) -> Result<(), DataPlaneError> {
+        self.next_hops
+            .set(id, next_hop, 0)
+            .map_err(|error| failed("NEXT_HOPS", format!("write entry {id}"), error))
+    }
+}
+
+impl DataPlane for BpfDataPlane {
+    fn set_route(&mut self, route: Route) -> Result<(), DataPlaneError> {
+        let id = route.next_hop();
+        if id >= next_hop_id::FIRST_TUNNEL && self.next_hop(id)?.kind == kind::FREE {
+            return Err(DataPlaneError::NoSuchNextHop { id });
+        }
+        let writes = self.fib.insert(route);
+        self.write(writes)
+    }
+
+    fn remove_route(&mut self, key: RouteKey) -> Result<(), DataPlaneError> {
+        if self.fib.get(key).is_none() {
+            return Err(DataPlaneError::NoSuchRoute(key));
+        }
+        let writes = self.fib.remove(key);
+        self.write(writes)
+    }
+
+    fn set_next_hop(&mut self, id: u32, next_hop: &NextHop) -> Result<(), DataPlaneError> {
+        let before = self.next_hop(id)?;
+        if before.kind != kind::FREE && before.ethernet_length != 0 {
+            // a packet under way must not leave with half of each Ethernet header: the slow path in between
+            let closed = |entry: &NextHop| NextHop {
+                ethernet_length: 0,
+                ..*entry
+            };
+            self.put_next_hop(id, &closed(&before))?;
+            self.put_next_hop(id, &closed(next_hop))?;
+        }
+        self.put_next_hop(id, next_hop)
+    }
+
+    fn remove_next_hop(&mut self, id: u32) -> Result<(), DataPlaneError> {
+        if self.next_hop(id)?.kind == kind::FREE {
+            return Err(DataPlaneError::NoSuchNextHop { id });
+        }
+        match self.fib.uses(id) {
+            0 => self.put_next_hop(id, &NextHop::FREE),
+            routes => Err(DataPlaneError::NextHopInUse { id, routes }),
+        }
+    }
+
+    fn tunnel_counters(&self, id: u32) -> Result<TunnelCounters, DataPlaneError> {
+        self.next_hop(id)?;
+        maps::tunnel_sum(&self.tunnel_counters, id)
+            .map_err(|error| failed("TUNNEL_COUNTERS", format!("read entry {id}"), error))
+    }
+
+    fn reason_counters(&self) -> Result<ReasonCounters, DataPlaneError> {
+        maps::reason_sum(&self.reasons).map_err(|error| failed("REASONS", "read".to_owned(), error))
+    }
+}
+
+fn failed(
+    map: &'static str,
+    action: String,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> DataPlaneError {
+    DataPlaneError::Map {
+        map,
+        action,
+        source: Box::new(error),
+    }
+}
