@@ -36,28 +36,28 @@ pub enum BpfError {
         source: io::Error,
     },
     /// A map could not be made, opened, read or written.
-    #[error("{what}: {}", chain(.source))]
+    #[error("{what}: {}", chain(.source.as_ref()))]
     Map {
         /// What was tried, on what.
         what: String,
         /// aya's error.
-        source: MapError,
+        source: Box<MapError>,
     },
     /// A program could not be loaded or attached.
-    #[error("{what}: {}", chain(.source))]
+    #[error("{what}: {}", chain(.source.as_ref()))]
     Program {
         /// What was tried, on what.
         what: String,
         /// aya's error.
-        source: ProgramError,
+        source: Box<ProgramError>,
     },
     /// The BPF object as a whole could not be loaded.
-    #[error("{what}: {}", chain(.source))]
+    #[error("{what}: {}", chain(.source.as_ref()))]
     Object {
         /// What was tried.
         what: String,
         /// aya's error.
-        source: EbpfError,
+        source: Box<EbpfError>,
     },
 }
 
@@ -85,7 +85,7 @@ macro_rules! during {
     ($($error:ty => $variant:ident),+ $(,)?) => {$(
         impl<T> During<T> for Result<T, $error> {
             fn during(self, what: impl FnOnce() -> String) -> Result<T, BpfError> {
-                self.map_err(|source| BpfError::$variant { what: what(), source })
+                self.map_err(|source| BpfError::$variant { what: what(), source: source.into() })
             }
         }
     )+};
