@@ -150,7 +150,12 @@ fn hand_over<P: Packet, T: Tables>(
 /// not make it.
 #[inline(always)]
 pub fn handed_over<P: Packet, T: Tables>(packet: &P, tables: &T) -> Option<u32> {
-    let ethernet: Ethernet = packet.read(0)?;
+    handed_over_with(&packet.read(0)?, tables)
+}
+
+/// The same, of the frame's Ethernet header.
+#[inline(always)]
+pub fn handed_over_with<T: Tables>(ethernet: &Ethernet, tables: &T) -> Option<u32> {
     let [_, _, a, b, c, d] = ethernet.source;
     (ethernet.destination == tables.settings().device_address)
         .then_some(u32::from_be_bytes([a, b, c, d]))

@@ -1,13 +1,21 @@
 //! Packets in the kernel's buffers. Each access proves to the verifier that it stays inside.
 
-use core::{arch::asm, mem::offset_of};
+use core::{
+    arch::asm,
+    mem::{MaybeUninit, offset_of},
+};
 
 use aya_ebpf::{
-    bindings::{__sk_buff, xdp_md},
-    helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_get_buff_len},
+    bindings::{__sk_buff, bpf_hdr_start_off::BPF_HDR_START_MAC, xdp_md},
+    helpers::generated::{
+        bpf_skb_change_head, bpf_skb_load_bytes_relative, bpf_xdp_adjust_head, bpf_xdp_get_buff_len,
+    },
     programs::{TcContext, XdpContext},
 };
-use re6st_common::{packet::Packet, wire::Header};
+use re6st_common::{
+    packet::Packet,
+    wire::{Ethernet, Header},
+};
 
 /// Reads a 32-bit field of a program's context that is a packet pointer to the verifier.
 ///
@@ -148,6 +156,37 @@ impl<'context> SocketBuffer<'context> {
     #[inline(always)]
     pub fn make_writable(&self, length: usize) {
         let _ = self.context.pull_data(length as u32);
+    }
+
+    /// The Ethernet header the kernel remembers, which is not always where the buffer begins.
+    #[inline(always)]
+    pub fn link_header(&self) -> Option<Ethernet> {
+        let mut ethernet = MaybeUninit::<Ethernet>::uninit();
+        // SAFETY: the context is the program's own, the helper writes all of the header if it returns 0, and a Header is
+        // valid with any bytes.
+        unsafe {
+            let result = bpf_skb_load_bytes_relative(
+                self.context.skb.skb.cast(),
+                0,
+                ethernet.as_mut_ptr().cast(),
+                size_of::<Ethernet>() as u32,
+                BPF_HDR_START_MAC,
+            );
+            (result == 0).then(|| ethernet.assume_init())
+        }
+    }
+
+    /// Puts an Ethernet header in front of a buffer that begins with the IP header.
+    #[inline(always)]
+    pub fn prepend_link_header(&mut self, ethernet: &Ethernet) -> Option<()> {
+        let length = size_of::<Ethernet>();
+        // SAFETY: the context is the program's own; pointers into the packet are made anew at each access.
+        let result = unsafe { bpf_skb_change_head(self.context.skb.skb, length as u32, 0) };
+        if result != 0 {
+            return None;
+        }
+        self.make_writable(length);
+        self.write(0, ethernet)
     }
 
     /// How the kernel will cut the packet.

@@ -84,13 +84,40 @@ fn account(decision: &Decision<'_>) {
 /// TC ingress on network interfaces: finishes what XDP handed over.
 #[classifier]
 pub fn re6st_handover(context: TcContext) -> i32 {
-    let tables = Maps::new(context.as_ptr());
-    match apply::handed_over(&SocketBuffer::new(&context), &tables) {
-        None => TC_ACT_UNSPEC,
-        // SAFETY: helpers without pointers.
-        Some(0) => unsafe { bpf_redirect(tables.settings().device, BPF_F_INGRESS as u64) as i32 },
-        Some(interface) => redirect_to_neighbour(interface),
+    match handed_over(&context) {
+        Ok(action) => action,
+        Err(reason) => {
+            maps::count(reason);
+            TC_ACT_SHOT
+        }
     }
+}
+
+#[inline(always)]
+fn handed_over(context: &TcContext) -> Result<i32, Reason> {
+    let tables = Maps::new(context.as_ptr());
+    let mut buffer = SocketBuffer::new(context);
+    let interface = match apply::handed_over(&buffer, &tables) {
+        Some(interface) => interface,
+        // Where generic XDP runs a multi-buffer program, the kernel (6.12) gives us a copy of the packet and has forgotten
+        // how long the link header is: the buffer begins after it.
+        None => {
+            let Some((ethernet, interface)) = buffer.link_header().and_then(|ethernet| {
+                Some((ethernet, apply::handed_over_with(&ethernet, &tables)?))
+            }) else {
+                return Ok(TC_ACT_UNSPEC);
+            };
+            buffer
+                .prepend_link_header(&ethernet)
+                .ok_or(Reason::NoHeadroom)?;
+            interface
+        }
+    };
+    Ok(match interface {
+        // SAFETY: helpers without pointers.
+        0 => unsafe { bpf_redirect(tables.settings().device, BPF_F_INGRESS as u64) as i32 },
+        interface => redirect_to_neighbour(interface),
+    })
 }
 
 /// TC ingress on the mesh device's other end: encapsulates what this host sends.
