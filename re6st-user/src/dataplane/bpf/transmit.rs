@@ -19,6 +19,13 @@ impl Transmit {
     /// Before the programs are attached: what the kernel says now, which holds for those that are attached already. Many
     /// drivers transmit only once they have a program of their own, so this errs on the safe side.
     pub fn query(interfaces: &Interfaces) -> Result<Self, BpfError> {
+        Self::query_with(interfaces, &[])
+    }
+
+    fn query_with(
+        interfaces: &Interfaces,
+        attached: &[InterfaceRecord],
+    ) -> Result<Self, BpfError> {
         let mut features = XdpFeatures::open().during(|| "ask for XDP features".to_owned())?;
         let mut with_tc = BTreeMap::new();
         for interface in interfaces.values() {
@@ -26,8 +33,14 @@ impl Transmit {
                 Some(features) => !features
                     .transmits(interface.index)
                     .during(|| format!("ask for the XDP features of {}", interface.name))?,
-                // before Linux 6.3 the kernel does not tell; a veth without XDP or GRO at its other end loses such frames
-                None => interface.kind == "veth",
+                // Before Linux 6.3 the kernel does not tell. A driver that has just taken our program most likely also
+                // transmits; a veth without XDP or GRO at its other end loses such frames, and a driver without XDP too.
+                None => {
+                    let in_driver = attached.iter().any(|record| {
+                        record.index == interface.index && record.mode == Mode::Driver
+                    });
+                    interface.kind == "veth" || !in_driver
+                }
             };
             with_tc.insert(interface.index, needs_tc);
         }
@@ -40,7 +53,7 @@ impl Transmit {
         interfaces: &Interfaces,
         attached: &[InterfaceRecord],
     ) -> Result<bool, BpfError> {
-        let mut now = Self::query(interfaces)?;
+        let mut now = Self::query_with(interfaces, attached)?;
         // generic XDP transmits like the stack does, on any interface
         if attached.iter().all(|record| record.mode == Mode::Generic) {
             now.with_tc
