@@ -4,7 +4,7 @@
 use std::{path::Path, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
-use testbed::machine::{Card, Machine, Options, Series};
+use testbed::machine::{Machine, Options, Series};
 
 const BOUND: Duration = Duration::from_secs(600);
 
@@ -27,14 +27,7 @@ fn main() -> Result<ExitCode> {
     let script = script.context("which script? --script FILE")?;
     let script =
         std::fs::read_to_string(&script).with_context(|| format!("cannot read {script}"))?;
-    let mut options = Options::new(series);
-    for number in 0..2 {
-        options = options.card(Card {
-            device: "virtio-net-pci".into(),
-            cable: 0,
-            address: format!("52:54:00:00:00:0{number}"),
-        });
-    }
+    let mut options = Options::new(series).cards();
     for file in &files {
         let (here, there) = file
             .split_once(':')

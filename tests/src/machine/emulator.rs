@@ -1,7 +1,6 @@
 //! QEMU: the process, its console and the line to the agent.
 
 use std::{
-    fmt::Write as _,
     io::{Read, Write},
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
@@ -195,9 +194,7 @@ fn command(kernel: &Path, initramfs: &Path, cards: &[Card]) -> Command {
         .args(["-device", "virtserialport,chardev=agent,name=agent"]);
     for (number, card) in cards.iter().enumerate() {
         let cable = format!("hubport,id=card{number},hubid={}", card.cable);
-        let mut device = card.device.clone();
-        // writing to a string does not fail
-        let _ = write!(device, ",netdev=card{number},mac={}", card.address);
+        let device = format!("{},netdev=card{number},mac={}", card.device, card.address);
         command.args(["-netdev", &cable, "-device", &device]);
     }
     command

@@ -34,15 +34,20 @@ const SCRIPT: Duration = Duration::from_secs(60);
 /// How long a machine may take from power-on until its agent answers.
 const BOOT: Duration = Duration::from_secs(120);
 
-/// A network interface card of a machine. Two cards of one machine may share a cable.
+/// Ethernet addresses of a machine's two virtio cards, which one cable joins.
+pub const VIRTIO_CARDS: [&str; 2] = ["52:54:00:00:00:10", "52:54:00:00:00:11"];
+/// Ethernet addresses of a machine's two Intel cards, which another cable joins. Their driver has no XDP.
+pub const E1000_CARDS: [&str; 2] = ["52:54:00:00:00:20", "52:54:00:00:00:21"];
+
+/// A network interface card of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Card {
-    /// QEMU's name of the device, with its properties: `virtio-net-pci`, `e1000`.
-    pub device: String,
+struct Card {
+    /// QEMU's name of the device.
+    device: &'static str,
     /// Number of the cable it is plugged into: all cards on one cable hear each other.
-    pub cable: u32,
+    cable: u32,
     /// Its Ethernet address, by which a script finds it.
-    pub address: String,
+    address: &'static str,
 }
 
 /// What machine to boot.
@@ -65,10 +70,19 @@ impl Options {
         }
     }
 
-    /// One more network card.
+    /// With network cards, joined in pairs: [`VIRTIO_CARDS`] and [`E1000_CARDS`].
     #[must_use]
-    pub fn card(mut self, card: Card) -> Self {
-        self.cards.push(card);
+    pub fn cards(mut self) -> Self {
+        for (cable, device, addresses) in [
+            (0, "virtio-net-pci", VIRTIO_CARDS),
+            (1, "e1000", E1000_CARDS),
+        ] {
+            self.cards.extend(addresses.map(|address| Card {
+                device,
+                cable,
+                address,
+            }));
+        }
         self
     }
 

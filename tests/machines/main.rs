@@ -1,0 +1,8 @@
+//! Scenarios in virtual machines: other kernels than this host's, and Linux's own tunnel devices as peers. One machine a
+//! kernel serves all of them, one after another; no root is needed.
+
+mod support;
+
+mod driver_xdp;
+mod linux_peers;
+mod own_nodes;

@@ -1,0 +1,188 @@
+//! Nodes of ours on another kernel: the programs load, attach and carry packets there as they do here.
+//!
+//! `a` - `relay` - `b` - `lan`: GRE in UDP over IPv4, then plain GRE over IPv6, then a host without any mesh software.
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::support::{Scene, on_each_kernel};
+
+/// A node and its instance, whose name is also that of its mesh device.
+const A: (&str, &str) = ("a", "meshA");
+const RELAY: (&str, &str) = ("relay", "meshR");
+const B: (&str, &str) = ("b", "meshB");
+/// What is sent over one TCP connection.
+const KILOBYTES: u32 = 256;
+
+const HOSTS: &str = "
+hosts a relay b lan
+cable a eth0 relay eth0
+cable relay eth1 b eth0
+cable b lan0 lan eth0
+addresses a eth0 192.0.2.1/24
+addresses relay eth0 192.0.2.2/24
+addresses relay eth1 2001:db8:ffff::1/64
+addresses b eth0 2001:db8:ffff::2/64
+addresses b lan0 2001:db8:42:3::1/64 10.42.3.1/24
+addresses lan eth0 2001:db8:42:3::9/64 10.42.3.9/24
+on lan ip route add default via 2001:db8:42:3::1
+on lan ip route add default via 10.42.3.1
+";
+
+const A_CONFIGURATION: &str = r#"
+addresses = ["2001:db8:42:1::1/64", "10.42.1.1/24"]
+networks = ["2001:db8:42::/48", "10.42.0.0/16"]
+interfaces = ["eth0"]
+[[tunnel]]
+name = "relay"
+remote = "192.0.2.2"
+encap = "fou"
+port = 4754
+key = { local = 1, remote = 2 }
+[[route]]
+to = "2001:db8:42::/48"
+via = "relay"
+[[route]]
+to = "10.42.0.0/16"
+via = "relay"
+"#;
+
+const RELAY_CONFIGURATION: &str = r#"
+addresses = ["2001:db8:42:2::1/64", "10.42.2.1/24"]
+networks = ["2001:db8:42::/48", "10.42.0.0/16"]
+interfaces = ["eth0", "eth1"]
+forward = true
+[[tunnel]]
+name = "a"
+remote = "192.0.2.1"
+encap = "fou"
+port = 4754
+key = { local = 2, remote = 1 }
+[[tunnel]]
+name = "b"
+remote = "2001:db8:ffff::2"
+encap = "gre"
+key = { local = 3, remote = 4 }
+[[route]]
+to = "2001:db8:42:1::/64"
+via = "a"
+[[route]]
+to = "10.42.1.0/24"
+via = "a"
+[[route]]
+to = "2001:db8:42:3::/64"
+via = "b"
+[[route]]
+to = "10.42.3.0/24"
+via = "b"
+"#;
+
+const B_CONFIGURATION: &str = r#"
+addresses = ["2001:db8:42:3::1/64", "10.42.3.1/24"]
+networks = ["2001:db8:42::/48", "10.42.0.0/16"]
+interfaces = ["eth0", "lan0"]
+forward = true
+[[tunnel]]
+name = "relay"
+remote = "2001:db8:ffff::1"
+encap = "gre"
+key = { local = 4, remote = 3 }
+[[route]]
+to = "2001:db8:42::/48"
+via = "relay"
+[[route]]
+to = "10.42.0.0/16"
+via = "relay"
+"#;
+
+fn nodes_relay_in_xdp_replace_and_unload(scene: &Scene) -> Result<()> {
+    scene.run(HOSTS)?;
+    let nodes = [
+        (A, A_CONFIGURATION),
+        (RELAY, RELAY_CONFIGURATION),
+        (B, B_CONFIGURATION),
+    ];
+    for ((host, instance), configuration) in nodes {
+        scene
+            .load(host, instance, configuration, "")
+            .with_context(|| format!("node {host}"))?;
+    }
+    attached_as_this_kernel_can(scene)?;
+
+    let before = scene.number("forwarded relay")?;
+    everybody_reaches_everybody(scene)?;
+    let after = scene.number("forwarded relay")?;
+    ensure!(
+        after == before,
+        "the relay's kernel forwarded {} packets",
+        after - before
+    );
+
+    replaced_without_loss(scene)?;
+    scene.load(RELAY.0, RELAY.1, RELAY_CONFIGURATION, "--mode generic")?;
+    everybody_reaches_everybody(scene).context("with generic XDP on the relay")?;
+
+    for ((host, instance), _) in nodes {
+        scene.unload(host, instance)?;
+    }
+    scene.nothing_loaded()
+}
+
+/// In the driver of the veth, and with tcx only where there is tcx (Linux 6.6).
+fn attached_as_this_kernel_can(scene: &Scene) -> Result<()> {
+    let release = scene.run("uname -r")?;
+    let tc = if release.starts_with("6.1.") {
+        "clsact"
+    } else {
+        "tcx"
+    };
+    let status = scene.status(RELAY.0, RELAY.1)?;
+    let interfaces = status["interfaces"].as_array().context("no interfaces")?;
+    ensure!(interfaces.len() == 2, "{status:#}");
+    for interface in interfaces {
+        ensure!(interface["mode"] == "driver", "{interface:#}");
+        ensure!(interface["tc"].to_string().contains(tc), "{interface:#}");
+    }
+    Ok(())
+}
+
+fn everybody_reaches_everybody(scene: &Scene) -> Result<()> {
+    for (node, host) in [
+        ("2001:db8:42:3::1", "2001:db8:42:3::9"),
+        ("10.42.3.1", "10.42.3.9"),
+    ] {
+        let a = if node.contains(':') {
+            "2001:db8:42:1::1"
+        } else {
+            "10.42.1.1"
+        };
+        scene.run(&format!(
+            "on a ping -c 1 -W 5 {node}
+            on a ping -c 1 -W 5 {host}
+            on lan ping -c 1 -W 5 {a}
+            transfer a b {node} {KILOBYTES}
+            transfer b a {a} {KILOBYTES}
+            transfer a lan {host} {KILOBYTES}
+            transfer lan a {a} {KILOBYTES}"
+        ))?;
+    }
+    Ok(())
+}
+
+/// The relay is loaded again while pings pass through it.
+fn replaced_without_loss(scene: &Scene) -> Result<()> {
+    scene.run(
+        "on a ping -i 0.01 -c 500 2001:db8:42:3::1 >/tmp/pings 2>&1 & echo $! >/tmp/pinging",
+    )?;
+    for _ in 0..2 {
+        scene.load(RELAY.0, RELAY.1, RELAY_CONFIGURATION, "")?;
+    }
+    let pings = scene
+        .run("while [ -d /proc/$(cat /tmp/pinging) ]; do usleep 100000; done; cat /tmp/pings")?;
+    ensure!(
+        pings.contains("500 packets transmitted, 500 received, 0% packet loss"),
+        "replacing the programs lost packets:\n{pings}"
+    );
+    Ok(())
+}
+
+on_each_kernel!(nodes_relay_in_xdp_replace_and_unload);
