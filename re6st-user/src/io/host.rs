@@ -126,9 +126,10 @@ pub fn network_namespace() -> io::Result<u64> {
     Ok(cookie)
 }
 
-/// Whether this process sees the mounts that the first process of the host sees.
+/// Whether this process sees the mounts that the first process of the host sees; not if that cannot be told.
 pub fn in_first_mount_namespace() -> Result<bool, HostError> {
-    Ok(inode("/proc/self/ns/mnt")? == inode("/proc/1/ns/mnt")?)
+    let own = inode("/proc/self/ns/mnt")?;
+    Ok(inode("/proc/1/ns/mnt").is_ok_and(|first| first == own))
 }
 
 fn inode(path: &'static str) -> Result<u64, HostError> {
@@ -139,7 +140,11 @@ fn inode(path: &'static str) -> Result<u64, HostError> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panicking")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::panic,
+        reason = "a test may fail by panicking"
+    )]
     use super::*;
 
     const FIRST: &str = "         0          0 4294967295\n";

@@ -61,8 +61,8 @@ pub enum BpfError {
     },
 }
 
-/// An error and what caused it, in one line: aya's errors leave the causes to their reader.
-fn chain(error: &dyn std::error::Error) -> String {
+/// An error and what caused it, in one line. Some errors tell their cause themselves, others leave it to the reader.
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -16,6 +16,8 @@ use super::{
     manifest::{InterfaceRecord, Manifest, Mode},
     maps::{self, Maps, access},
     pins::Pins,
+    resolve::Interfaces,
+    transmit::Transmit,
     xdp_program,
 };
 use aya::programs::ProgramInfo;
@@ -84,6 +86,7 @@ impl Observer<'_> {
         let tunnels = self.tunnels(&next_hops)?;
         let interfaces = self.interfaces()?;
         self.look_for_trouble(&tunnels, &interfaces);
+        self.look_for_changed_drivers(&interfaces)?;
         let (route_count, routes) = self.routes(&next_hops, with_routes)?;
         let maps = self.map_statuses()?;
         Ok(Status {
@@ -263,6 +266,40 @@ impl Observer<'_> {
                 ));
             }
         }
+    }
+
+    /// Whether interfaces take frames from XDP may change at any time: a veth's does with what its other end has.
+    fn look_for_changed_drivers(&mut self, statuses: &[InterfaceStatus]) -> Result<(), BpfError> {
+        if !self.here {
+            return Ok(());
+        }
+        let mut interfaces = Interfaces::new();
+        for status in statuses {
+            let interface = self
+                .netlink
+                .interface_by_index(status.index)
+                .during(|| format!("look up interface {}", status.name))?;
+            interfaces.extend(interface.map(|interface| (interface.index, interface)));
+        }
+        let mut now = Transmit::query(&interfaces)?;
+        now.update(&interfaces, &self.manifest.interfaces)?;
+        for status in statuses
+            .iter()
+            .filter(|status| interfaces.contains_key(&status.index))
+        {
+            let name = &status.name;
+            match (status.transmit, now.needs_tc(status.index)) {
+                ("xdp", true) => self.warnings.push(format!(
+                    "{name} takes no frames from XDP any more (a veth whose other end has lost XDP or GRO?), and they are \
+                     lost: load again"
+                )),
+                ("tc", false) => self.warnings.push(format!(
+                    "{name} takes frames from XDP now, which is faster: load again to use it"
+                )),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn routes(
