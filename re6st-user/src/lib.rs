@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod dataplane;
+pub mod description;
 pub mod io;
 
 /// The BPF object: programs and maps of the data plane.
