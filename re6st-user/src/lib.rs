@@ -4,6 +4,7 @@ pub mod config;
 pub mod dataplane;
 pub mod description;
 pub mod io;
+pub mod trace;
 
 /// The BPF object: programs and maps of the data plane.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/re6st"));

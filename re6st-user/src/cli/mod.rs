@@ -9,6 +9,7 @@ use re6st_user::io::bpffs;
 mod load;
 mod status;
 mod table;
+mod trace;
 mod unload;
 
 /// A resilient mesh network carried in the kernel.
@@ -31,6 +32,8 @@ enum Command {
     Unload(unload::UnloadArguments),
     /// Show programs, interfaces, tunnels with counters, routes, and what was dropped and why.
     Status(status::StatusArguments),
+    /// Tell what the loaded programs would do with a packet.
+    Trace(trace::TraceArguments),
 }
 
 /// Runs the command. Exit status 0 means that it did what was asked.
@@ -39,5 +42,6 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Load(command) => load::run(command, &arguments.bpffs),
         Command::Unload(command) => unload::run(command, &arguments.bpffs),
         Command::Status(command) => status::run(command, &arguments.bpffs),
+        Command::Trace(command) => trace::run(command, &arguments.bpffs),
     }
 }

@@ -122,7 +122,9 @@ fn packet_bytes(packet: &Packet) -> Result<Vec<u8>, FrameError> {
     let front = header_length(ip);
     if let Some(given) = ip.length {
         let needed = front + payload.len();
-        let padding = usize::from(given).checked_sub(needed).ok_or(FrameError::TooShort { given, needed })?;
+        let padding = usize::from(given)
+            .checked_sub(needed)
+            .ok_or(FrameError::TooShort { given, needed })?;
         payload.resize(payload.len() + padding, 0);
     }
     if protocol == protocol::UDP {
@@ -206,8 +208,16 @@ fn ip_bytes(ip: &Ip, protocol: u8, payload: Vec<u8>) -> Result<Vec<u8>, FrameErr
             let label = 0x6000_0000 | u32::from(ip.class) << 20;
             bytes.extend_from_slice(&label.to_be_bytes());
             bytes.extend_from_slice(&stated.saturating_sub(40).to_be_bytes());
-            let after_options = if ip.fragment { protocol::FRAGMENT } else { protocol };
-            let first = if ip.options { protocol::HOP_BY_HOP } else { after_options };
+            let after_options = if ip.fragment {
+                protocol::FRAGMENT
+            } else {
+                protocol
+            };
+            let first = if ip.options {
+                protocol::HOP_BY_HOP
+            } else {
+                after_options
+            };
             bytes.extend_from_slice(&[first, ip.hop_limit]);
             for address in [source, destination] {
                 if let IpAddr::V6(address) = address {

@@ -75,7 +75,9 @@ impl std::fmt::Display for Header {
                 "IPv{version} {source} > {destination}, protocol {protocol}, hop limit {hop_limit}, class \
                  {traffic_class}, {length} bytes"
             ),
-            Self::Extension { protocol } => write!(formatter, "extension header, then protocol {protocol}"),
+            Self::Extension { protocol } => {
+                write!(formatter, "extension header, then protocol {protocol}")
+            }
             Self::Udp {
                 source,
                 destination,

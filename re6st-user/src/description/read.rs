@@ -42,7 +42,8 @@ pub fn description(text: &str) -> Result<Description, String> {
             Place::Tunnel(_) | Place::Send,
             Content::Frame(_) | Content::Packet { outer: Some(_), .. },
         ) => Err(
-            "outer headers and whole frames arrive on an interface: write \"on INTERFACE:\"".to_owned(),
+            "outer headers and whole frames arrive on an interface: write \"on INTERFACE:\""
+                .to_owned(),
         ),
         _ => Ok(Description { place, content }),
     }
@@ -171,7 +172,8 @@ fn ports(words: &mut Words<'_>) -> Result<Ports, String> {
 }
 
 fn more(words: &mut Words<'_>, ip: &mut Ip) -> Result<(), String> {
-    const EXPECTED: &str = "\"hop-limit\", \"class\", \"length\", \"options\", \"fragment\" or the end";
+    const EXPECTED: &str =
+        "\"hop-limit\", \"class\", \"length\", \"options\", \"fragment\" or the end";
     while let Some(word) = words.words.next() {
         match word {
             "hop-limit" => ip.hop_limit = words.number("a hop limit", 0, 255)?,
@@ -190,7 +192,11 @@ fn hexadecimal(mut words: Words<'_>) -> Result<Vec<u8>, String> {
     let digits: String = words.words.by_ref().collect();
     let digits: Option<Vec<u8>> = digits
         .chars()
-        .map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .map(|digit| {
+            digit
+                .to_digit(16)
+                .and_then(|digit| u8::try_from(digit).ok())
+        })
         .collect();
     match digits {
         Some(digits) if digits.len() % 2 == 0 && digits.len() >= 28 => Ok(digits
@@ -233,8 +239,7 @@ impl<'text> Words<'text> {
 
     fn address<T: FromStr>(&mut self, expected: &str) -> Result<T, String> {
         let word = self.next(expected)?;
-        word.parse()
-            .map_err(|_| self.unexpected(word, expected))
+        word.parse().map_err(|_| self.unexpected(word, expected))
     }
 
     /// A decimal number, or a hexadecimal one with `0x`.

@@ -1,0 +1,538 @@
+//! What the loaded programs would do with a packet: they are run on it (`BPF_PROG_TEST_RUN`), and the same packet logic
+//! decides once more on the host, over the same maps, to say why. The two must agree, byte by byte.
+
+use re6st_common::{
+    apply::{self, Verdict},
+    decide::{self, Decision},
+    encapsulation,
+    maps::{Tunnel, encapsulation as kind, next_hop_id},
+    packet::{Frame, Packet as _},
+    reason::Reason,
+    tables::Tables as _,
+    wire::{Ethernet, ethertype},
+};
+use serde::Serialize;
+
+use crate::{
+    dataplane::bpf::{BpfError, HANDOVER, Manifest, Pins, SEND, xdp_program},
+    description::{
+        Content, Description, FrameError, Ip, Link, Outer, Place, frame,
+        headers::{Header, headers},
+    },
+    io::host,
+};
+
+mod program;
+mod tables;
+
+use program::Answer;
+use tables::{PinnedTables, internet_address};
+
+/// The Ethernet address described frames come from: locally administered, nobody's.
+const SENDER: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
+
+/// Why a packet could not be traced.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    /// The maps or programs.
+    #[error(transparent)]
+    Bpf(#[from] BpfError),
+    /// The description.
+    #[error("packet description: {0}")]
+    Frame(#[from] FrameError),
+    /// What the description names is not there.
+    #[error("{what} {name:?} is not of instance {instance}; there are: {known}")]
+    Unknown {
+        /// Which kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// The instance.
+        instance: String,
+        /// The names there are.
+        known: String,
+    },
+    /// The instance is not one that can be traced from here.
+    #[error("{0}")]
+    Instance(String),
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Debug, Serialize)]
+pub struct Trace {
+    /// The packet, as it was understood.
+    pub description: String,
+    /// The program that got it.
+    pub program: &'static str,
+    /// What the program answered the kernel, by its name there.
+    pub verdict: String,
+    /// What that means.
+    pub outcome: Outcome,
+    /// Why, unless it is simply forwarded.
+    pub reason: Option<ReasonOf>,
+    /// The tunnel it came through.
+    pub from_tunnel: Option<String>,
+    /// The tunnel it leaves through.
+    pub to_tunnel: Option<Hop>,
+    /// The network interface it leaves through.
+    pub interface: Option<String>,
+    /// The next instance on the interface, which gets the packet instead.
+    pub next_instance: Option<String>,
+    /// The headers of what arrived.
+    pub before: Vec<Header>,
+    /// The headers of what the programs made of it; empty if it was dropped.
+    pub after: Vec<Header>,
+    /// Where the programs and the host's replay of their logic differ: a bug, or maps that changed meanwhile.
+    pub disagreements: Vec<String>,
+}
+
+/// What a verdict means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It is gone.
+    Dropped,
+    /// The kernel gets it as it came.
+    Untouched,
+    /// It arrives on the mesh device, freed of its outer headers.
+    MeshDevice,
+    /// It leaves at once.
+    Sent,
+    /// It leaves by way of our TC program: the driver takes no frames from XDP, or the kernel has to find the neighbour.
+    SentByTc,
+    /// The next instance on the interface gets it.
+    NextInstance,
+}
+
+/// A reason with what it means.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ReasonOf {
+    /// The counter's name.
+    pub name: &'static str,
+    /// One line for people.
+    pub description: &'static str,
+}
+
+/// A tunnel to send through.
+#[derive(Clone, Debug, Serialize)]
+pub struct Hop {
+    /// The next hop's number.
+    pub number: u32,
+    /// The tunnel's name.
+    pub name: String,
+}
+
+/// The replay's findings.
+struct Replay {
+    program: &'static str,
+    verdict: Verdict,
+    frame: Vec<u8>,
+    reason: Option<Reason>,
+    from_tunnel: Option<u32>,
+    to_tunnel: Option<u32>,
+    arrival: u32,
+}
+
+/// Runs the instance's programs on a packet. They count it as they count any other.
+///
+/// # Errors
+/// If there is no such instance, interface or tunnel, or the kernel does not run the programs. That programs and replay
+/// disagree is no error: see [`Trace::disagreements`].
+pub fn trace(pins: &Pins, description: &Description) -> Result<Trace, TraceError> {
+    let manifest = manifest(pins)?;
+    let tables = PinnedTables::open(pins, &manifest)?;
+    let (arrival, frame) = prepare(pins, &tables, &manifest, description)?;
+    let is_send = description.place == Place::Send;
+    let answer = match is_send {
+        true => program::tc(&pins.object(SEND), &frame)?,
+        false => program::xdp(&pins.object(xdp_program(manifest.frags)), &frame, arrival)?,
+    };
+    let replay = || match is_send {
+        true => replay_send(&tables, &frame),
+        false => replay_receive(&tables, &frame, arrival, manifest.frags),
+    };
+    let mut replayed = replay();
+    let mut disagreements = differences(&answer, &replayed);
+    if !disagreements.is_empty() && tables.take_asked() {
+        // the programs may have got no answer from the kernel's table, because the neighbour is not known there
+        tables.forget_kernel_routes();
+        let again = replay();
+        if differences(&answer, &again).is_empty() {
+            disagreements.clear();
+            replayed = again;
+        }
+    }
+    tables.check()?;
+    let mut trace = report(&tables, &manifest, description, &frame, &answer, &replayed);
+    trace.next_instance = next_instance(pins, &manifest, &replayed)?;
+    if trace.next_instance.is_some() {
+        // it was that instance's program which answered
+        trace.outcome = Outcome::NextInstance;
+        disagreements.clear();
+    }
+    if trace.outcome == Outcome::MeshDevice || trace.outcome == Outcome::SentByTc && !is_send {
+        disagreements.extend(hand_over(pins, &answer.frame)?);
+    }
+    trace.disagreements = disagreements;
+    Ok(trace)
+}
+
+fn manifest(pins: &Pins) -> Result<Manifest, TraceError> {
+    let instance = pins.instance();
+    let Some(manifest) = Manifest::of(pins)? else {
+        return Err(TraceError::Instance(format!(
+            "{instance} is not loaded (nothing in {})",
+            pins.folder().display()
+        )));
+    };
+    let here = host::network_namespace().map_err(|source| BpfError::Call {
+        what: "ask which network namespace this is".to_owned(),
+        source,
+    })?;
+    if manifest.network_namespace != here {
+        return Err(TraceError::Instance(format!(
+            "{instance} is loaded in another network namespace: run this there, with `nsenter --net=...` (`ip netns \
+             exec` would hide the BPF file system)"
+        )));
+    }
+    Ok(manifest)
+}
+
+/// The interface a described packet arrives on, and its frame.
+fn prepare(
+    pins: &Pins,
+    tables: &PinnedTables,
+    manifest: &Manifest,
+    description: &Description,
+) -> Result<(u32, Vec<u8>), TraceError> {
+    let unknown = |what, name: &str, known: Vec<String>| TraceError::Unknown {
+        what,
+        name: name.to_owned(),
+        instance: pins.instance().to_string(),
+        known: if known.is_empty() {
+            "none".to_owned()
+        } else {
+            known.join(", ")
+        },
+    };
+    let mut content = description.content.clone();
+    let (arrival, vlan) = match &description.place {
+        Place::Send => (manifest.settings.device, None),
+        Place::Interface { name, vlan } => {
+            let mut named = tables.interfaces().iter();
+            let found = named.find(|(_, entry)| text(&entry.name) == *name);
+            let Some((index, _)) = found else {
+                let known = tables.interfaces().values().map(|entry| text(&entry.name));
+                return Err(unknown("interface", name, known.collect()));
+            };
+            (*index, *vlan)
+        }
+        Place::Tunnel(name) => {
+            let found = tables
+                .tunnels()
+                .find(|(_, next_hop, _)| text(&next_hop.name) == *name);
+            let Some((_, _, Some(tunnel))) = found else {
+                let known = tables
+                    .tunnels()
+                    .map(|(_, next_hop, _)| text(&next_hop.name));
+                return Err(unknown("tunnel", name, known.collect()));
+            };
+            if let Content::Packet { outer, .. } = &mut content {
+                *outer = Some(outer_of(tunnel, manifest.settings.port));
+            }
+            (
+                tunnel.interface,
+                Some(tunnel.vlan).filter(|vlan| *vlan != 0),
+            )
+        }
+    };
+    let destination = match description.place {
+        Place::Send => manifest.settings.device_address,
+        _ => tables
+            .interface(arrival)
+            .map_or([0; 6], |entry| entry.address),
+    };
+    let link = Link {
+        destination,
+        source: SENDER,
+        vlan,
+    };
+    Ok((arrival, frame(&content, &link)?))
+}
+
+/// The outer headers with which the peer of a tunnel sends.
+fn outer_of(tunnel: &Tunnel, port: u16) -> Outer {
+    let family = encapsulation::outer_family(tunnel.encapsulation);
+    let address =
+        |octets| internet_address(family, re6st_common::address::Address::from_ipv6(octets));
+    let in_udp = matches!(tunnel.encapsulation, kind::FOU_IPV4 | kind::FOU_IPV6);
+    Outer {
+        ip: Ip {
+            source: address(tunnel.remote),
+            destination: address(tunnel.local),
+            hop_limit: Ip::HOP_LIMIT,
+            class: 0,
+            length: None,
+            options: false,
+            fragment: false,
+        },
+        port: in_udp.then_some(port),
+        key: Some(tunnel.key),
+    }
+}
+
+fn replay_receive(tables: &PinnedTables, bytes: &[u8], arrival: u32, frags: bool) -> Replay {
+    let mut frame = Frame::new(bytes);
+    let decision = decide::receive(&frame, tables, arrival);
+    let (verdict, failed) = match apply::apply(&mut frame, tables, &decision) {
+        Ok(verdict) => (verdict, None),
+        Err(reason) => (Verdict::Drop, Some(reason)),
+    };
+    let mut replay = Replay {
+        program: xdp_program(frags),
+        verdict,
+        frame: frame.bytes().to_vec(),
+        reason: None,
+        from_tunnel: None,
+        to_tunnel: None,
+        arrival,
+    };
+    let carried = match &decision {
+        Decision::Pass(reason) | Decision::Drop(reason) => {
+            replay.reason = Some(*reason);
+            None
+        }
+        Decision::Deliver(carried, reason) => {
+            replay.reason = Some(*reason);
+            Some(carried)
+        }
+        Decision::Encapsulate(carried, id, _) => {
+            replay.to_tunnel = Some(*id);
+            Some(carried)
+        }
+        Decision::Forward(carried, _) => Some(carried),
+    };
+    replay.from_tunnel = carried
+        .map(|carried| carried.tunnel)
+        .filter(|id| *id != next_hop_id::NONE);
+    replay.reason = failed.or(replay.reason);
+    replay
+}
+
+/// What `re6st_send` does: TC makes room where XDP moves the front.
+fn replay_send(tables: &PinnedTables, bytes: &[u8]) -> Replay {
+    let mut replay = Replay {
+        program: SEND,
+        verdict: Verdict::Drop,
+        frame: bytes.to_vec(),
+        reason: None,
+        from_tunnel: None,
+        to_tunnel: None,
+        arrival: 0,
+    };
+    match encapsulated(tables, bytes) {
+        Ok((id, interface, frame)) => {
+            replay.verdict = Verdict::Redirect(interface);
+            replay.to_tunnel = Some(id);
+            replay.frame = frame;
+        }
+        Err(reason) => replay.reason = Some(reason),
+    }
+    replay
+}
+
+fn encapsulated(tables: &PinnedTables, bytes: &[u8]) -> Result<(u32, u32, Vec<u8>), Reason> {
+    let link = size_of::<Ethernet>();
+    let length = bytes.len().saturating_sub(link) as u32;
+    let decision = decide::send(&Frame::new(bytes), tables, length)?;
+    let Decision::Encapsulate(carried, id, next_hop) = decision else {
+        return Err(Reason::RewriteFailed);
+    };
+    let outer = encapsulation::outer_length(next_hop.encapsulation).ok_or(Reason::RewriteFailed)?;
+    let mut frame = bytes.to_vec();
+    frame.splice(link..link, vec![0; outer]);
+    let mut frame = Frame::new(&frame);
+    encapsulation::write_outer(
+        &mut frame,
+        link,
+        next_hop,
+        &carried.inner,
+        carried.traffic_class,
+    )
+    .ok_or(Reason::RewriteFailed)?;
+    let ethertype = match encapsulation::outer_family(next_hop.encapsulation) {
+        re6st_common::address::Family::Ipv4 => ethertype::IPV4,
+        re6st_common::address::Family::Ipv6 => ethertype::IPV6,
+    };
+    frame
+        .write(link - size_of::<u16>(), &ethertype.to_be_bytes())
+        .ok_or(Reason::RewriteFailed)?;
+    Ok((id, next_hop.route_interface, frame.bytes().to_vec()))
+}
+
+/// The verdict's name in the kernel, and its number.
+fn expected(replay: &Replay) -> (&'static str, u32) {
+    match (replay.program, replay.verdict) {
+        (SEND, Verdict::Redirect(_)) => ("TC_ACT_REDIRECT", 7),
+        (SEND, _) => ("TC_ACT_SHOT", 2),
+        (_, Verdict::Drop) => ("XDP_DROP", 1),
+        (_, Verdict::Pass) => ("XDP_PASS", 2),
+        (_, Verdict::Redirect(interface)) if interface == replay.arrival => ("XDP_TX", 3),
+        (_, Verdict::Redirect(_)) => ("XDP_REDIRECT", 4),
+    }
+}
+
+/// Where the program's answer differs from the replay's.
+fn differences(answer: &Answer, replay: &Replay) -> Vec<String> {
+    let mut differences = Vec::new();
+    let (name, code) = expected(replay);
+    if answer.code != code {
+        differences.push(format!(
+            "{} answered {}, by the replay it should be {name}",
+            replay.program,
+            verdict_name(replay.program, answer.code)
+        ));
+    } else if replay.verdict != Verdict::Drop && answer.frame != replay.frame {
+        let at = answer
+            .frame
+            .iter()
+            .zip(&replay.frame)
+            .position(|(left, right)| left != right);
+        let at = at.unwrap_or_else(|| answer.frame.len().min(replay.frame.len()));
+        differences.push(format!(
+            "{} made {} bytes, the replay {}; they differ from byte {at} on",
+            replay.program,
+            answer.frame.len(),
+            replay.frame.len()
+        ));
+    }
+    differences
+}
+
+fn verdict_name(program: &str, code: u32) -> String {
+    let names: &[&str] = match program {
+        SEND => &["TC_ACT_OK", "TC_ACT_RECLASSIFY", "TC_ACT_SHOT"],
+        _ => &[
+            "XDP_ABORTED",
+            "XDP_DROP",
+            "XDP_PASS",
+            "XDP_TX",
+            "XDP_REDIRECT",
+        ],
+    };
+    match (names.get(code as usize), program, code) {
+        (Some(name), ..) => (*name).to_owned(),
+        (None, SEND, 7) => "TC_ACT_REDIRECT".to_owned(),
+        _ => format!("{}", code as i32),
+    }
+}
+
+fn report(
+    tables: &PinnedTables,
+    manifest: &Manifest,
+    description: &Description,
+    frame: &[u8],
+    answer: &Answer,
+    replay: &Replay,
+) -> Trace {
+    let port = manifest.settings.port;
+    let handed_over = match replay.verdict {
+        Verdict::Pass => apply::handed_over(&Frame::new(&answer.frame), tables),
+        _ => None,
+    };
+    let (outcome, interface) = match (replay.verdict, handed_over) {
+        (Verdict::Drop, _) => (Outcome::Dropped, None),
+        (Verdict::Redirect(index), _) if replay.program == SEND => (Outcome::SentByTc, Some(index)),
+        (Verdict::Redirect(index), _) => (Outcome::Sent, Some(index)),
+        (Verdict::Pass, None) => (Outcome::Untouched, None),
+        (Verdict::Pass, Some(0)) => (Outcome::MeshDevice, None),
+        (Verdict::Pass, Some(index)) => (Outcome::SentByTc, Some(index)),
+    };
+    let tunnel = |id: u32| {
+        tables
+            .next_hop(id)
+            .map_or_else(String::new, |next_hop| text(&next_hop.name))
+    };
+    Trace {
+        description: description.to_string(),
+        program: replay.program,
+        verdict: verdict_name(replay.program, answer.code),
+        outcome,
+        reason: replay.reason.map(|reason| ReasonOf {
+            name: reason.name(),
+            description: reason.description(),
+        }),
+        from_tunnel: replay.from_tunnel.map(tunnel),
+        to_tunnel: replay.to_tunnel.map(|number| Hop {
+            number,
+            name: tunnel(number),
+        }),
+        interface: interface.map(|index| interface_name(tables, index)),
+        next_instance: None,
+        before: headers(frame, port),
+        after: match outcome {
+            Outcome::Dropped => Vec::new(),
+            _ => headers(&answer.frame, port),
+        },
+        disagreements: Vec::new(),
+    }
+}
+
+/// The name of an interface: ours, or the one the kernel's route goes through.
+fn interface_name(tables: &PinnedTables, index: u32) -> String {
+    match tables.interface(index) {
+        Some(entry) => text(&entry.name),
+        None => nix::net::if_::if_indextoname(index)
+            .ok()
+            .and_then(|name| name.into_string().ok())
+            .unwrap_or_else(|| format!("interface {index}")),
+    }
+}
+
+/// Runs the TC program on what XDP handed over to it.
+fn hand_over(pins: &Pins, frame: &[u8]) -> Result<Option<String>, TraceError> {
+    const REDIRECT: u32 = 7;
+    let answer = program::tc(&pins.object(HANDOVER), frame)?;
+    Ok((answer.code != REDIRECT).then(|| {
+        format!(
+            "{HANDOVER} answered {} to what XDP handed over, and should redirect it",
+            answer.code as i32
+        )
+    }))
+}
+
+/// The instance whose program gets what this one knows nothing of.
+fn next_instance(
+    pins: &Pins,
+    manifest: &Manifest,
+    replay: &Replay,
+) -> Result<Option<String>, TraceError> {
+    if !matches!(replay.reason, Some(Reason::Ordinary | Reason::UnknownKey)) {
+        return Ok(None);
+    }
+    let mut next: Option<Manifest> = None;
+    for other in Pins::all(pins.bpffs())? {
+        let Some(other) = Manifest::of(&other)? else {
+            continue;
+        };
+        let follows = other.network_namespace == manifest.network_namespace
+            && other.order > manifest.order
+            && other
+                .interfaces
+                .iter()
+                .any(|record| record.index == replay.arrival);
+        if follows && next.as_ref().is_none_or(|next| other.order < next.order) {
+            next = Some(other);
+        }
+    }
+    Ok(next.map(|manifest| manifest.instance))
+}
+
+/// A zero-padded name of a map's entry.
+fn text(name: &[u8]) -> String {
+    let end = name
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(name.len());
+    String::from_utf8_lossy(&name[..end]).into_owned()
+}

@@ -1,0 +1,177 @@
+//! The maps of a running instance as the packet logic sees them: the host decides with the very entries the programs
+//! have.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    net::IpAddr,
+};
+
+use aya::maps::{Array, MapData, MapError, lpm_trie::LpmTrie};
+use re6st_common::{
+    address::{Address, Family},
+    maps::{Interface, NextHop, Settings, TrieKey, TrieValue, Tunnel, kind, next_hop_id},
+    parse::Inner,
+    tables::{KernelRoute, Tables},
+};
+
+use crate::{
+    dataplane::bpf::{
+        BpfError, Manifest, Pins,
+        maps::{Maps, access, all, trie_key},
+    },
+    io::netlink::{NetlinkError, Route as Netlink},
+};
+
+/// The maps of a running instance.
+pub struct PinnedTables {
+    settings: Settings,
+    tunnels: Vec<Tunnel>,
+    next_hops: Vec<NextHop>,
+    interfaces: BTreeMap<u32, Interface>,
+    fib: Array<MapData, u32>,
+    trie: LpmTrie<MapData, TrieKey, TrieValue>,
+    netlink: RefCell<Netlink>,
+    /// Whether the kernel's routing table was asked.
+    asked: Cell<bool>,
+    /// Whether to answer for the kernel that it knows no way.
+    unrouted: Cell<bool>,
+    failed: RefCell<Option<BpfError>>,
+}
+
+impl PinnedTables {
+    /// Opens the maps. The arrays of tunnels and next hops are read at once.
+    pub fn open(pins: &Pins, manifest: &Manifest) -> Result<Self, BpfError> {
+        let maps = Maps::new(pins.folder());
+        let interfaces = maps.interfaces()?;
+        Ok(Self {
+            settings: manifest.settings.into(),
+            tunnels: all(&maps.tunnels()?, "TUNNELS")?,
+            next_hops: all(&maps.next_hops()?, "NEXT_HOPS")?,
+            interfaces: access(interfaces.iter().collect(), "INTERFACES", "all")?,
+            fib: maps.fib()?,
+            trie: maps.trie()?,
+            netlink: RefCell::new(Netlink::open().map_err(|source| BpfError::Netlink {
+                what: "ask the kernel for its routes".to_owned(),
+                source,
+            })?),
+            asked: Cell::new(false),
+            unrouted: Cell::new(false),
+            failed: RefCell::new(None),
+        })
+    }
+
+    /// The interfaces the instance is attached to, by index.
+    pub const fn interfaces(&self) -> &BTreeMap<u32, Interface> {
+        &self.interfaces
+    }
+
+    /// All tunnels: next hop number, how to send, and how to receive if that is set up.
+    pub fn tunnels(&self) -> impl Iterator<Item = (u32, &NextHop, Option<&Tunnel>)> {
+        (0..).zip(&self.next_hops).filter_map(|(id, next_hop)| {
+            let tunnel = self.tunnels.iter().find(|tunnel| tunnel.next_hop == id);
+            (id >= next_hop_id::FIRST_TUNNEL && next_hop.kind == kind::TUNNEL)
+                .then_some((id, next_hop, tunnel))
+        })
+    }
+
+    /// Whether the kernel's own routes had a part in what was decided since the last call.
+    pub fn take_asked(&self) -> bool {
+        self.asked.take()
+    }
+
+    /// From now on the kernel knows no way to anywhere: as it is for programs while it does not know the neighbour.
+    pub fn forget_kernel_routes(&self) {
+        self.unrouted.set(true);
+    }
+
+    /// What went wrong while a map was read, if anything did: then nothing that was decided counts.
+    pub fn check(&self) -> Result<(), BpfError> {
+        self.failed.take().map_or(Ok(()), Err)
+    }
+
+    fn lookup<T>(&self, map: &str, result: Result<T, MapError>) -> Option<T> {
+        match access(result, map, "lookup") {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.failed.replace(Some(error));
+                None
+            }
+        }
+    }
+
+    fn ask_kernel(&self, inner: &Inner) -> Result<Option<KernelRoute>, NetlinkError> {
+        let destination = internet_address(inner.family, inner.destination);
+        let mut netlink = self.netlink.borrow_mut();
+        let way = netlink.way(destination, None)?;
+        if way.local {
+            return Ok(None);
+        }
+        if way.interface == self.settings.device {
+            // where it goes is all that matters then
+            return Ok(Some(KernelRoute {
+                interface: way.interface,
+                destination: [0; 6],
+                source: [0; 6],
+            }));
+        }
+        let neighbour = netlink.neighbour(way.interface, way.gateway.unwrap_or(destination))?;
+        let interface = netlink.interface_by_index(way.interface)?;
+        let source = interface.and_then(|interface| interface.address);
+        Ok(neighbour
+            .zip(source)
+            .map(|(destination, source)| KernelRoute {
+                interface: way.interface,
+                destination,
+                source,
+            }))
+    }
+}
+
+/// An address as the rest of the world has it.
+pub fn internet_address(family: Family, address: Address) -> IpAddr {
+    match family {
+        Family::Ipv4 => IpAddr::from(address.ipv4_octets()),
+        Family::Ipv6 => IpAddr::from(address.octets()),
+    }
+}
+
+impl Tables for PinnedTables {
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn tunnel(&self, index: u32) -> Option<&Tunnel> {
+        self.tunnels.get(index as usize)
+    }
+
+    fn next_hop(&self, id: u32) -> Option<&NextHop> {
+        self.next_hops.get(id as usize)
+    }
+
+    fn fib(&self, slot: u32) -> Option<u32> {
+        (slot < self.fib.len())
+            .then(|| self.lookup("FIB", self.fib.get(&slot, 0)))
+            .flatten()
+    }
+
+    fn trie(&self, key: &TrieKey) -> Option<TrieValue> {
+        match self.trie.get(&trie_key(TrieKey::BITS, *key), 0) {
+            Err(MapError::KeyNotFound) => None,
+            result => self.lookup("FIB_TRIE", result),
+        }
+    }
+
+    fn interface(&self, index: u32) -> Option<Interface> {
+        self.interfaces.get(&index).copied()
+    }
+
+    fn kernel_route(&self, _arrival: u32, inner: &Inner) -> Option<KernelRoute> {
+        self.asked.set(true);
+        if self.unrouted.get() {
+            return None;
+        }
+        // an error is the kernel's way to say that there is no route
+        self.ask_kernel(inner).ok().flatten()
+    }
+}
