@@ -52,6 +52,17 @@ pub enum TraceError {
         /// The names there are.
         known: String,
     },
+    /// A frame that cannot arrive: the instance is loaded for frames in one piece.
+    #[error(
+        "a frame of {length} bytes: the instance's interfaces take at most {maximum}, for their MTU is that of frames in one \
+         piece of memory; give a smaller length"
+    )]
+    TooBig {
+        /// Bytes of the frame.
+        length: usize,
+        /// The most there can be.
+        maximum: usize,
+    },
     /// The instance is not one that can be traced from here.
     #[error("{0}")]
     Instance(String),
@@ -143,6 +154,12 @@ pub fn trace(pins: &Pins, description: &Description) -> Result<Trace, TraceError
     let tables = PinnedTables::open(pins, &manifest)?;
     let (arrival, frame) = prepare(pins, &tables, &manifest, description)?;
     let is_send = description.place == Place::Send;
+    if !is_send && !manifest.frags && frame.len() > one_piece() {
+        return Err(TraceError::TooBig {
+            length: frame.len(),
+            maximum: one_piece(),
+        });
+    }
     let answer = match is_send {
         true => program::tc(&pins.object(SEND), &frame)?,
         false => program::xdp(&pins.object(xdp_program(manifest.frags)), &frame, arrival)?,
@@ -175,6 +192,13 @@ pub fn trace(pins: &Pins, description: &Description) -> Result<Trace, TraceError
     }
     trace.disagreements = disagreements;
     Ok(trace)
+}
+
+/// Bytes of the longest frame that a driver, and a test run, can give a program in one piece: a page less the room XDP
+/// guarantees in front and what the kernel keeps at the end (`struct skb_shared_info`).
+fn one_piece() -> usize {
+    const SHARED_INFO: usize = 320;
+    aya::util::page_size() - Frame::HEADROOM - SHARED_INFO
 }
 
 fn manifest(pins: &Pins) -> Result<Manifest, TraceError> {
@@ -470,12 +494,22 @@ fn report(
         interface: interface.map(|index| interface_name(tables, index)),
         next_instance: None,
         before: headers(frame, port),
-        after: match outcome {
-            Outcome::Dropped => Vec::new(),
-            _ => headers(&answer.frame, port),
-        },
+        after: after(outcome, &answer.frame, port),
         disagreements: Vec::new(),
     }
+}
+
+/// The headers of what the programs made of a packet. The Ethernet header is none of them where it only tells our own TC
+/// program what to do, or the kernel will write another one.
+fn after(outcome: Outcome, frame: &[u8], port: u16) -> Vec<Header> {
+    let mut headers = match outcome {
+        Outcome::Dropped => Vec::new(),
+        _ => headers(frame, port),
+    };
+    if let Outcome::MeshDevice | Outcome::SentByTc = outcome {
+        headers.retain(|header| !matches!(header, Header::Ethernet { .. }));
+    }
+    headers
 }
 
 /// The name of an interface: ours, or the one the kernel's route goes through.

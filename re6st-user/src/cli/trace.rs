@@ -104,7 +104,9 @@ fn text(trace: &Trace) -> String {
             &format!("tunnel {} (next hop {})", hop.name, hop.number),
         );
     }
-    list(&mut line, "leaves", &trace.after);
+    if trace.outcome != Outcome::Untouched {
+        list(&mut line, "becomes", &trace.after);
+    }
     for disagreement in &trace.disagreements {
         line("BUG", disagreement);
     }
