@@ -22,5 +22,6 @@ mod relay;
 mod scale;
 mod sites;
 mod testbed_itself;
+mod trace;
 mod transfers;
 mod untouched;
