@@ -58,6 +58,6 @@ fn failed(pin: &Path, frame: &[u8], source: ProgramError) -> BpfError {
             pin.display(),
             frame.len()
         ),
-        source,
+        source: Box::new(source),
     }
 }
