@@ -268,3 +268,28 @@ fn remove_ages(value: &mut Value) {
         _ => {}
     }
 }
+
+#[test]
+fn an_xdp_program_of_somebody_else_is_left_alone() -> Result<()> {
+    let chain = Chain::new((Fou, V4), (Gre, V6))?;
+    // any program will do for somebody else's: one that only this test knows of, in another BPF file system
+    chain.a.load()?;
+    let program = chain.a.host.bpffs().join("re6st0/re6st_xdp");
+    let program = program.to_str().context("path")?;
+    let b = &chain.b.host;
+    b.run(
+        "bpftool",
+        &["net", "attach", "xdp", "pinned", program, "dev", "eth0"],
+    )?;
+
+    let error = chain.b.try_load(&[])?.failure()?;
+
+    assert!(error.contains("eth0") && error.contains("XDP"), "{error}");
+    assert_eq!(chain.b.pins()?, [""; 0]);
+    assert!(
+        b.run("bpftool", &["net", "show", "dev", "eth0"])?
+            .contains("xdp")
+    );
+    b.run("bpftool", &["net", "detach", "xdp", "dev", "eth0"])?;
+    chain.b.load().map(drop)
+}

@@ -13,6 +13,7 @@ mod instances;
 mod loading;
 mod meshes;
 mod modes;
+mod neighbours;
 mod offloads;
 mod path_mtu;
 mod paths;

@@ -105,3 +105,13 @@ fn jumbo_frames() -> Result<()> {
     assert!(answers.is_perfect(), "{}", answers.text);
     carries_traffic(&chain)
 }
+
+#[test]
+fn from_one_mode_to_the_other() -> Result<()> {
+    let chain = Chain::loaded((Fou, V4), (Gre, V6))?;
+    for mode in ["generic", "driver", "generic"] {
+        load_in_mode(&chain, mode)?;
+        carries_traffic(&chain)?;
+    }
+    Ok(())
+}

@@ -6,7 +6,7 @@ use anyhow::Result;
 use testbed::{
     internet::IpVersion::*,
     node::{TUNNEL_KINDS, TunnelKind},
-    traffic::{UdpStream, transfer},
+    traffic::{UdpStream, ping, transfer},
 };
 
 use crate::meshes::Chain;
@@ -70,6 +70,17 @@ fn with_strict_reverse_path_filtering() -> Result<()> {
             chain.c.address(version),
             1 << 20,
         )?;
+    }
+    Ok(())
+}
+
+#[test]
+fn fragments_of_big_packets() -> Result<()> {
+    let chain = Chain::loaded(TUNNEL_KINDS[0], TUNNEL_KINDS[3])?;
+    for version in [V6, V4] {
+        let answers = ping(&chain.a.host, chain.c.address(version), 5, &["-s", "4000"])?;
+
+        assert!(answers.is_perfect(), "{version:?}: {}", answers.text);
     }
     Ok(())
 }
