@@ -57,6 +57,8 @@ impl Internet {
         let router = testbed.host("internet")?;
         router.set_sysctl("net.ipv4.ip_forward", "1")?;
         router.set_sysctl("net.ipv6.conf.all.forwarding", "1")?;
+        // as a real router's configuration would
+        router.set_sysctl("net.ipv6.conf.all.keep_addr_on_down", "1")?;
         Ok(Self {
             router,
             attached: AtomicU8::new(0),
