@@ -7,7 +7,7 @@ use crate::{
     parse::{self, Fit, Inner, Link, Outer, ecn},
     reason::{Fate, Reason},
     tables::{KernelRoute, Tables},
-    wire::{Ethernet, Gre, Udp, ethertype, protocol},
+    wire::{Ethernet, Gre, Ipv4, Ipv6, Udp, ethertype, protocol},
 };
 
 /// A packet of the mesh inside its frame.
@@ -79,22 +79,30 @@ fn gre_offset<P: Packet, T: Tables>(
     match outer.protocol {
         protocol::UDP => {
             let udp: Udp = packet.read(outer.payload).ok_or(Reason::Ordinary)?;
-            if u16::from_be_bytes(udp.destination) != settings.port {
+            if u16::from_be_bytes(udp.destination) != settings.port
+                || outer.payload_length < size_of::<Udp>()
+            {
                 return Err(Reason::Ordinary);
             }
             let gre = outer.payload + size_of::<Udp>();
-            match packet.read::<[u8; 2]>(gre) {
+            match flags(packet, outer, gre) {
                 Some(Gre::KEY | Gre::PLAIN) => Ok(gre),
                 _ => Err(Reason::Control),
             }
         }
-        protocol::GRE if settings.has(settings::GRE) => match packet.read::<[u8; 2]>(outer.payload)
-        {
+        protocol::GRE if settings.has(settings::GRE) => match flags(packet, outer, outer.payload) {
             Some(Gre::KEY) => Ok(outer.payload),
             _ => Err(Reason::Ordinary),
         },
         _ => Err(Reason::Ordinary),
     }
+}
+
+/// The first two bytes of a GRE header, not of the padding behind a short packet.
+#[inline(always)]
+fn flags<P: Packet>(packet: &P, outer: &Outer, offset: usize) -> Option<[u8; 2]> {
+    let inside = outer.payload_length >= offset - outer.payload + 2;
+    packet.read(offset).filter(|_| inside)
 }
 
 /// A packet that looks like one of a tunnel.
@@ -321,7 +329,8 @@ fn plain_into_mesh<'tables, P: Packet, T: Tables>(
     route: u32,
 ) -> Result<Decision<'tables>, Reason> {
     let arrival_interface = tables.interface(arrival).ok_or(Reason::Ordinary)?;
-    if link.destination != arrival_interface.address {
+    // a tagged frame arrives on another interface of the kernel's, which has rules of its own
+    if link.destination != arrival_interface.address || link.length != size_of::<Ethernet>() {
         return Err(Reason::Ordinary);
     }
     let into_networks = tables.in_networks(outer.destination);
@@ -337,7 +346,7 @@ fn plain_into_mesh<'tables, P: Packet, T: Tables>(
     }
     let available = packet.length() - link.length;
     let inner = parse::inner(packet, outer.family, link.length, available, Fit::Padded)?;
-    if inner.source.is_multicast(inner.family) || inner.source.is_forbidden(inner.family) {
+    if inner.source.is_forbidden(inner.family) || inner.destination.is_forbidden(inner.family) {
         return Err(Reason::ForbiddenAddress);
     }
     // a foreign destination may be an address of this host: the kernel knows
@@ -357,12 +366,13 @@ fn plain_into_mesh<'tables, P: Packet, T: Tables>(
     into_tunnel(tables, route, carried)
 }
 
-/// Decides on a packet the host sent, or its kernel forwarded, to the mesh device.
+/// Decides on a packet the host sent, or its kernel forwarded, to the mesh device. `segment_size` is how many bytes of
+/// payload each of the packets will have that the kernel cuts it into; 0 for one that stays whole.
 #[inline(always)]
 pub fn send<'tables, P: Packet, T: Tables>(
     packet: &P,
     tables: &'tables T,
-    segment_length: u32,
+    segment_size: u32,
 ) -> Result<Decision<'tables>, Reason> {
     let ethernet: Ethernet = packet.read(0).ok_or(Reason::Truncated)?;
     let family = match u16::from_be_bytes(ethernet.ethertype) {
@@ -386,7 +396,7 @@ pub fn send<'tables, P: Packet, T: Tables>(
         .next_hop(id)
         .filter(|next_hop| next_hop.kind == kind::TUNNEL)
         .ok_or(Reason::SendNoRoute)?;
-    if segment_length > next_hop.mtu {
+    if longest_segment(packet, front, &inner, segment_size) > next_hop.mtu {
         return Err(Reason::SendTooBig);
     }
     let carried = Carried {
@@ -398,15 +408,47 @@ pub fn send<'tables, P: Packet, T: Tables>(
     Ok(Decision::Encapsulate(carried, id, next_hop))
 }
 
+/// Bytes of the longest packet that the kernel will make of one, from the IP header on.
+#[inline(always)]
+fn longest_segment<P: Packet>(packet: &P, front: usize, inner: &Inner, segment_size: u32) -> u32 {
+    if segment_size == 0 {
+        return inner.length as u32;
+    }
+    let (network, protocol) = match inner.family {
+        Family::Ipv4 => match packet.read::<Ipv4>(front) {
+            Some(ip) => ((ip.version_length & 0x0f) as usize * 4, ip.protocol),
+            None => (size_of::<Ipv4>(), 0),
+        },
+        Family::Ipv6 => match packet.read::<Ipv6>(front) {
+            Some(ip) => (size_of::<Ipv6>(), ip.next_header),
+            None => (size_of::<Ipv6>(), 0),
+        },
+    };
+    let transport = match protocol {
+        protocol::TCP => match packet.read::<[u8; 1]>(front + network + TCP_DATA_OFFSET) {
+            Some([data_offset]) => (data_offset >> 4) as usize * 4,
+            None => TCP_SMALLEST,
+        },
+        protocol::UDP => size_of::<Udp>(),
+        _ => 0,
+    };
+    segment_size + (network + transport) as u32
+}
+
+/// Where a TCP header says, in the upper half of a byte, how many 32-bit words it has (RFC 9293 section 3.1).
+const TCP_DATA_OFFSET: usize = 12;
+/// Bytes of a TCP header without options.
+const TCP_SMALLEST: usize = 20;
+
 /// Whether a packet the kernel forwards into the mesh may enter it: the slow path's half of the rule that
-/// a plain interface's hosts speak for this node's own subnets only.
+/// a plain interface's hosts speak for this node's own subnets only, and nobody on the Internet for the mesh.
 #[inline(always)]
 pub fn may_enter<P: Packet, T: Tables>(packet: &P, tables: &T, arrival: u32) -> Result<(), Reason> {
     let from_host = arrival == 0 || arrival == tables.settings().device;
     let from_gateway = tables
         .interface(arrival)
         .is_some_and(|entry| entry.flags & interface::GATEWAY != 0);
-    if from_host || from_gateway {
+    if from_host {
         return Ok(());
     }
     let link = parse::link(packet).ok_or(Reason::Truncated)?;
@@ -417,7 +459,10 @@ pub fn may_enter<P: Packet, T: Tables>(packet: &P, tables: &T, arrival: u32) -> 
         return Ok(());
     }
     match tables.route(outer.family, outer.source, outer.source) {
+        // this node itself: the kernel translated the address of a host behind it
         next_hop_id::LOCAL | next_hop_id::SITE => Ok(()),
+        _ if from_gateway && tables.in_networks(outer.source) => Err(Reason::SpoofedSource),
+        _ if from_gateway => Ok(()),
         _ => Err(Reason::ForeignSource),
     }
 }

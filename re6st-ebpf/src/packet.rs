@@ -112,8 +112,8 @@ pub struct SocketBuffer<'context> {
 pub struct Segments {
     /// How many packets it will be.
     pub count: u32,
-    /// The longest of them in bytes, from the IP header on; for a segmented one without its TCP options.
-    pub length: u32,
+    /// Bytes of payload in each of them; 0 for a packet that stays whole.
+    pub size: u32,
 }
 
 impl SocketBuffer<'_> {
@@ -145,7 +145,7 @@ impl<'context> SocketBuffer<'context> {
     /// Makes sure that the headers are in the part that programs can read. Failing that, reading says so.
     #[inline(always)]
     pub fn make_headers_readable(&self) {
-        const HEADERS: u32 = 14 + 40 + 8;
+        const HEADERS: u32 = 14 + 40 + 20;
         let present = (self.end() - self.start()) as u32;
         if present < HEADERS && self.context.len() > present {
             let _ = self.context.pull_data(HEADERS.min(self.context.len()));
@@ -192,21 +192,14 @@ impl<'context> SocketBuffer<'context> {
     /// How the kernel will cut the packet.
     #[inline(always)]
     pub fn segments(&self) -> Segments {
-        const SMALLEST_IPV4_TCP: u32 = 20 + 20;
         // SAFETY: the context is the program's own.
         let (size, count) = unsafe {
             let buffer = &*self.context.skb.skb;
             (buffer.gso_size, buffer.gso_segs)
         };
-        match size {
-            0 => Segments {
-                count: 1,
-                length: self.context.len().saturating_sub(14),
-            },
-            size => Segments {
-                count: count.max(1),
-                length: size + SMALLEST_IPV4_TCP,
-            },
+        Segments {
+            count: count.max(1),
+            size,
         }
     }
 }

@@ -138,7 +138,7 @@ fn send(context: &TcContext) -> Result<i32, Reason> {
     let mut buffer = SocketBuffer::new(context);
     buffer.make_headers_readable();
     let segments = buffer.segments();
-    let decision = decide::send(&buffer, &tables, segments.length)?;
+    let decision = decide::send(&buffer, &tables, segments.size)?;
     let Decision::Encapsulate(carried, id, next_hop) = decision else {
         return Err(Reason::RewriteFailed);
     };
