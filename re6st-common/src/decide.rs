@@ -7,7 +7,7 @@ use crate::{
     parse::{self, Fit, Inner, Link, Outer, ecn},
     reason::{Fate, Reason},
     tables::{KernelRoute, Tables},
-    wire::{Ethernet, Gre, Ipv4, Ipv6, Udp, ethertype, protocol},
+    wire::{Ethernet, Gre, GreInUdp, Ipv4, Ipv6, Udp, ethertype, protocol},
 };
 
 /// A packet of the mesh inside its frame.
@@ -55,21 +55,31 @@ pub fn receive<'tables, P: Packet, T: Tables>(
     let Some(outer) = parse::outer(packet, &link) else {
         return Decision::Pass(Reason::Ordinary);
     };
-    match gre_offset(packet, tables, &outer) {
-        Ok(gre) => from_tunnel(packet, tables, arrival, &link, &outer, gre),
+    match tunnel_header(packet, tables, &outer) {
+        Ok(header) => from_tunnel(packet, tables, arrival, &link, &outer, &header),
         Err(Reason::Ordinary) => from_plain(packet, tables, arrival, &link, &outer),
+        Err(reason) if reason.fate() == Fate::Dropped => refuse(tables, &outer, reason),
         Err(reason) => Decision::Pass(reason),
     }
 }
 
-/// Where the GRE header of a tunnel packet is. Anything else is [`Reason::Ordinary`] if it does not concern us, or has
-/// the reason why the fast path leaves it alone.
+/// What stands between the outer IP header and the inner packet.
+struct TunnelHeader {
+    gre: Gre,
+    /// Bytes in front of the inner packet, from the start of the frame.
+    front: usize,
+    /// The length that UDP states; the one IP states where there is no UDP.
+    stated_length: usize,
+}
+
+/// The header of a tunnel packet. Anything else is [`Reason::Ordinary`] if it does not concern us, or has the reason why
+/// the fast path leaves it alone.
 #[inline(always)]
-fn gre_offset<P: Packet, T: Tables>(
+fn tunnel_header<P: Packet, T: Tables>(
     packet: &P,
     tables: &T,
     outer: &Outer,
-) -> Result<usize, Reason> {
+) -> Result<TunnelHeader, Reason> {
     let settings = tables.settings();
     if let Some(reason) = outer.special {
         // a fragment's port is not known; whether it is ours only its address tells
@@ -77,24 +87,51 @@ fn gre_offset<P: Packet, T: Tables>(
         return Err(if ours { reason } else { Reason::Ordinary });
     }
     match outer.protocol {
-        protocol::UDP => {
-            let udp: Udp = packet.read(outer.payload).ok_or(Reason::Ordinary)?;
-            if u16::from_be_bytes(udp.destination) != settings.port
-                || outer.payload_length < size_of::<Udp>()
-            {
+        protocol::UDP => match packet.read::<GreInUdp>(outer.payload) {
+            Some(header) if outer.payload_length >= size_of::<GreInUdp>() => {
+                if u16::from_be_bytes(header.udp.destination) != settings.port {
+                    return Err(Reason::Ordinary);
+                }
+                if !matches!(header.gre.flags, Gre::KEY | Gre::PLAIN) {
+                    return Err(Reason::Control);
+                }
+                Ok(TunnelHeader {
+                    gre: header.gre,
+                    front: outer.payload + size_of::<GreInUdp>(),
+                    stated_length: u16::from_be_bytes(header.udp.length) as usize,
+                })
+            }
+            _ => Err(short_datagram(packet, outer, settings.port)),
+        },
+        protocol::GRE if settings.has(settings::GRE) => {
+            if flags(packet, outer, outer.payload) != Some(Gre::KEY) {
                 return Err(Reason::Ordinary);
             }
-            let gre = outer.payload + size_of::<Udp>();
-            match flags(packet, outer, gre) {
-                Some(Gre::KEY | Gre::PLAIN) => Ok(gre),
-                _ => Err(Reason::Control),
+            match packet.read::<Gre>(outer.payload) {
+                Some(gre) if outer.payload_length >= size_of::<Gre>() => Ok(TunnelHeader {
+                    gre,
+                    front: outer.payload + size_of::<Gre>(),
+                    stated_length: outer.payload_length,
+                }),
+                _ => Err(Reason::Truncated),
             }
         }
-        protocol::GRE if settings.has(settings::GRE) => match flags(packet, outer, outer.payload) {
-            Some(Gre::KEY) => Ok(outer.payload),
-            _ => Err(Reason::Ordinary),
-        },
         _ => Err(Reason::Ordinary),
+    }
+}
+
+/// What a UDP packet is that has no room for GRE with a key.
+#[inline(always)]
+fn short_datagram<P: Packet>(packet: &P, outer: &Outer, port: u16) -> Reason {
+    let Some(udp) = packet.read::<Udp>(outer.payload) else {
+        return Reason::Ordinary;
+    };
+    if u16::from_be_bytes(udp.destination) != port || outer.payload_length < size_of::<Udp>() {
+        return Reason::Ordinary;
+    }
+    match flags(packet, outer, outer.payload + size_of::<Udp>()) {
+        Some(Gre::KEY | Gre::PLAIN) => Reason::Truncated,
+        _ => Reason::Control,
     }
 }
 
@@ -105,6 +142,20 @@ fn flags<P: Packet>(packet: &P, outer: &Outer, offset: usize) -> Option<[u8; 2]>
     packet.read(offset).filter(|_| inside)
 }
 
+/// Drops a tunnel packet, but not one between two other nodes on whose path this host is a router.
+#[inline(always)]
+fn refuse<'tables, T: Tables>(
+    tables: &'tables T,
+    outer: &Outer,
+    reason: Reason,
+) -> Decision<'tables> {
+    if tables.is_underlay(outer.destination) {
+        Decision::Drop(reason)
+    } else {
+        Decision::Pass(Reason::Ordinary)
+    }
+}
+
 /// A packet that looks like one of a tunnel.
 #[inline(always)]
 fn from_tunnel<'tables, P: Packet, T: Tables>(
@@ -113,17 +164,13 @@ fn from_tunnel<'tables, P: Packet, T: Tables>(
     arrival: u32,
     link: &Link,
     outer: &Outer,
-    gre: usize,
+    header: &TunnelHeader,
 ) -> Decision<'tables> {
-    let tunnel = match tunnel(packet, tables, arrival, link, outer, gre) {
+    let tunnel = match tunnel(tables, arrival, link, outer, &header.gre) {
         Ok(tunnel) => tunnel,
-        // not for us after all: this host may be a router on the path between two other nodes
-        Err(_) if !tables.is_underlay(outer.destination) => {
-            return Decision::Pass(Reason::Ordinary);
-        }
-        Err(reason) => return Decision::Drop(reason),
+        Err(reason) => return refuse(tables, outer, reason),
     };
-    match carried(packet, outer, gre, tunnel.next_hop) {
+    match carried(packet, outer, header, tunnel.next_hop) {
         Ok(carried) => route_from_tunnel(tables, arrival, carried),
         Err(reason) if reason.fate() == Fate::Untouched => Decision::Pass(reason),
         Err(reason) => Decision::Drop(reason),
@@ -132,19 +179,13 @@ fn from_tunnel<'tables, P: Packet, T: Tables>(
 
 /// The tunnel a packet belongs to: by its key, and then everything else must fit.
 #[inline(always)]
-fn tunnel<'tables, P: Packet, T: Tables>(
-    packet: &P,
+fn tunnel<'tables, T: Tables>(
     tables: &'tables T,
     arrival: u32,
     link: &Link,
     outer: &Outer,
-    offset: usize,
+    gre: &Gre,
 ) -> Result<&'tables Tunnel, Reason> {
-    let headers = offset - outer.payload;
-    if outer.payload_length < headers + size_of::<Gre>() {
-        return Err(Reason::Truncated);
-    }
-    let gre: Gre = packet.read(offset).ok_or(Reason::Truncated)?;
     let key = u32::from_be_bytes(gre.key);
     let tunnel = tables
         .tunnel(key & tables.settings().tunnel_mask)
@@ -182,27 +223,20 @@ fn encapsulation_of(outer: &Outer) -> u16 {
 fn carried<P: Packet>(
     packet: &P,
     outer: &Outer,
-    offset: usize,
+    header: &TunnelHeader,
     tunnel: u32,
 ) -> Result<Carried, Reason> {
-    if outer.protocol == protocol::UDP {
-        let udp: Udp = packet.read(outer.payload).ok_or(Reason::Truncated)?;
-        if u16::from_be_bytes(udp.length) as usize != outer.payload_length {
-            return Err(Reason::BadLength);
-        }
-    }
-    if outer.payload + outer.payload_length > packet.length() {
+    let end = outer.payload + outer.payload_length;
+    if header.stated_length != outer.payload_length || end > packet.length() {
         return Err(Reason::BadLength);
     }
-    let gre: Gre = packet.read(offset).ok_or(Reason::Truncated)?;
-    let family = match u16::from_be_bytes(gre.protocol) {
+    let family = match u16::from_be_bytes(header.gre.protocol) {
         ethertype::IPV4 => Family::Ipv4,
         ethertype::IPV6 => Family::Ipv6,
         _ => return Err(Reason::UnknownProtocol),
     };
-    let front = offset + size_of::<Gre>();
-    let available = outer.payload_length - (front - outer.payload);
-    let inner = parse::inner(packet, family, front, available, Fit::Exact)?;
+    let front = header.front;
+    let inner = parse::inner(packet, family, front, end - front, Fit::Exact)?;
     if !(inner.source.is_global_ipv6() && inner.destination.is_global_ipv6()) {
         check_addresses(&inner)?;
     }

@@ -14,7 +14,7 @@ macro_rules! headers {
     )+};
 }
 headers!(
-    Ethernet 14, Vlan 4, Ipv4 20, Ipv6 40, EncapsulationLimit 8, Udp 8, Gre 8, FouIpv4 36, FouIpv6 56, GreIpv4 28, GreIpv6 48,
+    Ethernet 14, Vlan 4, Ipv4 20, Ipv6 40, EncapsulationLimit 8, Udp 8, Gre 8, GreInUdp 16, FouIpv4 36, FouIpv6 56, GreIpv4 28, GreIpv6 48,
 );
 // SAFETY: byte arrays.
 unsafe impl<const N: usize> Header for [u8; N] {}
@@ -174,6 +174,16 @@ impl Gre {
     pub const KEY: [u8; 2] = [0x20, 0];
     /// [`Self::flags`] of a header without any optional field.
     pub const PLAIN: [u8; 2] = [0, 0];
+}
+
+/// GRE-in-UDP (RFC 8086) behind the outer IP header. 16 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct GreInUdp {
+    /// To the tunnels' port.
+    pub udp: Udp,
+    /// The tunnel's header.
+    pub gre: Gre,
 }
 
 /// The outer headers of [`crate::maps::encapsulation::FOU_IPV4`]. 36 bytes.
