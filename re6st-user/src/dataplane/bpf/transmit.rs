@@ -22,10 +22,7 @@ impl Transmit {
         Self::query_with(interfaces, &[])
     }
 
-    fn query_with(
-        interfaces: &Interfaces,
-        attached: &[InterfaceRecord],
-    ) -> Result<Self, BpfError> {
+    fn query_with(interfaces: &Interfaces, attached: &[InterfaceRecord]) -> Result<Self, BpfError> {
         let mut features = XdpFeatures::open().during(|| "ask for XDP features".to_owned())?;
         let mut with_tc = BTreeMap::new();
         for interface in interfaces.values() {

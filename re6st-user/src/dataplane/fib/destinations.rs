@@ -95,9 +95,7 @@ impl Destinations {
     pub fn set(&mut self, to: Prefix, from: Option<Prefix>, next_hop: Option<u32>) -> Option<u32> {
         let existed = self.all.contains_key(&to);
         if !existed {
-            if next_hop.is_none() {
-                return None;
-            }
+            next_hop?;
             self.lengths[usize::from(to.length())] += 1;
         }
         let destination = self.all.entry(to).or_default();
