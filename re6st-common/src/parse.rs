@@ -20,7 +20,8 @@ pub struct Link {
     pub length: usize,
 }
 
-/// Reads the Ethernet header and at most one VLAN tag; `None` for frames too short.
+/// Reads the Ethernet header and at most one VLAN tag; `None` for frames too short for the former. A frame that ends
+/// within its tag carries nothing but a tag.
 #[inline(always)]
 pub fn link<P: Packet>(packet: &P) -> Option<Link> {
     let ethernet: Ethernet = packet.read(0)?;
@@ -33,7 +34,9 @@ pub fn link<P: Packet>(packet: &P) -> Option<Link> {
     if untagged.ethertype != ethertype::VLAN {
         return Some(untagged);
     }
-    let tag: Vlan = packet.read(size_of::<Ethernet>())?;
+    let Some(tag) = packet.read::<Vlan>(size_of::<Ethernet>()) else {
+        return Some(untagged);
+    };
     Some(Link {
         ethertype: u16::from_be_bytes(tag.ethertype),
         vlan: u16::from_be_bytes(tag.control) & 0x0fff,
