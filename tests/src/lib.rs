@@ -8,6 +8,8 @@ pub mod host;
 pub mod internet;
 pub mod link;
 pub mod machine;
+pub mod model;
 pub mod node;
+pub mod packet;
 pub mod process;
 pub mod traffic;
