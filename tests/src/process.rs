@@ -132,6 +132,11 @@ impl Process {
         }
     }
 
+    /// Its process identifier.
+    pub fn id(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+
     /// What it has said so far on its standard output.
     pub fn stdout(&self) -> String {
         self.stdout.text()
