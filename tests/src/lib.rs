@@ -1,6 +1,7 @@
 //! The testbed: hosts as network namespaces, links between them, a small Internet, nodes of the mesh on it, and the
 //! traffic they send each other; and virtual machines with other kernels. Everything is removed again, whatever happens.
 
+pub mod bench;
 pub mod cleanup;
 pub mod configuration;
 pub mod emulator;

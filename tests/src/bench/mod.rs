@@ -1,0 +1,25 @@
+//! The benchmarks: everything a user would otherwise run, side by side in one run.
+//!
+//! Contenders take turns in short rounds, so that whatever else the machine does meets all of them alike; what is
+//! reported are medians. What arrives is looked at, byte by byte: a relay that forwards garbage fails.
+
+mod chain;
+mod contender;
+mod core;
+mod frames;
+mod kernel;
+mod layout;
+mod maps;
+mod openvpn;
+pub mod parts;
+mod relay_node;
+pub mod report;
+mod tcp;
+mod throughput;
+
+/// The value in the middle.
+fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<_> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

@@ -1,0 +1,254 @@
+//! What can be measured, part by part.
+
+use std::{thread, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::{
+    chain::Chain,
+    contender::{Contender, Kind, Polling},
+    maps, openvpn,
+    report::{Measurement, Report, Unit},
+    tcp::{Carrier, Pair},
+    throughput::{BUSY, measure, observe, with_generator},
+};
+use crate::host::Testbed;
+
+/// A part of the benchmark.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Part {
+    /// Packets a second through a relay, on one core.
+    Relay,
+    /// One TCP connection from node to node.
+    Tcp,
+    /// What many routes cost a relay.
+    Routes,
+    /// Time a packet takes through a relay.
+    Latency,
+    /// Time `re6st-user load` takes with many routes.
+    Load,
+    /// Memory of the maps.
+    Memory,
+}
+
+/// How thoroughly to measure.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// How often everything is measured.
+    pub rounds: usize,
+    /// How long each time.
+    pub window: Duration,
+}
+
+/// Routes where their number is what is measured.
+pub const MANY_ROUTES: u32 = 65_536;
+const FEW_ROUTES: u32 = 10;
+/// Bytes of the inner packets.
+const LENGTHS: [usize; 2] = [64, 1400];
+
+impl Part {
+    /// Measures it.
+    pub fn run(self, testbed: &Testbed, effort: Effort, report: &mut Report) -> Result<()> {
+        match self {
+            Self::Relay => relay(testbed, effort, report),
+            Self::Tcp => tcp(testbed, effort, report),
+            Self::Routes => routes(testbed, effort, report),
+            Self::Latency => latency(testbed, effort, report),
+            Self::Load => load(testbed, effort, report),
+            Self::Memory => memory(testbed, report),
+        }
+    }
+}
+
+/// OpenVPN takes part if it is installed.
+fn with_openvpn<T: Copy>(others: &[T], openvpn: T, report: &mut Report) -> Vec<T> {
+    let mut all = others.to_vec();
+    match openvpn::available() {
+        Ok(()) => all.push(openvpn),
+        Err(error) => report.missing(&format!("OpenVPN: {error}")),
+    }
+    all
+}
+
+fn relay(testbed: &Testbed, effort: Effort, report: &mut Report) -> Result<()> {
+    let kinds = [
+        Kind::Floor,
+        Kind::Re6st(FEW_ROUTES),
+        Kind::Forwarding,
+        Kind::Vxlan,
+    ];
+    let kinds = with_openvpn(&kinds, Kind::Openvpn, report);
+    for length in LENGTHS {
+        let name = |kind: Kind| format!("relay-{length}-{}", kind.name());
+        throughput_rounds(testbed, effort, &kinds, length, name, report)?;
+    }
+    Ok(())
+}
+
+fn routes(testbed: &Testbed, effort: Effort, report: &mut Report) -> Result<()> {
+    let kinds = [Kind::Re6st(FEW_ROUTES), Kind::Re6st(MANY_ROUTES)];
+    let name = |kind: Kind| match kind {
+        Kind::Re6st(routes) => format!("routes-{routes}"),
+        _ => unreachable!("only our own relay has routes here"),
+    };
+    throughput_rounds(testbed, effort, &kinds, LENGTHS[0], name, report)
+}
+
+fn throughput_rounds(
+    testbed: &Testbed,
+    effort: Effort,
+    kinds: &[Kind],
+    length: usize,
+    name: impl Fn(Kind) -> String,
+    report: &mut Report,
+) -> Result<()> {
+    let contenders = kinds
+        .iter()
+        .map(|kind| {
+            report.progress(&format!("setting up {}", name(*kind)));
+            Contender::new(testbed, *kind, length, Polling::OwnCore)
+                .with_context(|| format!("setting up {}", name(*kind)))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let mut hints = vec![None; contenders.len()];
+    for round in 0..effort.rounds {
+        for (contender, hint) in contenders.iter().zip(&mut hints) {
+            let name = name(contender.kind);
+            report.progress(&format!("{name}, round {} of {}", round + 1, effort.rounds));
+            let seen = measure(contender, effort.window, *hint).with_context(|| name.clone())?;
+            contender.check()?;
+            *hint = Some(seen.offered);
+            if seen.busy < BUSY {
+                report.remark(&format!(
+                    "{name}: in at least one round the relay had less than {:.0} % of its core's time: somebody else \
+                     used the machine, or the generator was the limit.",
+                    BUSY * 100.0
+                ));
+            }
+            report.add(&name, Unit::PacketsPerSecond, seen.per_core, Some(seen));
+        }
+    }
+    Ok(())
+}
+
+fn tcp(testbed: &Testbed, effort: Effort, report: &mut Report) -> Result<()> {
+    const WARM_UP: Duration = Duration::from_millis(300);
+    let carriers = with_openvpn(&[Carrier::Link, Carrier::Re6st], Carrier::Openvpn, report);
+    let name = |carrier: Carrier| match carrier {
+        Carrier::Link => "tcp-link",
+        Carrier::Re6st => "tcp-re6st",
+        Carrier::Openvpn => "tcp-openvpn",
+    };
+    let pairs = carriers
+        .iter()
+        .map(|carrier| {
+            report.progress(&format!("setting up {}", name(*carrier)));
+            Pair::new(testbed, *carrier).with_context(|| format!("setting up {}", name(*carrier)))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    for round in 0..effort.rounds {
+        for pair in &pairs {
+            let name = name(pair.carrier);
+            report.progress(&format!("{name}, round {} of {}", round + 1, effort.rounds));
+            let rate = pair
+                .measure(WARM_UP, effort.window)
+                .with_context(|| name.to_owned())?;
+            report.add(name, Unit::BitsPerSecond, rate, None);
+        }
+    }
+    Ok(())
+}
+
+fn latency(testbed: &Testbed, effort: Effort, report: &mut Report) -> Result<()> {
+    /// Long enough for the time of sending.
+    const LENGTH: usize = 128;
+    /// Packets a second: each finds the relay idle.
+    const RATE: f64 = 4000.0;
+    let kinds = [
+        Kind::Floor,
+        Kind::Re6st(FEW_ROUTES),
+        Kind::Forwarding,
+        Kind::Vxlan,
+    ];
+    let kinds = with_openvpn(&kinds, Kind::Openvpn, report);
+    let name = |kind: Kind| format!("latency-{}", kind.name());
+    let mut contenders = kinds
+        .iter()
+        .map(|kind| {
+            report.progress(&format!("setting up {}", name(*kind)));
+            Contender::new(testbed, *kind, LENGTH, Polling::Sender)
+                .with_context(|| format!("setting up {}", name(*kind)))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    // what arrives is looked at before the times spoil the checksums
+    for contender in &mut contenders {
+        contender.generator.pace(RATE)?;
+        with_generator(contender, || observe(contender, RATE, effort.window / 4))?;
+        contender.check()?;
+        contender.carry_time()?;
+    }
+    for round in 0..effort.rounds {
+        for contender in &mut contenders {
+            let name = name(contender.kind);
+            report.progress(&format!("{name}, round {} of {}", round + 1, effort.rounds));
+            contender.sink.forget_times()?;
+            contender.generator.pace(RATE)?;
+            with_generator(contender, || {
+                thread::sleep(effort.window);
+                Ok(())
+            })?;
+            let times = contender.sink.travel_times()?;
+            ensure!(
+                times.len() > 100,
+                "{name}: only {} packets arrived",
+                times.len()
+            );
+            let one_way = super::median(times.into_iter().map(|time| time as f64));
+            report.add(&name, Unit::Nanoseconds, 2.0 * one_way, None);
+        }
+    }
+    Ok(())
+}
+
+fn load(testbed: &Testbed, effort: Effort, report: &mut Report) -> Result<()> {
+    let chain = Chain::build(testbed, "l")?;
+    for round in 0..effort.rounds {
+        report.progress(&format!("load, round {} of {}", round + 1, effort.rounds));
+        let time = maps::load_time(&chain, MANY_ROUTES)?;
+        report.add(
+            "load-65536",
+            Unit::Nanoseconds,
+            time.as_nanos() as f64,
+            None,
+        );
+    }
+    Ok(())
+}
+
+fn memory(testbed: &Testbed, report: &mut Report) -> Result<()> {
+    let chain = Chain::build(testbed, "m")?;
+    for routes in [FEW_ROUTES, MANY_ROUTES] {
+        let bytes = maps::memory(&chain, routes)?;
+        report.add(&format!("memory-{routes}"), Unit::Bytes, bytes as f64, None);
+    }
+    Ok(())
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::Re6st(_) => "re6st",
+            Self::Forwarding => "forwarding",
+            Self::Vxlan => "vxlan",
+            Self::Openvpn => "openvpn",
+        }
+    }
+}
+
+impl Report {
+    /// The medians of a measurement, if it was made.
+    pub(super) fn value(&self, name: &str) -> Option<f64> {
+        self.measurement(name).map(Measurement::median)
+    }
+}

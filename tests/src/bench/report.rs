@@ -1,0 +1,209 @@
+//! What was measured: for the terminal, for docs/, and round by round as JSON.
+
+mod chart;
+mod targets;
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    io::{IsTerminal as _, Write as _, stderr},
+    path::Path,
+};
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+pub use self::targets::{Comparison, comparisons};
+use super::throughput::Throughput;
+
+/// What a value counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unit {
+    /// Packets per second.
+    PacketsPerSecond,
+    /// Bits per second.
+    BitsPerSecond,
+    /// Nanoseconds.
+    Nanoseconds,
+    /// Bytes.
+    Bytes,
+}
+
+impl Unit {
+    /// A value for people.
+    pub fn shown(self, value: f64) -> String {
+        match self {
+            Self::PacketsPerSecond => format!("{:.3} Mpps", value / 1e6),
+            Self::BitsPerSecond => format!("{:.2} Gbit/s", value / 1e9),
+            Self::Nanoseconds if value >= 1e8 => format!("{:.2} s", value / 1e9),
+            Self::Nanoseconds => format!("{:.2} us", value / 1e3),
+            Self::Bytes => format!("{:.2} MiB", value / (1 << 20) as f64),
+        }
+    }
+}
+
+/// One thing that was measured, several times.
+#[derive(Clone, Debug, Serialize)]
+pub struct Measurement {
+    /// What its values count.
+    pub unit: Unit,
+    /// One a round.
+    pub rounds: Vec<f64>,
+    /// Details of each round, where there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<Throughput>,
+}
+
+impl Measurement {
+    /// The value in the middle.
+    pub fn median(&self) -> f64 {
+        super::median(self.rounds.iter().copied())
+    }
+}
+
+/// Everything that was measured in one run.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    measurements: BTreeMap<String, Measurement>,
+    remarks: Vec<String>,
+}
+
+impl Report {
+    /// Adds a round.
+    pub fn add(&mut self, name: &str, unit: Unit, value: f64, details: Option<Throughput>) {
+        let measurement = self
+            .measurements
+            .entry(name.into())
+            .or_insert_with(|| Measurement {
+                unit,
+                rounds: Vec::new(),
+                details: Vec::new(),
+            });
+        measurement.rounds.push(value);
+        measurement.details.extend(details);
+    }
+
+    /// One measurement, if it was made.
+    pub fn measurement(&self, name: &str) -> Option<&Measurement> {
+        self.measurements.get(name)
+    }
+
+    /// Says what is missing, at once and in the report.
+    pub fn missing(&mut self, what: &str) {
+        self.remark(&format!("missing: {what}"));
+    }
+
+    /// Something the reader of the numbers should know.
+    pub fn remark(&mut self, text: &str) {
+        if !self.remarks.iter().any(|remark| remark == text) {
+            self.remarks.push(text.into());
+        }
+    }
+
+    /// Shows what is being done, on a line that the next one takes the place of.
+    pub fn progress(&self, text: &str) {
+        if stderr().is_terminal() {
+            eprint!("\r\x1b[K{text}");
+            stderr().flush().ok();
+        }
+    }
+
+    /// All of it as text.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for (name, measurement) in &self.measurements {
+            let spread = |pick: fn(f64, f64) -> f64| {
+                let value = measurement.rounds.iter().copied().reduce(pick);
+                measurement.unit.shown(value.unwrap_or(f64::NAN))
+            };
+            let busy = match measurement.details.as_slice() {
+                [] => String::new(),
+                details => {
+                    let busy = super::median(details.iter().map(|seen| seen.busy));
+                    format!(", relay busy {:.0} %", busy * 100.0)
+                }
+            };
+            let _ = writeln!(
+                text,
+                "{name:24} {:>14}   ({} to {}{busy})",
+                measurement.unit.shown(measurement.median()),
+                spread(f64::min),
+                spread(f64::max),
+            );
+        }
+        let comparisons = comparisons(self);
+        if !comparisons.is_empty() {
+            text.push('\n');
+        }
+        for comparison in &comparisons {
+            let _ = writeln!(text, "{}", comparison.line());
+        }
+        for remark in &self.remarks {
+            let _ = writeln!(text, "\n{remark}");
+        }
+        text
+    }
+
+    /// Writes the raw rounds.
+    pub fn write_json(&self, path: &Path) -> Result<()> {
+        fs::write(path, serde_json::to_string_pretty(self)?)
+            .with_context(|| format!("writing {}", path.display()))
+    }
+
+    /// Writes the table and the plot for people.
+    pub fn write_documents(&self, folder: &Path, machine: &str, command: &str) -> Result<()> {
+        let table = folder.join("benchmark.md");
+        fs::write(&table, self.markdown(machine, command))
+            .with_context(|| format!("writing {}", table.display()))?;
+        chart::draw(self, &folder.join("benchmark.svg"))
+    }
+
+    fn markdown(&self, machine: &str, command: &str) -> String {
+        let mut text = String::from(INTRODUCTION);
+        let _ = write!(
+            text,
+            "\nMeasured with `{command}` on {machine}.\n\n![Packets per second](benchmark.svg)\n\n"
+        );
+        text.push_str("## Targets\n\n| what | ours | against | theirs | ratio | target | |\n|---|---|---|---|---|---|---|\n");
+        for comparison in comparisons(self) {
+            let _ = writeln!(text, "{}", comparison.row());
+        }
+        text.push_str("\n## All numbers\n\nMedians, with the lowest and the highest round.\n\n| what | median | lowest | highest |\n|---|---|---|---|\n");
+        for (name, measurement) in &self.measurements {
+            let shown = |value: Option<f64>| measurement.unit.shown(value.unwrap_or(f64::NAN));
+            let _ = writeln!(
+                text,
+                "| {name} | {} | {} | {} |",
+                shown(Some(measurement.median())),
+                shown(measurement.rounds.iter().copied().reduce(f64::min)),
+                shown(measurement.rounds.iter().copied().reduce(f64::max)),
+            );
+        }
+        for remark in &self.remarks {
+            let _ = write!(text, "\n{remark}\n");
+        }
+        text
+    }
+}
+
+const INTRODUCTION: &str = "# Benchmark
+
+What a relay and a tunnel of re6st-ebpf carry, side by side with what one would otherwise run. `cargo xtask bench` measures all of it again in less than ten minutes and
+writes this file; `cargo xtask bench relay` measures one part (`relay`, `tcp`, `routes`, `latency`, `load`, `memory`), `--quick` takes a first look and leaves this file alone.
+
+## How it is measured
+
+Hosts are network namespaces on one machine with at least two cores, links are veth pairs.
+
+- **Packets per second**: generator, relay, sink. The generator (an XDP program that the kernel's test runner feeds, so that no kernel stack is in the way) has one core. The other is the relay's: it
+  receives, forwards, and also empties the far end of its second link, which stands for finishing a network card's transmissions. The rate is raised until packets are lost; what counts is the highest rate of which at
+  least 98 % arrive at the sink. The relay's core is then busy nearly all of the time (the share is in the raw numbers). The sink counts only frames of the right length with the right mark, and now and then one of them is compared
+  byte by byte with what must arrive.
+- The **floor** is an XDP program that writes a new Ethernet header and redirects, nothing else: the same packets through the same links. **Forwarding** is the kernel's IPv6 forwarding without any tunnel. **VXLAN** is the kernel forwarding
+  between two VXLAN devices, **OpenVPN** between two tap devices of OpenVPN processes with `--cipher none --auth none`, which is what re6st runs. Our relay is set up by `re6st-user load`, FOU over IPv4. Packet sizes are those of the inner IPv6 packet.
+- **TCP**: one connection between two hosts, a core each, segmentation offloads off, so that no frame on the link is bigger than its MTU of 1,500 bytes; the rest is as network cards have it.
+- **Round trip**: twice the median of the time a packet takes from the generator through an idle relay to the sink.
+- Contenders take turns in short rounds; the numbers are medians.
+";

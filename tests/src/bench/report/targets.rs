@@ -1,0 +1,164 @@
+//! What was promised, and whether it was kept.
+
+use super::{Report, Unit};
+
+/// A measurement against another, or against a limit.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    what: String,
+    ours: f64,
+    unit: Unit,
+    against: String,
+    theirs: f64,
+    target: Target,
+}
+
+/// What the ratio of ours to theirs must be.
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Target {
+    fn is_met(self, ratio: f64) -> bool {
+        match self {
+            Self::AtLeast(limit) => ratio >= limit,
+            Self::AtMost(limit) => ratio <= limit,
+        }
+    }
+
+    fn shown(self) -> String {
+        match self {
+            Self::AtLeast(limit) => format!("at least {limit}"),
+            Self::AtMost(limit) => format!("at most {limit}"),
+        }
+    }
+}
+
+impl Comparison {
+    /// Ours in units of theirs.
+    pub fn ratio(&self) -> f64 {
+        self.ours / self.theirs
+    }
+
+    /// Whether the target is met.
+    pub fn is_met(&self) -> bool {
+        self.target.is_met(self.ratio())
+    }
+
+    fn verdict(&self) -> &'static str {
+        if self.is_met() { "met" } else { "missed" }
+    }
+
+    /// For the terminal.
+    pub fn line(&self) -> String {
+        format!(
+            "{:44} {:>12} / {:>12} = {:6.2}  ({}: {})",
+            format!("{} vs {}", self.what, self.against),
+            self.unit.shown(self.ours),
+            self.unit.shown(self.theirs),
+            self.ratio(),
+            self.target.shown(),
+            self.verdict()
+        )
+    }
+
+    /// For a table.
+    pub fn row(&self) -> String {
+        format!(
+            "| {} | {} | {} | {} | {:.2} | {} | {} |",
+            self.what,
+            self.unit.shown(self.ours),
+            self.against,
+            self.unit.shown(self.theirs),
+            self.ratio(),
+            self.target.shown(),
+            self.verdict()
+        )
+    }
+}
+
+/// All comparisons both sides of which were measured.
+pub fn comparisons(report: &Report) -> Vec<Comparison> {
+    let mut all = Vec::new();
+    let mut compare = |what: &str, ours: &str, against: &str, theirs: Theirs<'_>, target| {
+        let theirs = match theirs {
+            Theirs::Measured(name) => report.value(name),
+            Theirs::Limit(value) => Some(value),
+        };
+        if let (Some(measurement), Some(theirs)) = (report.measurement(ours), theirs) {
+            all.push(Comparison {
+                what: what.into(),
+                ours: measurement.median(),
+                unit: measurement.unit,
+                against: against.into(),
+                theirs,
+                target,
+            });
+        }
+    };
+    for length in [64, 1400] {
+        for (name, against, target) in [
+            ("floor", "bare XDP redirect", 0.75),
+            ("forwarding", "kernel IPv6 forwarding", 2.0),
+            ("vxlan", "kernel VXLAN", 3.0),
+            ("openvpn", "OpenVPN", 25.0),
+        ] {
+            compare(
+                &format!("relay, {length} bytes"),
+                &format!("relay-{length}-re6st"),
+                against,
+                Theirs::Measured(&format!("relay-{length}-{name}")),
+                Target::AtLeast(target),
+            );
+        }
+    }
+    for (theirs, against, target) in [
+        ("tcp-link", "bare link", 0.9),
+        ("tcp-openvpn", "OpenVPN", 5.0),
+    ] {
+        compare(
+            "one TCP connection",
+            "tcp-re6st",
+            against,
+            Theirs::Measured(theirs),
+            Target::AtLeast(target),
+        );
+    }
+    // 1.1 times the cost is 1 / 1.1 of the rate
+    compare(
+        "relay with 65,536 routes",
+        "routes-65536",
+        "with 10 routes",
+        Theirs::Measured("routes-10"),
+        Target::AtLeast(0.91),
+    );
+    compare(
+        "round trip through a relay",
+        "latency-re6st",
+        "kernel IPv6 forwarding",
+        Theirs::Measured("latency-forwarding"),
+        Target::AtMost(1.0),
+    );
+    compare(
+        "load 65,536 routes",
+        "load-65536",
+        "limit",
+        Theirs::Limit(2e9),
+        Target::AtMost(1.0),
+    );
+    compare(
+        "memory of all maps, default",
+        "memory-10",
+        "limit",
+        Theirs::Limit((16 << 20) as f64),
+        Target::AtMost(1.0),
+    );
+    all
+}
+
+enum Theirs<'a> {
+    Measured(&'a str),
+    Limit(f64),
+}

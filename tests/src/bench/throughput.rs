@@ -1,0 +1,154 @@
+//! How many packets a second a relay takes.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use nix::unistd::gettid;
+use serde::Serialize;
+
+use super::{
+    contender::Contender,
+    core::{self, CORE_OF_OTHERS, THIS_THREAD},
+};
+
+/// What a relay took.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Throughput {
+    /// Packets a second sent to it.
+    pub offered: f64,
+    /// Packets a second that arrived behind it.
+    pub delivered: f64,
+    /// Share of the time that its threads were running: near 1 unless somebody else had the core as well.
+    pub busy: f64,
+    /// Packets for each second its threads were running.
+    pub per_core: f64,
+    /// Share of the packets that arrived in the best moment.
+    pub kept: f64,
+}
+
+/// Where the first search begins, in packets a second.
+const LOWEST: f64 = 25_000.0;
+/// A generator that does not reach a lower rate than this was not given its core.
+const FAST: f64 = 1e6;
+/// What may be lost: a virtual machine does not always get its time.
+const LOSS: f64 = 0.02;
+/// How closely the search looks.
+const PRECISION: f64 = 1.03;
+/// A relay that is less busy than this was perhaps not what limited the rate.
+pub const BUSY: f64 = 0.85;
+
+impl Throughput {
+    fn has_loss(&self) -> bool {
+        self.kept < 1.0 - LOSS
+    }
+}
+
+/// Runs the generator while `work` measures.
+pub fn with_generator<T>(contender: &Contender, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let host = &contender.chain.generator;
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            host.enter(|| {
+                core::pin(THIS_THREAD, CORE_OF_OTHERS)?;
+                core::favour(host, gettid())?;
+                contender.generator.run(&stop)
+            })
+        });
+        let result = work();
+        stop.store(true, Ordering::Relaxed);
+        match sender.join() {
+            Ok(ended) => ended?.context("the generator stopped")?,
+            Err(_) => bail!("the generator panicked"),
+        }
+        result
+    })
+}
+
+/// The highest rate at which (almost) all packets arrive. Neither idle nor flooded: the losses of a flood cost time on
+/// both cores, and a relay of several processes spends it on packets it drops later. `hint` is what was found before.
+pub fn measure(contender: &Contender, window: Duration, hint: Option<f64>) -> Result<Throughput> {
+    contender.generator.pace(hint.unwrap_or(LOWEST))?;
+    with_generator(contender, || search(contender, window, hint))
+}
+
+fn search(contender: &Contender, window: Duration, hint: Option<f64>) -> Result<Throughput> {
+    let (mut rate, growth) = match hint {
+        Some(rate) => (0.9 * rate, 1.1),
+        None => (LOWEST, 2.0),
+    };
+    let (mut low, mut high) = (0.0, f64::INFINITY);
+    while low == 0.0 || high / low > PRECISION {
+        let seen = observe(contender, rate, window / 8)?;
+        if seen.has_loss() {
+            high = rate;
+        } else if rate > FAST && seen.offered < 0.9 * rate {
+            // the generator's own limit
+            break;
+        } else {
+            low = rate;
+        }
+        rate = match (low, high) {
+            (low, f64::INFINITY) => low * growth,
+            (0.0, high) if high < 100.0 => bail!("nothing arrives"),
+            (0.0, high) => high / growth,
+            (low, high) => (low * high).sqrt(),
+        };
+    }
+    // the short looks of the search may have been lucky ones
+    loop {
+        let seen = observe(contender, rate, window)?;
+        if !seen.has_loss() || rate < LOWEST / 16.0 {
+            return Ok(seen);
+        }
+        rate /= PRECISION;
+    }
+}
+
+/// The medians of many short looks, so that a moment in which somebody else had the core does not count.
+pub fn observe(contender: &Contender, rate: f64, window: Duration) -> Result<Throughput> {
+    const LOOK: Duration = Duration::from_millis(30);
+    contender.generator.pace(rate)?;
+    thread::sleep(Duration::from_millis(30));
+    let mut looks = Vec::new();
+    let begin = Instant::now();
+    while looks.len() < 3 || begin.elapsed() < window {
+        looks.push(look(contender, LOOK)?);
+    }
+    let median = |pick: fn(&Throughput) -> f64| super::median(looks.iter().map(pick));
+    Ok(Throughput {
+        offered: median(|look| look.offered),
+        delivered: median(|look| look.delivered),
+        busy: median(|look| look.busy),
+        per_core: median(|look| look.per_core),
+        kept: looks.iter().map(|look| look.kept).fold(0.0, f64::max),
+    })
+}
+
+fn look(contender: &Contender, window: Duration) -> Result<Throughput> {
+    let Contender {
+        generator,
+        sink,
+        threads,
+        ..
+    } = contender;
+    let start = Instant::now();
+    let busy = core::time(threads)?;
+    let (arrived, sent) = (sink.arrived()?.packets, generator.sent()?);
+    thread::sleep(window);
+    let arrived = (sink.arrived()?.packets - arrived) as f64;
+    let sent = (generator.sent()? - sent) as f64;
+    let busy = (core::time(threads)? - busy).as_secs_f64();
+    let seconds = start.elapsed().as_secs_f64();
+    Ok(Throughput {
+        offered: sent / seconds,
+        delivered: arrived / seconds,
+        busy: busy / seconds,
+        per_core: arrived / busy,
+        kept: arrived / sent,
+    })
+}

@@ -1,0 +1,102 @@
+//! `cargo xtask bench`: measures the data plane beside everything a user would otherwise run.
+
+use std::{fs, path::Path, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::{Parser, ValueEnum as _};
+use testbed::{
+    bench::{
+        parts::{Effort, Part},
+        report::Report,
+    },
+    host::Testbed,
+};
+
+/// Measures the data plane beside everything a user would otherwise run.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench")]
+struct Arguments {
+    /// What to measure; everything if nothing is named
+    parts: Vec<Part>,
+    /// How often each thing is measured; the result is the median
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// A first look: short rounds, and docs/ is left alone
+    #[arg(long)]
+    quick: bool,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    ensure!(arguments.rounds > 0, "--rounds: at least one is needed");
+    let cores = std::thread::available_parallelism()?.get();
+    ensure!(
+        cores >= 2,
+        "two cores are needed: one for the generator, one for the relay"
+    );
+    let effort = match arguments.quick {
+        true => Effort {
+            rounds: arguments.rounds.min(3),
+            window: Duration::from_millis(400),
+        },
+        false => Effort {
+            rounds: arguments.rounds,
+            window: Duration::from_millis(1200),
+        },
+    };
+    let everything = arguments.parts.is_empty();
+    let parts = if everything {
+        Part::value_variants().to_vec()
+    } else {
+        arguments.parts
+    };
+
+    let testbed = Testbed::new()?;
+    let mut report = Report::default();
+    for part in parts {
+        part.run(&testbed, effort, &mut report)
+            .with_context(|| format!("the part `{part:?}` failed"))?;
+    }
+    report.progress("");
+    print!("{}", report.text());
+
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("no workspace")?;
+    let raw = workspace.join("target/benchmark.json");
+    report.write_json(&raw)?;
+    println!("\nall rounds: {}", raw.display());
+    if everything && !arguments.quick {
+        let folder = workspace.join("docs");
+        fs::create_dir_all(&folder)?;
+        report.write_documents(&folder, &machine(cores), "cargo xtask bench")?;
+        println!("written: {}/benchmark.md, benchmark.svg", folder.display());
+    }
+    Ok(())
+}
+
+/// The machine in general words.
+fn machine(cores: usize) -> String {
+    let information = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let field = |name: &str| {
+        information
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.split_once(':'))
+            .map(|(_, value)| value.trim().to_owned())
+    };
+    let model = field("model name").unwrap_or_else(|| std::env::consts::ARCH.into());
+    let virtual_machine =
+        field("flags").is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor"));
+    let kind = if virtual_machine {
+        "a virtual machine"
+    } else {
+        "a machine"
+    };
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    // what follows the version is the builder's business
+    let kernel: String = kernel
+        .chars()
+        .take_while(|character| character.is_ascii_digit() || *character == '.')
+        .collect();
+    format!("{kind} with {cores} cores ({model}), Linux {kernel}")
+}
