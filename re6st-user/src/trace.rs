@@ -3,13 +3,11 @@
 
 use re6st_common::{
     apply::{self, Verdict},
-    decide::{self, Decision},
     encapsulation,
-    maps::{Tunnel, encapsulation as kind, next_hop_id},
-    packet::{Frame, Packet as _},
+    maps::{Tunnel, encapsulation as kind},
+    packet::Frame,
     reason::Reason,
     tables::Tables as _,
-    wire::{Ethernet, ethertype},
 };
 use serde::Serialize;
 
@@ -23,9 +21,11 @@ use crate::{
 };
 
 mod program;
+mod replay;
 mod tables;
 
 use program::Answer;
+use replay::{Replay, differences, verdict_name};
 use tables::{PinnedTables, internet_address};
 
 /// The Ethernet address described frames come from: locally administered, nobody's.
@@ -136,17 +136,6 @@ pub struct Hop {
     pub name: String,
 }
 
-/// The replay's findings.
-struct Replay {
-    program: &'static str,
-    verdict: Verdict,
-    frame: Vec<u8>,
-    reason: Option<Reason>,
-    from_tunnel: Option<u32>,
-    to_tunnel: Option<u32>,
-    arrival: u32,
-}
-
 /// Runs the instance's programs on a packet. They count it as they count any other.
 ///
 /// # Errors
@@ -168,8 +157,8 @@ pub fn trace(pins: &Pins, description: &Description) -> Result<Trace, TraceError
         false => program::xdp(&pins.object(xdp_program(manifest.frags)), &frame, arrival)?,
     };
     let replay = || match is_send {
-        true => replay_send(&tables, &frame),
-        false => replay_receive(&tables, &frame, arrival, manifest.frags),
+        true => replay::send(&tables, &frame),
+        false => replay::receive(&tables, &frame, arrival, manifest.frags),
     };
     let mut replayed = replay();
     let mut disagreements = differences(&answer, &replayed);
@@ -298,151 +287,6 @@ fn outer_of(tunnel: &Tunnel, port: u16) -> Outer {
         },
         port: in_udp.then_some(port),
         key: Some(tunnel.key),
-    }
-}
-
-fn replay_receive(tables: &PinnedTables, bytes: &[u8], arrival: u32, frags: bool) -> Replay {
-    let mut frame = Frame::new(bytes);
-    let decision = decide::receive(&frame, tables, arrival);
-    let (verdict, failed) = match apply::apply(&mut frame, tables, &decision) {
-        Ok(verdict) => (verdict, None),
-        Err(reason) => (Verdict::Drop, Some(reason)),
-    };
-    let mut replay = Replay {
-        program: xdp_program(frags),
-        verdict,
-        frame: frame.bytes().to_vec(),
-        reason: None,
-        from_tunnel: None,
-        to_tunnel: None,
-        arrival,
-    };
-    let carried = match &decision {
-        Decision::Pass(reason) | Decision::Drop(reason) => {
-            replay.reason = Some(*reason);
-            None
-        }
-        Decision::Deliver(carried, reason) => {
-            replay.reason = Some(*reason);
-            Some(carried)
-        }
-        Decision::Encapsulate(carried, id, _) => {
-            replay.to_tunnel = Some(*id);
-            Some(carried)
-        }
-        Decision::Forward(carried, _) => Some(carried),
-    };
-    replay.from_tunnel = carried
-        .map(|carried| carried.tunnel)
-        .filter(|id| *id != next_hop_id::NONE);
-    replay.reason = failed.or(replay.reason);
-    replay
-}
-
-/// What `re6st_send` does: TC makes room where XDP moves the front.
-fn replay_send(tables: &PinnedTables, bytes: &[u8]) -> Replay {
-    let mut replay = Replay {
-        program: SEND,
-        verdict: Verdict::Drop,
-        frame: bytes.to_vec(),
-        reason: None,
-        from_tunnel: None,
-        to_tunnel: None,
-        arrival: 0,
-    };
-    match encapsulated(tables, bytes) {
-        Ok((id, interface, frame)) => {
-            replay.verdict = Verdict::Redirect(interface);
-            replay.to_tunnel = Some(id);
-            replay.frame = frame;
-        }
-        Err(reason) => replay.reason = Some(reason),
-    }
-    replay
-}
-
-fn encapsulated(tables: &PinnedTables, bytes: &[u8]) -> Result<(u32, u32, Vec<u8>), Reason> {
-    let link = size_of::<Ethernet>();
-    let length = bytes.len().saturating_sub(link) as u32;
-    let decision = decide::send(&Frame::new(bytes), tables, length)?;
-    let Decision::Encapsulate(carried, id, next_hop) = decision else {
-        return Err(Reason::RewriteFailed);
-    };
-    let outer = encapsulation::outer_length(next_hop.encapsulation).ok_or(Reason::RewriteFailed)?;
-    let mut frame = bytes.to_vec();
-    frame.splice(link..link, vec![0; outer]);
-    let mut frame = Frame::new(&frame);
-    encapsulation::write_outer(
-        &mut frame,
-        link,
-        next_hop,
-        &carried.inner,
-        carried.traffic_class,
-    )
-    .ok_or(Reason::RewriteFailed)?;
-    let ethertype = match encapsulation::outer_family(next_hop.encapsulation) {
-        re6st_common::address::Family::Ipv4 => ethertype::IPV4,
-        re6st_common::address::Family::Ipv6 => ethertype::IPV6,
-    };
-    frame
-        .write(link - size_of::<u16>(), &ethertype.to_be_bytes())
-        .ok_or(Reason::RewriteFailed)?;
-    Ok((id, next_hop.route_interface, frame.bytes().to_vec()))
-}
-
-/// The verdict's name in the kernel, and its number.
-fn expected(replay: &Replay) -> (&'static str, u32) {
-    match (replay.program, replay.verdict) {
-        (SEND, Verdict::Redirect(_)) => ("TC_ACT_REDIRECT", 7),
-        (SEND, _) => ("TC_ACT_SHOT", 2),
-        (_, Verdict::Drop) => ("XDP_DROP", 1),
-        (_, Verdict::Pass) => ("XDP_PASS", 2),
-        (_, Verdict::Redirect(_)) => ("XDP_REDIRECT", 4),
-    }
-}
-
-/// Where the program's answer differs from the replay's.
-fn differences(answer: &Answer, replay: &Replay) -> Vec<String> {
-    let mut differences = Vec::new();
-    let (name, code) = expected(replay);
-    if answer.code != code {
-        differences.push(format!(
-            "{} answered {}, by the replay it should be {name}",
-            replay.program,
-            verdict_name(replay.program, answer.code)
-        ));
-    } else if replay.verdict != Verdict::Drop && answer.frame != replay.frame {
-        let at = answer
-            .frame
-            .iter()
-            .zip(&replay.frame)
-            .position(|(left, right)| left != right);
-        let at = at.unwrap_or_else(|| answer.frame.len().min(replay.frame.len()));
-        differences.push(format!(
-            "{} made {} bytes, the replay {}; they differ from byte {at} on",
-            replay.program,
-            answer.frame.len(),
-            replay.frame.len()
-        ));
-    }
-    differences
-}
-
-fn verdict_name(program: &str, code: u32) -> String {
-    let names: &[&str] = match program {
-        SEND => &["TC_ACT_OK", "TC_ACT_RECLASSIFY", "TC_ACT_SHOT"],
-        _ => &[
-            "XDP_ABORTED",
-            "XDP_DROP",
-            "XDP_PASS",
-            "XDP_TX",
-            "XDP_REDIRECT",
-        ],
-    };
-    match (names.get(code as usize), program, code) {
-        (Some(name), ..) => (*name).to_owned(),
-        (None, SEND, 7) => "TC_ACT_REDIRECT".to_owned(),
-        _ => format!("{}", code as i32),
     }
 }
 

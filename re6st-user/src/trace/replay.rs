@@ -1,0 +1,180 @@
+//! The packet logic once more, on the host: what the programs should answer, and why.
+
+use re6st_common::{
+    address::Family,
+    apply::{self, Verdict},
+    decide::{self, Decision},
+    encapsulation,
+    maps::next_hop_id,
+    packet::{Frame, Packet as _},
+    reason::Reason,
+    wire::{Ethernet, ethertype},
+};
+
+use super::{program::Answer, tables::PinnedTables};
+use crate::dataplane::bpf::{SEND, xdp_program};
+
+/// The replay's findings.
+pub struct Replay {
+    /// The program.
+    pub program: &'static str,
+    /// What it answers; with [`Verdict::Drop`] the frame does not matter.
+    pub verdict: Verdict,
+    /// The frame as it leaves it.
+    pub frame: Vec<u8>,
+    /// Why the packet is not simply forwarded.
+    pub reason: Option<Reason>,
+    /// The tunnel it came through, a next hop's number.
+    pub from_tunnel: Option<u32>,
+    /// The tunnel it leaves through.
+    pub to_tunnel: Option<u32>,
+    /// The interface it arrived on; 0 for none.
+    pub arrival: u32,
+}
+
+/// What the XDP program does.
+pub fn receive(tables: &PinnedTables, bytes: &[u8], arrival: u32, frags: bool) -> Replay {
+    let mut frame = Frame::new(bytes);
+    let decision = decide::receive(&frame, tables, arrival);
+    let (verdict, failed) = match apply::apply(&mut frame, tables, &decision) {
+        Ok(verdict) => (verdict, None),
+        Err(reason) => (Verdict::Drop, Some(reason)),
+    };
+    let mut replay = Replay {
+        program: xdp_program(frags),
+        verdict,
+        frame: frame.bytes().to_vec(),
+        reason: None,
+        from_tunnel: None,
+        to_tunnel: None,
+        arrival,
+    };
+    let carried = match &decision {
+        Decision::Pass(reason) | Decision::Drop(reason) => {
+            replay.reason = Some(*reason);
+            None
+        }
+        Decision::Deliver(carried, reason) => {
+            replay.reason = Some(*reason);
+            Some(carried)
+        }
+        Decision::Encapsulate(carried, id, _) => {
+            replay.to_tunnel = Some(*id);
+            Some(carried)
+        }
+        Decision::Forward(carried, _) => Some(carried),
+    };
+    replay.from_tunnel = carried
+        .map(|carried| carried.tunnel)
+        .filter(|id| *id != next_hop_id::NONE);
+    replay.reason = failed.or(replay.reason);
+    replay
+}
+
+/// What `re6st_send` does: TC makes room where XDP moves the front.
+pub fn send(tables: &PinnedTables, bytes: &[u8]) -> Replay {
+    let mut replay = Replay {
+        program: SEND,
+        verdict: Verdict::Drop,
+        frame: bytes.to_vec(),
+        reason: None,
+        from_tunnel: None,
+        to_tunnel: None,
+        arrival: 0,
+    };
+    match encapsulated(tables, bytes) {
+        Ok((id, interface, frame)) => {
+            replay.verdict = Verdict::Redirect(interface);
+            replay.to_tunnel = Some(id);
+            replay.frame = frame;
+        }
+        Err(reason) => replay.reason = Some(reason),
+    }
+    replay
+}
+
+fn encapsulated(tables: &PinnedTables, bytes: &[u8]) -> Result<(u32, u32, Vec<u8>), Reason> {
+    let link = size_of::<Ethernet>();
+    let length = bytes.len().saturating_sub(link) as u32;
+    let decision = decide::send(&Frame::new(bytes), tables, length)?;
+    let Decision::Encapsulate(carried, id, next_hop) = decision else {
+        return Err(Reason::RewriteFailed);
+    };
+    let outer = encapsulation::outer_length(next_hop.encapsulation).ok_or(Reason::RewriteFailed)?;
+    let mut frame = bytes.to_vec();
+    frame.splice(link..link, vec![0; outer]);
+    let mut frame = Frame::new(&frame);
+    encapsulation::write_outer(
+        &mut frame,
+        link,
+        next_hop,
+        &carried.inner,
+        carried.traffic_class,
+    )
+    .ok_or(Reason::RewriteFailed)?;
+    let ethertype = match encapsulation::outer_family(next_hop.encapsulation) {
+        Family::Ipv4 => ethertype::IPV4,
+        Family::Ipv6 => ethertype::IPV6,
+    };
+    frame
+        .write(link - size_of::<u16>(), &ethertype.to_be_bytes())
+        .ok_or(Reason::RewriteFailed)?;
+    Ok((id, next_hop.route_interface, frame.bytes().to_vec()))
+}
+
+/// The verdict's name in the kernel, and its number.
+fn expected(replay: &Replay) -> (&'static str, u32) {
+    match (replay.program, replay.verdict) {
+        (SEND, Verdict::Redirect(_)) => ("TC_ACT_REDIRECT", 7),
+        (SEND, _) => ("TC_ACT_SHOT", 2),
+        (_, Verdict::Drop) => ("XDP_DROP", 1),
+        (_, Verdict::Pass) => ("XDP_PASS", 2),
+        (_, Verdict::Redirect(_)) => ("XDP_REDIRECT", 4),
+    }
+}
+
+/// Where the program's answer differs from the replay's.
+pub fn differences(answer: &Answer, replay: &Replay) -> Vec<String> {
+    let mut differences = Vec::new();
+    let (name, code) = expected(replay);
+    if answer.code != code {
+        differences.push(format!(
+            "{} answered {}, by the replay it should be {name}",
+            replay.program,
+            verdict_name(replay.program, answer.code)
+        ));
+    } else if replay.verdict != Verdict::Drop && answer.frame != replay.frame {
+        let at = answer
+            .frame
+            .iter()
+            .zip(&replay.frame)
+            .position(|(left, right)| left != right);
+        let at = at.unwrap_or_else(|| answer.frame.len().min(replay.frame.len()));
+        differences.push(format!(
+            "{} made {} bytes, the replay {}; they differ from byte {at} on",
+            replay.program,
+            answer.frame.len(),
+            replay.frame.len()
+        ));
+    }
+    differences
+}
+
+/// The name the kernel has for a program's return value.
+pub fn verdict_name(program: &str, code: u32) -> String {
+    let names: &[&str] = match program {
+        SEND => &["TC_ACT_OK", "TC_ACT_RECLASSIFY", "TC_ACT_SHOT"],
+        _ => &[
+            "XDP_ABORTED",
+            "XDP_DROP",
+            "XDP_PASS",
+            "XDP_TX",
+            "XDP_REDIRECT",
+        ],
+    };
+    match (names.get(code as usize), program, code) {
+        (Some(name), ..) => (*name).to_owned(),
+        (None, SEND, 7) => "TC_ACT_REDIRECT".to_owned(),
+        _ => format!("{}", code as i32),
+    }
+}
