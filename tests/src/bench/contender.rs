@@ -194,7 +194,7 @@ fn floor(chain: &Chain, inner: &[u8]) -> Result<Setup> {
 fn re6st(chain: &Chain, inner: &[u8], routes: u32) -> Result<Setup> {
     relay_node::load(chain, routes)?;
     let arrived = Frame::fou(&SECOND, relay_node::PORT, relay_node::KEY_TO_SINK, inner);
-    // the source port is the flow's hash, and with it goes nothing: there is no checksum
+    // the source port is the flow's hash; no checksum covers it
     let source_port = frames::ETHERNET + IPV4;
     Ok(Setup {
         frame: Frame::fou(
@@ -205,7 +205,7 @@ fn re6st(chain: &Chain, inner: &[u8], routes: u32) -> Result<Setup> {
         ),
         arrival: Arrival {
             frame: arrived,
-            free: vec![source_port..source_port + 2],
+            free: std::iter::once(source_port..source_port + 2).collect(),
             hop_limit: HOP_LIMIT - 1,
         },
         redirect: None,

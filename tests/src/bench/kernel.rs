@@ -12,7 +12,7 @@ use aya::{
     programs::{Xdp, xdp::XdpMode},
 };
 
-use super::layout::{Arrived, Expected, Redirection, Sample, Stream};
+use super::layout::{Arrived, Expected, Redirection, Sample, Stream, TIMES};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("TESTBED_OBJECT"));
 
@@ -175,7 +175,7 @@ impl Sink {
 
     /// Forgets the travel times seen so far.
     pub fn forget_times(&mut self) -> Result<()> {
-        for index in 0..self.times.len() {
+        for index in 0..TIMES as u32 {
             self.times.set(index, 0, 0)?;
         }
         Ok(())
