@@ -119,7 +119,7 @@ fn tunnel_frame(index: u8, inner: &[u8]) -> Vec<u8> {
     let length = [36, 56, 28, 48][usize::from(index)];
     let mut outer = next_hop.outer[..length].to_vec();
     let total = length + inner.len();
-    if index % 2 == 0 {
+    if index.is_multiple_of(2) {
         outer[2..4].copy_from_slice(&(total as u16).to_be_bytes());
     } else {
         outer[4..6].copy_from_slice(&((total - 40) as u16).to_be_bytes());
@@ -307,7 +307,7 @@ fn steered(mut bytes: [u8; 16], kind: u8) -> [u8; 16] {
 /// Lengths, checksum, class and fields that no packet may change.
 fn check_outer(index: u8, outer: &[u8], class: u8, inner: usize) {
     let length = [36, 56, 28, 48][usize::from(index)];
-    let internet = if index % 2 == 0 { 20 } else { 40 };
+    let internet = if index.is_multiple_of(2) { 20 } else { 40 };
     assert_eq!(outer.len(), length + inner);
     if internet == 20 {
         let header = Ipv4HeaderSlice::from_slice(outer).unwrap().to_header();

@@ -249,7 +249,7 @@ fn without_forwarding_others_packets_are_dropped_and_our_own_are_not() {
         format!("local IPv6 from {FIRST}"),
         format!("site: neighbour, IPv6 from {FIRST}"),
         format!("IPv6 from a LAN host to {FIRST}"),
-        format!("back where it came from, IPv6"),
+        "back where it came from, IPv6".to_owned(),
     ];
     for fixture in others.iter().map(|name| chosen(name)).chain([refused]) {
         // act

@@ -89,7 +89,7 @@ impl World {
             encapsulation::GRE_IPV4,
             encapsulation::GRE_IPV6,
         ][usize::from(index)];
-        let is_ipv4 = index % 2 == 0;
+        let is_ipv4 = index.is_multiple_of(2);
         let id = FIRST + u32::from(index);
         let [local, remote] = [number, other].map(|node| outer_address(is_ipv4, node));
         // the key that node n accepts on tunnel i

@@ -1,0 +1,23 @@
+//! What holds of the texts people write, whatever they are.
+
+#![allow(missing_docs, reason = "a test's own module")]
+
+use re6st_user::{config::Config, description::Description};
+
+/// A configuration file is read or refused with words, and never stops the program.
+pub fn config(text: &str) {
+    if let Err(error) = Config::parse(text) {
+        assert!(!error.to_string().is_empty());
+    }
+}
+
+/// A described packet that is understood means the same when it is shown and read again.
+pub fn description(text: &str) {
+    match text.parse::<Description>() {
+        Ok(description) => {
+            let shown = description.to_string();
+            assert_eq!(shown.parse().ok(), Some(description), "{shown}");
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
