@@ -119,11 +119,7 @@ fn throughput_rounds(
             contender.check()?;
             *hint = Some(seen.offered);
             if seen.busy < BUSY {
-                report.remark(&format!(
-                    "{name}: in at least one round the relay had less than {:.0} % of its core's time: somebody else \
-                     used the machine, or the generator was the limit.",
-                    BUSY * 100.0
-                ));
+                report.disturbed(&name);
             }
             report.add(&name, Unit::PacketsPerSecond, seen.per_core, Some(seen));
         }

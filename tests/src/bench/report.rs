@@ -4,7 +4,7 @@ mod chart;
 mod targets;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs,
     io::{IsTerminal as _, Write as _, stderr},
@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 pub use self::targets::{Comparison, comparisons};
-use super::throughput::Throughput;
+use super::throughput::{BUSY, Throughput};
 
 /// What a value counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -67,6 +67,7 @@ impl Measurement {
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
     measurements: BTreeMap<String, Measurement>,
+    disturbed: BTreeSet<String>,
     remarks: Vec<String>,
 }
 
@@ -100,6 +101,25 @@ impl Report {
         if !self.remarks.iter().any(|remark| remark == text) {
             self.remarks.push(text.into());
         }
+    }
+
+    /// Says that in a round of a measurement the relay did not have its core most of the time.
+    pub fn disturbed(&mut self, name: &str) {
+        self.disturbed.insert(name.into());
+    }
+
+    fn all_remarks(&self) -> Vec<String> {
+        let mut remarks = self.remarks.clone();
+        if !self.disturbed.is_empty() {
+            let names: Vec<_> = self.disturbed.iter().map(String::as_str).collect();
+            remarks.push(format!(
+                "In at least one round the relay ran less than {:.0} % of the time (somebody else used the machine, \
+                 the generator was the limit, or the relay loses packets before its core is busy): {}.",
+                BUSY * 100.0,
+                names.join(", ")
+            ));
+        }
+        remarks
     }
 
     /// Shows what is being done, on a line that the next one takes the place of.
@@ -140,7 +160,7 @@ impl Report {
         for comparison in &comparisons {
             let _ = writeln!(text, "{}", comparison.line());
         }
-        for remark in &self.remarks {
+        for remark in self.all_remarks() {
             let _ = writeln!(text, "\n{remark}");
         }
         text
@@ -181,7 +201,7 @@ impl Report {
                 shown(measurement.rounds.iter().copied().reduce(f64::max)),
             );
         }
-        for remark in &self.remarks {
+        for remark in self.all_remarks() {
             let _ = write!(text, "\n{remark}\n");
         }
         text
@@ -198,8 +218,9 @@ writes this file; `cargo xtask bench relay` measures one part (`relay`, `tcp`, `
 Hosts are network namespaces on one machine with at least two cores, links are veth pairs.
 
 - **Packets per second**: generator, relay, sink. The generator (an XDP program that the kernel's test runner feeds, so that no kernel stack is in the way) has one core. The other is the relay's: it
-  receives, forwards, and also empties the far end of its second link, which stands for finishing a network card's transmissions. The rate is raised until packets are lost; what counts is the highest rate of which at
-  least 98 % arrive at the sink. The relay's core is then busy nearly all of the time (the share is in the raw numbers). The sink counts only frames of the right length with the right mark, and now and then one of them is compared
+  receives, forwards, and also empties the far end of its second link, which stands for finishing a network card's transmissions. The rate is raised until packets are lost, and taken where at
+  least 98 % arrive at the sink: a flooded relay would also pay for what it loses. What is stated is the number of packets for each second that the relay's threads ran (`schedstat`), so that other work on the machine
+  counts less; on a quiet machine they run nearly all of the time, and then it is simply packets per second. The share, and the rates offered and delivered, are in `target/benchmark.json`. The sink counts only frames of the right length with the right mark, and now and then one of them is compared
   byte by byte with what must arrive.
 - The **floor** is an XDP program that writes a new Ethernet header and redirects, nothing else: the same packets through the same links. **Forwarding** is the kernel's IPv6 forwarding without any tunnel. **VXLAN** is the kernel forwarding
   between two VXLAN devices, **OpenVPN** between two tap devices of OpenVPN processes with `--cipher none --auth none`, which is what re6st runs. Our relay is set up by `re6st-user load`, FOU over IPv4. Packet sizes are those of the inner IPv6 packet.

@@ -114,6 +114,12 @@ pub const TOOLS: &[Package] = &[
         presence: Program("openvpn"),
         purposes: &[Bench],
     },
+    Package {
+        name: "openssl",
+        reason: "certificates for openvpn",
+        presence: Program("openssl"),
+        purposes: &[Bench],
+    },
 ];
 
 /// Debian's newest Rust with the source of `core`: compiles for BPF where there is no rustup nightly that can.
