@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `generate` | BPF_PROG_TEST_RUN with live frames | writes a frame and sends it out of an interface |
 //! | `redirect` | XDP | the floor: a new Ethernet header and out of an interface, nothing else |
+//! | `pass` | XDP | nothing: what XDP alone costs on a device |
 //! | `sink` | XDP | counts the frames it expects, keeps a sample, drops them |
 //! | `lose` | TC | drops one packet of every so many |
 

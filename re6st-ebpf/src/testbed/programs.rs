@@ -164,6 +164,12 @@ pub fn redirect(context: XdpContext) -> u32 {
     }
 }
 
+/// Does nothing: what XDP alone costs on a device.
+#[xdp]
+pub fn pass(_: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
 /// Counts the frames it expects.
 #[xdp]
 pub fn sink(context: XdpContext) -> u32 {

@@ -189,6 +189,20 @@ impl Sink {
     }
 }
 
+/// An XDP program that does nothing.
+pub struct Pass {
+    _object: Ebpf,
+}
+
+impl Pass {
+    /// Attaches it. Inside the namespace of the interface.
+    pub fn attach(interface: &str) -> Result<Self> {
+        let mut object = load()?;
+        program(&mut object, "pass")?.attach(interface, XdpMode::Driver)?;
+        Ok(Self { _object: object })
+    }
+}
+
 /// The floor.
 pub struct Redirect {
     _object: Ebpf,

@@ -10,7 +10,7 @@ use super::{
     maps, openvpn,
     report::{Measurement, Report, Unit},
     tcp::{Carrier, Pair},
-    throughput::{BUSY, measure, observe, with_generator},
+    throughput::{BUSY, measure, with_generator},
 };
 use crate::host::Testbed;
 
@@ -129,9 +129,11 @@ fn throughput_rounds(
 
 fn tcp(testbed: &Testbed, effort: Effort, report: &mut Report) -> Result<()> {
     const WARM_UP: Duration = Duration::from_millis(300);
-    let carriers = with_openvpn(&[Carrier::Link, Carrier::Re6st], Carrier::Openvpn, report);
+    let carriers = [Carrier::Link, Carrier::LinkWithXdp, Carrier::Re6st];
+    let carriers = with_openvpn(&carriers, Carrier::Openvpn, report);
     let name = |carrier: Carrier| match carrier {
         Carrier::Link => "tcp-link",
+        Carrier::LinkWithXdp => "tcp-link-xdp",
         Carrier::Re6st => "tcp-re6st",
         Carrier::Openvpn => "tcp-openvpn",
     };
@@ -178,8 +180,7 @@ fn latency(testbed: &Testbed, effort: Effort, report: &mut Report) -> Result<()>
         .collect::<Result<Vec<_>>>()?;
     // what arrives is looked at before the times spoil the checksums
     for contender in &mut contenders {
-        contender.generator.pace(RATE)?;
-        with_generator(contender, || observe(contender, RATE, effort.window / 4))?;
+        send_for(contender, RATE, effort.window / 4)?;
         contender.check()?;
         contender.carry_time()?;
     }
@@ -188,11 +189,7 @@ fn latency(testbed: &Testbed, effort: Effort, report: &mut Report) -> Result<()>
             let name = name(contender.kind);
             report.progress(&format!("{name}, round {} of {}", round + 1, effort.rounds));
             contender.sink.forget_times()?;
-            contender.generator.pace(RATE)?;
-            with_generator(contender, || {
-                thread::sleep(effort.window);
-                Ok(())
-            })?;
+            send_for(contender, RATE, effort.window)?;
             let times = contender.sink.travel_times()?;
             ensure!(
                 times.len() > 100,
@@ -204,6 +201,14 @@ fn latency(testbed: &Testbed, effort: Effort, report: &mut Report) -> Result<()>
         }
     }
     Ok(())
+}
+
+fn send_for(contender: &Contender, rate: f64, time: Duration) -> Result<()> {
+    contender.generator.pace(rate)?;
+    with_generator(contender, || {
+        thread::sleep(time);
+        Ok(())
+    })
 }
 
 fn load(testbed: &Testbed, effort: Effort, report: &mut Report) -> Result<()> {

@@ -12,13 +12,13 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use self::targets::{Comparison, comparisons};
 use super::throughput::{BUSY, Throughput};
 
 /// What a value counts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unit {
     /// Packets per second.
@@ -45,14 +45,14 @@ impl Unit {
 }
 
 /// One thing that was measured, several times.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Measurement {
     /// What its values count.
     pub unit: Unit,
     /// One a round.
     pub rounds: Vec<f64>,
     /// Details of each round, where there are any.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<Throughput>,
 }
 
@@ -64,7 +64,8 @@ impl Measurement {
 }
 
 /// Everything that was measured in one run.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Report {
     measurements: BTreeMap<String, Measurement>,
     disturbed: BTreeSet<String>,
@@ -166,6 +167,13 @@ impl Report {
         text
     }
 
+    /// Reads the raw rounds of an earlier run.
+    pub fn read_json(path: &Path) -> Result<Self> {
+        let text =
+            fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("understanding {}", path.display()))
+    }
+
     /// Writes the raw rounds.
     pub fn write_json(&self, path: &Path) -> Result<()> {
         fs::write(path, serde_json::to_string_pretty(self)?)
@@ -224,7 +232,8 @@ Hosts are network namespaces on one machine with at least two cores, links are v
   byte by byte with what must arrive.
 - The **floor** is an XDP program that writes a new Ethernet header and redirects, nothing else: the same packets through the same links. **Forwarding** is the kernel's IPv6 forwarding without any tunnel. **VXLAN** is the kernel forwarding
   between two VXLAN devices, **OpenVPN** between two tap devices of OpenVPN processes with `--cipher none --auth none`, which is what re6st runs. Our relay is set up by `re6st-user load`, FOU over IPv4. Packet sizes are those of the inner IPv6 packet.
-- **TCP**: one connection between two hosts, a core each, segmentation offloads off, so that no frame on the link is bigger than its MTU of 1,500 bytes; the rest is as network cards have it.
+- **TCP**: one connection between two hosts, a core each, segmentation offloads off, so that no frame on the link is bigger than its MTU of 1,500 bytes; the rest is as network cards have it. A veth device
+  copies each packet of the kernel's stack before an XDP program sees it, which a network card does not: the link with an XDP program that does nothing shows how much of the difference that is.
 - **Round trip**: twice the median of the time a packet takes from the generator through an idle relay to the sink.
 - Contenders take turns in short rounds; the numbers are medians.
 ";

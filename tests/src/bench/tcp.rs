@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{
     core::{self, CORE_OF_OTHERS, CORE_OF_RELAY, THIS_THREAD},
+    kernel::Pass,
     openvpn::{self, End},
     relay_node::{PORT, load_configuration},
 };
@@ -27,6 +28,9 @@ use crate::{
 pub enum Carrier {
     /// The link itself.
     Link,
+    /// The same with an XDP program that does nothing at both ends: on a veth device that alone costs a copy of each
+    /// packet, which it would not on a network card.
+    LinkWithXdp,
     /// Our tunnel.
     Re6st,
     /// An OpenVPN tunnel.
@@ -40,6 +44,7 @@ pub struct Pair {
     target: IpAddr,
     // the processes end before the hosts go
     _processes: Vec<Process>,
+    _programs: Vec<Pass>,
     sender: Host,
     receiver: Host,
 }
@@ -56,6 +61,7 @@ impl Pair {
     pub fn new(testbed: &Testbed, carrier: Carrier) -> Result<Self> {
         let tag = match carrier {
             Carrier::Link => 'l',
+            Carrier::LinkWithXdp => 'x',
             Carrier::Re6st => 'e',
             Carrier::Openvpn => 'p',
         };
@@ -78,9 +84,15 @@ impl Pair {
             add_addresses(host, name, &[&format!("{outer}/24")])?;
         }
         sender.run("ping", &["-c", "1", "-W", "2", OUTER[1]])?;
-        let mut processes = Vec::new();
+        let (mut processes, mut programs) = (Vec::new(), Vec::new());
         let target = match carrier {
             Carrier::Link => OUTER[1],
+            Carrier::LinkWithXdp => {
+                for (host, interface) in ends {
+                    programs.push(host.enter(|| Pass::attach(interface))??);
+                }
+                OUTER[1]
+            }
             Carrier::Re6st => {
                 for (index, (host, interface)) in ends.into_iter().enumerate() {
                     load_configuration(host, &configuration(index, interface))?;
@@ -101,6 +113,7 @@ impl Pair {
             carrier,
             target: target.parse()?,
             _processes: processes,
+            _programs: programs,
             sender,
             receiver,
         })

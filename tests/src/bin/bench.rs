@@ -12,9 +12,11 @@ use testbed::{
     host::Testbed,
 };
 
+const COMMAND: &str = "cargo xtask bench";
+
 /// Measures the data plane beside everything a user would otherwise run.
 #[derive(Parser)]
-#[command(name = "cargo xtask bench")]
+#[command(name = COMMAND)]
 struct Arguments {
     /// What to measure; everything if nothing is named
     parts: Vec<Part>,
@@ -24,6 +26,9 @@ struct Arguments {
     /// A first look: short rounds, and docs/ is left alone
     #[arg(long)]
     quick: bool,
+    /// Measures nothing: writes docs/ from the raw rounds of the last run
+    #[arg(long, conflicts_with_all = ["parts", "quick", "rounds"])]
+    redraw: bool,
 }
 
 fn main() -> Result<()> {
@@ -34,6 +39,30 @@ fn main() -> Result<()> {
         cores >= 2,
         "two cores are needed: one for the generator, one for the relay"
     );
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("no workspace")?;
+    let (raw, docs) = (
+        workspace.join("target/benchmark.json"),
+        workspace.join("docs"),
+    );
+    if arguments.redraw {
+        return Report::read_json(&raw)?.write_documents(&docs, &machine(cores), COMMAND);
+    }
+    let everything = arguments.parts.is_empty();
+    let report = measure(&arguments)?;
+    print!("{}", report.text());
+    report.write_json(&raw)?;
+    println!("\nall rounds: {}", raw.display());
+    if everything && !arguments.quick {
+        fs::create_dir_all(&docs)?;
+        report.write_documents(&docs, &machine(cores), COMMAND)?;
+        println!("written: {}/benchmark.md, benchmark.svg", docs.display());
+    }
+    Ok(())
+}
+
+fn measure(arguments: &Arguments) -> Result<Report> {
     let effort = match arguments.quick {
         true => Effort {
             rounds: arguments.rounds.min(3),
@@ -44,13 +73,10 @@ fn main() -> Result<()> {
             window: Duration::from_millis(1200),
         },
     };
-    let everything = arguments.parts.is_empty();
-    let parts = if everything {
-        Part::value_variants().to_vec()
-    } else {
-        arguments.parts
+    let parts = match arguments.parts.as_slice() {
+        [] => Part::value_variants(),
+        parts => parts,
     };
-
     let testbed = Testbed::new()?;
     let mut report = Report::default();
     for part in parts {
@@ -58,21 +84,7 @@ fn main() -> Result<()> {
             .with_context(|| format!("the part `{part:?}` failed"))?;
     }
     report.progress("");
-    print!("{}", report.text());
-
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .context("no workspace")?;
-    let raw = workspace.join("target/benchmark.json");
-    report.write_json(&raw)?;
-    println!("\nall rounds: {}", raw.display());
-    if everything && !arguments.quick {
-        let folder = workspace.join("docs");
-        fs::create_dir_all(&folder)?;
-        report.write_documents(&folder, &machine(cores), "cargo xtask bench")?;
-        println!("written: {}/benchmark.md, benchmark.svg", folder.display());
-    }
-    Ok(())
+    Ok(report)
 }
 
 /// The machine in general words.
