@@ -140,7 +140,10 @@ fn is_complete(directory: &Path) -> bool {
 
 fn download(series: &Series, directory: &Path) -> Result<()> {
     let package = newest(series)?;
-    let work = directory.with_extension("incomplete");
+    // not `with_extension`: 6.1 and 6.12, fetched at the same time, would share a folder
+    let mut work = directory.as_os_str().to_owned();
+    work.push(".incomplete");
+    let work = PathBuf::from(work);
     remove(&work)?;
     remove(directory)?;
     fs::create_dir_all(&work)?;
