@@ -82,7 +82,16 @@ fn reason_for_generic(node: &Node) -> Result<String> {
 }
 
 #[test]
-fn jumbo_frames() -> Result<()> {
+fn jumbo_frames_in_the_driver() -> Result<()> {
+    carries_jumbo_frames("driver")
+}
+
+#[test]
+fn jumbo_frames_in_generic_mode() -> Result<()> {
+    carries_jumbo_frames("generic")
+}
+
+fn carries_jumbo_frames(mode: &str) -> Result<()> {
     let jumbo = LinkOptions {
         mtu: 9000,
         ..LinkOptions::default()
@@ -93,16 +102,13 @@ fn jumbo_frames() -> Result<()> {
             tunnel.mtu = Some(8900);
         }
     }
-    load_in_mode(&chain, "driver")?;
+    load_in_mode(&chain, mode)?;
 
-    let answers = ping(
-        &chain.a.host,
-        chain.c.address(V6),
-        5,
-        &["-M", "do", "-s", "8852"],
-    )?;
-
-    assert!(answers.is_perfect(), "{}", answers.text);
+    for (version, biggest) in [(V6, "8852"), (V4, "8872")] {
+        let options = ["-M", "do", "-s", biggest];
+        let answers = ping(&chain.a.host, chain.c.address(version), 5, &options)?;
+        assert!(answers.is_perfect(), "{version:?}: {}", answers.text);
+    }
     carries_traffic(&chain)
 }
 
