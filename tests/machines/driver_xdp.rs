@@ -3,10 +3,11 @@
 //! `left` (plain Linux tunnel) - virtio cable - `node` - e1000 cable - `right` (plain Linux tunnel)
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::Value;
-use testbed::machine::{E1000_CARDS, VIRTIO_CARDS};
 
-use crate::support::{Scene, on_each_kernel};
+use crate::{
+    cards::{self, has_reason, mode_is},
+    support::{Scene, on_each_kernel},
+};
 
 const INSTANCE: &str = "cards0";
 /// What is sent over one TCP connection.
@@ -38,51 +39,25 @@ to = "2001:db8:42:3::/64"
 via = "right"
 "#;
 
-/// Puts a card, found by its Ethernet address, into a host.
-fn plug(host: &str, name: &str, address: &str) -> String {
-    format!(
-        "card=$(grep -l {address} /sys/class/net/*/address | cut -d / -f 5)
-        ip link set $card netns {host} name {name}
-        on {host} ip link set {name} mtu 1500 up\n"
-    )
-}
-
-fn hosts() -> String {
-    let mut script = String::from("hosts left node right\n");
-    for (host, name, address) in [
-        ("left", "eth0", VIRTIO_CARDS[0]),
-        ("node", "virtio", VIRTIO_CARDS[1]),
-        ("node", "e1000", E1000_CARDS[0]),
-        ("right", "eth0", E1000_CARDS[1]),
-    ] {
-        script += &plug(host, name, address);
-    }
-    script += "
-        addresses left eth0 192.0.2.2/24
-        addresses node virtio 192.0.2.1/24
-        addresses node e1000 2001:db8:ffff::1/64
-        addresses right eth0 2001:db8:ffff::2/64
-        on left ip fou add port 4754 ipproto 47
-        on left ip link add mesh type gre local 192.0.2.2 remote 192.0.2.1 ikey 102 okey 2 ttl 64 encap fou encap-sport auto encap-dport 4754
-        on right ip link add mesh type ip6gre local 2001:db8:ffff::2 remote 2001:db8:ffff::1 ikey 103 okey 3 encaplimit none
-        for host in left right; do
-            on $host ip link set mesh mtu 1420 up
-        done
-        addresses left mesh 2001:db8:42:2::1
-        addresses right mesh 2001:db8:42:3::1
-        on left ip route add 2001:db8:42::/48 dev mesh
-        on right ip route add 2001:db8:42::/48 dev mesh
-        # the cards' links take a moment to come up
-        for try in $(seq 50); do
-            on node ping -c 1 -W 1 192.0.2.2 >/dev/null && on node ping -c 1 -W 1 2001:db8:ffff::2 >/dev/null && exit 0
-            usleep 100000
-        done
-        echo 'the cards do not hear each other'; exit 1";
-    script
-}
+const HOSTS: &str = "
+addresses left eth0 192.0.2.2/24
+addresses node virtio 192.0.2.1/24
+addresses node e1000 2001:db8:ffff::1/64
+addresses right eth0 2001:db8:ffff::2/64
+on left ip fou add port 4754 ipproto 47
+on left ip link add mesh type gre local 192.0.2.2 remote 192.0.2.1 ikey 102 okey 2 ttl 64 encap fou encap-sport auto encap-dport 4754
+on right ip link add mesh type ip6gre local 2001:db8:ffff::2 remote 2001:db8:ffff::1 ikey 103 okey 3 encaplimit none
+for host in left right; do
+    on $host ip link set mesh mtu 1420 up
+done
+addresses left mesh 2001:db8:42:2::1
+addresses right mesh 2001:db8:42:3::1
+on left ip route add 2001:db8:42::/48 dev mesh
+on right ip route add 2001:db8:42::/48 dev mesh
+";
 
 fn driver_mode_where_the_driver_can_generic_where_it_refuses(scene: &Scene) -> Result<()> {
-    scene.run(&hosts())?;
+    cards::plug(scene, HOSTS)?;
 
     driver_mode_is_refused_with_the_reason(scene)?;
     scene.load("node", INSTANCE, CONFIGURATION, "")?;
@@ -162,32 +137,6 @@ fn jumbo_frames_pass(scene: &Scene) -> Result<()> {
     ))?;
     packets_pass(scene)?;
     scene.unload("node", INSTANCE)
-}
-
-fn interface<'a>(status: &'a Value, name: &str) -> Result<&'a Value> {
-    status["interfaces"]
-        .as_array()
-        .and_then(|interfaces| interfaces.iter().find(|found| found["name"] == name))
-        .with_context(|| format!("status has no interface {name}: {status:#}"))
-}
-
-fn mode_is(status: &Value, name: &str, mode: &str) -> Result<()> {
-    let interface = interface(status, name)?;
-    ensure!(
-        interface["mode"] == mode,
-        "{name} is not in {mode} mode: {interface:#}"
-    );
-    Ok(())
-}
-
-fn has_reason(status: &Value, name: &str) -> Result<()> {
-    let interface = interface(status, name)?;
-    let reason = interface["reason"].as_str().unwrap_or_default();
-    ensure!(
-        !reason.is_empty(),
-        "status does not say why {name} is in generic mode: {interface:#}"
-    );
-    Ok(())
 }
 
 on_each_kernel!(driver_mode_where_the_driver_can_generic_where_it_refuses);

@@ -2,7 +2,9 @@
 //! kernel serves all of them, one after another; no root is needed.
 
 mod support;
+mod vlans;
 
+mod cards;
 mod driver_xdp;
 mod linux_peers;
 mod own_nodes;

@@ -1,0 +1,153 @@
+//! Tunnels over VLAN interfaces, with XDP on the cards below them: tags are read and written in XDP.
+//!
+//! `left` (a node) - virtio cable, VLAN 5 - `node` - e1000 cable, VLAN 7 - `right` (plain Linux tunnel)
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::{
+    cards::{self, mode_is},
+    support::{Scene, on_each_kernel},
+};
+
+/// Hosts and their instances, whose names are also those of the mesh devices.
+const LEFT: (&str, &str) = ("left", "vlanL");
+const NODE: (&str, &str) = ("node", "vlanN");
+/// What is sent over one TCP connection.
+const KILOBYTES: u32 = 128;
+
+/// The tunnels' own networks are those of the VLANs; untagged, the hosts have no address at all.
+const HOSTS: &str = "
+on left ip link add eth0.5 link eth0 up type vlan id 5
+on node ip link add virtio.5 link virtio up type vlan id 5
+on node ip link add e1000.7 link e1000 up type vlan id 7
+on right ip link add eth0.7 link eth0 up type vlan id 7
+addresses left eth0.5 192.0.2.2/24
+addresses node virtio.5 192.0.2.1/24
+addresses node e1000.7 2001:db8:ffff::1/64
+addresses right eth0.7 2001:db8:ffff::2/64
+on right ip link add mesh type ip6gre local 2001:db8:ffff::2 remote 2001:db8:ffff::1 ikey 103 okey 3 encaplimit none
+on right ip link set mesh mtu 1420 up
+addresses right mesh 2001:db8:42:3::1 10.42.3.1
+on right ip route add 2001:db8:42::/48 dev mesh
+on right ip route add 10.42.0.0/16 dev mesh src 10.42.3.1
+";
+
+const LEFT_CONFIGURATION: &str = r#"
+addresses = ["2001:db8:42:2::1/64", "10.42.2.1/24"]
+networks = ["2001:db8:42::/48", "10.42.0.0/16"]
+interfaces = ["eth0"]
+[[tunnel]]
+name = "node"
+remote = "192.0.2.1"
+encap = "fou"
+key = { local = 102, remote = 2 }
+[[route]]
+to = "2001:db8:42::/48"
+via = "node"
+[[route]]
+to = "10.42.0.0/16"
+via = "node"
+"#;
+
+const NODE_CONFIGURATION: &str = r#"
+addresses = ["2001:db8:42:1::1/64", "10.42.1.1/24"]
+networks = ["2001:db8:42::/48", "10.42.0.0/16"]
+interfaces = ["virtio", "e1000"]
+forward = true
+[[tunnel]]
+name = "left"
+remote = "192.0.2.2"
+encap = "fou"
+key = { local = 2, remote = 102 }
+[[tunnel]]
+name = "right"
+remote = "2001:db8:ffff::2"
+encap = "gre"
+key = { local = 3, remote = 103 }
+[[route]]
+to = "2001:db8:42:2::/64"
+via = "left"
+[[route]]
+to = "10.42.2.0/24"
+via = "left"
+[[route]]
+to = "2001:db8:42:3::/64"
+via = "right"
+[[route]]
+to = "10.42.3.0/24"
+via = "right"
+"#;
+
+fn tags_are_read_and_written_in_xdp(scene: &Scene) -> Result<()> {
+    cards::plug(scene, HOSTS)?;
+    scene.load(LEFT.0, LEFT.1, LEFT_CONFIGURATION, "")?;
+    mode_is(&scene.status(LEFT.0, LEFT.1)?, "eth0", "driver")?;
+    let status = load_node(scene, "")?;
+    mode_is(&status, "virtio", "driver")?;
+    mode_is(&status, "e1000", "generic")?;
+
+    tags_taken_out_by_a_card_are_missed(scene)?;
+    scene.run("on node ethtool -K e1000 rxvlan off")?;
+    packets_pass(scene).context("virtio with driver XDP, e1000 with generic XDP")?;
+    load_node(scene, "--mode generic")?;
+    packets_pass(scene).context("both with generic XDP")?;
+
+    for (host, instance) in [LEFT, NODE] {
+        scene.unload(host, instance)?;
+    }
+    scene.nothing_loaded()
+}
+
+fn load_node(scene: &Scene, options: &str) -> Result<Value> {
+    scene.load(NODE.0, NODE.1, NODE_CONFIGURATION, options)?;
+    scene.status(NODE.0, NODE.1)
+}
+
+/// The Intel card takes tags out before XDP sees the frames: those of the tunnel are not of the VLAN any more.
+fn tags_taken_out_by_a_card_are_missed(scene: &Scene) -> Result<()> {
+    scene.run("on node ethtool -K e1000 rxvlan on")?;
+    scene.fails("on right ping -c 1 -W 1 2001:db8:42:1::1")?;
+    ensure!(refused(scene, "wrong_interface")? > 0);
+    Ok(())
+}
+
+/// How many packets the node has met a reason with.
+fn refused(scene: &Scene, name: &str) -> Result<u64> {
+    let status = scene.status(NODE.0, NODE.1)?;
+    status["reasons"]
+        .as_array()
+        .and_then(|reasons| reasons.iter().find(|reason| reason["name"] == name))
+        .and_then(|reason| reason["packets"].as_u64())
+        .with_context(|| format!("status has no reason {name}: {status:#}"))
+}
+
+fn packets_pass(scene: &Scene) -> Result<()> {
+    let before = scene.number("forwarded node")?;
+    for (left, node, right) in [
+        ("2001:db8:42:2::1", "2001:db8:42:1::1", "2001:db8:42:3::1"),
+        ("10.42.2.1", "10.42.1.1", "10.42.3.1"),
+    ] {
+        scene.run(&format!(
+            "on left ping -c 1 -W 5 {node}
+            on node ping -c 1 -W 5 {left}
+            on node ping -c 1 -W 5 {right}
+            on right ping -c 1 -W 5 {node}
+            on left ping -c 1 -W 5 {right}
+            on right ping -c 1 -W 5 {left}
+            transfer left right {right} {KILOBYTES}
+            transfer right left {left} {KILOBYTES}
+            transfer left node {node} {KILOBYTES}
+            transfer node left {left} {KILOBYTES}"
+        ))?;
+    }
+    let after = scene.number("forwarded node")?;
+    ensure!(
+        after == before,
+        "the kernel forwarded {} packets",
+        after - before
+    );
+    Ok(())
+}
+
+on_each_kernel!(tags_are_read_and_written_in_xdp);
