@@ -8,6 +8,7 @@
     reason = "a test ends where it fails"
 )]
 
+mod firewalls;
 mod gateways;
 mod instances;
 mod loading;

@@ -91,6 +91,12 @@ pub const TOOLS: &[Package] = &[
         purposes: RUN,
     },
     Package {
+        name: "nftables",
+        reason: "a firewall on the mesh device",
+        presence: Program("nft"),
+        purposes: &[Test],
+    },
+    Package {
         name: "qemu-system-x86",
         reason: "virtual machines with Debian's kernels: interoperation with Linux's own fou and gre",
         presence: Program("qemu-system-x86_64"),
