@@ -70,6 +70,9 @@ pub fn run(arguments: &LoadArguments, bpffs: &std::path::Path) -> Result<ExitCod
     for note in &summary.notes {
         println!("note: {note}");
     }
+    for warning in &summary.warnings {
+        println!("WARNING: {warning}");
+    }
     let manifest = &summary.manifest;
     for interface in &manifest.interfaces {
         let mode = match interface.mode {

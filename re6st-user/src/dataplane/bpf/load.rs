@@ -17,6 +17,7 @@ use super::{
     existing, fill, forwarding,
     manifest::{Manifest, Mode},
     object::Object,
+    offloads::{self, Underlay},
     pins::Pins,
     resolve::{self, Interfaces, ResolvedTunnel},
     rollback::Rollback,
@@ -63,6 +64,8 @@ pub struct Summary {
     pub unresolved: Vec<String>,
     /// What the operator should know.
     pub notes: Vec<String>,
+    /// What keeps packets from arriving until the operator changes it.
+    pub warnings: Vec<String>,
 }
 
 /// Loads.
@@ -428,11 +431,18 @@ impl Loading<'_> {
             .filter(|tunnel| tunnel.neighbour_address.is_none())
             .map(|tunnel| tunnel.tunnel.name.clone())
             .collect();
+        let underlays: Vec<Underlay> = self.tunnels.iter().map(Into::into).collect();
+        let mode = |index| {
+            let mut records = manifest.interfaces.iter();
+            Some(records.find(|record| record.index == index)?.mode)
+        };
+        let warnings = offloads::warnings(&self.interfaces, mode, &underlays);
         Summary {
             manifest,
             fib,
             unresolved,
             notes,
+            warnings,
         }
     }
 }

@@ -9,6 +9,7 @@
 //! | [`object`] | a fresh set of programs and maps |
 //! | [`fill`] | a fresh set of maps, filled |
 //! | [`transmit`] | which interfaces take frames from XDP |
+//! | [`offloads`] | what hides packets from XDP |
 //! | [`existing`] | what an earlier load left, finished or not |
 //! | [`device`] | the mesh device, its addresses, and the kernel's routes |
 //! | [`forwarding`] | the kernel parameters for it |
@@ -31,6 +32,7 @@ pub mod load;
 pub mod manifest;
 pub mod maps;
 pub mod object;
+pub mod offloads;
 pub mod pins;
 pub mod plane;
 pub mod resolve;

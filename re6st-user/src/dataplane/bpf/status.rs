@@ -15,6 +15,7 @@ use super::{
     error::{BpfError, During as _},
     manifest::{InterfaceRecord, Manifest, Mode},
     maps::{self, Maps, access},
+    offloads::{self, Underlay},
     pins::Pins,
     resolve::Interfaces,
     transmit::Transmit,
@@ -33,7 +34,6 @@ pub use report::*;
 use crate::io::{
     bpf_call, host,
     netlink::{Route as Netlink, route::Destination},
-    offload,
 };
 
 /// Looks at a loaded instance; `None` if there is none. `with_routes`: list them all.
@@ -86,7 +86,11 @@ impl Observer<'_> {
         let tunnels = self.tunnels(&next_hops)?;
         let interfaces = self.interfaces()?;
         self.look_for_trouble(&tunnels, &interfaces);
-        self.look_for_changed_drivers(&interfaces)?;
+        if self.here {
+            let present = self.present(&interfaces)?;
+            self.look_for_changed_drivers(&present, &interfaces)?;
+            self.look_for_offloads(&present, &interfaces, &next_hops)?;
+        }
         let (route_count, routes) = self.routes(&next_hops, with_routes)?;
         let maps = self.map_statuses()?;
         Ok(Status {
@@ -172,9 +176,10 @@ impl Observer<'_> {
             statuses.push(TunnelStatus {
                 name: text(&entry.name),
                 number,
-                encapsulation: match entry.encapsulation {
-                    encapsulation::FOU_IPV4 | encapsulation::FOU_IPV6 => "fou",
-                    _ => "gre",
+                encapsulation: if is_gre(entry.encapsulation) {
+                    "gre"
+                } else {
+                    "fou"
                 },
                 remote,
                 local,
@@ -252,27 +257,11 @@ impl Observer<'_> {
                     "{name} is gone, or its XDP program was detached: load again"
                 ));
             }
-            let carries_gre = tunnels
-                .iter()
-                .any(|tunnel| tunnel.encapsulation == "gre" && tunnel.interface == *name);
-            if self.here
-                && carries_gre
-                && interface.mode == Some(Mode::Generic)
-                && offload::merges_segments(name).unwrap_or(false)
-            {
-                self.warnings.push(format!(
-                    "{name} merges segments (GRO) before generic XDP sees them, and merged packets of gre tunnels cannot be \
-                     taken apart: `ethtool -K {name} gro off`"
-                ));
-            }
         }
     }
 
-    /// Whether interfaces take frames from XDP may change at any time: a veth's does with what its other end has.
-    fn look_for_changed_drivers(&mut self, statuses: &[InterfaceStatus]) -> Result<(), BpfError> {
-        if !self.here {
-            return Ok(());
-        }
+    /// The interfaces that are still there.
+    fn present(&mut self, statuses: &[InterfaceStatus]) -> Result<Interfaces, BpfError> {
         let mut interfaces = Interfaces::new();
         for status in statuses {
             let interface = self
@@ -281,8 +270,17 @@ impl Observer<'_> {
                 .during(|| format!("look up interface {}", status.name))?;
             interfaces.extend(interface.map(|interface| (interface.index, interface)));
         }
-        let mut now = Transmit::query(&interfaces)?;
-        now.update(&interfaces, &self.manifest.interfaces)?;
+        Ok(interfaces)
+    }
+
+    /// Whether interfaces take frames from XDP may change at any time: a veth's does with what its other end has.
+    fn look_for_changed_drivers(
+        &mut self,
+        interfaces: &Interfaces,
+        statuses: &[InterfaceStatus],
+    ) -> Result<(), BpfError> {
+        let mut now = Transmit::query(interfaces)?;
+        now.update(interfaces, &self.manifest.interfaces)?;
         for status in statuses
             .iter()
             .filter(|status| interfaces.contains_key(&status.index))
@@ -299,6 +297,31 @@ impl Observer<'_> {
                 _ => {}
             }
         }
+        Ok(())
+    }
+
+    /// Offloads can be switched at any time too.
+    fn look_for_offloads(
+        &mut self,
+        interfaces: &Interfaces,
+        statuses: &[InterfaceStatus],
+        next_hops: &[NextHop],
+    ) -> Result<(), BpfError> {
+        let underlays: Vec<Underlay> = maps::all(&self.maps.tunnels()?, "TUNNELS")?
+            .iter()
+            .filter(|tunnel| tunnel.next_hop != next_hop_id::NONE)
+            .map(|tunnel| Underlay {
+                tunnel: next_hops
+                    .get(tunnel.next_hop as usize)
+                    .map_or_else(String::new, |entry| text(&entry.name)),
+                interface: tunnel.interface,
+                vlan: tunnel.vlan,
+                gre: is_gre(tunnel.encapsulation),
+            })
+            .collect();
+        let mode = |index| statuses.iter().find(|status| status.index == index)?.mode;
+        self.warnings
+            .extend(offloads::warnings(interfaces, mode, &underlays));
         Ok(())
     }
 
@@ -390,6 +413,13 @@ const MANY_ROUTES: usize = 32;
 
 const fn by(with_tc: bool) -> &'static str {
     if with_tc { "tc" } else { "xdp" }
+}
+
+const fn is_gre(encapsulation: u16) -> bool {
+    matches!(
+        encapsulation,
+        encapsulation::GRE_IPV4 | encapsulation::GRE_IPV6
+    )
 }
 
 /// Ours and the peer's, from the ready-made outer headers.
