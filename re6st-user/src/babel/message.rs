@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use serde::{Deserialize, Serialize};
+
 use super::quantities::{Interval, Metric, RouterId, SequenceNumber};
 use crate::dataplane::RouteKey;
 
@@ -118,7 +120,7 @@ pub struct Update {
 }
 
 /// Where a neighbour wants packets of a route sent to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum NextHop {
     /// An IPv6 address, for IPv6 routes or (RFC 9229) for IPv4 routes announced with address encoding 4.
     Ipv6(Ipv6Addr),

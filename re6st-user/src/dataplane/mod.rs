@@ -7,6 +7,7 @@ use re6st_common::{
     maps::{NextHop, TunnelCounters},
     reason::ReasonCounters,
 };
+use serde::{Deserialize, Serialize};
 
 pub mod bpf;
 pub mod fib;
@@ -22,10 +23,26 @@ pub struct Route {
 }
 
 /// What makes a route another one: its destination and source prefix (RFC 9079 section 3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "RawRouteKey")]
 pub struct RouteKey {
     to: IpNet,
     from: Option<IpNet>,
+}
+
+/// As it is read; [`RouteKey::new`] makes it right.
+#[derive(Deserialize)]
+struct RawRouteKey {
+    to: IpNet,
+    from: Option<IpNet>,
+}
+
+impl TryFrom<RawRouteKey> for RouteKey {
+    type Error = RouteError;
+
+    fn try_from(raw: RawRouteKey) -> Result<Self, RouteError> {
+        Self::new(raw.to, raw.from)
+    }
 }
 
 impl RouteKey {

@@ -1,0 +1,77 @@
+//! How often what happened.
+
+use serde::Serialize;
+
+macro_rules! counters {
+    ($($(#[$text:meta])* $name:ident),+ $(,)?) => {
+        /// One number for each thing worth counting, since the start.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+        pub struct Counters {
+            $($(#[$text])* pub $name: u64,)+
+        }
+
+        impl Counters {
+            /// All by name, in order.
+            pub fn by_name(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)+]
+            }
+        }
+    };
+}
+
+counters! {
+    /// Packets handed to us.
+    packets_received,
+    /// Packets to be sent.
+    packets_sent,
+    /// Packets dropped whole: not Babel, or a wrong version.
+    bad_packets,
+    /// Packets not from a link-local address, or on an interface that is not ours.
+    foreign_packets,
+    /// TLVs ignored: malformed, unknown, or with a mandatory sub-TLV that is.
+    ignored_tlvs,
+    /// Updates received.
+    updates_received,
+    /// Updates sent.
+    updates_sent,
+    /// Updates that carried our own router-id.
+    own_updates,
+    /// Updates kept but not to be used, because they might loop.
+    unfeasible_updates,
+    /// Updates denied by the accept filter.
+    filtered_updates,
+    /// Routes that expired.
+    expired_routes,
+    /// Route requests received.
+    route_requests,
+    /// Sequence number requests received.
+    sequence_number_requests,
+    /// Sequence number requests passed on.
+    forwarded_requests,
+    /// Requests ignored, because the neighbour sends too many.
+    limited_requests,
+    /// Sequence number requests ignored, because too many wait for an answer.
+    limited_pending_requests,
+    /// Packets ignored, because the interface has too many neighbours.
+    limited_neighbours,
+    /// Updates ignored, because the neighbour announces too many routes.
+    limited_routes,
+    /// Origins forgotten early, because a prefix has too many.
+    limited_sources,
+    /// Full announcements sent.
+    full_updates,
+    /// Retractions and changes of origin sent again, to be sure.
+    resent_updates,
+    /// Probes sent.
+    probes_sent,
+    /// Neighbours declared dead because probes stayed unanswered.
+    probe_deaths,
+    /// Round-trip times that cannot be.
+    bad_round_trips,
+    /// Digests received that were equal in all blocks.
+    equal_digests,
+    /// Blocks of digests that differed.
+    unequal_blocks,
+    /// Changes of the routes in use.
+    selections,
+}

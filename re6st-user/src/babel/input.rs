@@ -1,0 +1,115 @@
+//! What happens to a speaker.
+
+use std::net::Ipv6Addr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    message::NextHop,
+    quantities::{Metric, RouterId, SequenceNumber},
+    settings::InterfaceSettings,
+    time::Time,
+};
+use crate::dataplane::RouteKey;
+
+/// Which interface; the number is the caller's, such as the kernel's index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct InterfaceId(pub u32);
+
+/// One thing that happened. All of them can be recorded and replayed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Input {
+    /// An interface is there, or its settings have changed; it has carrier.
+    Interface {
+        /// Which.
+        interface: InterfaceId,
+        /// As it is from now on.
+        settings: Box<InterfaceSettings>,
+    },
+    /// An interface is gone.
+    InterfaceRemoved {
+        /// Which.
+        interface: InterfaceId,
+    },
+    /// The link went down or came back. Without carrier all neighbours there are gone at once.
+    Carrier {
+        /// Which.
+        interface: InterfaceId,
+        /// Whether it is up.
+        up: bool,
+    },
+    /// A packet came, from port 6696, already authenticated if that is asked for.
+    Received {
+        /// Where.
+        interface: InterfaceId,
+        /// Who sent it.
+        source: Ipv6Addr,
+        /// To us alone or to the group.
+        destination: Ipv6Addr,
+        /// The UDP payload.
+        bytes: Vec<u8>,
+        /// When the kernel got it, if known better than by when it is handed over (RFC 9616).
+        received_at: Time,
+    },
+    /// We are the origin of this route from now on, or with another metric.
+    Announce {
+        /// Destination and source prefix.
+        route: RouteKey,
+        /// As neighbours will hear it.
+        metric: Metric,
+    },
+    /// We are no longer its origin.
+    Withdraw {
+        /// Destination and source prefix.
+        route: RouteKey,
+    },
+    /// The cost of all links to a neighbour is multiplied, to drain a tunnel before it closes.
+    CostMultiplier {
+        /// Where.
+        interface: InterfaceId,
+        /// The neighbour's address; `None` for all of the interface, also those to come.
+        neighbour: Option<Ipv6Addr>,
+        /// In 256ths: 256 is the plain cost, 0 counts as 1.
+        multiplier: u16,
+    },
+    /// Nothing but time has passed.
+    Time,
+    /// The speaker stops: it tells its neighbours (RFC 8966 section 3.5.5) and keeps the installed routes.
+    ShutDown,
+}
+
+/// What a speaker that is started again knows of its life before.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Restored {
+    /// The last number saved.
+    pub sequence_number: Option<SequenceNumber>,
+    /// What is installed. Each stays until it is replaced, or the restart time is over.
+    pub routes: Vec<InstalledRoute>,
+}
+
+/// A route in the data plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct InstalledRoute {
+    /// Destination and source prefix.
+    pub route: RouteKey,
+    /// Out of which interface.
+    pub interface: InterfaceId,
+    /// The neighbour's address.
+    pub next_hop: NextHop,
+    /// From here to the origin.
+    pub metric: Metric,
+    /// How far loop freedom reaches, if that was kept: what a later route must beat (RFC 8966 section 3.5.1).
+    pub feasibility: Option<Feasibility>,
+}
+
+/// A feasibility distance: routes of this origin are free of loops if they are newer, or as new and their sender is
+/// strictly nearer (RFC 8966 section 3.5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Feasibility {
+    /// The origin.
+    pub router_id: RouterId,
+    /// How new.
+    pub sequence_number: SequenceNumber,
+    /// The smallest metric we announced with this number.
+    pub metric: Metric,
+}

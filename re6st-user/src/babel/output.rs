@@ -1,0 +1,206 @@
+//! What a speaker wants done.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use serde::Serialize;
+
+use super::{
+    input::{InstalledRoute, InterfaceId},
+    quantities::{Metric, RouterId, SequenceNumber},
+};
+use crate::dataplane::RouteKey;
+
+/// The group of all Babel speakers of a link (RFC 8966 section 4.2).
+pub const GROUP: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 6);
+/// Source and destination port of all packets (RFC 8966 section 4.2).
+pub const PORT: u16 = 6696;
+
+/// One thing to do, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Send a packet.
+    Send {
+        /// Where.
+        interface: InterfaceId,
+        /// [`GROUP`] or a neighbour.
+        destination: Ipv6Addr,
+        /// The packet.
+        packet: OutgoingPacket,
+    },
+    /// Put a route into the data plane, or replace what is there for it.
+    Install(InstalledRoute),
+    /// Refuse packets to this prefix, rather than send them along a shorter one (RFC 8966 section 2.8).
+    Unreachable {
+        /// Destination and source prefix.
+        route: RouteKey,
+    },
+    /// Remove what is in the data plane for a route.
+    Remove {
+        /// Destination and source prefix.
+        route: RouteKey,
+    },
+    /// Keep this number across restarts.
+    SaveSequenceNumber(SequenceNumber),
+    /// For the log.
+    Event(Event),
+}
+
+/// A UDP payload, all but the time it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutgoingPacket {
+    /// As encoded, without authentication.
+    pub bytes: Vec<u8>,
+    /// Where 4 octets of the sender's clock are to be written ([`super::time::Time::timestamp`], big endian) as late as
+    /// possible before it is signed and sent (RFC 9616 section 3.1).
+    pub timestamp_at: Option<usize>,
+}
+
+/// What people may want to read in a log. Displayed as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// First heard of.
+    #[error("new neighbour {address} on interface {}", interface.0)]
+    NewNeighbour {
+        /// Where.
+        interface: InterfaceId,
+        /// Who.
+        address: Ipv6Addr,
+    },
+    /// Heard both ways.
+    #[error("neighbour {address} on interface {} is up", interface.0)]
+    NeighbourUp {
+        /// Where.
+        interface: InterfaceId,
+        /// Who.
+        address: Ipv6Addr,
+    },
+    /// No longer usable.
+    #[error("neighbour {address} on interface {} is down: {reason}", interface.0)]
+    NeighbourDown {
+        /// Where.
+        interface: InterfaceId,
+        /// Who.
+        address: Ipv6Addr,
+        /// Why.
+        reason: DownReason,
+    },
+    /// Another speaker announces routes with our router-id.
+    #[error("{address} on interface {} announces {} with our router-id as an origin: is another node using it?", interface.0, route.to())]
+    DuplicateRouterId {
+        /// Where.
+        interface: InterfaceId,
+        /// Who said so.
+        address: Ipv6Addr,
+        /// Of which route.
+        route: RouteKey,
+    },
+    /// A bound was reached, for the first time since long; its counter tells how often.
+    #[error("limit reached on interface {}: {limit}", interface.0)]
+    LimitReached {
+        /// Where.
+        interface: InterfaceId,
+        /// Which bound.
+        limit: &'static str,
+    },
+    /// Routes of before the restart that were not heard again are gone.
+    #[error("restart is over: {removed} routes were not heard again")]
+    RestartOver {
+        /// How many.
+        removed: usize,
+    },
+}
+
+/// Why a neighbour is not usable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum DownReason {
+    /// Too few of its Hellos came.
+    #[error("too few Hellos")]
+    Hellos,
+    /// It does not hear us.
+    #[error("it does not hear us")]
+    NotHeard,
+    /// It left too many probes unanswered.
+    #[error("probes unanswered")]
+    Probes,
+    /// The interface lost its carrier, or is gone.
+    #[error("the link is down")]
+    Link,
+}
+
+/// A neighbour, for people.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NeighbourSnapshot {
+    /// Where.
+    pub interface: InterfaceId,
+    /// The interface's name.
+    pub interface_name: String,
+    /// Its link-local address.
+    pub address: Ipv6Addr,
+    /// Which of the last 16 multicast Hellos came, the last one in the highest bit.
+    pub reach: u16,
+    /// The same of unicast Hellos.
+    pub unicast_reach: u16,
+    /// What receiving from it costs us.
+    pub reception_cost: Metric,
+    /// What receiving from us costs it, as it says.
+    pub transmission_cost: Metric,
+    /// The whole cost of the link, with round-trip time and multiplier.
+    pub cost: Metric,
+    /// In 256ths.
+    pub multiplier: u16,
+    /// Smoothed round-trip time, in microseconds, if measured.
+    pub round_trip_microseconds: Option<u32>,
+    /// Whether it answers probes.
+    pub probing: bool,
+    /// How many routes it announces.
+    pub routes: usize,
+}
+
+/// A route, for people.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RouteSnapshot {
+    /// Destination and source prefix.
+    pub route: RouteKey,
+    /// The best one first.
+    pub candidates: Vec<CandidateSnapshot>,
+    /// Whether packets to it are refused because it was lost.
+    pub unreachable: bool,
+}
+
+/// One way to a prefix, by one neighbour.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CandidateSnapshot {
+    /// Which interface.
+    pub interface: InterfaceId,
+    /// Of the neighbour that announces it.
+    pub neighbour: Ipv6Addr,
+    /// Where packets go.
+    pub next_hop: IpAddr,
+    /// The origin.
+    pub router_id: RouterId,
+    /// By the origin.
+    pub sequence_number: SequenceNumber,
+    /// From the neighbour.
+    pub advertised_metric: Metric,
+    /// From here.
+    pub metric: Metric,
+    /// In use.
+    pub selected: bool,
+    /// May be used without risk of a loop.
+    pub feasible: bool,
+    /// Since the neighbour last announced it, in seconds; for routes kept by digest, since the last equal digest.
+    pub age_seconds: u64,
+}
+
+/// A route of our own, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct AnnouncementSnapshot {
+    /// Destination and source prefix.
+    pub route: RouteKey,
+    /// As neighbours hear it.
+    pub metric: Metric,
+    /// As neighbours hear it.
+    pub sequence_number: SequenceNumber,
+}

@@ -1,0 +1,180 @@
+//! What people can set, with the defaults of RFC 8966 appendix B unless said otherwise.
+
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{filter::Filter, limits::Limits, quantities::RouterId};
+
+/// Of the whole speaker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Our own.
+    pub router_id: RouterId,
+    /// How long routes of before a restart stay installed while they are not heard again.
+    pub restart_time: Duration,
+    /// How long packets to a lost prefix are refused rather than sent along a shorter prefix (RFC 8966 section 2.8).
+    pub hold_time: Duration,
+    /// For how long another route must be better before it replaces one that still works; a route that is better by a
+    /// quarter replaces it at once (RFC 8966 section 3.6, hysteresis).
+    pub hysteresis: Duration,
+    /// Which selected routes are put into the data plane. Others are announced all the same.
+    pub install: Filter,
+    /// Fast failure detection between speakers of our kind.
+    pub probing: Probing,
+    /// Bounds on what neighbours may make us keep or do.
+    pub limits: Limits,
+}
+
+impl Settings {
+    /// The defaults for a router.
+    pub fn new(router_id: RouterId) -> Self {
+        Self {
+            router_id,
+            restart_time: Duration::from_secs(60),
+            hold_time: Duration::from_secs(64),
+            hysteresis: Duration::from_secs(4),
+            install: Filter::default(),
+            probing: Probing::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// When a silent neighbour of our kind is asked for a sign of life, and when it is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probing {
+    /// Silence before the first probe.
+    pub interval: Duration,
+    /// Between a probe and the next if there is no answer.
+    pub repeat: Duration,
+    /// Least silence before a neighbour is dead; at least `interval` + 3 round trips are granted too.
+    pub timeout: Duration,
+    /// Least number of probes without an answer before a neighbour is dead: a stalled process raises no false alarm.
+    pub unanswered: u32,
+}
+
+impl Default for Probing {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_millis(250),
+            repeat: Duration::from_millis(50),
+            timeout: Duration::from_millis(700),
+            unanswered: 8,
+        }
+    }
+}
+
+/// Of one interface: what the kernel says of it, and what people set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InterfaceSettings {
+    /// For people.
+    pub name: String,
+    /// Decides the defaults of what follows.
+    pub kind: InterfaceKind,
+    /// Octets of an IPv6 packet.
+    pub mtu: u32,
+    /// Octets of a Babel packet to leave for authentication.
+    pub reserved: usize,
+    /// Our link-local address, the source of our packets.
+    pub link_local: Ipv6Addr,
+    /// The next hop of IPv4 routes; without one they are announced via IPv6 (RFC 9229).
+    pub ipv4: Option<Ipv4Addr>,
+    /// Between scheduled multicast Hellos.
+    pub hello_interval: Duration,
+    /// Between full announcements.
+    pub update_interval: Duration,
+    /// Routes are not announced where they were learned: right only on links where all hear all (section 3.7.4).
+    pub split_horizon: bool,
+    /// How costs follow from what is heard.
+    pub cost: Cost,
+    /// Cost by round-trip time, if wanted (RFC 9616); timestamps are sent then.
+    pub round_trip: Option<RoundTrip>,
+    /// What we take from neighbours: denied routes count as retracted.
+    pub accept: Filter,
+    /// What neighbours hear from us.
+    pub announce: Filter,
+}
+
+impl InterfaceSettings {
+    /// The defaults for a kind of interface, with Hellos every 4 and updates every 16 seconds.
+    pub fn new(kind: InterfaceKind, link_local: Ipv6Addr) -> Self {
+        Self {
+            name: String::new(),
+            kind,
+            mtu: 1420,
+            reserved: 0,
+            link_local,
+            ipv4: None,
+            hello_interval: Duration::from_secs(4),
+            update_interval: Duration::from_secs(16),
+            split_horizon: kind == InterfaceKind::Lan,
+            cost: Cost::TwoOutOfThree { nominal: 96 },
+            round_trip: (kind == InterfaceKind::Tunnel).then(RoundTrip::default),
+            accept: Filter::default(),
+            announce: Filter::default(),
+        }
+    }
+}
+
+/// What is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InterfaceKind {
+    /// Any number of neighbours that hear each other.
+    Lan,
+    /// One neighbour.
+    Tunnel,
+}
+
+/// How the cost of a link follows from the Hellos heard (RFC 8966 appendix A.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cost {
+    /// Usable while two of the last three Hellos came (A.2.1).
+    TwoOutOfThree {
+        /// The cost while usable, at least 1.
+        nominal: u16,
+    },
+    /// Expected transmission count, nominal 256, for lossy links (A.2.2).
+    ExpectedTransmissions,
+}
+
+/// How round-trip time adds to the cost (RFC 9616 section 4): nothing up to `min`, the whole penalty from `max` on, and
+/// linear between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoundTrip {
+    /// Up to here nothing is added.
+    pub min: Duration,
+    /// From here on the whole penalty is added.
+    pub max: Duration,
+    /// Added at most.
+    pub max_penalty: u16,
+    /// Weight of a new sample, in 256ths.
+    pub decay: u8,
+}
+
+impl RoundTrip {
+    /// As babeld has it for tunnels.
+    pub const TUNNEL: Self = Self {
+        min: Duration::from_millis(10),
+        max: Duration::from_millis(120),
+        max_penalty: 96,
+        decay: 42,
+    };
+}
+
+impl Default for RoundTrip {
+    /// re6st's profile: about 10 for each millisecond.
+    fn default() -> Self {
+        Self {
+            min: Duration::from_millis(10),
+            max: Duration::from_millis(500),
+            max_penalty: 5000,
+            decay: 125,
+        }
+    }
+}
