@@ -107,7 +107,7 @@ pub struct EchoedTimestamps {
 pub struct Update {
     /// Destination and source prefix.
     pub route: RouteKey,
-    /// Its origin; only retractions may leave it out.
+    /// Its origin; in retractions it does not matter, and what is received has none.
     pub router_id: Option<RouterId>,
     /// By its origin.
     pub sequence_number: SequenceNumber,
@@ -115,7 +115,7 @@ pub struct Update {
     pub metric: Metric,
     /// Until the next update.
     pub interval: Interval,
-    /// Where to send packets; `None` in retractions that name none.
+    /// Where to send packets; in retractions likewise.
     pub next_hop: Option<NextHop>,
 }
 

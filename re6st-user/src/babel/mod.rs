@@ -12,3 +12,4 @@ pub mod random;
 pub mod settings;
 pub mod speaker;
 pub mod time;
+pub mod wire;
