@@ -1,11 +1,5 @@
 //! What is written is read again, whatever it is.
 
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a message that breaks a rule has to stop the test"
-)]
-
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -16,6 +10,7 @@ use proptest::{
     prop_assert, prop_assert_eq, proptest,
 };
 
+use super::SOURCE;
 use crate::{
     babel::{
         message::{EchoedTimestamps, Message, NextHop, Update},
@@ -24,8 +19,6 @@ use crate::{
     },
     dataplane::RouteKey,
 };
-
-const SOURCE: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
 /// Addresses of few networks, so that prefixes and next hops have something in common.
 fn ipv6() -> impl Strategy<Value = Ipv6Addr> {
