@@ -3,11 +3,13 @@
 use std::{
     io::{Read as _, Write as _},
     net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    os::fd::AsFd as _,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Content;
 use crate::host::Host;
@@ -37,8 +39,7 @@ pub fn transfer(client: &Host, server: &Host, address: IpAddr, bytes: u64) -> Re
     let outgoing = client
         .enter(|| TcpStream::connect_timeout(&target, PATIENCE))?
         .with_context(|| format!("connecting from host {} to {target}", client.name()))?;
-    // the connection is complete, so it is there to be accepted
-    let (incoming, _) = listener.accept()?;
+    let incoming = accept(&listener).with_context(|| format!("TCP to {target}"))?;
     let there = Content { seed: 0x7e57_0001 };
     let back = Content { seed: 0x7e57_0002 };
     thread::scope(|scope| {
@@ -71,6 +72,14 @@ pub fn transfer(client: &Host, server: &Host, address: IpAddr, bytes: u64) -> Re
             time: start.elapsed(),
         })
     })
+}
+
+/// The connection of a client who believes that it is complete: the server knows only when it hears once more of him.
+fn accept(listener: &TcpListener) -> Result<TcpStream> {
+    let mut readable = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+    let ready = poll(&mut readable, PollTimeout::try_from(PATIENCE)?)?;
+    ensure!(ready > 0, "no connection arrived within {PATIENCE:?}");
+    Ok(listener.accept()?.0)
 }
 
 fn send(mut stream: &TcpStream, content: Content, bytes: u64) -> Result<()> {
