@@ -2,6 +2,7 @@
 //! anybody looks at messages (RFC 8967).
 
 use super::{
+    encode,
     reader::Reader,
     tlv::{Tlvs, kind},
 };
@@ -13,7 +14,7 @@ pub const VERSION: u8 = 2;
 /// Magic, version and body length, in octets.
 pub const HEADER: usize = 4;
 /// The longest nonce of a challenge, in octets (RFC 8967 section 6.3).
-const MAX_NONCE: usize = 192;
+pub const MAX_NONCE: usize = 192;
 /// The longest index of a packet counter, in octets (RFC 8967 section 6.2).
 const MAX_INDEX: usize = 32;
 
@@ -35,6 +36,9 @@ pub enum PacketError {
     /// The body ends after the packet.
     #[error("the body is cut off")]
     Truncated,
+    /// Its header cannot tell how long it is.
+    #[error("longer than a packet can be")]
+    TooLong,
 }
 
 /// A packet, taken apart once.
@@ -116,4 +120,59 @@ pub struct Freshness<'a> {
     pub request: Option<&'a [u8]>,
     /// A nonce sent back.
     pub reply: Option<&'a [u8]>,
+}
+
+/// Appends a packet counter to the body (RFC 8967 section 6.2). A trailer is dropped.
+///
+/// # Errors
+/// [`PacketError`] if it is no packet, or one that would be too long.
+pub fn append_packet_counter(
+    packet: &mut Vec<u8>,
+    counter: u32,
+    index: &[u8],
+) -> Result<(), PacketError> {
+    let signed = Frame::new(packet)?.signed.len();
+    let body = signed - HEADER + packet_counter_tlv_length(index.len());
+    let length = u16::try_from(body).map_err(|_| PacketError::TooLong)?;
+    packet.truncate(signed);
+    encode::tlv(packet, kind::PACKET_COUNTER, |body| {
+        body.extend_from_slice(&counter.to_be_bytes());
+        body.extend_from_slice(index);
+    });
+    if let Some(place) = packet.get_mut(2..HEADER) {
+        place.copy_from_slice(&length.to_be_bytes());
+    }
+    Ok(())
+}
+
+/// Appends a MAC to the trailer (RFC 8967 section 6.1).
+pub fn append_mac(packet: &mut Vec<u8>, mac: &[u8]) {
+    encode::tlv(packet, kind::MAC, |body| body.extend_from_slice(mac));
+}
+
+/// A packet that challenges, and answers a challenge; `None` if it would do neither (RFC 8967 sections 6.3 and 6.4).
+pub fn challenges(request: Option<&[u8]>, reply: Option<&[u8]>) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    for (kind, nonce) in [
+        (kind::CHALLENGE_REQUEST, request),
+        (kind::CHALLENGE_REPLY, reply),
+    ] {
+        if let Some(nonce) = nonce.filter(|nonce| nonce.len() <= MAX_NONCE) {
+            encode::tlv(&mut body, kind, |body| body.extend_from_slice(nonce));
+        }
+    }
+    let mut packet = vec![MAGIC, VERSION];
+    packet.extend_from_slice(&(body.len() as u16).to_be_bytes());
+    packet.append(&mut body);
+    (packet.len() > HEADER).then_some(packet)
+}
+
+/// Length of a MAC TLV, in octets.
+pub const fn mac_tlv_length(mac: usize) -> usize {
+    2 + mac
+}
+
+/// Length of a packet counter TLV, in octets.
+pub const fn packet_counter_tlv_length(index: usize) -> usize {
+    6 + index
 }

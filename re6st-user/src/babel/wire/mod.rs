@@ -22,9 +22,13 @@ mod tlv;
 mod writer;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use decode::{Decoded, decode};
 pub use frame::{Frame, Freshness, PacketError};
+pub(super) use frame::{
+    MAX_NONCE, append_mac, append_packet_counter, challenges, mac_tlv_length,
+    packet_counter_tlv_length,
+};
 pub use ignored::{Ignored, IgnoredCounters};
 pub use writer::{PacketWriter, PushError};

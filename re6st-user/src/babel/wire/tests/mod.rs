@@ -30,7 +30,7 @@ mod writing;
 const SOURCE: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
 /// Octets in hexadecimal; spaces and what stands between bars, for the reader, do not count.
-fn hex(text: &str) -> Vec<u8> {
+pub fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text
         .split('|')
         .step_by(2)
