@@ -2,158 +2,163 @@
 
 use anyhow::Result;
 use testbed::{
-    host::Testbed,
+    host::{Host, Testbed},
     internet::{Internet, IpVersion::*},
     link::{LinkOptions, add_addresses, link},
-    node::{Encapsulation::*, Node, Route, tunnel},
+    node::{Encapsulation::*, LanHost, Node, Route, tunnel},
     traffic::{ping, transfer},
 };
 
-#[test]
-fn the_world_is_reached_through_a_gateway() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let mut a = Node::new(&testbed, &internet, "a", 1)?;
-    let mut gateway = Node::new(&testbed, &internet, "gateway", 2)?;
-    tunnel(&mut a, &mut gateway, (Fou, V4))?;
-    a.route(&gateway, &gateway);
-    gateway.route(&a, &a);
-    // a website that knows that the mesh is behind the gateway
-    let world = testbed.host("world")?;
-    link(
-        (&gateway.host, "wan0"),
-        (&world, "eth0"),
-        LinkOptions::default(),
-    )?;
-    add_addresses(
-        &gateway.host,
-        "wan0",
-        &["198.51.100.1/24", "2001:db8:77::1/64"],
-    )?;
-    add_addresses(&world, "eth0", &["198.51.100.2/24", "2001:db8:77::2/64"])?;
-    world.ip(&["route", "add", "10.42.0.0/16", "via", "198.51.100.1"])?;
-    world.ip(&[
-        "-6",
-        "route",
-        "add",
-        "2001:db8:42::/48",
-        "via",
-        "2001:db8:77::1",
-    ])?;
-    gateway.configuration.interfaces.push("wan0".into());
-    gateway.configuration.gateway_interfaces.push("wan0".into());
-    for to in ["198.51.100.0/24", "2001:db8:77::/64"] {
-        a.configuration.routes.push(Route {
+/// The world's addresses.
+const WORLD: [&str; 2] = ["198.51.100.2", "2001:db8:77::2"];
+
+/// A node with a host behind it, a gateway, and a website on the other side of the gateway, which knows that the mesh is
+/// there. Not loaded.
+struct Scene {
+    _internet: Internet,
+    a: Node,
+    laptop: LanHost,
+    gateway: Node,
+    world: Host,
+}
+
+impl Scene {
+    fn new() -> Result<Self> {
+        let testbed = Testbed::new()?;
+        let internet = Internet::new(&testbed)?;
+        let mut a = Node::new(&testbed, &internet, "a", 1)?;
+        let mut gateway = Node::new(&testbed, &internet, "gateway", 2)?;
+        tunnel(&mut a, &mut gateway, (Fou, V4))?;
+        a.route(&gateway, &gateway);
+        gateway.route(&a, &a);
+        let laptop = a.lan_host(&testbed, "laptop", "lan0", LinkOptions::default())?;
+        let world = testbed.host("world")?;
+        let uplink = "wan0";
+        link(
+            (&gateway.host, uplink),
+            (&world, "eth0"),
+            LinkOptions::default(),
+        )?;
+        let (ours, theirs) = (["198.51.100.1", "2001:db8:77::1"], WORLD);
+        for ((router, host), length) in ours.into_iter().zip(theirs).zip([24, 64]) {
+            add_addresses(&gateway.host, uplink, &[&format!("{router}/{length}")])?;
+            add_addresses(&world, "eth0", &[&format!("{host}/{length}")])?;
+            world.ip(&["route", "add", "default", "via", router])?;
+        }
+        gateway.configuration.interfaces.push(uplink.into());
+        gateway.configuration.gateway_interfaces.push(uplink.into());
+        Ok(Self {
+            _internet: internet,
+            a,
+            laptop,
+            gateway,
+            world,
+        })
+    }
+
+    /// Node `a` sends to a prefix, from another or from anywhere, through the gateway.
+    fn route(&mut self, to: &str, from: Option<&str>) {
+        self.a.configuration.routes.push(Route {
             to: to.into(),
-            from: None,
+            from: from.map(Into::into),
             via: "gateway".into(),
         });
     }
-    let laptop = a.lan_host(&testbed, "laptop", "lan0", LinkOptions::default())?;
-    a.load()?;
-    gateway.load()?;
 
-    for address in ["198.51.100.2", "2001:db8:77::2"] {
-        let address = address.parse()?;
-        for host in [&a.host, &laptop.host] {
-            let answers = ping(host, address, 5, &[])?;
+    fn load(&self) -> Result<()> {
+        self.a.load()?;
+        self.gateway.load()?;
+        Ok(())
+    }
+
+    /// The host behind the node and the world exchange packets, and the node's kernel forwards none. (The gateway's does,
+    /// to the world: what is out there is its business.)
+    fn laptop_is_carried_in_xdp(&self, address: &str) -> Result<()> {
+        let exchange = || -> Result<()> {
+            let answers = ping(&self.laptop.host, address.parse()?, 5, &[])?;
             assert!(answers.is_perfect(), "{}", answers.text);
-            transfer(host, &world, address, 1 << 20)?;
-        }
+            transfer(&self.laptop.host, &self.world, address.parse()?, 1 << 20)?;
+            Ok(())
+        };
+        // the kernels learn their neighbours, the hosts the path's MTU
+        exchange()?;
+        let before = self.a.host.forwarded_by_kernel()?;
+
+        exchange()?;
+
+        let after = self.a.host.forwarded_by_kernel()?;
+        assert_eq!(after, before, "{address}: {:?}", self.a.reasons()?);
+        Ok(())
+    }
+}
+
+#[test]
+fn the_world_is_reached_through_a_gateway() -> Result<()> {
+    let mut scene = Scene::new()?;
+    scene.route("198.51.100.0/24", None);
+    scene.route("2001:db8:77::/64", None);
+    scene.load()?;
+
+    for text in WORLD {
+        let address = text.parse()?;
+        let answers = ping(&scene.a.host, address, 5, &[])?;
+        assert!(answers.is_perfect(), "{}", answers.text);
+        transfer(&scene.a.host, &scene.world, address, 1 << 20)?;
+        scene.laptop_is_carried_in_xdp(text)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_default_route_leads_through_the_mesh() -> Result<()> {
+    let mut scene = Scene::new()?;
+    scene.route("0.0.0.0/0", None);
+    scene.route("::/0", None);
+    // only the tunnel's own packets still go by the node's uplink
+    let host = &scene.a.host;
+    for version in ["-4", "-6"] {
+        host.ip(&[version, "route", "delete", "default"])?;
+    }
+    let router = std::net::Ipv4Addr::from(u32::from(scene.a.uplink.ipv4) - 1).to_string();
+    host.ip(&["route", "add", "203.0.113.0/24", "via", &router])?;
+    scene.load()?;
+
+    for text in WORLD {
+        scene.laptop_is_carried_in_xdp(text)?;
+        let answers = ping(&scene.a.host, text.parse()?, 5, &[])?;
+        assert!(answers.is_perfect(), "{}", answers.text);
     }
     Ok(())
 }
 
 #[test]
 fn a_source_specific_route_is_for_its_sources_only() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let mut a = Node::new(&testbed, &internet, "a", 1)?;
-    let mut gateway = Node::new(&testbed, &internet, "gateway", 2)?;
-    tunnel(&mut a, &mut gateway, (Fou, V4))?;
-    a.route(&gateway, &gateway);
-    gateway.route(&a, &a);
-    let world = testbed.host("world")?;
-    link(
-        (&gateway.host, "wan0"),
-        (&world, "eth0"),
-        LinkOptions::default(),
-    )?;
-    add_addresses(&gateway.host, "wan0", &["2001:db8:77::1/64"])?;
-    add_addresses(&world, "eth0", &["2001:db8:77::2/64"])?;
-    world.ip(&["-6", "route", "add", "default", "via", "2001:db8:77::1"])?;
-    gateway.configuration.interfaces.push("wan0".into());
-    gateway.configuration.gateway_interfaces.push("wan0".into());
-    let from = Some("2001:db8:42::/48".into());
-    a.configuration.routes.push(Route {
-        to: "::/0".into(),
-        from,
-        via: "gateway".into(),
-    });
-    let laptop = a.lan_host(&testbed, "laptop", "lan0", LinkOptions::default())?;
-    a.load()?;
-    gateway.load()?;
-    let world_address = "2001:db8:77::2".parse()?;
+    let mut scene = Scene::new()?;
+    scene.route("::/0", Some("2001:db8:42::/48"));
+    scene.load()?;
+    let world = "2001:db8:77::2".parse()?;
 
-    let from_laptop = ping(&laptop.host, world_address, 5, &[])?;
-    let from_node = ping(
-        &a.host,
-        world_address,
-        5,
-        &["-I", &a.address(V6).to_string()],
-    )?;
-    let from_underlay = ping(
-        &a.host,
-        world_address,
-        2,
-        &["-I", &a.uplink.ipv6.to_string()],
-    )?;
+    let from = |address: &str| ping(&scene.a.host, world, 5, &["-I", address]);
+    let from_node = from(&scene.a.address(V6).to_string())?;
+    let from_underlay = from(&scene.a.uplink.ipv6.to_string())?;
 
-    assert!(from_laptop.is_perfect(), "{}", from_laptop.text);
     assert!(from_node.is_perfect(), "{}", from_node.text);
     // the Internet itself knows no way there
     assert_eq!(from_underlay.received, 0, "{}", from_underlay.text);
-    assert!(gateway.tunnel("a")?.received_packets >= 10);
-    Ok(())
+    assert!(scene.gateway.tunnel("a")?.received_packets >= 5);
+    scene.laptop_is_carried_in_xdp("2001:db8:77::2")
 }
 
 #[test]
 fn a_gateway_takes_no_sources_of_the_mesh_from_outside() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let mut a = Node::new(&testbed, &internet, "a", 1)?;
-    let mut gateway = Node::new(&testbed, &internet, "gateway", 2)?;
-    tunnel(&mut a, &mut gateway, (Fou, V4))?;
-    a.route(&gateway, &gateway);
-    gateway.route(&a, &a);
-    let world = testbed.host("world")?;
-    link(
-        (&gateway.host, "wan0"),
-        (&world, "eth0"),
-        LinkOptions::default(),
-    )?;
-    add_addresses(&gateway.host, "wan0", &["2001:db8:77::1/64"])?;
-    add_addresses(
-        &world,
-        "eth0",
-        &["2001:db8:77::2/64", "2001:db8:42:5::5/128"],
-    )?;
-    world.ip(&[
-        "-6",
-        "route",
-        "add",
-        "2001:db8:42:1::/64",
-        "via",
-        "2001:db8:77::1",
-    ])?;
-    gateway.configuration.interfaces.push("wan0".into());
-    gateway.configuration.gateway_interfaces.push("wan0".into());
-    a.load()?;
-    gateway.load()?;
+    let scene = Scene::new()?;
+    add_addresses(&scene.world, "eth0", &["2001:db8:42:5::5/128"])?;
+    scene.load()?;
 
-    let answers = ping(&world, a.address(V6), 3, &["-I", "2001:db8:42:5::5"])?;
+    let options = ["-I", "2001:db8:42:5::5"];
+    let answers = ping(&scene.world, scene.a.address(V6), 3, &options)?;
 
     assert_eq!(answers.received, 0, "{}", answers.text);
-    assert_eq!(gateway.reason("spoofed_source")?, 3);
+    assert_eq!(scene.gateway.reason("spoofed_source")?, 3);
     Ok(())
 }
