@@ -11,6 +11,7 @@
 mod firewalls;
 mod gateways;
 mod instances;
+mod live_routes;
 mod loading;
 mod meshes;
 mod modes;
