@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{
     cards::{self, has_reason, mode_is},
-    support::{Scene, on_each_kernel},
+    support::{Scene, configuration, on_each_kernel, tunnel},
 };
 
 const INSTANCE: &str = "cards0";
@@ -15,29 +15,23 @@ const KILOBYTES: u32 = 256;
 /// Fits the tunnels below, but not a buffer of one page.
 const JUMBO: u32 = 8000;
 
-const CONFIGURATION: &str = r#"
-addresses = ["2001:db8:42:1::1/64", "10.42.1.1/24"]
-networks = ["2001:db8:42::/48", "10.42.0.0/16"]
-interfaces = ["virtio", "e1000"]
-forward = true
-[[tunnel]]
-name = "left"
-remote = "192.0.2.2"
-encap = "fou"
-port = 4754
-key = { local = 2, remote = 102 }
-[[tunnel]]
-name = "right"
-remote = "2001:db8:ffff::2"
-encap = "gre"
-key = { local = 3, remote = 103 }
-[[route]]
-to = "2001:db8:42:2::/64"
-via = "left"
-[[route]]
-to = "2001:db8:42:3::/64"
-via = "right"
-"#;
+fn configuration_of_node() -> String {
+    configuration(1, &["virtio", "e1000"])
+        + &tunnel(
+            "left",
+            "192.0.2.2",
+            "fou",
+            (2, 102),
+            &["2001:db8:42:2::/64"],
+        )
+        + &tunnel(
+            "right",
+            "2001:db8:ffff::2",
+            "gre",
+            (3, 103),
+            &["2001:db8:42:3::/64"],
+        )
+}
 
 const HOSTS: &str = "
 addresses left eth0 192.0.2.2/24
@@ -60,7 +54,7 @@ fn driver_mode_where_the_driver_can_generic_where_it_refuses(scene: &Scene) -> R
     cards::plug(scene, HOSTS)?;
 
     driver_mode_is_refused_with_the_reason(scene)?;
-    scene.load("node", INSTANCE, CONFIGURATION, "")?;
+    scene.load("node", INSTANCE, &configuration_of_node(), "")?;
     let status = scene.status("node", INSTANCE)?;
     mode_is(&status, "virtio", "driver")?;
     mode_is(&status, "e1000", "generic")?;
@@ -68,7 +62,7 @@ fn driver_mode_where_the_driver_can_generic_where_it_refuses(scene: &Scene) -> R
     packets_pass(scene).context("virtio with driver XDP, e1000 with generic XDP")?;
     scene.unload("node", INSTANCE)?;
 
-    scene.load("node", INSTANCE, CONFIGURATION, "--mode generic")?;
+    scene.load("node", INSTANCE, &configuration_of_node(), "--mode generic")?;
     let status = scene.status("node", INSTANCE)?;
     mode_is(&status, "virtio", "generic")?;
     packets_pass(scene).context("both with generic XDP")?;
@@ -80,7 +74,8 @@ fn driver_mode_where_the_driver_can_generic_where_it_refuses(scene: &Scene) -> R
 
 fn driver_mode_is_refused_with_the_reason(scene: &Scene) -> Result<()> {
     scene.run(&format!(
-        "cat >/tmp/{INSTANCE}.toml <<'END'\n{CONFIGURATION}\nEND"
+        "cat >/tmp/{INSTANCE}.toml <<'END'\n{}\nEND",
+        configuration_of_node()
     ))?;
     let error = scene.fails(&format!(
         "on node re6st-user load --config /tmp/{INSTANCE}.toml --instance {INSTANCE} --mode driver"
@@ -122,7 +117,7 @@ fn jumbo_frames_pass(scene: &Scene) -> Result<()> {
         on left ip link set mesh mtu 8900
         on right ip link set mesh mtu 8900",
     )?;
-    let configuration = CONFIGURATION.replace("key =", "mtu = 8900\nkey =");
+    let configuration = configuration_of_node().replace("key =", "mtu = 8900\nkey =");
     scene.load("node", INSTANCE, &configuration, "")?;
     let status = scene.status("node", INSTANCE)?;
     if scene.run("uname -r")?.starts_with("6.1.") {

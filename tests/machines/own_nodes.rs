@@ -4,7 +4,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::support::{Scene, on_each_kernel};
+use crate::support::{MESH, Scene, configuration, on_each_kernel, tunnel};
 
 /// A node and its instance, whose name is also that of its mesh device.
 const A: (&str, &str) = ("a", "meshA");
@@ -28,80 +28,30 @@ on lan ip route add default via 2001:db8:42:3::1
 on lan ip route add default via 10.42.3.1
 ";
 
-const A_CONFIGURATION: &str = r#"
-addresses = ["2001:db8:42:1::1/64", "10.42.1.1/24"]
-networks = ["2001:db8:42::/48", "10.42.0.0/16"]
-interfaces = ["eth0"]
-[[tunnel]]
-name = "relay"
-remote = "192.0.2.2"
-encap = "fou"
-port = 4754
-key = { local = 1, remote = 2 }
-[[route]]
-to = "2001:db8:42::/48"
-via = "relay"
-[[route]]
-to = "10.42.0.0/16"
-via = "relay"
-"#;
+fn configuration_of_a() -> String {
+    configuration(1, &["eth0"]) + &tunnel("relay", "192.0.2.2", "fou", (1, 2), MESH)
+}
 
-const RELAY_CONFIGURATION: &str = r#"
-addresses = ["2001:db8:42:2::1/64", "10.42.2.1/24"]
-networks = ["2001:db8:42::/48", "10.42.0.0/16"]
-interfaces = ["eth0", "eth1"]
-forward = true
-[[tunnel]]
-name = "a"
-remote = "192.0.2.1"
-encap = "fou"
-port = 4754
-key = { local = 2, remote = 1 }
-[[tunnel]]
-name = "b"
-remote = "2001:db8:ffff::2"
-encap = "gre"
-key = { local = 3, remote = 4 }
-[[route]]
-to = "2001:db8:42:1::/64"
-via = "a"
-[[route]]
-to = "10.42.1.0/24"
-via = "a"
-[[route]]
-to = "2001:db8:42:3::/64"
-via = "b"
-[[route]]
-to = "10.42.3.0/24"
-via = "b"
-"#;
+fn configuration_of_relay() -> String {
+    let of_a = ["2001:db8:42:1::/64", "10.42.1.0/24"];
+    let of_b = ["2001:db8:42:3::/64", "10.42.3.0/24"];
+    configuration(2, &["eth0", "eth1"])
+        + &tunnel("a", "192.0.2.1", "fou", (2, 1), &of_a)
+        + &tunnel("b", "2001:db8:ffff::2", "gre", (3, 4), &of_b)
+}
 
-const B_CONFIGURATION: &str = r#"
-addresses = ["2001:db8:42:3::1/64", "10.42.3.1/24"]
-networks = ["2001:db8:42::/48", "10.42.0.0/16"]
-interfaces = ["eth0", "lan0"]
-forward = true
-[[tunnel]]
-name = "relay"
-remote = "2001:db8:ffff::1"
-encap = "gre"
-key = { local = 4, remote = 3 }
-[[route]]
-to = "2001:db8:42::/48"
-via = "relay"
-[[route]]
-to = "10.42.0.0/16"
-via = "relay"
-"#;
+fn configuration_of_b() -> String {
+    configuration(3, &["eth0", "lan0"]) + &tunnel("relay", "2001:db8:ffff::1", "gre", (4, 3), MESH)
+}
 
 fn nodes_relay_in_xdp_replace_and_unload(scene: &Scene) -> Result<()> {
     scene.run(HOSTS)?;
     let nodes = [
-        (A, A_CONFIGURATION),
-        (RELAY, RELAY_CONFIGURATION),
-        (B, B_CONFIGURATION),
+        (A, configuration_of_a()),
+        (RELAY, configuration_of_relay()),
+        (B, configuration_of_b()),
     ];
-    for ((host, instance), configuration) in nodes {
+    for ((host, instance), configuration) in &nodes {
         scene
             .load(host, instance, configuration, "")
             .with_context(|| format!("node {host}"))?;
@@ -118,7 +68,12 @@ fn nodes_relay_in_xdp_replace_and_unload(scene: &Scene) -> Result<()> {
     );
 
     replaced_without_loss(scene)?;
-    scene.load(RELAY.0, RELAY.1, RELAY_CONFIGURATION, "--mode generic")?;
+    scene.load(
+        RELAY.0,
+        RELAY.1,
+        &configuration_of_relay(),
+        "--mode generic",
+    )?;
     everybody_reaches_everybody(scene).context("with generic XDP on the relay")?;
 
     for ((host, instance), _) in nodes {
@@ -174,7 +129,7 @@ fn replaced_without_loss(scene: &Scene) -> Result<()> {
         "on a ping -i 0.01 -c 500 2001:db8:42:3::1 >/tmp/pings 2>&1 & echo $! >/tmp/pinging",
     )?;
     for _ in 0..2 {
-        scene.load(RELAY.0, RELAY.1, RELAY_CONFIGURATION, "")?;
+        scene.load(RELAY.0, RELAY.1, &configuration_of_relay(), "")?;
     }
     let pings = scene
         .run("while [ -d /proc/$(cat /tmp/pinging) ]; do usleep 100000; done; cat /tmp/pings")?;

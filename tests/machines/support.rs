@@ -117,6 +117,42 @@ impl Scene {
     }
 }
 
+/// The configuration of node `number`, whose mesh addresses are `2001:db8:42:N::1` and `10.42.N.1`, without tunnels.
+pub fn configuration(number: u8, interfaces: &[&str]) -> String {
+    format!(
+        "addresses = [\"2001:db8:42:{number}::1/64\", \"10.42.{number}.1/24\"]
+        networks = [\"2001:db8:42::/48\", \"10.42.0.0/16\"]
+        interfaces = {interfaces:?}
+        forward = true
+        "
+    )
+}
+
+/// One tunnel more, with the GRE keys accepted and sent, and what is routed through it.
+pub fn tunnel(name: &str, remote: &str, encap: &str, keys: (u32, u32), to: &[&str]) -> String {
+    let (ours, theirs) = keys;
+    let mut text = format!(
+        "[[tunnel]]
+        name = \"{name}\"
+        remote = \"{remote}\"
+        encap = \"{encap}\"
+        key = {{ local = {ours}, remote = {theirs} }}
+        "
+    );
+    for prefix in to {
+        text += &format!(
+            "[[route]]
+            to = \"{prefix}\"
+            via = \"{name}\"
+            "
+        );
+    }
+    text
+}
+
+/// All of the mesh.
+pub const MESH: &[&str] = &["2001:db8:42::/48", "10.42.0.0/16"];
+
 fn boot(series: Series) -> Result<Machine> {
     let options = Options::new(series)
         .cards()

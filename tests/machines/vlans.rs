@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     cards::{self, mode_is},
-    support::{Scene, on_each_kernel},
+    support::{MESH, Scene, configuration, on_each_kernel, tunnel},
 };
 
 /// Hosts and their instances, whose names are also those of the mesh devices.
@@ -33,62 +33,28 @@ on right ip route add 2001:db8:42::/48 dev mesh
 on right ip route add 10.42.0.0/16 dev mesh src 10.42.3.1
 ";
 
-const LEFT_CONFIGURATION: &str = r#"
-addresses = ["2001:db8:42:2::1/64", "10.42.2.1/24"]
-networks = ["2001:db8:42::/48", "10.42.0.0/16"]
-interfaces = ["eth0"]
-[[tunnel]]
-name = "node"
-remote = "192.0.2.1"
-encap = "fou"
-key = { local = 102, remote = 2 }
-[[route]]
-to = "2001:db8:42::/48"
-via = "node"
-[[route]]
-to = "10.42.0.0/16"
-via = "node"
-"#;
+fn configuration_of_left() -> String {
+    configuration(2, &["eth0"]) + &tunnel("node", "192.0.2.1", "fou", (102, 2), MESH)
+}
 
-const NODE_CONFIGURATION: &str = r#"
-addresses = ["2001:db8:42:1::1/64", "10.42.1.1/24"]
-networks = ["2001:db8:42::/48", "10.42.0.0/16"]
-interfaces = ["virtio", "e1000"]
-forward = true
-[[tunnel]]
-name = "left"
-remote = "192.0.2.2"
-encap = "fou"
-key = { local = 2, remote = 102 }
-[[tunnel]]
-name = "right"
-remote = "2001:db8:ffff::2"
-encap = "gre"
-key = { local = 3, remote = 103 }
-[[route]]
-to = "2001:db8:42:2::/64"
-via = "left"
-[[route]]
-to = "10.42.2.0/24"
-via = "left"
-[[route]]
-to = "2001:db8:42:3::/64"
-via = "right"
-[[route]]
-to = "10.42.3.0/24"
-via = "right"
-"#;
+fn configuration_of_node() -> String {
+    let of_left = ["2001:db8:42:2::/64", "10.42.2.0/24"];
+    let of_right = ["2001:db8:42:3::/64", "10.42.3.0/24"];
+    configuration(1, &["virtio", "e1000"])
+        + &tunnel("left", "192.0.2.2", "fou", (2, 102), &of_left)
+        + &tunnel("right", "2001:db8:ffff::2", "gre", (3, 103), &of_right)
+}
 
 fn tags_are_read_and_written_in_xdp(scene: &Scene) -> Result<()> {
     cards::plug(scene, HOSTS)?;
-    scene.load(LEFT.0, LEFT.1, LEFT_CONFIGURATION, "")?;
+    scene.load(LEFT.0, LEFT.1, &configuration_of_left(), "")?;
     mode_is(&scene.status(LEFT.0, LEFT.1)?, "eth0", "driver")?;
 
     tags_taken_out_by_a_card_are_warned_of(scene)?;
-    let said = scene.load(NODE.0, NODE.1, NODE_CONFIGURATION, "")?;
+    let said = scene.load(NODE.0, NODE.1, &configuration_of_node(), "")?;
     ensure!(!said.contains("rxvlan"), "{said}");
     packets_pass(scene).context("virtio with driver XDP, e1000 with generic XDP")?;
-    scene.load(NODE.0, NODE.1, NODE_CONFIGURATION, "--mode generic")?;
+    scene.load(NODE.0, NODE.1, &configuration_of_node(), "--mode generic")?;
     packets_pass(scene).context("both with generic XDP")?;
 
     for (host, instance) in [LEFT, NODE] {
@@ -101,7 +67,7 @@ fn tags_are_read_and_written_in_xdp(scene: &Scene) -> Result<()> {
 fn tags_taken_out_by_a_card_are_warned_of(scene: &Scene) -> Result<()> {
     const ADVICE: &str = "ethtool -K e1000 rxvlan off";
     scene.run("on node ethtool -K e1000 rxvlan on")?;
-    let said = scene.load(NODE.0, NODE.1, NODE_CONFIGURATION, "")?;
+    let said = scene.load(NODE.0, NODE.1, &configuration_of_node(), "")?;
     ensure!(said.contains(ADVICE), "load does not warn:\n{said}");
     let status = scene.status(NODE.0, NODE.1)?;
     mode_is(&status, "virtio", "driver")?;
