@@ -31,6 +31,10 @@ pub struct Stream {
     pub time_offset: u32,
     /// Time between two packets, in 1/256 ns; 0 for as fast as possible.
     pub interval: u32,
+    /// How many packets are sent one right after the other before it waits: a power of two.
+    pub burst: u32,
+    /// Keeps the size a multiple of eight.
+    pub reserved: u32,
     /// The front of the frame.
     pub head: [u8; HEAD_SIZE],
 }

@@ -67,7 +67,9 @@ pub fn generate(context: XdpContext) -> u32 {
 fn send(context: &XdpContext) -> Option<u32> {
     let stream = STREAM.get(0)?;
     let number = next(&SENT)?;
-    wait(stream.interval as u64)?;
+    if number & (stream.burst - 1) as u64 == 0 {
+        wait(stream.interval as u64 * stream.burst as u64)?;
+    }
     let mut frame = XdpFrame::<false>::new(context);
     let mut offset = 0;
     while offset < HEAD_SIZE && offset < stream.head_length as usize {

@@ -164,6 +164,8 @@ impl Frame {
             first_sequence,
             time_offset: 0,
             interval: 0,
+            burst: 1,
+            reserved: 0,
             head,
         }
     }

@@ -8,7 +8,7 @@ use super::{
     chain::Chain,
     contender::{Contender, Kind, Polling},
     maps, openvpn,
-    report::{Measurement, Report, Unit},
+    report::{Report, Unit},
     tcp::{Carrier, Pair},
     throughput::{BUSY, measure, with_generator},
 };
@@ -38,6 +38,8 @@ pub struct Effort {
     pub rounds: usize,
     /// How long each time.
     pub window: Duration,
+    /// Leaves out what is not needed to compare us with the floor.
+    pub floor_only: bool,
 }
 
 /// Routes where their number is what is measured.
@@ -71,13 +73,11 @@ fn with_openvpn<T: Copy>(others: &[T], openvpn: T, report: &mut Report) -> Vec<T
 }
 
 fn relay(testbed: &Testbed, effort: Effort, report: &mut Report) -> Result<()> {
-    let kinds = [
-        Kind::Floor,
-        Kind::Re6st(FEW_ROUTES),
-        Kind::Forwarding,
-        Kind::Vxlan,
-    ];
-    let kinds = with_openvpn(&kinds, Kind::Openvpn, report);
+    let mut kinds = vec![Kind::Floor, Kind::Re6st(FEW_ROUTES)];
+    if !effort.floor_only {
+        kinds.extend([Kind::Forwarding, Kind::Vxlan]);
+        kinds = with_openvpn(&kinds, Kind::Openvpn, report);
+    }
     for length in LENGTHS {
         let name = |kind: Kind| format!("relay-{length}-{}", kind.name());
         throughput_rounds(testbed, effort, &kinds, length, name, report)?;
@@ -244,12 +244,5 @@ impl Kind {
             Self::Vxlan => "vxlan",
             Self::Openvpn => "openvpn",
         }
-    }
-}
-
-impl Report {
-    /// The medians of a measurement, if it was made.
-    pub(super) fn value(&self, name: &str) -> Option<f64> {
-        self.measurement(name).map(Measurement::median)
     }
 }

@@ -26,8 +26,11 @@ struct Arguments {
     /// A first look: short rounds, and docs/ is left alone
     #[arg(long)]
     quick: bool,
+    /// Of the relays, only ours and the floor: for work on the programs
+    #[arg(long)]
+    floor: bool,
     /// Measures nothing: writes docs/ from the raw rounds of the last run
-    #[arg(long, conflicts_with_all = ["parts", "quick", "rounds"])]
+    #[arg(long, conflicts_with_all = ["parts", "quick", "rounds", "floor"])]
     redraw: bool,
 }
 
@@ -54,7 +57,7 @@ fn main() -> Result<()> {
     print!("{}", report.text());
     report.write_json(&raw)?;
     println!("\nall rounds: {}", raw.display());
-    if everything && !arguments.quick {
+    if everything && !arguments.quick && !arguments.floor {
         fs::create_dir_all(&docs)?;
         report.write_documents(&docs, &machine(cores), COMMAND)?;
         println!("written: {}/benchmark.md, benchmark.svg", docs.display());
@@ -63,15 +66,14 @@ fn main() -> Result<()> {
 }
 
 fn measure(arguments: &Arguments) -> Result<Report> {
-    let effort = match arguments.quick {
-        true => Effort {
-            rounds: arguments.rounds.min(3),
-            window: Duration::from_millis(400),
-        },
-        false => Effort {
-            rounds: arguments.rounds,
-            window: Duration::from_millis(1200),
-        },
+    let (most_rounds, window) = match arguments.quick {
+        true => (3, 400),
+        false => (usize::MAX, 1200),
+    };
+    let effort = Effort {
+        rounds: arguments.rounds.min(most_rounds),
+        window: Duration::from_millis(window),
+        floor_only: arguments.floor,
     };
     let parts = match arguments.parts.as_slice() {
         [] => Part::value_variants(),

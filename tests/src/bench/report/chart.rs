@@ -20,7 +20,8 @@ pub fn draw(report: &Report, path: &Path) -> Result<()> {
     let mut bars = Vec::new();
     for length in [64, 1400] {
         for (name, label) in CONTENDERS {
-            if let Some(value) = report.value(&format!("relay-{length}-{name}")) {
+            if let Some(seen) = report.measurement(&format!("relay-{length}-{name}")) {
+                let value = seen.median();
                 bars.push((
                     format!("{label}, {length} bytes"),
                     value / 1e6,

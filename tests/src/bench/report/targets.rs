@@ -1,6 +1,6 @@
 //! What was promised, and whether it was kept.
 
-use super::{Report, Unit};
+use super::{super::median, Report, Unit};
 
 /// A measurement against another, or against a limit.
 #[derive(Clone, Debug)]
@@ -10,6 +10,7 @@ pub struct Comparison {
     unit: Unit,
     against: String,
     theirs: f64,
+    ratio: f64,
     target: Target,
 }
 
@@ -41,9 +42,10 @@ impl Target {
 }
 
 impl Comparison {
-    /// Ours in units of theirs.
-    pub fn ratio(&self) -> f64 {
-        self.ours / self.theirs
+    /// Ours in units of theirs: the median of the rounds' own ratios. A machine that is twice as fast in one minute as in
+    /// the next changes both sides of a round alike.
+    pub const fn ratio(&self) -> f64 {
+        self.ratio
     }
 
     /// Whether the target is met.
@@ -92,16 +94,19 @@ pub fn comparisons(report: &Report) -> Vec<Comparison> {
     let mut all = Vec::new();
     let mut compare = |what: &str, ours: &str, against: &str, theirs: Theirs<'_>, target| {
         let theirs = match theirs {
-            Theirs::Measured(name) => report.value(name),
-            Theirs::Limit(value) => Some(value),
+            Theirs::Measured(name) => report.measurement(name).map(|seen| seen.rounds.clone()),
+            Theirs::Limit(value) => Some(vec![value]),
         };
         if let (Some(measurement), Some(theirs)) = (report.measurement(ours), theirs) {
+            // a limit stands against all rounds
+            let rounds = measurement.rounds.iter().zip(theirs.iter().cycle());
             all.push(Comparison {
                 what: what.into(),
                 ours: measurement.median(),
                 unit: measurement.unit,
                 against: against.into(),
-                theirs,
+                ratio: median(rounds.map(|(ours, theirs)| ours / theirs)),
+                theirs: median(theirs),
                 target,
             });
         }
