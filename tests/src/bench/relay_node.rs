@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 
 use super::{
     chain::{Chain, FIRST, SECOND},
-    frames::NETWORK,
+    frames::{NETWORK, SOURCE},
 };
 use crate::{
     host::Host,
@@ -26,12 +26,15 @@ pub const KEY_TO_SINK: u32 = 0x5ec0_0012;
 /// How long the command may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// To how many destinations packets go where there are so many routes. One prefix is the relay's own.
+/// To how many destinations packets go where there are so many routes: one route is the way back to the generator, and
+/// the network's first prefix is the relay's own.
 pub fn destinations(routes: u32) -> u32 {
-    routes.min(u32::from(u16::MAX))
+    let [_, _, _, last, ..] = SOURCE.segments();
+    (routes - 1).min(u32::from(last) - 1)
 }
 
-/// The configuration of the relay of a chain, with `routes` routes to the sink.
+/// The configuration of the relay of a chain, with `routes` routes: one to the generator, as every relay knows the way
+/// back, the others to the sink.
 pub fn configuration(chain: &Chain, routes: u32) -> Configuration {
     let [a, b, c, ..] = NETWORK.segments();
     let tunnel = |name: &str, remote: std::net::Ipv4Addr, local, remote_key| Tunnel {
@@ -50,14 +53,20 @@ pub fn configuration(chain: &Chain, routes: u32) -> Configuration {
         .map(|number| format!("{a:x}:{b:x}:{c:x}:{number:x}::/64"))
         .collect();
     // a network of 48 bits has not quite enough of 64
-    for number in to.len()..routes as usize {
+    for number in to.len()..routes as usize - 1 {
         to.push(format!("2001:db8:{:x}::/48", 0x1000 + number % 0xe000));
     }
-    let route = |to| Route {
+    let route = |to, via: &str| Route {
         to,
         from: None,
-        via: "sink".into(),
+        via: via.into(),
     };
+    let [.., back, _, _, _, _] = SOURCE.segments();
+    let mut routes = vec![route(
+        format!("{a:x}:{b:x}:{c:x}:{back:x}::/64"),
+        "generator",
+    )];
+    routes.extend(to.into_iter().map(|to| route(to, "sink")));
     Configuration {
         addresses: vec![format!("{a:x}:{b:x}:{c:x}::1/64")],
         interfaces: vec![chain.relay_first.clone(), chain.relay_second.clone()],
@@ -68,7 +77,7 @@ pub fn configuration(chain: &Chain, routes: u32) -> Configuration {
             tunnel("generator", FIRST.source, KEY_FROM_GENERATOR, 0x5ec0_0011),
             tunnel("sink", SECOND.destination, 0x5ec0_0002, KEY_TO_SINK),
         ],
-        routes: to.into_iter().map(route).collect(),
+        routes,
         ..Configuration::default()
     }
 }
