@@ -129,10 +129,16 @@ fn throughput_rounds(
 
 fn tcp(testbed: &Testbed, effort: Effort, report: &mut Report) -> Result<()> {
     const WARM_UP: Duration = Duration::from_millis(300);
-    let carriers = [Carrier::Link, Carrier::LinkWithXdp, Carrier::Re6st];
+    let carriers = [
+        Carrier::Link,
+        Carrier::Re6st,
+        Carrier::LinkWithGro,
+        Carrier::LinkWithXdp,
+    ];
     let carriers = with_openvpn(&carriers, Carrier::Openvpn, report);
     let name = |carrier: Carrier| match carrier {
         Carrier::Link => "tcp-link",
+        Carrier::LinkWithGro => "tcp-link-gro",
         Carrier::LinkWithXdp => "tcp-link-xdp",
         Carrier::Re6st => "tcp-re6st",
         Carrier::Openvpn => "tcp-openvpn",

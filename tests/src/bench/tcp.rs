@@ -26,8 +26,11 @@ use crate::{
 /// What carries the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Carrier {
-    /// The link itself.
+    /// The link itself, its offloads off.
     Link,
+    /// The same, but the kernel merges received packets (GRO), which a veth device only does when asked to or while it
+    /// has an XDP program.
+    LinkWithGro,
     /// The same with an XDP program that does nothing at both ends: on a veth device that alone costs a copy of each
     /// packet, which it would not on a network card.
     LinkWithXdp,
@@ -57,10 +60,11 @@ const BLOCK: usize = 128 * 1024;
 const LONGEST_FRAME: u64 = 1514;
 
 impl Pair {
-    /// Sets them up, each with a core of its own.
+    /// Sets them up. The programs that send and receive have a core each; packets are received where the kernel likes to.
     pub fn new(testbed: &Testbed, carrier: Carrier) -> Result<Self> {
         let tag = match carrier {
             Carrier::Link => 'l',
+            Carrier::LinkWithGro => 'g',
             Carrier::LinkWithXdp => 'x',
             Carrier::Re6st => 'e',
             Carrier::Openvpn => 'p',
@@ -76,6 +80,7 @@ impl Pair {
             ends[1],
             LinkOptions {
                 send_offload: true,
+                receive_offload: carrier != Carrier::Link,
                 ..LinkOptions::default()
             },
         )?;
@@ -86,7 +91,7 @@ impl Pair {
         sender.run("ping", &["-c", "1", "-W", "2", OUTER[1]])?;
         let (mut processes, mut programs) = (Vec::new(), Vec::new());
         let target = match carrier {
-            Carrier::Link => OUTER[1],
+            Carrier::Link | Carrier::LinkWithGro => OUTER[1],
             Carrier::LinkWithXdp => {
                 for (host, interface) in ends {
                     programs.push(host.enter(|| Pass::attach(interface))??);
@@ -104,11 +109,6 @@ impl Pair {
                 "fd00:5::2"
             }
         };
-        for ((host, name), core) in ends.into_iter().zip([CORE_OF_OTHERS, CORE_OF_RELAY]) {
-            for thread in core::poll_with_threads(host, name)? {
-                core::pin(thread, core)?;
-            }
-        }
         Ok(Self {
             carrier,
             target: target.parse()?,

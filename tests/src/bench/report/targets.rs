@@ -128,12 +128,13 @@ pub fn comparisons(report: &Report) -> Vec<Comparison> {
         }
     }
     for (theirs, against, target) in [
-        ("tcp-link", "bare link", Target::AtLeast(0.9)),
+        ("tcp-link", "bare link, offloads off", Target::AtLeast(0.9)),
         (
             "tcp-link-xdp",
-            "bare link with an XDP program that does nothing",
+            "bare link, XDP program that does nothing",
             Target::None,
         ),
+        ("tcp-link-gro", "bare link, GRO on", Target::None),
         ("tcp-openvpn", "OpenVPN", Target::AtLeast(5.0)),
     ] {
         compare(
