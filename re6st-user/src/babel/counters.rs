@@ -30,6 +30,8 @@ counters! {
     foreign_packets,
     /// TLVs ignored: malformed, unknown, or with a mandatory sub-TLV that is.
     ignored_tlvs,
+    /// Messages of ours that cannot be said on the wire: an error of ours.
+    illegal_messages,
     /// Updates received.
     updates_received,
     /// Updates sent.

@@ -66,7 +66,8 @@ pub enum Message {
         hop_count: u8,
     },
     /// Ours, TLV 224: asks a neighbour of our kind for an immediate [`Message::ProbeReply`]. Body: reserved (2 octets,
-    /// 0), token (4).
+    /// 0), token (4). To the group, ahead of a Hello with a number out of order: the sender was restarted, but forwards as
+    /// it said before.
     Probe {
         /// To be sent back as it is.
         token: u32,

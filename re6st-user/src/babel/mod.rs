@@ -3,14 +3,33 @@
 
 pub mod authentication;
 pub mod counters;
+mod digest;
 pub mod filter;
 pub mod input;
+mod interface;
 pub mod limits;
+mod links;
 pub mod message;
+mod neighbour;
 pub mod output;
+mod probing;
 pub mod quantities;
 pub mod random;
+mod receive;
+pub mod recording;
+mod requests;
+mod restart;
+mod routes;
+mod rtt;
+mod selection;
 pub mod settings;
+mod snapshot;
 pub mod speaker;
+mod table;
 pub mod time;
+mod timers;
+mod updates;
 pub mod wire;
+
+#[cfg(test)]
+mod tests;

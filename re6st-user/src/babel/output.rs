@@ -27,7 +27,8 @@ pub enum Output {
         /// The packet.
         packet: OutgoingPacket,
     },
-    /// Put a route into the data plane, or replace what is there for it.
+    /// Put a route into the data plane, or replace what is there for it. Said when interface or next hop change; metric
+    /// and feasibility distance change without a word, [`super::speaker::Speaker::installed`] tells them.
     Install(InstalledRoute),
     /// Refuse packets to this prefix, rather than send them along a shorter one (RFC 8966 section 2.8).
     Unreachable {

@@ -1,41 +1,151 @@
 //! The speaker as its caller sees it.
 
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    net::Ipv6Addr,
+};
+
 use super::{
     counters::Counters,
-    input::{Input, Restored},
-    output::{AnnouncementSnapshot, NeighbourSnapshot, Output, RouteSnapshot},
-    quantities::SequenceNumber,
+    digest::Digest,
+    input::{Input, InterfaceId, Restored},
+    interface::Interface,
+    limits::TokenBucket,
+    message::{Message, Update},
+    neighbour::{NeighbourId, Neighbours},
+    output::{Event, GROUP, OutgoingPacket, Output},
+    quantities::{Interval, Metric, RouterId, SequenceNumber},
+    random::Random,
+    requests::PendingRequest,
+    restart::RestoredRoutes,
     settings::Settings,
+    table::{DestinationId, Table},
     time::Time,
+    timers::{Appointment, Calendar, Timer, Timers},
+    updates::Audience,
+    wire::{PacketWriter, PushError},
 };
 use crate::dataplane::RouteKey;
+
+/// Appointments kept in one call, so that it stays short.
+const BATCH: usize = 4096;
+/// Our own sequence number may grow this often.
+const SEQUENCE_NUMBERS_PER_SECOND: u32 = 2;
 
 /// A router that speaks Babel. It does nothing by itself: [`Speaker::handle`] is called whenever something happens, and
 /// at the latest at [`Speaker::next_deadline`] with [`Input::Time`].
 #[derive(Debug)]
 pub struct Speaker {
-    settings: Settings,
-    sequence_number: SequenceNumber,
-    counters: Counters,
+    pub(super) settings: Settings,
+    pub(super) now: Time,
+    pub(super) random: Random,
+    pub(super) counters: Counters,
+    pub(super) interfaces: BTreeMap<InterfaceId, Interface>,
+    pub(super) neighbours: Neighbours,
+    pub(super) table: Table,
+    /// Our own routes.
+    pub(super) own: BTreeMap<RouteKey, DestinationId>,
+    pub(super) sequence_number: SequenceNumber,
+    /// Whether the number goes on from the life before.
+    pub(super) sequence_number_restored: bool,
+    pub(super) sequence_number_pace: TokenBucket,
+    pub(super) duplicate_reported: bool,
+    pub(super) requests: HashMap<(DestinationId, RouterId), PendingRequest>,
+    pub(super) restored: RestoredRoutes,
+    /// Of all that is announced.
+    pub(super) announced: Digest,
+    /// When small changes were last announced.
+    pub(super) refreshed: Time,
+    pub(super) timers: Timers,
+    pub(super) calendar: Calendar,
+    /// Neighbours whose routes are still to be compared or removed.
+    work: VecDeque<NeighbourId>,
+    pub(super) outputs: Vec<Output>,
 }
 
 impl Speaker {
     /// A speaker without interfaces and routes of its own. `seed` decides all its jitter.
-    pub fn new(_now: Time, settings: Settings, restored: &Restored, _seed: u64) -> Self {
-        Self {
+    pub fn new(now: Time, settings: Settings, restored: &Restored, seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let number = restored.sequence_number.map(SequenceNumber::next);
+        let mut speaker = Self {
             settings,
-            sequence_number: restored.sequence_number.unwrap_or_default(),
+            now,
+            sequence_number: number.unwrap_or(SequenceNumber(random.next() as u16)),
+            sequence_number_restored: number.is_some(),
+            sequence_number_pace: TokenBucket::new(SEQUENCE_NUMBERS_PER_SECOND, 10),
+            random,
             counters: Counters::default(),
-        }
+            interfaces: BTreeMap::new(),
+            neighbours: Neighbours::default(),
+            table: Table::default(),
+            own: BTreeMap::new(),
+            duplicate_reported: false,
+            requests: HashMap::new(),
+            restored: RestoredRoutes::new(),
+            announced: Digest::default(),
+            refreshed: now,
+            timers: Timers::default(),
+            calendar: Calendar::default(),
+            work: VecDeque::new(),
+            outputs: Vec::new(),
+        };
+        speaker.restore(restored);
+        speaker
+            .outputs
+            .push(Output::SaveSequenceNumber(speaker.sequence_number));
+        speaker
     }
 
     /// Handles what happened, and whatever is due at `now`; appends what is to be done, in order.
-    pub fn handle(&mut self, _now: Time, _input: Input, _outputs: &mut Vec<Output>) {}
+    pub fn handle(&mut self, now: Time, input: Input, outputs: &mut Vec<Output>) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Interface {
+                interface,
+                settings,
+            } => self.set_interface(interface, *settings),
+            Input::InterfaceRemoved { interface } => {
+                self.stop_interface(interface);
+                self.interfaces.remove(&interface);
+            }
+            Input::Carrier { interface, up } => self.carrier(interface, up),
+            Input::Received {
+                interface,
+                source,
+                bytes,
+                received_at,
+                destination,
+            } => {
+                let group = destination == GROUP;
+                self.receive(interface, source, group, &bytes, received_at);
+            }
+            Input::Announce { route, metric } => self.announce(route, metric),
+            Input::Withdraw { route } => self.withdraw(&route),
+            Input::CostMultiplier {
+                interface,
+                neighbour,
+                multiplier,
+            } => {
+                self.set_multiplier(interface, neighbour, multiplier);
+            }
+            Input::Time => {}
+            Input::ShutDown => self.shut_down(),
+        }
+        self.keep_appointments();
+        outputs.append(&mut self.outputs);
+    }
 
     /// When [`Speaker::handle`] must be called at the latest, `None` if nothing is due. It may lie in the past, when
     /// work was left undone to keep the call short.
     pub fn next_deadline(&self) -> Option<Time> {
-        None
+        if !self.work.is_empty() || !self.outputs.is_empty() {
+            return Some(self.now);
+        }
+        [self.timers.next(), self.calendar.next()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What it was given.
@@ -53,18 +163,167 @@ impl Speaker {
         &self.counters
     }
 
-    /// All neighbours.
-    pub fn neighbours(&self, _now: Time) -> Vec<NeighbourSnapshot> {
-        Vec::new()
+    /// Everything that is due.
+    fn keep_appointments(&mut self) {
+        for _ in 0..BATCH {
+            let Some(timer) = self.timers.pop(self.now) else {
+                break;
+            };
+            self.time_out(timer);
+        }
+        for _ in 0..BATCH {
+            let Some((tick, appointment)) = self.calendar.pop(self.now) else {
+                break;
+            };
+            match appointment {
+                Appointment::Route(id, neighbour) => self.check_expiry(tick, id, neighbour),
+                Appointment::Destination(id) => self.look_after(id),
+                Appointment::Resend(id) => self.resend(id),
+            }
+        }
+        if let Some(neighbour) = self.work.pop_front()
+            && self.work_on(neighbour)
+        {
+            self.work.push_back(neighbour);
+        }
     }
 
-    /// Learned routes, in no particular order; only this one if `route` is given.
-    pub fn routes(&self, _now: Time, _route: Option<RouteKey>) -> Vec<RouteSnapshot> {
-        Vec::new()
+    fn time_out(&mut self, timer: Timer) {
+        match timer {
+            Timer::Hello(id) => self.send_hello(id),
+            Timer::Update(id) => self.periodic_update(id),
+            Timer::FlushGroup(id) => self.flush(Audience::Group(id)),
+            Timer::Flush(id) => self.flush(Audience::Neighbour(id)),
+            Timer::HelloMissed(id) => self.hello_missed(id, false),
+            Timer::UnicastHelloMissed(id) => self.hello_missed(id, true),
+            Timer::HearingExpired(id) => self.hearing_expired(id),
+            Timer::Silence(id) => self.check_silence(id),
+            Timer::Dump(id) => self.dump_to(id),
+            Timer::Request(id, router_id) => self.repeat_request(id, router_id),
+            Timer::RestartOver => self.end_restart(),
+        }
     }
 
-    /// Our own routes.
-    pub fn announcements(&self) -> Vec<AnnouncementSnapshot> {
-        Vec::new()
+    /// A neighbour's routes are to be looked at, a part at a time.
+    pub(super) fn enqueue_work(&mut self, id: NeighbourId) {
+        if !self.work.contains(&id) {
+            self.work.push_back(id);
+        }
+    }
+
+    fn announce(&mut self, route: RouteKey, metric: Metric) {
+        let id = self.table.find_or_insert(route);
+        self.own.insert(route, id);
+        if let Some(destination) = self.table.get_mut(id) {
+            destination.own = Some(metric);
+        }
+        self.select(id);
+        self.reconsider_announcement(id, true);
+    }
+
+    fn withdraw(&mut self, route: &RouteKey) {
+        let Some(id) = self.own.remove(route) else {
+            return;
+        };
+        if let Some(destination) = self.table.get_mut(id) {
+            destination.own = None;
+        }
+        self.select(id);
+    }
+
+    /// Tells neighbours that nothing goes by us any more (section 3.5.5 and appendix B); installed routes stay.
+    fn shut_down(&mut self) {
+        for id in self.interfaces.keys().copied().collect::<Vec<_>>() {
+            self.send(Audience::Group(id), vec![Message::RetractAll]);
+            self.send(Audience::Group(id), vec![Message::RetractAll]);
+        }
+        self.timers = Timers::default();
+        self.calendar = Calendar::default();
+        self.work.clear();
+        self.interfaces.clear();
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        self.outputs.push(Output::Event(event));
+    }
+
+    /// Sends messages at once, in as many packets as they need.
+    pub(super) fn send(&mut self, audience: Audience, messages: Vec<Message>) {
+        let Some((interface, _)) = self.address(audience) else {
+            return;
+        };
+        let Some(interface) = self.interfaces.get(&interface) else {
+            return;
+        };
+        let mut packets = vec![interface.writer()];
+        for message in messages {
+            let Some(packet) = packets.last_mut() else {
+                return;
+            };
+            let mut result = packet.push(&message);
+            if matches!(result, Err(PushError::Full)) && !packet.is_empty() {
+                let mut next = interface.writer();
+                result = next.push(&message);
+                packets.push(next);
+            }
+            self.counters.illegal_messages += u64::from(result.is_err());
+        }
+        for packet in packets.into_iter().filter(|packet| !packet.is_empty()) {
+            self.send_packet(audience, packet);
+        }
+    }
+
+    pub(super) fn send_packet(&mut self, audience: Audience, packet: PacketWriter) {
+        let Some((interface, destination)) = self.address(audience) else {
+            return;
+        };
+        let timestamp_at = packet.timestamp_at();
+        let packet = OutgoingPacket {
+            timestamp_at,
+            bytes: packet.finish(),
+        };
+        self.counters.packets_sent += 1;
+        self.outputs.push(Output::Send {
+            interface,
+            destination,
+            packet,
+        });
+    }
+
+    fn address(&self, audience: Audience) -> Option<(InterfaceId, Ipv6Addr)> {
+        match audience {
+            Audience::Group(id) => Some((id, GROUP)),
+            Audience::Neighbour(id) => {
+                let neighbour = self.neighbours.get(id)?;
+                Some((neighbour.interface, neighbour.address))
+            }
+        }
+    }
+
+    /// To one neighbour, at once.
+    pub(super) fn send_now(&mut self, id: NeighbourId, message: Message) {
+        self.send(Audience::Neighbour(id), vec![message]);
+    }
+
+    /// To one neighbour, together with what else it is told within a few milliseconds.
+    pub(super) fn send_soon(&mut self, id: NeighbourId, message: Message) {
+        if let Some(neighbour) = self.neighbours.get_mut(id) {
+            neighbour.outbox.messages.push(message);
+            let at = self.now + std::time::Duration::from_millis(5);
+            self.timers.set_by(Timer::Flush(id), at);
+        }
+    }
+
+    /// There is no such route (section 3.8.1.1).
+    pub(super) fn send_retraction(&mut self, to: NeighbourId, route: RouteKey) {
+        let retraction = Update {
+            route,
+            router_id: None,
+            sequence_number: SequenceNumber(0),
+            metric: Metric::INFINITY,
+            interval: Interval::INFINITE,
+            next_hop: None,
+        };
+        self.send_soon(to, Message::Update(retraction));
     }
 }

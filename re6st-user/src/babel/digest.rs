@@ -1,0 +1,177 @@
+//! What a speaker announces on a link, summed up: equal digests spare the full announcement between speakers of our kind.
+
+use std::{net::IpAddr, time::Duration};
+
+use ipnet::IpNet;
+
+use super::{
+    input::InterfaceId, message::Message, neighbour::NeighbourId, quantities::Interval,
+    speaker::Speaker, table::Announcement, timers::Timer, updates::Audience,
+};
+use crate::dataplane::RouteKey;
+
+/// A TLV has 255 octets.
+const BLOCKS_PER_MESSAGE: usize = 16;
+/// When updates still wait, the digest is put off by this.
+const LATER: Duration = Duration::from_millis(200);
+
+/// A digest of announcements in 64 blocks: in each the wrapping sum of a hash of every announcement, so that one can be
+/// added and taken away without the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Digest([u64; Self::BLOCKS]);
+
+impl Default for Digest {
+    fn default() -> Self {
+        Self([0; Self::BLOCKS])
+    }
+}
+
+impl Digest {
+    pub const BLOCKS: usize = 64;
+
+    /// Counts an announcement in; retractions count nothing.
+    pub fn add(&mut self, key: &RouteKey, announcement: Announcement) {
+        if !announcement.metric.is_infinite() {
+            let block = &mut self.0[usize::from(block_of(key))];
+            *block = block.wrapping_add(hash(key, announcement));
+        }
+    }
+
+    /// Takes out what was counted in.
+    pub fn remove(&mut self, key: &RouteKey, announcement: Announcement) {
+        if !announcement.metric.is_infinite() {
+            let block = &mut self.0[usize::from(block_of(key))];
+            *block = block.wrapping_sub(hash(key, announcement));
+        }
+    }
+
+    pub const fn blocks(&self) -> &[u64; Self::BLOCKS] {
+        &self.0
+    }
+}
+
+/// Which block a prefix belongs to.
+pub(super) fn block_of(key: &RouteKey) -> u8 {
+    // the highest six of 64 bits
+    (hash_key(key) >> 58) as u8
+}
+
+fn hash_key(key: &RouteKey) -> u64 {
+    let to = hash_prefix(0xcbf2_9ce4_8422_2325, key.to());
+    mix(match key.from() {
+        Some(from) => hash_prefix(to, from),
+        None => to,
+    })
+}
+
+fn hash_prefix(start: u64, prefix: IpNet) -> u64 {
+    let start = hash_octets(start, &[prefix.prefix_len()]);
+    match prefix.addr() {
+        IpAddr::V4(address) => hash_octets(start, &address.octets()),
+        IpAddr::V6(address) => hash_octets(start, &address.octets()),
+    }
+}
+
+fn hash(key: &RouteKey, announcement: Announcement) -> u64 {
+    let start = hash_octets(hash_key(key), &announcement.router_id.octets());
+    let start = hash_octets(start, &announcement.sequence_number.0.to_be_bytes());
+    mix(hash_octets(start, &announcement.metric.0.to_be_bytes()))
+}
+
+/// FNV-1a. The same on every host, because it goes over the wire.
+fn hash_octets(start: u64, octets: &[u8]) -> u64 {
+    octets.iter().fold(start, |hash, octet| {
+        (hash ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// Spreads what differs over all bits.
+const fn mix(hash: u64) -> u64 {
+    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ (hash >> 33)
+}
+
+impl Speaker {
+    /// Whether a digest may stand for the full announcement: all neighbours there are of our kind and hear the same, and
+    /// have heard all of it.
+    pub(super) fn digest_suffices(&self, id: InterfaceId) -> bool {
+        let Some(interface) = self.interfaces.get(&id) else {
+            return false;
+        };
+        let settings = &interface.settings;
+        let neighbours = self.neighbours.of_interface(id);
+        let of_our_kind = |id: &NeighbourId| {
+            let neighbour = self.neighbours.get(*id);
+            neighbour
+                .is_some_and(|neighbour| neighbour.probes.peer && neighbour.last_dump.is_some())
+        };
+        !settings.split_horizon
+            && settings.announce.is_empty()
+            && !neighbours.is_empty()
+            && neighbours.iter().all(of_our_kind)
+    }
+
+    /// Says what was announced, in short. Updates that wait go first, or the digest would be ahead of them.
+    pub(super) fn send_digest(&mut self, id: InterfaceId) {
+        self.flush(Audience::Group(id));
+        let Some(interface) = self.interfaces.get(&id) else {
+            return;
+        };
+        let dumping = |id: &NeighbourId| {
+            let neighbour = self.neighbours.get(*id);
+            neighbour.is_some_and(|neighbour| neighbour.outbox.has_updates())
+        };
+        if interface.outbox.has_updates() || self.neighbours.of_interface(id).iter().any(dumping) {
+            self.timers.set_by(Timer::Update(id), self.now + LATER);
+            return;
+        }
+        let interval = Interval::from_duration(interface.settings.update_interval);
+        let digest = self.announced.blocks();
+        let messages = digest
+            .chunks(BLOCKS_PER_MESSAGE)
+            .enumerate()
+            .map(|(part, blocks)| Message::Digest {
+                first: (part * BLOCKS_PER_MESSAGE) as u8,
+                interval,
+                blocks: blocks.to_vec(),
+            });
+        let messages = messages.collect();
+        self.send(Audience::Group(id), messages);
+    }
+
+    /// Refreshes what is equal and asks for the rest.
+    pub(super) fn receive_digest(
+        &mut self,
+        from: NeighbourId,
+        first: u8,
+        interval: Interval,
+        blocks: &[u64],
+    ) {
+        let until = self.now + interval.duration() * 7 / 2;
+        let Some(neighbour) = self.neighbours.get_mut(from) else {
+            return;
+        };
+        let mut unequal = 0u64;
+        for (place, digest) in (usize::from(first)..Digest::BLOCKS).zip(blocks) {
+            if neighbour.heard.0[place] == *digest {
+                neighbour.blocks_expire[place] = until;
+            } else {
+                unequal |= 1 << place;
+            }
+        }
+        self.counters.unequal_blocks += u64::from(unequal.count_ones());
+        match unequal {
+            0 => self.counters.equal_digests += 1,
+            blocks => self.send_soon(from, Message::DigestMismatch { blocks }),
+        }
+    }
+
+    /// Announces all of some blocks again.
+    pub(super) fn receive_mismatch(&mut self, from: NeighbourId, blocks: u64) {
+        if let Some(neighbour) = self.neighbours.get_mut(from) {
+            neighbour.outbox.announce_blocks(blocks);
+        }
+        self.timers.set_by(Timer::Flush(from), self.now);
+    }
+}

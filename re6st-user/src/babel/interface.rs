@@ -1,0 +1,64 @@
+//! The interface table (RFC 8966 section 3.2.2).
+
+use super::{
+    limits::TokenBucket, quantities::SequenceNumber, settings::InterfaceSettings, updates::Outbox,
+    wire::PacketWriter,
+};
+
+/// Packets that may leave back to back, and how many a second after that: half of what a receive buffer of 200 kB takes.
+const BURST: u32 = 32;
+const PACKETS_PER_SECOND: u32 = 640;
+/// Hellos that come quickly after a start or a new neighbour, so that both sides soon have heard enough.
+pub(super) const QUICK_HELLOS: u8 = 3;
+/// Octets of IPv6 and UDP headers.
+const HEADERS: usize = 48;
+/// The smallest packet every speaker can receive (RFC 8966 section 4).
+const LEAST_PACKET: usize = 512;
+
+/// An interface that Babel runs on.
+#[derive(Debug)]
+pub(super) struct Interface {
+    pub settings: InterfaceSettings,
+    pub up: bool,
+    /// Of the next multicast Hello.
+    pub hello_number: SequenceNumber,
+    /// How many of the next Hellos come quickly.
+    pub quick_hellos: u8,
+    /// How many of the next Hellos say that we forward as before a restart.
+    pub continuing_hellos: u8,
+    /// Counts Hellos, for what is said with every third only.
+    pub hellos: u32,
+    /// For neighbours to come.
+    pub multiplier: u16,
+    /// To the group.
+    pub outbox: Outbox,
+    /// Of packets with updates.
+    pub pace: TokenBucket,
+}
+
+impl Interface {
+    pub fn new(settings: InterfaceSettings, hello_number: SequenceNumber) -> Self {
+        Self {
+            settings,
+            up: true,
+            hello_number,
+            quick_hellos: QUICK_HELLOS,
+            continuing_hellos: 0,
+            hellos: 0,
+            multiplier: 256,
+            outbox: Outbox::default(),
+            pace: TokenBucket::new(PACKETS_PER_SECOND, BURST),
+        }
+    }
+
+    /// An empty packet of the size that the interface takes (RFC 8966 section 4).
+    pub fn writer(&self) -> PacketWriter {
+        let whole = (self.settings.mtu as usize)
+            .saturating_sub(HEADERS)
+            .max(LEAST_PACKET);
+        PacketWriter::new(
+            whole.saturating_sub(self.settings.reserved),
+            self.settings.link_local,
+        )
+    }
+}

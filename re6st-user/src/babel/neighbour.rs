@@ -1,0 +1,387 @@
+//! The neighbour table: who is heard, how well, and what the link costs (RFC 8966 sections 3.2.3 and 3.4, appendix A).
+
+use std::{collections::HashMap, net::Ipv6Addr, time::Duration};
+
+use super::{
+    digest::Digest,
+    input::InterfaceId,
+    limits::TokenBucket,
+    message::NextHop,
+    probing::ProbeState,
+    quantities::{Interval, Metric, SequenceNumber},
+    rtt::SmoothedRoundTrip,
+    settings::{Cost, InterfaceSettings},
+    table::DestinationId,
+    time::Time,
+    updates::Outbox,
+};
+
+/// A neighbour's place in the table.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) struct NeighbourId(pub u32);
+
+/// Which of the last 16 Hellos of one kind came, the last one in the highest bit (appendix A.1).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct HelloHistory {
+    pub bits: u16,
+    expected: SequenceNumber,
+    /// How many Hellos the bits stand for, at most 16.
+    length: u8,
+    pub interval: Interval16,
+}
+
+/// Of the last Hello; 0 if none was scheduled.
+type Interval16 = u16;
+
+/// A jump of sequence numbers farther than this is a restart (appendix A.1).
+const LARGEST_JUMP: i16 = 16;
+
+impl HelloHistory {
+    /// Counts a Hello in. Gives whether the neighbour seems to have started again; all it said before is void then, unless
+    /// it `continues`.
+    pub fn receive(
+        &mut self,
+        sequence_number: SequenceNumber,
+        interval: Interval,
+        continues: bool,
+    ) -> bool {
+        let jump = sequence_number.0.wrapping_sub(self.expected.0) as i16;
+        let known = self.length > 0;
+        let jumped = !(-LARGEST_JUMP..=LARGEST_JUMP).contains(&jump);
+        if !known || jumped && !continues {
+            self.bits = 0;
+            self.length = 0;
+        } else if jumped {
+            // a graceful restart: the link is as good as it was
+        } else if jump < 0 {
+            // the neighbour slowed down: what the timer counted as missed was not
+            self.bits = self.bits.checked_shl((-jump) as u32).unwrap_or(0);
+        } else {
+            self.bits = self.bits.checked_shr(jump as u32).unwrap_or(0);
+            self.length = (self.length + jump as u8).min(16);
+        }
+        self.bits = self.bits >> 1 | 0x8000;
+        self.length = (self.length + 1).min(16);
+        self.expected = sequence_number.next();
+        if interval != Interval::UNSCHEDULED {
+            self.interval = interval.0;
+        }
+        known && jumped
+    }
+
+    /// Counts a Hello that did not come.
+    pub fn miss(&mut self) {
+        self.bits >>= 1;
+        self.length = (self.length + 1).min(16);
+        self.expected = self.expected.next();
+    }
+
+    /// When to count the next Hello as missed: one and a half intervals after the last (appendix A.1).
+    pub fn patience(&self) -> Option<Duration> {
+        let interval = Interval(self.interval).duration();
+        (self.bits != 0 && !interval.is_zero()).then(|| interval * 3 / 2)
+    }
+
+    /// The cost of receiving, before anything else counts.
+    fn reception_cost(&self, cost: Cost) -> Metric {
+        match cost {
+            // appendix A.2.1
+            Cost::TwoOutOfThree { nominal } => match (self.bits >> 13).count_ones() {
+                0 | 1 => Metric::INFINITY,
+                _ => Metric(nominal.clamp(1, u16::MAX - 1)),
+            },
+            // appendix A.2.2
+            Cost::ExpectedTransmissions => match self.bits.count_ones() {
+                0 | 1 => Metric::INFINITY,
+                received => Metric((256 * u32::from(self.length) / received) as u16),
+            },
+        }
+    }
+}
+
+/// A neighbour.
+#[derive(Debug)]
+pub(super) struct Neighbour {
+    pub interface: InterfaceId,
+    pub address: Ipv6Addr,
+    pub multicast: HelloHistory,
+    pub unicast: HelloHistory,
+    /// What receiving from us costs it, as it says.
+    pub transmission_cost: Metric,
+    /// Its clock when it sent its last Hello, ours when we got that.
+    pub last_hello: Option<(u32, Time)>,
+    pub round_trip: SmoothedRoundTrip,
+    /// Of the cost, in 256ths.
+    pub multiplier: u16,
+    /// Of the link, as its routes are compared with: follows the true cost, but not its smallest moves.
+    pub cost: Metric,
+    /// Prefixes it has routes to; each route knows its place here.
+    pub routes: Vec<DestinationId>,
+    /// What its routes name as next hop, by number.
+    pub next_hops: Vec<NextHop>,
+    /// How many of its routes, counted from the end, are still to be compared anew.
+    pub to_compare: usize,
+    /// It is gone, and its routes are being removed.
+    pub removed: bool,
+    pub outbox: Outbox,
+    pub probes: ProbeState,
+    pub requests: TokenBucket,
+    pub last_dump: Option<Time>,
+    /// Of all it announces.
+    pub heard: Digest,
+    /// Until when routes of a block are as good as announced again.
+    pub blocks_expire: [Time; Digest::BLOCKS],
+}
+
+/// Next hops that one neighbour may name.
+const MOST_NEXT_HOPS: usize = 255;
+
+impl Neighbour {
+    pub fn new(
+        interface: InterfaceId,
+        address: Ipv6Addr,
+        requests_per_second: u32,
+        now: Time,
+    ) -> Self {
+        Self {
+            interface,
+            address,
+            multicast: HelloHistory::default(),
+            unicast: HelloHistory::default(),
+            transmission_cost: Metric::INFINITY,
+            last_hello: None,
+            round_trip: SmoothedRoundTrip::default(),
+            multiplier: 256,
+            cost: Metric::INFINITY,
+            routes: Vec::new(),
+            next_hops: vec![NextHop::Ipv6(address)],
+            to_compare: 0,
+            removed: false,
+            outbox: Outbox::default(),
+            probes: ProbeState::new(now),
+            requests: TokenBucket::new(requests_per_second, requests_per_second.saturating_mul(10)),
+            last_dump: None,
+            heard: Digest::default(),
+            blocks_expire: [Time(0); Digest::BLOCKS],
+        }
+    }
+
+    /// What receiving from it costs; infinite if it is not heard, or does not answer.
+    pub fn reception_cost(&self, settings: &InterfaceSettings) -> Metric {
+        if self.removed || self.probes.dead {
+            return Metric::INFINITY;
+        }
+        let multicast = self.multicast.reception_cost(settings.cost);
+        multicast.min(self.unicast.reception_cost(settings.cost))
+    }
+
+    /// What the link costs now (section 3.4.3, appendix A.2): never 0, or routes could loop, whatever the neighbour
+    /// says.
+    pub fn present_cost(&self, settings: &InterfaceSettings) -> Metric {
+        let reception = self.reception_cost(settings);
+        if reception.is_infinite() || self.transmission_cost.is_infinite() {
+            return Metric::INFINITY;
+        }
+        let link = match settings.cost {
+            Cost::TwoOutOfThree { .. } => u32::from(self.transmission_cost.0),
+            Cost::ExpectedTransmissions => {
+                u32::from(self.transmission_cost.0.max(256)) * u32::from(reception.0) / 256
+            }
+        };
+        let penalty = settings
+            .round_trip
+            .map_or(0, |profile| self.round_trip.penalty(&profile));
+        let whole = u64::from(link + u32::from(penalty)) * u64::from(self.multiplier.max(1)) / 256;
+        Metric(whole.clamp(1, u64::from(u16::MAX - 1)) as u16)
+    }
+
+    /// Whether a changed cost is worth comparing its routes again: becoming usable or unusable always, otherwise a
+    /// change by an eighth where the cost follows from measured times.
+    pub fn differs_much(&self, cost: Metric, settings: &InterfaceSettings) -> bool {
+        if cost == self.cost {
+            return false;
+        }
+        let fluctuates = settings.round_trip.is_some();
+        let change = cost.0.abs_diff(self.cost.0);
+        !fluctuates
+            || cost.is_infinite()
+            || self.cost.is_infinite()
+            || change >= (self.cost.0 / 8).max(8)
+    }
+
+    /// The number of a next hop; `None` if there are too many.
+    pub fn next_hop_number(&mut self, next_hop: NextHop) -> Option<u8> {
+        let known = self.next_hops.iter().position(|known| *known == next_hop);
+        let number = match known {
+            Some(number) => number,
+            None if self.next_hops.len() >= MOST_NEXT_HOPS => return None,
+            None => {
+                self.next_hops.push(next_hop);
+                self.next_hops.len() - 1
+            }
+        };
+        u8::try_from(number).ok()
+    }
+}
+
+/// All neighbours, by number and by address.
+#[derive(Debug, Default)]
+pub(super) struct Neighbours {
+    places: Vec<Option<Neighbour>>,
+    by_address: HashMap<(InterfaceId, Ipv6Addr), NeighbourId>,
+}
+
+impl Neighbours {
+    pub fn get(&self, id: NeighbourId) -> Option<&Neighbour> {
+        self.places.get(id.0 as usize)?.as_ref()
+    }
+
+    pub fn get_mut(&mut self, id: NeighbourId) -> Option<&mut Neighbour> {
+        self.places.get_mut(id.0 as usize)?.as_mut()
+    }
+
+    pub fn find(&self, interface: InterfaceId, address: Ipv6Addr) -> Option<NeighbourId> {
+        self.by_address.get(&(interface, address)).copied()
+    }
+
+    pub fn insert(&mut self, neighbour: Neighbour) -> NeighbourId {
+        let free = self.places.iter().position(Option::is_none);
+        let place = free.unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() - 1
+        });
+        let id = NeighbourId(place as u32);
+        self.by_address
+            .insert((neighbour.interface, neighbour.address), id);
+        self.places[place] = Some(neighbour);
+        id
+    }
+
+    /// It can no longer be found by its address.
+    pub fn forget_address(&mut self, id: NeighbourId) {
+        if let Some(neighbour) = self.get(id) {
+            let address = (neighbour.interface, neighbour.address);
+            if self.by_address.get(&address) == Some(&id) {
+                self.by_address.remove(&address);
+            }
+        }
+    }
+
+    /// Frees its number.
+    pub fn remove(&mut self, id: NeighbourId) {
+        self.forget_address(id);
+        if let Some(place) = self.places.get_mut(id.0 as usize) {
+            *place = None;
+        }
+    }
+
+    /// All that are not gone.
+    pub fn iter(&self) -> impl Iterator<Item = (NeighbourId, &Neighbour)> {
+        self.places
+            .iter()
+            .enumerate()
+            .filter_map(|(place, neighbour)| {
+                let neighbour = neighbour.as_ref().filter(|neighbour| !neighbour.removed)?;
+                Some((NeighbourId(place as u32), neighbour))
+            })
+    }
+
+    /// Those of one interface that are not gone.
+    pub fn of_interface(&self, interface: InterfaceId) -> Vec<NeighbourId> {
+        self.iter()
+            .filter(|(_, neighbour)| neighbour.interface == interface)
+            .map(|(id, _)| id)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(sequence_numbers: &[u16]) -> HelloHistory {
+        let mut history = HelloHistory::default();
+        for number in sequence_numbers {
+            history.receive(SequenceNumber(*number), Interval(400), false);
+        }
+        history
+    }
+
+    #[test]
+    fn hellos_fill_the_history_from_the_left() {
+        assert_eq!(heard(&[7]).bits, 0b1000_0000_0000_0000);
+        assert_eq!(heard(&[7, 8]).bits, 0b1100_0000_0000_0000);
+        assert_eq!(heard(&[7, 9]).bits, 0b1010_0000_0000_0000, "one was lost");
+        assert_eq!(
+            heard(&[65535, 0]).bits,
+            0b1100_0000_0000_0000,
+            "numbers wrap"
+        );
+        assert_eq!(
+            heard(&[1, 2, 3, 300]).bits,
+            0b1000_0000_0000_0000,
+            "a restart"
+        );
+    }
+
+    #[test]
+    fn a_graceful_restart_does_not_cut_the_link() {
+        let mut history = heard(&[1, 2, 3]);
+        assert!(history.receive(SequenceNumber(300), Interval(400), true));
+        assert_eq!(history.bits, 0b1111_0000_0000_0000);
+    }
+
+    #[test]
+    fn a_hello_after_the_timer_undoes_what_the_timer_did() {
+        let mut history = heard(&[1, 2]);
+        history.miss();
+        history.miss();
+        history.receive(SequenceNumber(3), Interval(400), false);
+        assert_eq!(history.bits, 0b1110_0000_0000_0000);
+    }
+
+    #[test]
+    fn two_of_the_last_three_make_a_link_usable() {
+        let cost = Cost::TwoOutOfThree { nominal: 96 };
+        let cases = [
+            (vec![1], Metric::INFINITY),
+            (vec![1, 2], Metric(96)),
+            (vec![1, 3], Metric(96)),
+            (vec![1, 4], Metric::INFINITY),
+        ];
+        for (numbers, expected) in cases {
+            assert_eq!(
+                heard(&numbers).reception_cost(cost),
+                expected,
+                "{numbers:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_neighbour_that_claims_cost_zero_costs_one() {
+        let settings = InterfaceSettings::new(
+            super::super::settings::InterfaceKind::Lan,
+            Ipv6Addr::LOCALHOST,
+        );
+        let mut neighbour = Neighbour::new(InterfaceId(1), Ipv6Addr::LOCALHOST, 1, Time(0));
+        neighbour.multicast = heard(&[1, 2, 3]);
+        neighbour.transmission_cost = Metric(0);
+        assert_eq!(neighbour.present_cost(&settings), Metric(1));
+    }
+
+    #[test]
+    fn the_multiplier_scales_the_whole_cost_and_never_reaches_infinity() {
+        let settings = InterfaceSettings::new(
+            super::super::settings::InterfaceKind::Lan,
+            Ipv6Addr::LOCALHOST,
+        );
+        let mut neighbour = Neighbour::new(InterfaceId(1), Ipv6Addr::LOCALHOST, 1, Time(0));
+        neighbour.multicast = heard(&[1, 2, 3]);
+        neighbour.transmission_cost = Metric(96);
+        for (multiplier, expected) in [(256, 96), (512, 192), (0, 1), (u16::MAX, 24575)] {
+            neighbour.multiplier = multiplier;
+            assert_eq!(neighbour.present_cost(&settings), Metric(expected));
+        }
+    }
+}

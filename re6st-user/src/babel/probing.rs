@@ -1,0 +1,139 @@
+//! Fast failure detection between speakers of our kind: whoever is silent is asked, again and again, and given up when it
+//! left enough questions unanswered.
+
+use std::time::Duration;
+
+use super::{
+    message::Message,
+    neighbour::NeighbourId,
+    output::{DownReason, Event},
+    settings::Probing,
+    speaker::Speaker,
+    time::Time,
+    timers::Timer,
+};
+
+/// A dead neighbour is asked this often, so that it is soon back.
+const REVIVAL: Duration = Duration::from_secs(1);
+
+/// What probing knows of a neighbour.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ProbeState {
+    /// It has sent a probe or answered one.
+    pub peer: bool,
+    /// It left probes unanswered, and has not been heard since.
+    pub dead: bool,
+    /// When anything was last received from it.
+    pub heard_at: Time,
+    /// When each of the probes since then was sent, the last ones.
+    sent: [Time; Self::REMEMBERED],
+    unanswered: u32,
+}
+
+impl ProbeState {
+    const REMEMBERED: usize = 32;
+
+    pub const fn new(now: Time) -> Self {
+        Self {
+            peer: false,
+            dead: false,
+            heard_at: now,
+            sent: [Time(0); Self::REMEMBERED],
+            unanswered: 0,
+        }
+    }
+
+    /// Something came. Gives whether it was dead.
+    pub const fn heard(&mut self, now: Time) -> bool {
+        let was_dead = self.dead;
+        self.heard_at = now;
+        self.unanswered = 0;
+        self.dead = false;
+        was_dead
+    }
+
+    const fn probed(&mut self, now: Time) {
+        self.sent[self.unanswered as usize % Self::REMEMBERED] = now;
+        self.unanswered = self.unanswered.saturating_add(1);
+    }
+
+    /// Whether it must be given up: enough probes are unanswered for longer than an answer takes, and the silence is
+    /// long enough.
+    pub fn is_dead(&self, now: Time, settings: &Probing, round_trip: Duration) -> bool {
+        let needed = settings.unanswered.clamp(1, Self::REMEMBERED as u32);
+        if self.unanswered < needed {
+            return false;
+        }
+        let patience = settings.repeat.max(round_trip * 3 / 2);
+        let kept = self.unanswered.min(Self::REMEMBERED as u32) as usize;
+        let overdue = self.sent[..kept]
+            .iter()
+            .filter(|sent| now.since(**sent) >= patience)
+            .count();
+        let least_silence = settings.timeout.max(settings.interval + round_trip * 3);
+        overdue >= needed as usize && now.since(self.heard_at) >= least_silence
+    }
+}
+
+impl Speaker {
+    /// Asks for a sign of life, which also shows what kind of speaker we are.
+    pub(super) fn send_probe(&mut self, id: NeighbourId) {
+        let token = self.random.next() as u32;
+        self.counters.probes_sent += 1;
+        self.send_now(id, Message::Probe { token });
+    }
+
+    /// It sent a probe or an answer: from now on its silence means something.
+    pub(super) fn found_peer(&mut self, id: NeighbourId) {
+        let interval = self.settings.probing.interval;
+        if let Some(neighbour) = self.neighbours.get_mut(id)
+            && !neighbour.probes.peer
+        {
+            neighbour.probes.peer = true;
+            self.timers.set(Timer::Silence(id), self.now + interval);
+        }
+    }
+
+    /// [`Timer::Silence`].
+    pub(super) fn check_silence(&mut self, id: NeighbourId) {
+        let now = self.now;
+        let settings = self.settings.probing;
+        let Some(neighbour) = self.neighbours.get_mut(id) else {
+            return;
+        };
+        let silence = now.since(neighbour.probes.heard_at);
+        if silence < settings.interval {
+            let due = neighbour.probes.heard_at + settings.interval;
+            self.timers.set(Timer::Silence(id), due);
+            return;
+        }
+        let round_trip = neighbour.round_trip.duration();
+        let dies = !neighbour.probes.dead && neighbour.probes.is_dead(now, &settings, round_trip);
+        neighbour.probes.dead |= dies;
+        neighbour.probes.probed(now);
+        let next = if neighbour.probes.dead {
+            REVIVAL
+        } else {
+            settings.repeat
+        };
+        self.timers.set(Timer::Silence(id), now + next);
+        if dies {
+            self.counters.probe_deaths += 1;
+            self.cost_changed(id, DownReason::Probes);
+            self.send_hearing(id);
+        }
+        self.send_probe(id);
+    }
+
+    /// Tells the log that a neighbour cannot be used any more.
+    pub(super) fn report_down(&mut self, id: NeighbourId, reason: DownReason) {
+        if let Some(neighbour) = self.neighbours.get(id) {
+            let (interface, address) = (neighbour.interface, neighbour.address);
+            self.event(Event::NeighbourDown {
+                interface,
+                address,
+                reason,
+            });
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! Routes as they are acquired, expire and go (RFC 8966 sections 3.5.3 and 3.5.4).
+
+use std::time::Duration;
+
+use super::{
+    message::Update,
+    neighbour::NeighbourId,
+    output::Event,
+    quantities::{Interval, Metric, RouterId},
+    speaker::Speaker,
+    table::{Announcement, DestinationId, Route},
+    time::Time,
+    timers::{Appointment, Tick},
+};
+
+/// Routes that are compared or removed in one go, when many must be.
+const BATCH: usize = 2048;
+
+/// What a route contributes to the digest of its neighbour.
+const fn as_heard(route: &Route) -> Announcement {
+    Announcement {
+        router_id: route.router_id,
+        sequence_number: route.sequence_number,
+        metric: route.metric,
+    }
+}
+
+/// When a route expires that is announced in this interval: after three and a half of them (appendix B).
+fn expiry(now: Time, interval: Interval) -> Tick {
+    match interval {
+        Interval::INFINITE => Tick(u32::MAX),
+        interval => Tick::from_time(now + interval.duration() * 7 / 2),
+    }
+}
+
+/// When to ask for it again: one interval before (section 3.8.2.3).
+fn reminder(now: Time, interval: Interval) -> Tick {
+    match interval {
+        Interval::INFINITE => Tick(u32::MAX),
+        interval => Tick::from_time(now + interval.duration() * 5 / 2),
+    }
+}
+
+impl Speaker {
+    /// Acquires a route (section 3.5.3).
+    pub(super) fn receive_update(&mut self, from: NeighbourId, update: &Update) {
+        self.counters.updates_received += 1;
+        let Some(router_id) = update.router_id.filter(|_| !update.metric.is_infinite()) else {
+            self.receive_retraction(from, update);
+            return;
+        };
+        let Some(id) = self.place_for(from, update) else {
+            return;
+        };
+        let Some(route) = self.heard_route(from, router_id, update) else {
+            return;
+        };
+        let Some(destination) = self.table.get(id) else {
+            return;
+        };
+        let feasible = destination.is_feasible(router_id, update.sequence_number, update.metric);
+        let selected = destination.selected == Some(from);
+        let old = destination.route(from).copied();
+        if !feasible {
+            self.counters.unfeasible_updates += 1;
+            // the sender's distance is what it was when we selected it or smaller, so the old route is as free of loops
+            // as before; it is not refreshed either (section 3.5.3)
+            if selected
+                && old
+                    .is_some_and(|old| old.router_id == router_id && !old.ignored && !route.ignored)
+            {
+                self.ask_sender(id, from);
+                return;
+            }
+        }
+        self.store(id, from, route);
+        // a selected route that is unfeasible now is unselected at once (section 3.5.3)
+        self.select(id);
+        if feasible {
+            self.satisfy_request(id, router_id, update.sequence_number);
+        } else {
+            self.ask_if_better(id, from);
+        }
+    }
+
+    /// A route that cannot be used but would be better than what is used: worth a request (section 3.8.2.2).
+    pub(super) fn ask_if_better(&mut self, id: DestinationId, from: NeighbourId) {
+        let Some(destination) = self
+            .table
+            .get(id)
+            .filter(|destination| destination.own.is_none())
+        else {
+            return;
+        };
+        let unfeasible = destination.route(from).filter(|route| {
+            !destination.is_feasible(route.router_id, route.sequence_number, route.metric)
+        });
+        let Some(unfeasible) = unfeasible.map(|route| self.metric(route)) else {
+            return;
+        };
+        let selected = destination
+            .selected
+            .and_then(|selected| destination.route(selected));
+        let used = selected.map_or(Metric::INFINITY, |route| self.metric(route));
+        if unfeasible < used {
+            self.ask_sender(id, from);
+        }
+    }
+
+    /// The prefix of an update, if the neighbour may announce one more.
+    fn place_for(&mut self, from: NeighbourId, update: &Update) -> Option<DestinationId> {
+        let known = self.table.find(&update.route);
+        let again = known
+            .and_then(|id| self.table.get(id))
+            .is_some_and(|destination| destination.route(from).is_some());
+        let neighbour = self.neighbours.get(from)?;
+        if !again && neighbour.routes.len() >= self.settings.limits.routes_per_neighbour {
+            self.counters.limited_routes += 1;
+            return None;
+        }
+        Some(known.unwrap_or_else(|| self.table.find_or_insert(update.route)))
+    }
+
+    /// What is kept of an update, but for its place.
+    fn heard_route(
+        &mut self,
+        from: NeighbourId,
+        router_id: RouterId,
+        update: &Update,
+    ) -> Option<Route> {
+        let neighbour = self.neighbours.get_mut(from)?;
+        let next_hop = neighbour.next_hop_number(update.next_hop?);
+        let interface = self.interfaces.get(&neighbour.interface)?;
+        let own = router_id == self.settings.router_id;
+        let added = interface
+            .settings
+            .accept
+            .apply(&update.route, Some(router_id));
+        self.counters.own_updates += u64::from(own);
+        self.counters.filtered_updates += u64::from(added.is_none());
+        if own && let Some(id) = self.table.find(&update.route) {
+            self.heard_ourselves(from, id, update);
+        }
+        Some(Route {
+            router_id,
+            neighbour: from,
+            position: 0,
+            expires: expiry(self.now, update.interval),
+            appointment: Tick(0),
+            sequence_number: update.sequence_number,
+            metric: update.metric,
+            added: added.unwrap_or(0),
+            interval: update.interval,
+            next_hop: next_hop.unwrap_or(0),
+            ignored: own || added.is_none() || next_hop.is_none(),
+            asked: false,
+        })
+    }
+
+    /// Our own route comes back with a newer number than ours: what we announced in a life whose number was not kept,
+    /// or somebody else has our router-id. Either way only newer ones are believed.
+    fn heard_ourselves(&mut self, from: NeighbourId, id: DestinationId, update: &Update) {
+        let Some(destination) = self.table.get(id) else {
+            return;
+        };
+        let foreign = destination.own.is_none() && destination.announced.is_none();
+        let newer = update.sequence_number.is_newer_than(self.sequence_number);
+        if let Some(neighbour) = self.neighbours.get(from)
+            && foreign
+            && !std::mem::replace(&mut self.duplicate_reported, true)
+        {
+            let (interface, address) = (neighbour.interface, neighbour.address);
+            self.event(Event::DuplicateRouterId {
+                interface,
+                address,
+                route: update.route,
+            });
+        }
+        let own = self
+            .table
+            .get(id)
+            .is_some_and(|destination| destination.own.is_some());
+        if own
+            && newer
+            && !self.sequence_number_restored
+            && self.sequence_number_pace.take(self.now)
+        {
+            self.set_sequence_number(update.sequence_number.next());
+        }
+    }
+
+    /// Puts a route in its place, and sees to its expiry.
+    fn store(&mut self, id: DestinationId, from: NeighbourId, mut route: Route) {
+        let (Some(destination), Some(neighbour)) =
+            (self.table.get_mut(id), self.neighbours.get_mut(from))
+        else {
+            return;
+        };
+        let key = destination.key;
+        let due = reminder(self.now, route.interval);
+        let new = as_heard(&route);
+        if let Some(old) = destination.route_mut(from) {
+            neighbour.heard.remove(&key, as_heard(old));
+            route.position = old.position;
+            route.appointment = old.appointment;
+            *old = route;
+        } else {
+            route.position = neighbour.routes.len() as u32;
+            neighbour.routes.push(id);
+            destination.routes.push(route);
+        }
+        neighbour.heard.add(&key, new);
+        let Some(route) = destination.route_mut(from) else {
+            return;
+        };
+        // an earlier appointment looks after it as well
+        if route.appointment == Tick(0) || due < route.appointment {
+            route.appointment = due;
+            self.calendar.add(due, Appointment::Route(id, from));
+        }
+    }
+
+    fn receive_retraction(&mut self, from: NeighbourId, update: &Update) {
+        if let Some(id) = self.table.find(&update.route) {
+            self.retracted(id, from);
+        }
+    }
+
+    /// The neighbour's route is unusable from now on (section 3.5.3); it is kept until it expires.
+    pub(super) fn retracted(&mut self, id: DestinationId, from: NeighbourId) {
+        let Some(destination) = self.table.get_mut(id) else {
+            return;
+        };
+        let key = destination.key;
+        let Some(route) = destination.route_mut(from) else {
+            return;
+        };
+        if let Some(neighbour) = self.neighbours.get_mut(from) {
+            neighbour.heard.remove(&key, as_heard(route));
+        }
+        route.metric = Metric::INFINITY;
+        route.expires = expiry(self.now, route.interval);
+        self.select(id);
+    }
+
+    /// Retracts all routes of a neighbour (section 4.6.9).
+    pub(super) fn retract_all(&mut self, from: NeighbourId) {
+        let routes = self
+            .neighbours
+            .get(from)
+            .map(|neighbour| neighbour.routes.clone());
+        for id in routes.unwrap_or_default() {
+            self.retracted(id, from);
+        }
+    }
+
+    /// [`Appointment::Route`]: asks again for what is about to expire, retracts what has, removes what had.
+    pub(super) fn check_expiry(&mut self, tick: Tick, id: DestinationId, from: NeighbourId) {
+        let now = Tick::from_time(self.now);
+        let (Some(destination), Some(neighbour)) =
+            (self.table.get_mut(id), self.neighbours.get(from))
+        else {
+            return;
+        };
+        let (key, block, selected) = (
+            destination.key,
+            destination.block,
+            destination.selected == Some(from),
+        );
+        let Some(route) = destination
+            .route_mut(from)
+            .filter(|route| route.appointment == tick)
+        else {
+            return;
+        };
+        let refreshed = Tick::from_time(neighbour.blocks_expire[usize::from(block)]);
+        let finite = !route.metric.is_infinite();
+        let expires = if finite {
+            route.expires.max(refreshed)
+        } else {
+            route.expires
+        };
+        let interval = route.interval.duration();
+        let remind_at = Tick::from_time(expires.time() - interval);
+        let next = if expires <= now {
+            None
+        } else if finite && remind_at > now {
+            Some(remind_at)
+        } else {
+            Some(expires)
+        };
+        if let Some(next) = next {
+            let next = next.max(Tick(now.0 + 1));
+            route.appointment = next;
+            let ask = finite
+                && selected
+                && remind_at <= now
+                && !std::mem::replace(&mut route.asked, true);
+            self.calendar.add(next, Appointment::Route(id, from));
+            if ask {
+                self.ask_again(from, key);
+            }
+            // digests refresh it without an update, and an earlier request may have been lost
+            self.ask_if_better(id, from);
+            return;
+        }
+        if finite {
+            self.counters.expired_routes += 1;
+            route.appointment =
+                Tick::from_time(self.now + (interval * 7 / 2).max(Duration::from_millis(100)));
+            let again = route.appointment;
+            self.calendar.add(again, Appointment::Route(id, from));
+            self.retracted(id, from);
+        } else {
+            self.remove_route(id, from);
+        }
+    }
+
+    /// Removes a route from the prefix and from the neighbour's list, where the last one takes its place.
+    fn remove_route(&mut self, id: DestinationId, from: NeighbourId) {
+        let Some(destination) = self.table.get_mut(id) else {
+            return;
+        };
+        let Some(place) = destination
+            .routes
+            .iter()
+            .position(|route| route.neighbour == from)
+        else {
+            return;
+        };
+        let route = destination.routes.swap_remove(place);
+        let key = destination.key;
+        if destination.selected == Some(from) {
+            // selection knows no such route any more
+            destination.better_since = None;
+        }
+        if let Some(neighbour) = self.neighbours.get_mut(from) {
+            neighbour.heard.remove(&key, as_heard(&route));
+            neighbour.routes.swap_remove(route.position as usize);
+            if let Some(moved) = neighbour.routes.get(route.position as usize).copied()
+                && let Some(moved) = self
+                    .table
+                    .get_mut(moved)
+                    .and_then(|moved| moved.route_mut(from))
+            {
+                moved.position = route.position;
+            }
+        }
+        self.select(id);
+        self.table.remove_if_empty(id);
+        if let Some(destination) = self.table.get(id)
+            && destination.routes.is_empty()
+        {
+            let soon = Tick(Tick::from_time(self.now).0 + 1);
+            self.calendar.add(soon, Appointment::Destination(id));
+        }
+    }
+
+    /// Compares a part of a neighbour's routes anew after its cost has changed, or removes them after it is gone. Gives
+    /// whether anything is left to do.
+    pub(super) fn work_on(&mut self, id: NeighbourId) -> bool {
+        let Some(neighbour) = self.neighbours.get_mut(id) else {
+            return false;
+        };
+        if neighbour.removed {
+            let start = neighbour.routes.len().saturating_sub(BATCH);
+            for destination in neighbour.routes[start..]
+                .iter()
+                .rev()
+                .copied()
+                .collect::<Vec<_>>()
+            {
+                self.remove_route(destination, id);
+            }
+            let left = self
+                .neighbours
+                .get(id)
+                .is_some_and(|neighbour| !neighbour.routes.is_empty());
+            if !left {
+                self.neighbours.remove(id);
+            }
+            return left;
+        }
+        let end = neighbour.to_compare.min(neighbour.routes.len());
+        let start = end.saturating_sub(BATCH);
+        neighbour.to_compare = start;
+        let batch = neighbour.routes[start..end].to_vec();
+        for destination in batch {
+            self.select(destination);
+            self.ask_if_better(destination, id);
+        }
+        start > 0
+    }
+}

@@ -1,0 +1,222 @@
+//! Route selection (RFC 8966 section 3.6): the best feasible route, with hysteresis, and what follows from a change.
+
+use super::{
+    input::{InstalledRoute, InterfaceId},
+    message::NextHop,
+    neighbour::NeighbourId,
+    output::Output,
+    quantities::Metric,
+    speaker::Speaker,
+    table::{Destination, DestinationId, Installed, Route},
+    timers::{Appointment, Tick},
+};
+
+impl Speaker {
+    /// From here to the origin: computed when it is needed, so that a changed cost touches no route (section 3.5.2).
+    pub(super) fn metric(&self, route: &Route) -> Metric {
+        if route.ignored || route.metric.is_infinite() {
+            return Metric::INFINITY;
+        }
+        let cost = self
+            .neighbours
+            .get(route.neighbour)
+            .map_or(Metric::INFINITY, |neighbour| neighbour.cost);
+        route.metric.plus(Metric(route.added)).plus(cost)
+    }
+
+    pub(super) fn is_usable(&self, destination: &Destination, route: &Route) -> bool {
+        !self.metric(route).is_infinite()
+            && destination.is_feasible(route.router_id, route.sequence_number, route.metric)
+            && self.fits_restored(destination, route)
+    }
+
+    /// The best usable route; among equals the first.
+    fn best(&self, destination: &Destination) -> Option<(Metric, NeighbourId)> {
+        destination
+            .routes
+            .iter()
+            .filter(|route| self.is_usable(destination, route))
+            .map(|route| (self.metric(route), route.neighbour))
+            .min()
+    }
+
+    /// The route in use, if it still can be.
+    fn current(&self, destination: &Destination) -> Option<(Metric, NeighbourId)> {
+        let route = destination.route(destination.selected?)?;
+        self.is_usable(destination, route)
+            .then(|| (self.metric(route), route.neighbour))
+    }
+
+    /// Selects anew, installs and announces what changed.
+    pub(super) fn select(&mut self, id: DestinationId) {
+        let Some(destination) = self.table.get(id) else {
+            return;
+        };
+        let before = destination.selected;
+        let now = Tick::from_time(self.now);
+        let own = destination.own.is_some();
+        let current = self.current(destination);
+        let best = if own { None } else { self.best(destination) };
+        let (chosen, better_since) = match (current, best) {
+            _ if own => (None, None),
+            (None, best) => (best.map(|(_, neighbour)| neighbour), None),
+            (Some((_, current)), None) => (Some(current), None),
+            (Some((metric, current)), Some((better, neighbour))) => {
+                let since = destination.better_since.unwrap_or(now);
+                let much = u32::from(better.0) * 4 <= u32::from(metric.0) * 3;
+                let long = self.now.since(since.time()) >= self.settings.hysteresis;
+                if neighbour == current || better >= metric {
+                    (Some(current), None)
+                } else if much || long {
+                    (Some(neighbour), None)
+                } else {
+                    (Some(current), Some(since))
+                }
+            }
+        };
+        let newly_better = better_since.is_some() && destination.better_since.is_none();
+        if let Some(destination) = self.table.get_mut(id) {
+            destination.selected = chosen;
+            destination.better_since = better_since;
+        }
+        if newly_better {
+            let at = Tick(Tick::from_time(self.now + self.settings.hysteresis).0 + 1);
+            self.calendar.add(at, Appointment::Destination(id));
+        }
+        if chosen != before {
+            self.counters.selections += 1;
+        }
+        self.install(id, before.is_some());
+        self.reconsider_announcement(id, false);
+        if chosen.is_none() && before.is_some() && !own {
+            self.ask_for_newer(id);
+        }
+    }
+
+    /// Brings the data plane in line with the selection.
+    fn install(&mut self, id: DestinationId, was_selected: bool) {
+        let Some(destination) = self.table.get(id) else {
+            return;
+        };
+        let old = destination.installed;
+        let key = destination.key;
+        let allowed = |route: &&Route| {
+            self.settings
+                .install
+                .apply(&key, Some(route.router_id))
+                .is_some()
+        };
+        let route = destination
+            .selected
+            .and_then(|selected| destination.route(selected))
+            .filter(allowed);
+        let wanted = match route {
+            Some(route) => Installed::Via {
+                neighbour: route.neighbour,
+                next_hop: route.next_hop,
+            },
+            None if destination.own.is_some() || destination.selected.is_some() => {
+                Installed::Nothing
+            }
+            // section 2.8: else packets would follow a shorter prefix, maybe in a loop
+            None if was_selected && matches!(old, Installed::Via { .. }) => Installed::Unreachable,
+            None => old,
+        };
+        if wanted == old {
+            return;
+        }
+        let new = self.installed_route(destination);
+        let output = match wanted {
+            Installed::Via { .. } => new.and_then(|new| self.unless_restored(id, new)),
+            Installed::Unreachable => Some(Output::Unreachable { route: key }),
+            Installed::Nothing | Installed::Restored => Some(Output::Remove { route: key }),
+        };
+        self.outputs.extend(output);
+        let hold = (wanted == Installed::Unreachable)
+            .then(|| Tick::from_time(self.now + self.settings.hold_time));
+        if let Some(hold) = hold {
+            self.calendar.add(hold, Appointment::Destination(id));
+        }
+        if let Some(destination) = self.table.get_mut(id) {
+            destination.installed = wanted;
+            destination.hold = hold;
+        }
+    }
+
+    /// What is installed for a selected route.
+    pub(super) fn installed_route(&self, destination: &Destination) -> Option<InstalledRoute> {
+        let route = destination.route(destination.selected?)?;
+        let (interface, next_hop) = self.way(route)?;
+        Some(InstalledRoute {
+            route: destination.key,
+            interface,
+            next_hop,
+            metric: self.metric(route),
+            feasibility: destination.source(route.router_id).map(|source| {
+                super::input::Feasibility {
+                    router_id: source.router_id,
+                    sequence_number: source.sequence_number,
+                    metric: source.metric,
+                }
+            }),
+        })
+    }
+
+    /// Interface and next hop of a route.
+    pub(super) fn way(&self, route: &Route) -> Option<(InterfaceId, NextHop)> {
+        let neighbour = self.neighbours.get(route.neighbour)?;
+        Some((
+            neighbour.interface,
+            *neighbour.next_hops.get(usize::from(route.next_hop))?,
+        ))
+    }
+
+    /// [`Appointment::Destination`]: ends a hold, lets a better route win that lasted, forgets old origins.
+    pub(super) fn look_after(&mut self, id: DestinationId) {
+        let now = Tick::from_time(self.now);
+        let Some(destination) = self.table.get_mut(id) else {
+            return;
+        };
+        if destination.hold.is_some_and(|hold| hold <= now) {
+            destination.hold = None;
+            if destination.installed == Installed::Unreachable {
+                destination.installed = Installed::Nothing;
+                self.outputs.push(Output::Remove {
+                    route: destination.key,
+                });
+            }
+        }
+        if destination.better_since.is_some() {
+            self.select(id);
+        }
+        self.collect_sources(id);
+        self.table.remove_if_empty(id);
+    }
+
+    /// Forgets feasibility distances of origins that have not been announced for long (section 3.7.3).
+    fn collect_sources(&mut self, id: DestinationId) {
+        let now = Tick::from_time(self.now);
+        let Some(destination) = self.table.get_mut(id) else {
+            return;
+        };
+        let lifetime = Tick::from_time(super::time::Time(0) + SOURCE_LIFETIME).0;
+        let announced = destination
+            .announced
+            .filter(|announced| !announced.metric.is_infinite());
+        for source in &mut destination.sources {
+            if announced.is_some_and(|announced| announced.router_id == source.router_id) {
+                source.used = now;
+            }
+        }
+        destination
+            .sources
+            .retain(|source| now.0.saturating_sub(source.used.0) < lifetime);
+        if !destination.sources.is_empty() && announced.is_none() {
+            self.calendar
+                .add(Tick(now.0 + lifetime), Appointment::Destination(id));
+        }
+    }
+}
+
+/// How long a feasibility distance outlives the last announcement (appendix B).
+const SOURCE_LIFETIME: std::time::Duration = std::time::Duration::from_secs(180);

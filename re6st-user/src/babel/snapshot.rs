@@ -1,0 +1,130 @@
+//! The state, for people.
+
+use std::net::IpAddr;
+
+use super::{
+    input::InstalledRoute,
+    message::NextHop,
+    output::{AnnouncementSnapshot, CandidateSnapshot, NeighbourSnapshot, RouteSnapshot},
+    quantities::Metric,
+    speaker::Speaker,
+    table::{Destination, Installed, Route},
+    time::Time,
+};
+use crate::dataplane::RouteKey;
+
+impl Speaker {
+    /// All neighbours.
+    pub fn neighbours(&self, _now: Time) -> Vec<NeighbourSnapshot> {
+        let neighbours = self.neighbours.iter().filter_map(|(_, neighbour)| {
+            let settings = &self.interfaces.get(&neighbour.interface)?.settings;
+            Some(NeighbourSnapshot {
+                interface: neighbour.interface,
+                interface_name: settings.name.clone(),
+                address: neighbour.address,
+                reach: neighbour.multicast.bits,
+                unicast_reach: neighbour.unicast.bits,
+                reception_cost: neighbour.reception_cost(settings),
+                transmission_cost: neighbour.transmission_cost,
+                cost: neighbour.present_cost(settings),
+                multiplier: neighbour.multiplier,
+                round_trip_microseconds: neighbour.round_trip.microseconds(),
+                probing: neighbour.probes.peer,
+                routes: neighbour.routes.len(),
+            })
+        });
+        neighbours.collect()
+    }
+
+    /// Learned routes, in no particular order; only this one if `route` is given.
+    pub fn routes(&self, now: Time, route: Option<RouteKey>) -> Vec<RouteSnapshot> {
+        let snapshot = |destination: &Destination| RouteSnapshot {
+            route: destination.key,
+            candidates: self.candidates(destination, now),
+            unreachable: destination.installed == Installed::Unreachable,
+        };
+        let learned = |destination: &&Destination| {
+            !destination.routes.is_empty() || destination.hold.is_some()
+        };
+        if let Some(route) = route {
+            let destination = self.table.find(&route).and_then(|id| self.table.get(id));
+            return destination
+                .into_iter()
+                .filter(learned)
+                .map(snapshot)
+                .collect();
+        }
+        self.table
+            .iter()
+            .map(|(_, destination)| destination)
+            .filter(learned)
+            .map(snapshot)
+            .collect()
+    }
+
+    fn candidates(&self, destination: &Destination, now: Time) -> Vec<CandidateSnapshot> {
+        let usable = destination.routes.iter().filter(|route| !route.ignored);
+        let mut candidates: Vec<CandidateSnapshot> = usable
+            .filter_map(|route| self.candidate(destination, route, now))
+            .collect();
+        candidates
+            .sort_by_key(|candidate| (!candidate.selected, !candidate.feasible, candidate.metric));
+        candidates
+    }
+
+    fn candidate(
+        &self,
+        destination: &Destination,
+        route: &Route,
+        now: Time,
+    ) -> Option<CandidateSnapshot> {
+        let neighbour = self.neighbours.get(route.neighbour)?;
+        let (interface, next_hop) = self.way(route)?;
+        let lifetime = route.interval.duration() * 7 / 2;
+        let expires = route
+            .expires
+            .time()
+            .max(neighbour.blocks_expire[usize::from(destination.block)]);
+        let announced = expires - lifetime;
+        Some(CandidateSnapshot {
+            interface,
+            neighbour: neighbour.address,
+            next_hop: match next_hop {
+                NextHop::Ipv6(address) => IpAddr::V6(address),
+                NextHop::Ipv4(address) => IpAddr::V4(address),
+            },
+            router_id: route.router_id,
+            sequence_number: route.sequence_number,
+            advertised_metric: route.metric,
+            metric: self.metric(route),
+            selected: destination.selected == Some(route.neighbour),
+            feasible: destination.is_feasible(route.router_id, route.sequence_number, route.metric),
+            age_seconds: now.since(announced).as_secs(),
+        })
+    }
+
+    /// Our own routes.
+    pub fn announcements(&self) -> Vec<AnnouncementSnapshot> {
+        let own = self.own.iter().filter_map(|(route, id)| {
+            let metric: Metric = self.table.get(*id)?.own?;
+            let sequence_number = self.sequence_number;
+            Some(AnnouncementSnapshot {
+                route: *route,
+                metric,
+                sequence_number,
+            })
+        });
+        own.collect()
+    }
+
+    /// What is installed, with feasibility distances: kept and given back at the next start, it makes restarts free of
+    /// loops.
+    pub fn installed(&self) -> Vec<InstalledRoute> {
+        self.table
+            .iter()
+            .filter(|(_, destination)| matches!(destination.installed, Installed::Via { .. }))
+            .filter_map(|(_, destination)| self.installed_route(destination))
+            .chain(self.restored.values().copied())
+            .collect()
+    }
+}

@@ -1,0 +1,333 @@
+//! The route table and the source table (RFC 8966 sections 3.2.5 and 3.2.6), both by prefix.
+
+use std::collections::HashMap;
+
+use super::{
+    digest,
+    neighbour::NeighbourId,
+    quantities::{Interval, Metric, RouterId, SequenceNumber},
+    timers::Tick,
+};
+use crate::dataplane::RouteKey;
+
+/// A prefix's place in the table.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) struct DestinationId(pub u32);
+
+/// What a neighbour announced of a prefix. There may be millions: every octet counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Route {
+    pub router_id: RouterId,
+    pub neighbour: NeighbourId,
+    /// Where in the neighbour's list of routes this one is.
+    pub position: u32,
+    /// When it expires, unless its block of the neighbour's digest is refreshed later.
+    pub expires: Tick,
+    /// The appointment that looks after expiry.
+    pub appointment: Tick,
+    pub sequence_number: SequenceNumber,
+    /// As announced.
+    pub metric: Metric,
+    /// Added by our accept filter.
+    pub added: u16,
+    /// As announced.
+    pub interval: Interval,
+    /// Number among the neighbour's next hops.
+    pub next_hop: u8,
+    /// Not to be used: denied by a filter, or our own coming back.
+    pub ignored: bool,
+    /// The neighbour was asked for it again, shortly before it would expire.
+    pub asked: bool,
+}
+
+/// A feasibility distance (section 3.2.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Source {
+    pub router_id: RouterId,
+    pub sequence_number: SequenceNumber,
+    pub metric: Metric,
+    /// When it was last raised or announced.
+    pub used: Tick,
+}
+
+/// What neighbours are told of a prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Announcement {
+    pub router_id: RouterId,
+    pub sequence_number: SequenceNumber,
+    /// Infinite in a retraction.
+    pub metric: Metric,
+}
+
+/// What the data plane has for a prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Installed {
+    Nothing,
+    Via {
+        neighbour: NeighbourId,
+        next_hop: u8,
+    },
+    Unreachable,
+    /// From before the restart.
+    Restored,
+}
+
+/// A prefix and all that is known of it.
+#[derive(Debug)]
+pub(super) struct Destination {
+    pub key: RouteKey,
+    pub routes: Vec<Route>,
+    pub sources: Vec<Source>,
+    /// Whose route is in use.
+    pub selected: Option<NeighbourId>,
+    /// The metric of our own route.
+    pub own: Option<Metric>,
+    pub installed: Installed,
+    /// What neighbours were last told, or will be in a moment; `None` if nothing, or the retraction is long ago.
+    pub announced: Option<Announcement>,
+    /// Until when packets are refused after a loss.
+    pub hold: Option<Tick>,
+    /// Since when another route has been better.
+    pub better_since: Option<Tick>,
+    /// How many more times the announcement is sent, to be sure.
+    pub resends: u8,
+    /// Which block of a digest it belongs to.
+    pub block: u8,
+}
+
+impl Destination {
+    fn new(key: RouteKey) -> Self {
+        Self {
+            block: digest::block_of(&key),
+            key,
+            routes: Vec::new(),
+            sources: Vec::new(),
+            selected: None,
+            own: None,
+            installed: Installed::Nothing,
+            announced: None,
+            hold: None,
+            better_since: None,
+            resends: 0,
+        }
+    }
+
+    pub fn route(&self, neighbour: NeighbourId) -> Option<&Route> {
+        self.routes
+            .iter()
+            .find(|route| route.neighbour == neighbour)
+    }
+
+    pub fn route_mut(&mut self, neighbour: NeighbourId) -> Option<&mut Route> {
+        self.routes
+            .iter_mut()
+            .find(|route| route.neighbour == neighbour)
+    }
+
+    /// The feasibility distance for an origin.
+    pub fn source(&self, router_id: RouterId) -> Option<&Source> {
+        self.sources
+            .iter()
+            .find(|source| source.router_id == router_id)
+    }
+
+    /// Whether a route as announced cannot loop (section 3.5.1).
+    pub fn is_feasible(
+        &self,
+        router_id: RouterId,
+        sequence_number: SequenceNumber,
+        metric: Metric,
+    ) -> bool {
+        metric.is_infinite()
+            || self.source(router_id).is_none_or(|source| {
+                sequence_number.is_newer_than(source.sequence_number)
+                    || sequence_number == source.sequence_number && metric < source.metric
+            })
+    }
+
+    /// Raises the feasibility distance before an announcement is sent (section 3.7.3). Gives whether an origin had to be
+    /// forgotten to make room for a new one.
+    pub fn raise_source(&mut self, announcement: Announcement, now: Tick, most: usize) -> bool {
+        let Announcement {
+            router_id,
+            sequence_number,
+            metric,
+        } = announcement;
+        if metric.is_infinite() {
+            return false;
+        }
+        if let Some(source) = self
+            .sources
+            .iter_mut()
+            .find(|source| source.router_id == router_id)
+        {
+            source.used = now;
+            if sequence_number.is_newer_than(source.sequence_number) {
+                source.sequence_number = sequence_number;
+                source.metric = metric;
+            } else if sequence_number == source.sequence_number {
+                source.metric = source.metric.min(metric);
+            }
+            return false;
+        }
+        let full = self.sources.len() >= most.max(1);
+        if full {
+            let oldest = (0..self.sources.len()).min_by_key(|place| self.sources[*place].used);
+            if let Some(oldest) = oldest {
+                self.sources.swap_remove(oldest);
+            }
+        }
+        self.sources.push(Source {
+            router_id,
+            sequence_number,
+            metric,
+            used: now,
+        });
+        full
+    }
+
+    fn is_empty(&self) -> bool {
+        self.routes.is_empty()
+            && self.sources.is_empty()
+            && self.own.is_none()
+            && self.announced.is_none()
+            && self.hold.is_none()
+            && self.installed == Installed::Nothing
+    }
+}
+
+/// All prefixes, by number and by key.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    places: Vec<Option<Destination>>,
+    free: Vec<DestinationId>,
+    by_key: HashMap<RouteKey, DestinationId>,
+}
+
+impl Table {
+    pub fn get(&self, id: DestinationId) -> Option<&Destination> {
+        self.places.get(id.0 as usize)?.as_ref()
+    }
+
+    pub fn get_mut(&mut self, id: DestinationId) -> Option<&mut Destination> {
+        self.places.get_mut(id.0 as usize)?.as_mut()
+    }
+
+    pub fn find(&self, key: &RouteKey) -> Option<DestinationId> {
+        self.by_key.get(key).copied()
+    }
+
+    pub fn find_or_insert(&mut self, key: RouteKey) -> DestinationId {
+        if let Some(id) = self.find(&key) {
+            return id;
+        }
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            DestinationId(self.places.len() as u32 - 1)
+        });
+        self.places[id.0 as usize] = Some(Destination::new(key));
+        self.by_key.insert(key, id);
+        id
+    }
+
+    /// Forgets a prefix of which nothing is left.
+    pub fn remove_if_empty(&mut self, id: DestinationId) {
+        let empty = self.get(id).filter(|destination| destination.is_empty());
+        let Some(key) = empty.map(|destination| destination.key) else {
+            return;
+        };
+        self.by_key.remove(&key);
+        self.places[id.0 as usize] = None;
+        self.free.push(id);
+    }
+
+    /// Numbers are below this.
+    pub fn end(&self) -> u32 {
+        self.places.len() as u32
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (DestinationId, &Destination)> {
+        self.places
+            .iter()
+            .enumerate()
+            .filter_map(|(place, destination)| {
+                Some((DestinationId(place as u32), destination.as_ref()?))
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ORIGIN: Option<RouterId> = RouterId::new([1; 8]);
+
+    fn announcement(sequence_number: u16, metric: u16) -> Announcement {
+        Announcement {
+            router_id: ORIGIN.unwrap_or_else(|| unreachable!()),
+            sequence_number: SequenceNumber(sequence_number),
+            metric: Metric(metric),
+        }
+    }
+
+    fn destination() -> Destination {
+        let prefix = "2001:db8::/64".parse().unwrap_or_else(|_| unreachable!());
+        Destination::new(RouteKey::new(prefix, None).unwrap_or_else(|_| unreachable!()))
+    }
+
+    #[test]
+    fn only_newer_or_strictly_nearer_routes_are_feasible() {
+        let mut destination = destination();
+        destination.raise_source(announcement(10, 200), Tick(0), 4);
+        let router_id = announcement(0, 0).router_id;
+        let cases = [
+            (10, 199, true),
+            (10, 200, false),
+            (10, 300, false),
+            (11, 60_000, true),
+            (9, 1, false),
+            (9, u16::MAX, true),
+        ];
+        for (number, metric, expected) in cases {
+            let feasible =
+                destination.is_feasible(router_id, SequenceNumber(number), Metric(metric));
+            assert_eq!(feasible, expected, "number {number}, metric {metric}");
+        }
+    }
+
+    #[test]
+    fn the_feasibility_distance_only_falls_within_a_sequence_number() {
+        let mut destination = destination();
+        for (number, metric, expected) in [
+            (10, 200, 200),
+            (10, 300, 200),
+            (10, 100, 100),
+            (9, 5, 100),
+            (11, 900, 900),
+        ] {
+            destination.raise_source(announcement(number, metric), Tick(0), 4);
+            assert_eq!(
+                destination.sources[0].metric,
+                Metric(expected),
+                "after ({number}, {metric})"
+            );
+        }
+    }
+
+    #[test]
+    fn retractions_raise_nothing() {
+        let mut destination = destination();
+        destination.raise_source(announcement(10, u16::MAX), Tick(0), 4);
+        assert_eq!(destination.sources, []);
+    }
+
+    #[test]
+    fn the_memory_of_a_route_is_stated() {
+        assert_eq!(size_of::<Route>(), 36);
+        assert!(
+            size_of::<Destination>() <= 176,
+            "{}",
+            size_of::<Destination>()
+        );
+    }
+}

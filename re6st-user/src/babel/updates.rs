@@ -1,0 +1,474 @@
+//! Updates (RFC 8966 section 3.7): what is announced, when, to whom, and how fast.
+
+use std::{collections::HashSet, time::Duration};
+
+use ipnet::IpNet;
+
+use super::{
+    input::InterfaceId,
+    interface::Interface,
+    message::{Message, NextHop, Update},
+    neighbour::NeighbourId,
+    quantities::{Interval, Metric, SequenceNumber},
+    speaker::Speaker,
+    table::{Announcement, Destination, DestinationId, Table},
+    timers::{Appointment, Tick, Timer},
+    wire::{PacketWriter, PushError},
+};
+
+/// Jitter of what must be known soon: new prefixes, retractions, other origins (section 3.7.2 allows 0.2 s).
+const URGENT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(40));
+/// Jitter of other triggered updates.
+const TRIGGERED: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(100));
+/// How often what must not get lost is said again (section 3.7.2).
+const RESENDS: u8 = 3;
+/// Before the first repetition; doubled each time.
+const RESEND_AFTER: Duration = Duration::from_millis(500);
+/// Prefixes of a full announcement that are sorted and packed together.
+const CHUNK: usize = 1024;
+/// Packets with updates wait until this many may leave, so that they leave together.
+const BATCH: u32 = 8;
+/// Between full announcements that one neighbour asks for.
+const BETWEEN_DUMPS: Duration = Duration::from_secs(2);
+
+/// What waits to be sent to the group or to a neighbour.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    pub messages: Vec<Message>,
+    pending: HashSet<DestinationId>,
+    /// What was pending, sorted, the next one last.
+    queue: Vec<DestinationId>,
+    /// Where an announcement of everything goes on.
+    dump: Option<u32>,
+    /// Which blocks of the digest it covers.
+    blocks: u64,
+    /// The next part of it, sorted, the next one last.
+    chunk: Vec<DestinationId>,
+}
+
+impl Outbox {
+    pub fn announce(&mut self, id: DestinationId) {
+        self.pending.insert(id);
+    }
+
+    /// Announces everything, from the start.
+    pub fn announce_all(&mut self) {
+        self.announce_blocks(u64::MAX);
+    }
+
+    /// Announces all of some blocks of the digest, from the start.
+    pub fn announce_blocks(&mut self, blocks: u64) {
+        let before = if self.is_dumping() { self.blocks } else { 0 };
+        self.blocks = before | blocks;
+        self.dump = Some(0);
+        self.chunk.clear();
+    }
+
+    pub const fn is_dumping(&self) -> bool {
+        self.dump.is_some() || !self.chunk.is_empty()
+    }
+
+    pub fn has_updates(&self) -> bool {
+        !self.pending.is_empty() || !self.queue.is_empty() || self.is_dumping()
+    }
+
+    /// It did not fit: it comes first in the next packet.
+    fn give_back(&mut self, id: DestinationId, dump: bool) {
+        if dump {
+            self.chunk.push(id);
+        } else {
+            self.queue.push(id);
+        }
+    }
+
+    /// The next prefix to announce, and whether just because everything is announced.
+    fn next(&mut self, table: &Table) -> Option<(DestinationId, bool)> {
+        if self.queue.is_empty() && !self.pending.is_empty() {
+            self.queue.extend(self.pending.drain());
+            sort(&mut self.queue, table);
+        }
+        if let Some(id) = self.queue.pop() {
+            return Some((id, false));
+        }
+        while self.chunk.is_empty() {
+            let start = self.dump?;
+            let end = table.end().min(start.saturating_add(CHUNK as u32));
+            let covered = |id: &DestinationId| {
+                let destination = table.get(*id);
+                destination.is_some_and(|destination| self.blocks & (1 << destination.block) != 0)
+            };
+            self.chunk
+                .extend((start..end).map(DestinationId).filter(covered));
+            sort(&mut self.chunk, table);
+            self.dump = (end < table.end()).then_some(end);
+        }
+        self.chunk.pop().map(|id| (id, true))
+    }
+}
+
+/// By family, origin and prefix, so that updates compress well; backwards, because the last one is taken first.
+fn sort(ids: &mut [DestinationId], table: &Table) {
+    ids.sort_by_cached_key(|id| {
+        let destination = table.get(*id);
+        std::cmp::Reverse(destination.map(|destination| {
+            let key = destination.key;
+            let origin = destination.announced.map(|announced| announced.router_id);
+            (key.to().addr().is_ipv4(), origin, key)
+        }))
+    });
+}
+
+/// Where updates go to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Audience {
+    Group(InterfaceId),
+    Neighbour(NeighbourId),
+}
+
+impl Speaker {
+    /// What we have to say of a prefix: our own route before learned ones.
+    fn present_announcement(&self, destination: &Destination) -> Option<Announcement> {
+        if let Some(metric) = destination.own {
+            return Some(Announcement {
+                router_id: self.settings.router_id,
+                sequence_number: self.sequence_number,
+                metric,
+            });
+        }
+        let route = destination.route(destination.selected?)?;
+        let metric = self.metric(route);
+        (!metric.is_infinite()).then_some(Announcement {
+            router_id: route.router_id,
+            sequence_number: route.sequence_number,
+            metric,
+        })
+    }
+
+    /// Announces a prefix anew if what neighbours were told is too far from the truth (section 3.7.2), or with `exact`
+    /// if it differs at all.
+    pub(super) fn reconsider_announcement(&mut self, id: DestinationId, exact: bool) {
+        let Some(destination) = self.table.get(id) else {
+            return;
+        };
+        let old = destination
+            .announced
+            .filter(|old| !old.metric.is_infinite());
+        let new = self.present_announcement(destination);
+        let (new, urgent, reliable) = match (old, new) {
+            (None, None) => return,
+            (None, Some(new)) => (new, true, false),
+            (Some(old), None) => {
+                let retraction = Announcement {
+                    metric: Metric::INFINITY,
+                    ..old
+                };
+                (retraction, true, true)
+            }
+            (Some(old), Some(new)) if old.router_id != new.router_id => (new, true, true),
+            (Some(old), Some(new)) => {
+                let change = old.metric.0.abs_diff(new.metric.0);
+                let big = u32::from(change) * 8 >= u32::from(old.metric.0) && change > 0;
+                if !(big || exact && old != new) {
+                    return;
+                }
+                (new, false, false)
+            }
+        };
+        self.change_announcement(id, new, reliable);
+        self.announce_everywhere(id, urgent);
+    }
+
+    /// Changes what neighbours are told of a prefix; the feasibility distance falls first (section 3.7.3).
+    fn change_announcement(&mut self, id: DestinationId, new: Announcement, reliable: bool) {
+        let now = Tick::from_time(self.now);
+        let most = self.settings.limits.sources_per_route;
+        let Some(destination) = self.table.get_mut(id) else {
+            return;
+        };
+        if destination.own.is_none() && destination.raise_source(new, now, most) {
+            self.counters.limited_sources += 1;
+        }
+        if let Some(old) = destination.announced {
+            self.announced.remove(&destination.key, old);
+        }
+        self.announced.add(&destination.key, new);
+        destination.announced = Some(new);
+        if reliable {
+            destination.resends = RESENDS;
+            let at = Tick::from_time(self.now + RESEND_AFTER);
+            self.calendar.add(at, Appointment::Resend(id));
+        }
+    }
+
+    /// A retraction of what we may have announced in a life before.
+    pub(super) fn retract(&mut self, id: DestinationId) {
+        let retraction = Announcement {
+            router_id: self.settings.router_id,
+            sequence_number: SequenceNumber(0),
+            metric: Metric::INFINITY,
+        };
+        self.change_announcement(id, retraction, true);
+        self.announce_everywhere(id, true);
+    }
+
+    /// [`Appointment::Resend`]: says it again, and at last forgets a retraction.
+    pub(super) fn resend(&mut self, id: DestinationId) {
+        let Some(destination) = self.table.get_mut(id) else {
+            return;
+        };
+        if destination.resends > 0 {
+            destination.resends -= 1;
+            let wait = RESEND_AFTER * (1 << (RESENDS - destination.resends));
+            self.counters.resent_updates += 1;
+            self.calendar
+                .add(Tick::from_time(self.now + wait), Appointment::Resend(id));
+            self.announce_everywhere(id, false);
+            return;
+        }
+        if destination
+            .announced
+            .is_some_and(|announced| announced.metric.is_infinite())
+        {
+            destination.announced = None;
+        }
+        self.table.remove_if_empty(id);
+    }
+
+    fn announce_everywhere(&mut self, id: DestinationId, urgent: bool) {
+        let (least, most) = if urgent { URGENT } else { TRIGGERED };
+        let at = self.now + self.random.between(least, most);
+        for (interface_id, interface) in &mut self.interfaces {
+            if interface.up {
+                interface.outbox.announce(id);
+                self.timers.set_by(Timer::FlushGroup(*interface_id), at);
+            }
+        }
+    }
+
+    /// Announces one prefix to one neighbour, soon.
+    pub(super) fn announce_to(&mut self, neighbour: NeighbourId, id: DestinationId) {
+        let at = self.now + self.random.between(URGENT.0, URGENT.1);
+        if let Some(neighbour) = self.neighbours.get_mut(neighbour) {
+            neighbour.outbox.announce(id);
+        }
+        self.timers.set_by(Timer::Flush(neighbour), at);
+    }
+
+    /// Announces everything to one neighbour (section 3.8.1.1); not again and again if it asks too often.
+    pub(super) fn dump_to(&mut self, id: NeighbourId) {
+        let now = self.now;
+        let Some(neighbour) = self.neighbours.get_mut(id) else {
+            return;
+        };
+        if let Some(last) = neighbour.last_dump
+            && now.since(last) < BETWEEN_DUMPS
+        {
+            self.timers.set_by(Timer::Dump(id), last + BETWEEN_DUMPS);
+            return;
+        }
+        neighbour.last_dump = Some(now);
+        neighbour.outbox.announce_all();
+        self.counters.full_updates += 1;
+        self.timers.cancel(Timer::Dump(id));
+        self.timers.set_by(Timer::Flush(id), now + URGENT.0);
+    }
+
+    /// [`Timer::Update`]: the full announcement of an interface (section 3.7.1).
+    pub(super) fn periodic_update(&mut self, id: InterfaceId) {
+        self.refresh_announcements(id);
+        let now = self.now;
+        let by_digest = self.digest_suffices(id);
+        let Some(interface) = self.interfaces.get_mut(&id) else {
+            return;
+        };
+        let interval = interface.settings.update_interval;
+        // jitter only makes it earlier: routes must not expire
+        let next = now + self.random.between(interval * 7 / 8, interval);
+        self.timers.set(Timer::Update(id), next);
+        if by_digest {
+            self.send_digest(id);
+            return;
+        }
+        if let Some(interface) = self.interfaces.get_mut(&id)
+            && interface.up
+        {
+            interface.outbox.announce_all();
+            self.counters.full_updates += 1;
+            self.timers.set_by(Timer::FlushGroup(id), now);
+        }
+    }
+
+    /// Small changes that triggered no update are told with the full announcement: once for all interfaces that are due
+    /// at about the same time.
+    fn refresh_announcements(&mut self, id: InterfaceId) {
+        let interval = self
+            .interfaces
+            .get(&id)
+            .map(|interface| interface.settings.update_interval);
+        let recent = interval.is_some_and(|interval| self.now.since(self.refreshed) < interval / 2);
+        if recent {
+            return;
+        }
+        self.refreshed = self.now;
+        let changed: Vec<DestinationId> = self
+            .table
+            .iter()
+            .filter(|(_, destination)| {
+                let new = self.present_announcement(destination);
+                new.is_some() && new != destination.announced
+            })
+            .map(|(id, _)| id)
+            .collect();
+        for id in changed {
+            self.reconsider_announcement(id, true);
+        }
+    }
+
+    /// The update for a prefix, as an audience is told; `None` if it is told nothing.
+    fn update_for(
+        &self,
+        id: DestinationId,
+        interface_id: InterfaceId,
+        interface: &Interface,
+        dump: bool,
+        group: bool,
+    ) -> Option<Update> {
+        let destination = self.table.get(id)?;
+        let announced = destination.announced.or_else(|| {
+            // asked for, and there is nothing: a retraction (section 3.8.1.1)
+            (!dump && !group).then_some(Announcement {
+                router_id: self.settings.router_id,
+                sequence_number: SequenceNumber(0),
+                metric: Metric::INFINITY,
+            })
+        })?;
+        let settings = &interface.settings;
+        let learned_here = || {
+            let via = destination
+                .selected
+                .and_then(|via| self.neighbours.get(via));
+            destination.own.is_none() && via.is_some_and(|via| via.interface == interface_id)
+        };
+        let finite = !announced.metric.is_infinite();
+        // an explicit request is answered all the same (section 3.8.1.1 against 3.7.4)
+        if finite && settings.split_horizon && (group || dump) && learned_here() {
+            return None;
+        }
+        let added = settings
+            .announce
+            .apply(&destination.key, Some(announced.router_id));
+        let metric = match added {
+            Some(added) => announced.metric.plus(Metric(added)),
+            None => Metric::INFINITY,
+        };
+        if dump && metric.is_infinite() {
+            return None;
+        }
+        let next_hop = match (destination.key.to(), settings.ipv4) {
+            (IpNet::V4(_), Some(address)) => NextHop::Ipv4(address),
+            // without an IPv4 address: RFC 9229
+            _ => NextHop::Ipv6(settings.link_local),
+        };
+        let finite = !metric.is_infinite();
+        Some(Update {
+            route: destination.key,
+            router_id: finite.then_some(announced.router_id),
+            sequence_number: announced.sequence_number,
+            metric,
+            interval: Interval::from_duration(settings.update_interval),
+            next_hop: finite.then_some(next_hop),
+        })
+    }
+
+    /// [`Timer::FlushGroup`] and [`Timer::Flush`]: sends what waits, updates as fast as the interface's pace allows.
+    pub(super) fn flush(&mut self, audience: Audience) {
+        let Some((interface_id, mut outbox)) = self.take_outbox(audience) else {
+            return;
+        };
+        let messages = std::mem::take(&mut outbox.messages);
+        if !messages.is_empty() {
+            self.send(audience, messages);
+        }
+        while outbox.has_updates() {
+            let Some(interface) = self.interfaces.get_mut(&interface_id) else {
+                return;
+            };
+            if !interface.pace.take(self.now) {
+                let (ready, timer) = (interface.pace.ready_at(BATCH), timer_of(audience));
+                self.timers.set_by(timer, ready);
+                break;
+            }
+            if let Some(packet) = self.next_packet(&mut outbox, interface_id, audience) {
+                self.send_packet(audience, packet);
+            }
+        }
+        self.put_outbox_back(audience, outbox);
+    }
+
+    /// As many updates as fit one packet; `None` if there is nothing to say.
+    fn next_packet(
+        &mut self,
+        outbox: &mut Outbox,
+        interface_id: InterfaceId,
+        audience: Audience,
+    ) -> Option<PacketWriter> {
+        let interface = self.interfaces.get(&interface_id)?;
+        let group = matches!(audience, Audience::Group(_));
+        let mut packet = interface.writer();
+        while let Some((id, dump)) = outbox.next(&self.table) {
+            let Some(update) = self.update_for(id, interface_id, interface, dump, group) else {
+                continue;
+            };
+            match packet.push(&Message::Update(update)) {
+                Ok(()) => self.counters.updates_sent += 1,
+                Err(PushError::Full) => {
+                    outbox.give_back(id, dump);
+                    break;
+                }
+                Err(PushError::Illegal) => self.counters.illegal_messages += 1,
+            }
+        }
+        (!packet.is_empty()).then_some(packet)
+    }
+
+    fn take_outbox(&mut self, audience: Audience) -> Option<(InterfaceId, Outbox)> {
+        match audience {
+            Audience::Group(id) => {
+                let interface = self
+                    .interfaces
+                    .get_mut(&id)
+                    .filter(|interface| interface.up)?;
+                Some((id, std::mem::take(&mut interface.outbox)))
+            }
+            Audience::Neighbour(id) => {
+                let neighbour = self
+                    .neighbours
+                    .get_mut(id)
+                    .filter(|neighbour| !neighbour.removed)?;
+                Some((neighbour.interface, std::mem::take(&mut neighbour.outbox)))
+            }
+        }
+    }
+
+    fn put_outbox_back(&mut self, audience: Audience, outbox: Outbox) {
+        match audience {
+            Audience::Group(id) => {
+                if let Some(interface) = self.interfaces.get_mut(&id) {
+                    interface.outbox = outbox;
+                }
+            }
+            Audience::Neighbour(id) => {
+                if let Some(neighbour) = self.neighbours.get_mut(id) {
+                    neighbour.outbox = outbox;
+                }
+            }
+        }
+    }
+}
+
+const fn timer_of(audience: Audience) -> Timer {
+    match audience {
+        Audience::Group(id) => Timer::FlushGroup(id),
+        Audience::Neighbour(id) => Timer::Flush(id),
+    }
+}
