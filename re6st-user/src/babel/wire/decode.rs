@@ -118,7 +118,7 @@ fn no_sub_tlvs(body: Reader<'_>) -> Result<(), Ignored> {
 impl ParserState {
     /// The message of a TLV, if it is one. What the TLV leaves behind stays also where it is ignored because of a sub-TLV
     /// (RFC 8966 section 4.4).
-    fn read(&mut self, Tlv { kind, body }: Tlv<'_>) -> Result<Option<Message>, Ignored> {
+    pub(super) fn read(&mut self, Tlv { kind, body }: Tlv<'_>) -> Result<Option<Message>, Ignored> {
         match kind {
             kind::ACKNOWLEDGMENT_REQUEST => acknowledgment_request(body).map(Some),
             kind::ACKNOWLEDGMENT => acknowledgment(body).map(Some),

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     babel::{
         message::{EchoedTimestamps, Message, Update},
-        quantities::{Interval, Metric, RouterId},
+        quantities::{Interval, Metric, RouterId, SequenceNumber},
     },
     dataplane::RouteKey,
 };
@@ -76,13 +76,12 @@ pub fn update(packet: &mut Vec<u8>, update: &Update, form: UpdateForm) {
     });
 }
 
-/// RFC 8966 section 4.6.9, address encoding 0.
-fn retract_all(packet: &mut Vec<u8>) {
+/// RFC 8966 section 4.6.9, address encoding 0. Interval and sequence number mean nothing; the interval must not be 0.
+pub fn retract_all(packet: &mut Vec<u8>, interval: Interval, sequence_number: SequenceNumber) {
     tlv(packet, kind::UPDATE, |body| {
         body.extend_from_slice(&[AddressEncoding::Wildcard.number(), 0, 0, 0]);
-        // the interval must not be 0, and means nothing
-        body.extend_from_slice(&Interval::INFINITE.0.to_be_bytes());
-        body.extend_from_slice(&[0, 0]);
+        body.extend_from_slice(&interval.0.to_be_bytes());
+        body.extend_from_slice(&sequence_number.0.to_be_bytes());
         body.extend_from_slice(&Metric::INFINITY.0.to_be_bytes());
     });
 }
@@ -142,7 +141,7 @@ pub fn message(packet: &mut Vec<u8>, message: &Message) {
             );
         }
         Message::Update(_) => debug_assert!(false, "updates need a form"),
-        Message::RetractAll => retract_all(packet),
+        Message::RetractAll => retract_all(packet, Interval::INFINITE, SequenceNumber::default()),
         Message::RouteRequest { route } => route_request(packet, route),
         Message::SequenceNumberRequest {
             route,

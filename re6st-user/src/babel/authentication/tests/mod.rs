@@ -16,6 +16,7 @@ use crate::babel::{
 };
 
 mod bounds;
+mod captures;
 mod challenges;
 mod counters;
 mod keys;

@@ -19,6 +19,8 @@ use crate::{
     dataplane::RouteKey,
 };
 
+pub mod capture;
+mod captures;
 mod malformed;
 mod packets;
 mod round_trip;
