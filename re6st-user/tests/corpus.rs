@@ -1,4 +1,4 @@
-//! What the fuzzer found worth keeping, run again: `fuzz/corpus/config` and `fuzz/corpus/description`.
+//! What the fuzzer found worth keeping, run again: the folders of `fuzz/corpus` that are about texts and Babel's packets.
 
 #![allow(
     clippy::expect_used,
@@ -10,8 +10,17 @@ mod support;
 
 use std::{fs, path::Path};
 
-/// Runs every file of a corpus; an empty one is a mistake. The fuzzer's targets skip what is not UTF-8, too.
-fn replay(target: &str, run: fn(&str)) {
+/// Runs every text of a corpus; the fuzzer's targets skip what is not UTF-8, too.
+fn replay_texts(target: &str, run: fn(&str)) {
+    replay(target, |octets| {
+        if let Ok(text) = core::str::from_utf8(octets) {
+            run(text);
+        }
+    });
+}
+
+/// Runs every file of a corpus; an empty one is a mistake.
+fn replay(target: &str, run: impl Fn(&[u8])) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../fuzz/corpus")
         .join(target);
@@ -20,20 +29,28 @@ fn replay(target: &str, run: fn(&str)) {
         let path = entry.expect("the corpus").path();
         println!("{}", path.display());
         let bytes = fs::read(&path).expect("a file of the corpus");
-        if let Ok(text) = core::str::from_utf8(&bytes) {
-            run(text);
-            count += 1;
-        }
+        run(&bytes);
+        count += 1;
     }
     assert!(count > 0, "{} is empty", directory.display());
 }
 
 #[test]
 fn configuration_files() {
-    replay("config", support::config);
+    replay_texts("config", support::config);
 }
 
 #[test]
 fn described_packets() {
-    replay("description", support::description);
+    replay_texts("description", support::description);
+}
+
+#[test]
+fn babel_packets() {
+    replay("babel_decode", support::babel_decode);
+}
+
+#[test]
+fn signed_babel_packets() {
+    replay("babel_authenticate", support::babel_authenticate);
 }

@@ -1,8 +1,16 @@
-//! What holds of the texts people write, whatever they are.
+//! What holds of the texts people write and of the packets neighbours send, whatever they are.
 
-#![allow(missing_docs, reason = "a test's own module")]
+#![allow(
+    clippy::expect_used,
+    missing_docs,
+    reason = "a test's own module; what breaks a rule has to stop the test"
+)]
 
 use re6st_user::{config::Config, description::Description};
+
+#[path = "babel.rs"]
+mod babel;
+pub use babel::{authenticate as babel_authenticate, decode as babel_decode};
 
 /// A configuration file is read or refused with words, and never stops the program.
 pub fn config(text: &str) {

@@ -1,0 +1,7 @@
+//! The body of a Babel packet.
+#![no_main]
+
+#[path = "../../re6st-user/tests/support/mod.rs"]
+mod support;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| support::babel_decode(input));
