@@ -223,6 +223,11 @@ impl Speaker {
             // it knows nobody: the sooner it hears us, the better
             self.say_hello_quickly(arrival.interface);
         }
+        if restarted && !arrival.continues {
+            // whatever it announced before is void, also if its retraction was lost (appendix A.1)
+            self.retract_all(id);
+            self.send_soon(id, Message::RouteRequest { route: None });
+        }
         self.cost_changed(id, DownReason::Hellos);
     }
 
