@@ -2,8 +2,10 @@
 
 #![allow(
     clippy::expect_used,
+    dead_code,
     missing_docs,
-    reason = "a test's own module; what breaks a rule has to stop the test"
+    unused_imports,
+    reason = "a test's own module, of which a fuzzer's target uses a part; what breaks a rule has to stop the test"
 )]
 
 use re6st_user::{config::Config, description::Description};
