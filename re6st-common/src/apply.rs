@@ -5,10 +5,10 @@ use crate::{
     checksum,
     decide::{Carried, Decision},
     encapsulation,
-    maps::{NextHop, interface, transmit},
+    maps::{NextHop, interface, kind, transmit},
     packet::Packet,
     reason::Reason,
-    tables::{KernelRoute, Tables},
+    tables::{Neighbour, Tables},
     wire::{Ethernet, Ipv4, Ipv6, ethertype},
 };
 
@@ -38,10 +38,11 @@ pub fn apply<P: Packet, T: Tables>(
         Decision::Pass(_) => Ok(Verdict::Pass),
         Decision::Drop(_) => Ok(Verdict::Drop),
         Decision::Deliver(carried, _) => deliver(packet, tables, carried),
-        Decision::Encapsulate(carried, _, next_hop) => {
-            encapsulate(packet, tables, carried, next_hop)
+        Decision::Send(carried, _, next_hop) if next_hop.kind == kind::NEIGHBOUR => {
+            to_router(packet, tables, carried, next_hop)
         }
-        Decision::Forward(carried, route) => forward(packet, tables, carried, route),
+        Decision::Send(carried, _, next_hop) => encapsulate(packet, tables, carried, next_hop),
+        Decision::Forward(carried, neighbour) => forward(packet, tables, carried, neighbour),
     }
 }
 
@@ -99,24 +100,47 @@ fn forward<P: Packet, T: Tables>(
     packet: &mut P,
     tables: &T,
     carried: &Carried,
-    route: &KernelRoute,
+    neighbour: &Neighbour,
 ) -> Result<Verdict, Reason> {
     set_traffic_class(packet, carried)?;
     decrement_hop_limit(packet, carried)?;
     strip(packet, carried.front, size_of::<Ethernet>())?;
     let by_tc = tables
-        .interface(route.interface)
+        .interface(neighbour.interface)
         .is_none_or(|entry| entry.flags & interface::TRANSMIT_WITH_TC != 0);
     if by_tc {
-        return hand_over(packet, tables, route.interface, carried.inner.family);
+        return hand_over(packet, tables, neighbour.interface, carried.inner.family);
     }
     let ethernet = Ethernet {
-        destination: route.destination,
-        source: route.source,
+        destination: neighbour.destination,
+        source: neighbour.source,
         ethertype: ethertype_of(carried.inner.family),
     };
     packet.write(0, &ethernet).ok_or(Reason::RewriteFailed)?;
-    Ok(Verdict::Redirect(route.interface))
+    Ok(Verdict::Redirect(neighbour.interface))
+}
+
+/// To a router on a link: as it is, with an Ethernet header that is ready-made but for what follows it.
+#[inline(always)]
+fn to_router<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    carried: &Carried,
+    next_hop: &NextHop,
+) -> Result<Verdict, Reason> {
+    let family = carried.inner.family;
+    set_traffic_class(packet, carried)?;
+    decrement_hop_limit(packet, carried)?;
+    strip(packet, carried.front, size_of::<Ethernet>())?;
+    if next_hop.flags & transmit::WITH_TC != 0 {
+        return hand_over(packet, tables, next_hop.interface, family);
+    }
+    let ethertype_at = core::mem::offset_of!(Ethernet, ethertype);
+    packet
+        .write(0, &first_14(&next_hop.ethernet))
+        .and_then(|()| packet.write(ethertype_at, &ethertype_of(family)))
+        .ok_or(Reason::RewriteFailed)?;
+    Ok(Verdict::Redirect(next_hop.interface))
 }
 
 /// Leaves `length` bytes in front of the inner packet where there were `front`.

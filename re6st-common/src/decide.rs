@@ -6,7 +6,7 @@ use crate::{
     packet::Packet,
     parse::{self, Fit, Inner, Link, Outer, ecn},
     reason::{Fate, Reason},
-    tables::{KernelRoute, Tables},
+    tables::{Neighbour, Tables},
     wire::{Ethernet, Gre, GreInUdp, Ipv4, Ipv6, Udp, ethertype, protocol},
 };
 
@@ -30,10 +30,10 @@ pub enum Decision<'tables> {
     Pass(Reason),
     /// To the kernel through the mesh device, freed of its outer headers.
     Deliver(Carried, Reason),
-    /// Into a tunnel: the next hop's number and entry.
-    Encapsulate(Carried, u32, &'tables NextHop),
-    /// To a neighbour on a plain interface.
-    Forward(Carried, KernelRoute),
+    /// Into a tunnel, or to a router on a link: the next hop's number and entry.
+    Send(Carried, u32, &'tables NextHop),
+    /// To a host behind this node.
+    Forward(Carried, Neighbour),
     /// Nowhere.
     Drop(Reason),
 }
@@ -284,7 +284,7 @@ fn route_from_tunnel<T: Tables>(tables: &T, arrival: u32, carried: Carried) -> D
         _ if !tables.settings().has(settings::FORWARD) => {
             Decision::Drop(Reason::ForwardingDisabled)
         }
-        id => match into_tunnel(tables, id, carried) {
+        id => match by_next_hop(tables, arrival, id, carried) {
             Err(reason) => Decision::Deliver(carried, reason),
             Ok(decision) => decision,
         },
@@ -296,21 +296,36 @@ fn route_from_tunnel<T: Tables>(tables: &T, arrival: u32, carried: Carried) -> D
 fn to_site<T: Tables>(tables: &T, arrival: u32, carried: Carried) -> Decision<'_> {
     match tables.kernel_route(arrival, &carried.inner) {
         // only to interfaces we were given; the operator's firewall may have a say about the others
-        Some(route) if tables.interface(route.interface).is_some() => {
-            Decision::Forward(carried, route)
+        Some(neighbour) if tables.interface(neighbour.interface).is_some() => {
+            Decision::Forward(carried, neighbour)
         }
         _ => Decision::Deliver(carried, Reason::Site),
     }
 }
 
+/// Into a tunnel, or to a router on the same link.
 #[inline(always)]
-fn into_tunnel<T: Tables>(tables: &T, id: u32, carried: Carried) -> Result<Decision<'_>, Reason> {
+fn by_next_hop<T: Tables>(
+    tables: &T,
+    arrival: u32,
+    id: u32,
+    carried: Carried,
+) -> Result<Decision<'_>, Reason> {
     let next_hop = tables
         .next_hop(id)
-        .filter(|next_hop| next_hop.kind == kind::TUNNEL)
+        .filter(|next_hop| next_hop.kind != kind::FREE)
         .ok_or(Reason::NoRoute)?;
     check(&carried.inner, next_hop.mtu)?;
-    Ok(Decision::Encapsulate(carried, id, next_hop))
+    if next_hop.kind == kind::NEIGHBOUR {
+        if next_hop.ethernet_length as usize != size_of::<Ethernet>() {
+            return Err(Reason::UnresolvedNeighbour);
+        }
+        // back to the link it came from: the kernel also tells the sender of the better router (RFC 4861 section 8.2)
+        if carried.tunnel == next_hop_id::NONE && next_hop.interface == arrival {
+            return Err(Reason::Ordinary);
+        }
+    }
+    Ok(Decision::Send(carried, id, next_hop))
 }
 
 /// What every router looks at before it forwards.
@@ -369,9 +384,11 @@ fn plain_into_mesh<'tables, P: Packet, T: Tables>(
     }
     let into_networks = tables.in_networks(outer.destination);
     let gateway = arrival_interface.flags & interface::GATEWAY != 0;
+    let mesh = arrival_interface.flags & interface::MESH != 0;
     match tables.route(outer.family, outer.source, outer.source) {
         next_hop_id::SITE => {}
         next_hop_id::LOCAL => return Err(Reason::SpoofedSource),
+        _ if mesh => {}
         _ if gateway && tables.in_networks(outer.source) => return Err(Reason::SpoofedSource),
         _ if gateway => {}
         _ if into_networks => return Err(Reason::ForeignSource),
@@ -384,11 +401,7 @@ fn plain_into_mesh<'tables, P: Packet, T: Tables>(
         return Err(Reason::ForbiddenAddress);
     }
     // a foreign destination may be an address of this host: the kernel knows
-    if !into_networks
-        && tables
-            .kernel_route(arrival, &inner)
-            .is_none_or(|route| route.interface != tables.settings().device)
-    {
+    if !into_networks && !kernel_agrees(tables, arrival, &inner, route) {
         return Err(Reason::Ordinary);
     }
     let carried = Carried {
@@ -397,7 +410,19 @@ fn plain_into_mesh<'tables, P: Packet, T: Tables>(
         traffic_class: inner.traffic_class,
         tunnel: next_hop_id::NONE,
     };
-    into_tunnel(tables, route, carried)
+    by_next_hop(tables, arrival, route, carried)
+}
+
+/// Whether the kernel too routes a packet to the mesh: to the mesh device, or to the same link.
+#[inline(always)]
+fn kernel_agrees<T: Tables>(tables: &T, arrival: u32, inner: &Inner, route: u32) -> bool {
+    let interface = match tables.next_hop(route) {
+        Some(next_hop) if next_hop.kind == kind::NEIGHBOUR => next_hop.interface,
+        _ => tables.settings().device,
+    };
+    tables
+        .kernel_route(arrival, inner)
+        .is_some_and(|neighbour| neighbour.interface == interface)
 }
 
 /// Decides on a packet the host sent, or its kernel forwarded, to the mesh device. `segment_size` is how many bytes of
@@ -439,7 +464,7 @@ pub fn send<'tables, P: Packet, T: Tables>(
         traffic_class: inner.traffic_class,
         tunnel: next_hop_id::NONE,
     };
-    Ok(Decision::Encapsulate(carried, id, next_hop))
+    Ok(Decision::Send(carried, id, next_hop))
 }
 
 /// Bytes of the longest packet that the kernel will make of one, from the IP header on.
@@ -479,12 +504,11 @@ const TCP_SMALLEST: usize = 20;
 #[inline(always)]
 pub fn may_enter<P: Packet, T: Tables>(packet: &P, tables: &T, arrival: u32) -> Result<(), Reason> {
     let from_host = arrival == 0 || arrival == tables.settings().device;
-    let from_gateway = tables
-        .interface(arrival)
-        .is_some_and(|entry| entry.flags & interface::GATEWAY != 0);
     if from_host {
         return Ok(());
     }
+    let flags = tables.interface(arrival).map_or(0, |entry| entry.flags);
+    let from_gateway = flags & interface::GATEWAY != 0;
     let link = parse::link(packet).ok_or(Reason::Truncated)?;
     let Some(outer) = parse::outer(packet, &link) else {
         return Ok(());
@@ -495,6 +519,7 @@ pub fn may_enter<P: Packet, T: Tables>(packet: &P, tables: &T, arrival: u32) -> 
     match tables.route(outer.family, outer.source, outer.source) {
         // this node itself: the kernel translated the address of a host behind it
         next_hop_id::LOCAL | next_hop_id::SITE => Ok(()),
+        _ if flags & interface::MESH != 0 => Ok(()),
         _ if from_gateway && tables.in_networks(outer.source) => Err(Reason::SpoofedSource),
         _ if from_gateway => Ok(()),
         _ => Err(Reason::ForeignSource),

@@ -87,7 +87,7 @@ pub mod next_hop_id {
     pub const LOCAL: u32 = 1;
     /// The subnets this node owns: hosts behind it, which the kernel's own routes know.
     pub const SITE: u32 = 2;
-    /// The first number of a tunnel.
+    /// The first number of a tunnel or a neighbour.
     pub const FIRST_TUNNEL: u32 = 3;
 }
 
@@ -123,7 +123,8 @@ pub mod encapsulation {
     pub const GRE_IPV6: u16 = 4;
 }
 
-/// An entry of NEXT_HOPS (array, index: the next hop's number): how to send over a tunnel. 120 bytes.
+/// An entry of NEXT_HOPS (array, index: the next hop's number): how to send over a tunnel, or to a router on the same link.
+/// 120 bytes.
 ///
 /// A kind of 0 marks a free entry. An entry that is in use changes only by way of `ethernet_length` = 0 (see
 /// ARCHITECTURE.md, "Changing a next hop"), so no packet leaves with half an Ethernet header.
@@ -154,7 +155,7 @@ pub struct NextHop {
     pub outer: [u8; OUTER_SIZE],
     /// Not used; keeps the size a multiple of eight.
     pub padding: u32,
-    /// The tunnel's name.
+    /// The tunnel's name, or the neighbour's interface.
     pub name: [u8; NAME_SIZE],
 }
 
@@ -164,6 +165,8 @@ pub mod kind {
     pub const FREE: u16 = 0;
     /// A tunnel to a peer.
     pub const TUNNEL: u16 = 1;
+    /// A router of the mesh on the same link: packets go to it as they are. No encapsulation, no outer header, no VLAN tag.
+    pub const NEIGHBOUR: u16 = 2;
 }
 
 /// Flags of [`NextHop::flags`].
@@ -284,6 +287,8 @@ pub mod interface {
     pub const GATEWAY: u32 = 1;
     /// As [`transmit::WITH_TC`](super::transmit::WITH_TC).
     pub const TRANSMIT_WITH_TC: u32 = 2;
+    /// Routers of the mesh are on this link: what they forward may have any source but this node's own address.
+    pub const MESH: u32 = 4;
 }
 
 /// An entry of TUNNEL_COUNTERS (per-CPU array, index: the next hop's number). Bytes are those of the inner packets.

@@ -108,6 +108,8 @@ reasons! {
     TooBig too_big Kernel,
     /// IPv4 options or IPv6 hop-by-hop options: the kernel heeds them
     Options options Kernel,
+    /// the Ethernet address of the router on the link is not known: the kernel asks for it
+    UnresolvedNeighbour unresolved_neighbour Kernel,
     /// no route: the kernel answers Destination Unreachable
     NoRoute no_route Kernel,
     /// a frame that has nothing to do with the mesh

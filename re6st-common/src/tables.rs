@@ -22,7 +22,7 @@ pub trait Tables {
     fn interface(&self, index: u32) -> Option<Interface>;
     /// Where the kernel would forward a packet that arrived on an interface (`bpf_fib_lookup`). `None` unless it would
     /// forward it at once: not for local addresses, not while the neighbour's Ethernet address is unknown.
-    fn kernel_route(&self, arrival: u32, inner: &Inner) -> Option<KernelRoute>;
+    fn kernel_route(&self, arrival: u32, inner: &Inner) -> Option<Neighbour>;
 
     /// The route of a packet: a next hop's number, [`next_hop_id::NONE`] without one.
     ///
@@ -59,12 +59,12 @@ pub trait Tables {
     }
 }
 
-/// Where the kernel would send a packet.
+/// A host or router on a plain interface.
 #[derive(Clone, Copy, Debug)]
-pub struct KernelRoute {
+pub struct Neighbour {
     /// Interface index.
     pub interface: u32,
-    /// The neighbour's Ethernet address.
+    /// Its Ethernet address.
     pub destination: [u8; 6],
     /// The interface's own Ethernet address.
     pub source: [u8; 6],

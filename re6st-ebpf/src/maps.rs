@@ -14,7 +14,7 @@ use re6st_common::{
     maps::{Interface, NextHop, Settings, TrieKey, TrieValue, Tunnel, TunnelCounters, next_hop_id},
     parse::Inner,
     reason::{Reason, ReasonCounters},
-    tables::{KernelRoute, Tables},
+    tables::{Neighbour, Tables},
 };
 
 // Sizes are defaults; the loader sets those the configuration asks for.
@@ -150,7 +150,7 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn kernel_route(&self, arrival: u32, inner: &Inner) -> Option<KernelRoute> {
+    fn kernel_route(&self, arrival: u32, inner: &Inner) -> Option<Neighbour> {
         const AF_INET: u8 = 2;
         const AF_INET6: u8 = 10;
         // SAFETY: integers only.
@@ -179,7 +179,7 @@ impl Tables for Maps {
                 0,
             )
         };
-        (result == 0).then_some(KernelRoute {
+        (result == 0).then_some(Neighbour {
             interface: query.ifindex,
             destination: from_stack(&query.dmac),
             source: from_stack(&query.smac),

@@ -71,7 +71,7 @@ fn account(decision: &Decision<'_>) {
             maps::count(*reason);
             maps::count_received(carried.tunnel, 1, carried.inner.length as u64);
         }
-        Decision::Encapsulate(carried, id, _) => {
+        Decision::Send(carried, id, _) => {
             maps::count_received(carried.tunnel, 1, carried.inner.length as u64);
             maps::count_sent(*id, 1, carried.inner.length as u64);
         }
@@ -139,7 +139,7 @@ fn send(context: &TcContext) -> Result<i32, Reason> {
     buffer.make_headers_readable();
     let segments = buffer.segments();
     let decision = decide::send(&buffer, &tables, segments.size)?;
-    let Decision::Encapsulate(carried, id, next_hop) = decision else {
+    let Decision::Send(carried, id, next_hop) = decision else {
         return Err(Reason::RewriteFailed);
     };
     let outer = encapsulation::outer_length(next_hop.encapsulation).ok_or(Reason::RewriteFailed)?;

@@ -7,7 +7,7 @@ use testbed::packet::{Frame, Internet, address, protocol};
 
 use crate::{
     namespace::{DEVICE_ADDRESS, INTERFACES, ethernet, neighbour},
-    world::{BROKEN, FIRST, PORT, Peer, VLAN},
+    world::{BROKEN, FIRST, PORT, Peer, VLAN, counted, host_by},
 };
 
 /// A frame and where it arrives.
@@ -107,7 +107,8 @@ fn any_peer(rng: &mut Rng) -> Peer {
 
 fn any_address(rng: &mut Rng, ipv4: bool) -> IpAddr {
     if rng.bool() {
-        return any_peer(rng).host(ipv4);
+        let ids: Vec<u32> = counted().collect();
+        return host_by(one_of(rng, &ids), ipv4);
     }
     match (ipv4, rng.u8(..20)) {
         (true, 0) => IpAddr::from(rng.u32(..).to_be_bytes()),

@@ -115,14 +115,14 @@ fn run_fixtures(kind: Kind, slots: bool) {
     for fixture in fixtures::all() {
         let arrival = indices.interfaces[fixture.arrival];
         let counters =
-            |programs: &Programs| Peer::all().map(|peer| programs.tunnel(peer.id)).collect();
+            |programs: &Programs| world::counted().map(|id| programs.tunnel(id)).collect();
         let before: Vec<TunnelCounters> = counters(&programs);
         let observed = programs.receive(&fixture.frame, arrival, fixture.metadata);
         let after: Vec<TunnelCounters> = counters(&programs);
         let mut problem = difference(&fixture, &observed, &indices);
-        for (index, peer) in Peer::all().enumerate() {
-            let received = fixture.received.filter(|(id, _)| *id == peer.id);
-            let sent = fixture.sent().filter(|(id, _)| *id == peer.id);
+        for (index, next_hop) in world::counted().enumerate() {
+            let received = fixture.received.filter(|(id, _)| *id == next_hop);
+            let sent = fixture.sent().filter(|(id, _)| *id == next_hop);
             let expected = [
                 received.map_or(0, |_| 1),
                 received.map_or(0, |(_, bytes)| bytes),
@@ -132,9 +132,8 @@ fn run_fixtures(kind: Kind, slots: bool) {
             let counted = traffic(before[index], after[index]);
             if counted != expected && problem.is_none() {
                 problem = Some(format!(
-                    "tunnel {}: counted {counted:?}, not {expected:?} \
-                     (packets and bytes received, sent)",
-                    peer.id
+                    "next hop {next_hop}: counted {counted:?}, not {expected:?} \
+                     (packets and bytes received, sent)"
                 ));
             }
         }

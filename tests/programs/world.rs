@@ -10,6 +10,9 @@
 //! | 14 | fou over IPv4 | MTU 1280 |
 //! | 15 | fou over IPv4 | an encapsulation that does not exist |
 //! | 16 | | a next hop that does not exist |
+//! | 17 | a router on eth1 | without encapsulation |
+//! | 18 | a router on tc0 | tc0 takes no frames from XDP |
+//! | 19 | a router on eth1 | its Ethernet address is not known |
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -51,6 +54,28 @@ pub const SMALL: u32 = 14;
 pub const BROKEN: u32 = 15;
 /// A next hop that is routed to, but does not exist.
 pub const MISSING: u32 = 16;
+/// A router on the link of [`ETH1`], where routers of the mesh are.
+pub const ROUTER: u32 = 17;
+/// A router on the link of [`TC0`].
+pub const ROUTER_WITH_TC: u32 = 18;
+/// A router on the link of [`ETH1`] whose Ethernet address is not known.
+pub const UNKNOWN_ROUTER: u32 = 19;
+/// MTU of the links with routers.
+pub const LINK_MTU: u32 = 1500;
+
+/// The next hops that packets are counted for.
+pub fn counted() -> impl Iterator<Item = u32> {
+    (FIRST..=BROKEN).chain([ROUTER, ROUTER_WITH_TC, UNKNOWN_ROUTER])
+}
+
+/// A mesh address of a host that a next hop leads to.
+pub fn host_by(id: u32, ipv4: bool) -> IpAddr {
+    address(&if ipv4 {
+        format!("10.42.{id}.7")
+    } else {
+        format!("2001:db8:42:{id:x}00::7")
+    })
+}
 /// VLAN identifier of some tunnels.
 pub const VLAN: u16 = 5;
 
@@ -157,12 +182,7 @@ impl Peer {
 
     /// A mesh address of a host at the peer's.
     pub fn host(self, ipv4: bool) -> IpAddr {
-        let id = self.id;
-        address(&if ipv4 {
-            format!("10.42.{id}.7")
-        } else {
-            format!("2001:db8:42:{id:x}00::7")
-        })
+        host_by(self.id, ipv4)
     }
 
     /// The front of frames from the peer.
@@ -264,6 +284,36 @@ impl Peer {
     }
 }
 
+/// Routers of the mesh on links.
+fn routers(indices: &Indices) -> [(u32, NextHop); 3] {
+    [
+        (ROUTER, ETH1, 14),
+        (ROUTER_WITH_TC, TC0, 14),
+        (UNKNOWN_ROUTER, ETH1, 0),
+    ]
+    .map(|(id, position, ethernet_length)| {
+        let mut header = [0; 18];
+        header[..6].copy_from_slice(&neighbour(position as u8));
+        header[6..12].copy_from_slice(&ethernet(position as u8));
+        let next_hop = NextHop {
+            kind: kind::NEIGHBOUR,
+            ethernet_length,
+            flags: if id == ROUTER_WITH_TC {
+                transmit::WITH_TC
+            } else {
+                0
+            },
+            interface: indices.interfaces[position],
+            route_interface: indices.interfaces[position],
+            mtu: LINK_MTU,
+            ethernet: header,
+            name: name(crate::namespace::INTERFACES[position]),
+            ..NextHop::FREE
+        };
+        (id, next_hop)
+    })
+}
+
 fn name(text: &str) -> [u8; NAME_SIZE] {
     let mut name = [0; NAME_SIZE];
     name[..text.len()].copy_from_slice(text.as_bytes());
@@ -313,10 +363,11 @@ pub fn example(indices: &Indices) -> World {
             .collect(),
         next_hops: Peer::all()
             .map(|peer| (peer.id, peer.next_hop(indices)))
+            .chain(routers(indices))
             .collect(),
         interfaces: BTreeMap::from([
             interface(ETH0, 0),
-            interface(ETH1, 0),
+            interface(ETH1, interface::MESH),
             interface(LAN0, 0),
             interface(UP0, interface::GATEWAY),
             interface(TC0, interface::TRANSMIT_WITH_TC),
@@ -360,8 +411,7 @@ fn routes() -> Vec<Route> {
         route(&format!("2001:db8:42:{MISSING:x}00::/56"), MISSING),
         route(&format!("10.42.{MISSING}.0/24"), MISSING),
     ];
-    for peer in Peer::all() {
-        let id = peer.id;
+    for id in counted() {
         routes.push(route(&format!("2001:db8:42:{id:x}00::/56"), id));
         routes.push(route(&format!("10.42.{id}.0/24"), id));
     }

@@ -22,7 +22,7 @@ pub fn run(world: &World, bytes: &[u8], arrival: u32) -> (Option<Reason>, Verdic
         Decision::Pass(reason) | Decision::Drop(reason) | Decision::Deliver(_, reason) => {
             Some(reason)
         }
-        Decision::Encapsulate(..) | Decision::Forward(..) => None,
+        Decision::Send(..) | Decision::Forward(..) => None,
     };
     match apply::apply(&mut frame, world, &decision) {
         Ok(verdict) => (reason, verdict, frame.bytes().to_vec()),
@@ -65,7 +65,7 @@ pub fn check(world: &World, bytes: &[u8], arrival: u32) {
 pub fn check_sent(world: &World, bytes: &[u8], segment_size: u32, arrival: u32) {
     let frame = Frame::new(bytes);
     match decide::send(&frame, world, segment_size) {
-        Ok(Decision::Encapsulate(carried, id, next_hop)) => {
+        Ok(Decision::Send(carried, id, next_hop)) => {
             assert!(id >= FIRST);
             assert!(usize::from(carried.inner.length) + carried.front <= bytes.len());
             assert!(segment_size > 0 || u32::from(carried.inner.length) <= next_hop.mtu);

@@ -13,7 +13,7 @@ use re6st_common::{
         encapsulation, interface, kind, next_hop_id, settings, table, transmit,
     },
     parse::Inner,
-    tables::{KernelRoute, Tables},
+    tables::{Neighbour, Tables},
 };
 
 /// Ethernet address of the mesh device.
@@ -261,12 +261,12 @@ impl Tables for World {
     }
 
     /// The LAN is where the neighbours with even addresses are known.
-    fn kernel_route(&self, _: u32, inner: &Inner) -> Option<KernelRoute> {
+    fn kernel_route(&self, _: u32, inner: &Inner) -> Option<Neighbour> {
         inner
             .destination
             .low
             .is_multiple_of(2)
-            .then_some(KernelRoute {
+            .then_some(Neighbour {
                 interface: LAN,
                 destination: [2, 0, 0, 0, 3, 1],
                 source: OWN_ADDRESS,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use re6st_common::{
     maps::{Interface, NextHop, Settings, TrieKey, TrieValue, Tunnel, next_hop_id},
     parse::Inner,
-    tables::{KernelRoute, Tables},
+    tables::{Neighbour, Tables},
 };
 
 use super::{fib::Write, prefix::Prefix};
@@ -134,7 +134,7 @@ impl Tables for MemoryMaps {
     }
 
     /// There is no kernel here.
-    fn kernel_route(&self, _arrival: u32, _inner: &Inner) -> Option<KernelRoute> {
+    fn kernel_route(&self, _arrival: u32, _inner: &Inner) -> Option<Neighbour> {
         None
     }
 }

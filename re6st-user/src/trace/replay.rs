@@ -58,7 +58,7 @@ pub fn receive(tables: &PinnedTables, bytes: &[u8], arrival: u32, frags: bool) -
             replay.reason = Some(*reason);
             Some(carried)
         }
-        Decision::Encapsulate(carried, id, _) => {
+        Decision::Send(carried, id, _) => {
             replay.to_tunnel = Some(*id);
             Some(carried)
         }
@@ -97,7 +97,7 @@ fn encapsulated(tables: &PinnedTables, bytes: &[u8]) -> Result<(u32, u32, Vec<u8
     let link = size_of::<Ethernet>();
     let length = bytes.len().saturating_sub(link) as u32;
     let decision = decide::send(&Frame::new(bytes), tables, length)?;
-    let Decision::Encapsulate(carried, id, next_hop) = decision else {
+    let Decision::Send(carried, id, next_hop) = decision else {
         return Err(Reason::RewriteFailed);
     };
     let outer = encapsulation::outer_length(next_hop.encapsulation).ok_or(Reason::RewriteFailed)?;

@@ -12,7 +12,7 @@ use re6st_common::{
     address::{Address, Family},
     maps::{Interface, NextHop, Settings, TrieKey, TrieValue, Tunnel, kind, next_hop_id},
     parse::Inner,
-    tables::{KernelRoute, Tables},
+    tables::{Neighbour, Tables},
 };
 
 use crate::{
@@ -100,7 +100,7 @@ impl PinnedTables {
         }
     }
 
-    fn ask_kernel(&self, inner: &Inner) -> Result<Option<KernelRoute>, NetlinkError> {
+    fn ask_kernel(&self, inner: &Inner) -> Result<Option<Neighbour>, NetlinkError> {
         let destination = internet_address(inner.family, inner.destination);
         let mut netlink = self.netlink.borrow_mut();
         let way = netlink.way(destination, None)?;
@@ -109,7 +109,7 @@ impl PinnedTables {
         }
         if way.interface == self.settings.device {
             // where it goes is all that matters then
-            return Ok(Some(KernelRoute {
+            return Ok(Some(Neighbour {
                 interface: way.interface,
                 destination: [0; 6],
                 source: [0; 6],
@@ -120,7 +120,7 @@ impl PinnedTables {
         let source = interface.and_then(|interface| interface.address);
         Ok(neighbour
             .zip(source)
-            .map(|(destination, source)| KernelRoute {
+            .map(|(destination, source)| Neighbour {
                 interface: way.interface,
                 destination,
                 source,
@@ -166,7 +166,7 @@ impl Tables for PinnedTables {
         self.interfaces.get(&index).copied()
     }
 
-    fn kernel_route(&self, _arrival: u32, inner: &Inner) -> Option<KernelRoute> {
+    fn kernel_route(&self, _arrival: u32, inner: &Inner) -> Option<Neighbour> {
         self.asked.set(true);
         if self.unrouted.get() {
             return None;

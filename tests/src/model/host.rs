@@ -109,13 +109,15 @@ pub fn may_enter(frame: &[u8], world: &World, arrival: u32) -> Result<(), Reason
     let Some(header) = header.filter(|header| !is_link_scoped(header.source)) else {
         return Ok(());
     };
-    let gateway = world
-        .interfaces
-        .get(&arrival)
-        .is_some_and(|entry| entry.flags & interface::GATEWAY != 0);
+    let is = |flag| {
+        let entry = world.interfaces.get(&arrival);
+        entry.is_some_and(|entry| entry.flags & flag != 0)
+    };
+    let gateway = is(interface::GATEWAY);
     match world.route(header.source, header.destination) {
         // this node itself: the kernel translated the address (NAT)
         next_hop_id::LOCAL | next_hop_id::SITE => Ok(()),
+        _ if is(interface::MESH) => Ok(()),
         _ if gateway && world.in_networks(header.source) => Err(Reason::SpoofedSource),
         _ if gateway => Ok(()),
         _ => Err(Reason::ForeignSource),

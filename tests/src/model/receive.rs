@@ -247,7 +247,7 @@ fn decapsulated(
             None => kernel(Reason::NoRoute),
             Some(next_hop) => match obstacle(&header, next_hop.mtu as usize) {
                 Some(reason) => kernel(reason),
-                None => into_tunnel(world, id, next_hop, &inner, length),
+                None => by_next_hop(world, id, next_hop, &inner, length).unwrap_or_else(kernel),
             },
         },
     };
@@ -279,7 +279,49 @@ fn usable_next_hop(world: &World, id: u32) -> Option<&NextHop> {
     world
         .next_hops
         .get(&id)
-        .filter(|next_hop| next_hop.kind == kind::TUNNEL)
+        .filter(|next_hop| [kind::TUNNEL, kind::NEIGHBOUR].contains(&next_hop.kind))
+}
+
+/// Into a tunnel, or to a router on a link, with one hop less.
+fn by_next_hop(
+    world: &World,
+    id: u32,
+    next_hop: &NextHop,
+    inner: &[u8],
+    length: usize,
+) -> Result<Outcome, Reason> {
+    if next_hop.kind == kind::TUNNEL {
+        return Ok(into_tunnel(world, id, next_hop, inner, length));
+    }
+    if next_hop.ethernet_length != 14 {
+        return Err(Reason::UnresolvedNeighbour);
+    }
+    let mut packet = inner.to_vec();
+    take_hop(&mut packet);
+    let with_tc = next_hop.flags & transmit::WITH_TC != 0;
+    let (verdict, bytes) = if with_tc {
+        let bytes = handed_over(&world.settings, next_hop.interface, &packet);
+        (Verdict::Pass, bytes)
+    } else {
+        let [to, from] = [0, 6].map(|at| {
+            let mut address = [0; 6];
+            address.copy_from_slice(&next_hop.ethernet[at..at + 6]);
+            address
+        });
+        let bytes = to_neighbour(to, from, &packet);
+        (Verdict::Redirect(next_hop.interface), bytes)
+    };
+    Ok(Outcome {
+        verdict,
+        reason: None,
+        bytes,
+        flow: Vec::new(),
+        received: None,
+        sent: Some(Traffic {
+            next_hop: id,
+            bytes: length as u64,
+        }),
+    })
 }
 
 /// To a host behind this node, if the kernel knows its neighbour on one of our interfaces.
@@ -361,11 +403,12 @@ fn plain(frame: &[u8], world: &World, arrival: u32, link: &Link) -> Result<Outco
     let gateway = interface.flags & interface::GATEWAY != 0;
     let owner = world.route(source, destination);
     let own = owner == next_hop_id::SITE;
-    if owner == next_hop_id::LOCAL || (gateway && !own && world.in_networks(source)) {
+    let mesh = interface.flags & interface::MESH != 0;
+    if owner == next_hop_id::LOCAL || (gateway && !mesh && !own && world.in_networks(source)) {
         return Err(Reason::SpoofedSource);
     }
     let inside = world.in_networks(destination);
-    if !own && !gateway {
+    if !own && !gateway && !mesh {
         return Err(if inside {
             Reason::ForeignSource
         } else {
@@ -381,17 +424,28 @@ fn plain(frame: &[u8], world: &World, arrival: u32, link: &Link) -> Result<Outco
     if is_forbidden(source) || is_forbidden(destination) {
         return Err(Reason::ForbiddenAddress);
     }
-    let to_device = || {
+    let link_of = |id| {
+        world
+            .next_hops
+            .get(&id)
+            .filter(|next_hop| next_hop.kind == kind::NEIGHBOUR)
+            .map(|next_hop| next_hop.interface)
+    };
+    let kernel_agrees = || {
         world
             .kernel_route(destination, header.total)
-            .is_some_and(|route| route.interface == world.settings.device)
+            .is_some_and(|route| route.interface == link_of(id).unwrap_or(world.settings.device))
     };
-    if !inside && !to_device() {
+    if !inside && !kernel_agrees() {
         return Err(Reason::Ordinary);
     }
     let next_hop = usable_next_hop(world, id).ok_or(Reason::NoRoute)?;
     if let Some(reason) = obstacle(header, next_hop.mtu as usize) {
         return Err(reason);
     }
-    Ok(into_tunnel(world, id, next_hop, packet, header.total))
+    let outcome = by_next_hop(world, id, next_hop, packet, header.total)?;
+    if next_hop.kind == kind::NEIGHBOUR && next_hop.interface == arrival {
+        return Err(Reason::Ordinary);
+    }
+    Ok(outcome)
 }
