@@ -233,6 +233,20 @@ impl Config {
         (bits > 0).then_some((network, bits))
     }
 
+    /// Where XDP attaches: [`Self::interfaces`] and those of [`Babel`], each once.
+    pub fn attached_interfaces(&self) -> impl Iterator<Item = &String> {
+        let babel = self.babel_interfaces();
+        let more = babel.iter().filter(|name| !self.interfaces.contains(name));
+        self.interfaces.iter().chain(more)
+    }
+
+    /// Plain interfaces with routers of the mesh.
+    pub fn babel_interfaces(&self) -> &[String] {
+        self.babel
+            .as_ref()
+            .map_or(&[], |babel| babel.interfaces.as_slice())
+    }
+
     /// A tunnel by its name.
     pub fn tunnel(&self, name: &str) -> Option<&Tunnel> {
         self.tunnels.iter().find(|tunnel| tunnel.name == name)

@@ -10,7 +10,7 @@ use crate::{
     fixtures::{flow_mask, to_peer},
     namespace::{self, DEVICE_ADDRESS, neighbour},
     programs::{Buffer, Kind, Programs},
-    world::{self, ETH0, FIRST, LAN0, MISSING, MTU, Peer, SMALL, UP0},
+    world::{self, ETH0, ETH1, FIRST, LAN0, MISSING, MTU, Peer, SMALL, UP0},
 };
 
 /// Reasons that packets in this file show.
@@ -262,11 +262,12 @@ fn the_guard_lets_in_who_may_speak_for_a_source() {
     let indices = namespace::enter();
     let world = world::example(&indices);
     let mut programs = Programs::load(Kind::OneBuffer, &world, true);
-    let [lan, uplink, underlay] = [LAN0, UP0, ETH0].map(|position| indices.interfaces[position]);
+    let [lan, uplink, underlay, mesh] =
+        [LAN0, UP0, ETH0, ETH1].map(|position| indices.interfaces[position]);
     let foreign = Some(Reason::ForeignSource);
     let spoofed = Some(Reason::SpoofedSource);
     // source, arrival, refused why
-    let cases: [(&str, u32, Option<Reason>); 15] = [
+    let cases: [(&str, u32, Option<Reason>); 17] = [
         ("2001:db8:42:1::1", 0, None),
         ("2001:db8:77::1", 0, None),
         ("2001:db8:77::1", indices.device, None),
@@ -283,6 +284,9 @@ fn the_guard_lets_in_who_may_speak_for_a_source() {
         ("2001:db8:42:300::1", uplink, spoofed),
         ("10.42.3.1", uplink, spoofed),
         ("fe80::1", lan, None),
+        // routers forward for others
+        ("2001:db8:42:300::1", mesh, None),
+        ("9.9.9.9", mesh, None),
     ];
     for (source, arrival, reason) in cases {
         // arrange

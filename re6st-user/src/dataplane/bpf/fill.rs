@@ -75,6 +75,9 @@ pub fn next_hops(
         if transmit.needs_tc(known.index) {
             flags |= interface::TRANSMIT_WITH_TC;
         }
+        if config.babel_interfaces().contains(&known.name) {
+            flags |= interface::MESH;
+        }
         let entry = Interface {
             flags,
             address: known.address.unwrap_or_default(),

@@ -19,7 +19,7 @@ pub type Changes = BTreeMap<String, SysctlRecord>;
 /// Whether the kernel has to forward: for a relay its slow path, and between the mesh and hosts behind this node.
 /// `tunnel_interfaces`: how many of the configuration's interfaces carry tunnels.
 pub fn is_needed(config: &Config, tunnel_interfaces: usize) -> bool {
-    config.forward || config.interfaces.len() > tunnel_interfaces
+    config.forward || config.attached_interfaces().count() > tunnel_interfaces
 }
 
 /// What has to change so that the kernel forwards, with what was so before. `former` and `others` know older values.

@@ -129,7 +129,7 @@ fn undo(error: BpfError, rollback: Rollback) -> BpfError {
 /// The configuration's interfaces as the host has them.
 fn interfaces(request: &Request<'_>, netlink: &mut Route) -> Result<Interfaces, BpfError> {
     let mut interfaces = Interfaces::new();
-    for name in &request.config.interfaces {
+    for name in request.config.attached_interfaces() {
         let interface = netlink
             .interface(name)
             .during(|| format!("look up interface {name}"))?
