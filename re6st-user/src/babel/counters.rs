@@ -66,8 +66,8 @@ counters! {
     resent_updates,
     /// Probes sent.
     probes_sent,
-    /// Neighbours declared dead because probes stayed unanswered.
-    probe_deaths,
+    /// Neighbours that left probes unanswered.
+    unresponsive_neighbours,
     /// Round-trip times that cannot be.
     bad_round_trips,
     /// Digests received that were equal in all blocks.

@@ -163,7 +163,7 @@ impl Speaker {
         let neighbour = self.neighbours.get(id)?;
         let settings = &self.interfaces.get(&neighbour.interface)?.settings;
         let reception_cost = neighbour.reception_cost(settings);
-        if reception_cost.is_infinite() && !self.restored.is_empty() && !neighbour.probes.dead {
+        if reception_cost.is_infinite() && !self.restored.is_empty() {
             // a graceful restart: it counts on what we said before, until enough of its Hellos came or that is too old
             return None;
         }

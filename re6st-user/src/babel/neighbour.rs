@@ -7,7 +7,7 @@ use super::{
     input::InterfaceId,
     limits::TokenBucket,
     message::NextHop,
-    probing::ProbeState,
+    probing::{ProbeState, UNRESPONSIVE},
     quantities::{Interval, Metric, SequenceNumber},
     rtt::SmoothedRoundTrip,
     settings::{Cost, InterfaceSettings},
@@ -166,9 +166,18 @@ impl Neighbour {
         }
     }
 
-    /// What receiving from it costs; infinite if it is not heard, or does not answer.
+    /// What receiving from it costs, as it is told: infinite if it is not heard, very much if it does not answer.
     pub fn reception_cost(&self, settings: &InterfaceSettings) -> Metric {
-        if self.removed || self.probes.dead {
+        let heard = self.cost_of_hearing(settings);
+        if heard.is_infinite() || !self.probes.unresponsive {
+            return heard;
+        }
+        Metric(heard.0.saturating_add(UNRESPONSIVE).min(u16::MAX - 1))
+    }
+
+    /// What receiving from it costs by its Hellos alone.
+    fn cost_of_hearing(&self, settings: &InterfaceSettings) -> Metric {
+        if self.removed {
             return Metric::INFINITY;
         }
         let multicast = self.multicast.reception_cost(settings.cost);
@@ -178,7 +187,7 @@ impl Neighbour {
     /// What the link costs now (section 3.4.3, appendix A.2): never 0, or routes could loop, whatever the neighbour
     /// says.
     pub fn present_cost(&self, settings: &InterfaceSettings) -> Metric {
-        let reception = self.reception_cost(settings);
+        let reception = self.cost_of_hearing(settings);
         if reception.is_infinite() || self.transmission_cost.is_infinite() {
             return Metric::INFINITY;
         }
@@ -192,6 +201,9 @@ impl Neighbour {
             .round_trip
             .map_or(0, |profile| self.round_trip.penalty(&profile));
         let whole = u64::from(link + u32::from(penalty)) * u64::from(self.multiplier.max(1)) / 256;
+        // once, also if it finds us unresponsive too
+        let avoided = self.probes.unresponsive && whole < u64::from(UNRESPONSIVE);
+        let whole = whole + if avoided { u64::from(UNRESPONSIVE) } else { 0 };
         Metric(whole.clamp(1, u64::from(u16::MAX - 1)) as u16)
     }
 

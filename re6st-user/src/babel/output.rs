@@ -86,6 +86,22 @@ pub enum Event {
         /// Why.
         reason: DownReason,
     },
+    /// It leaves probes unanswered: avoided where there is another way.
+    #[error("neighbour {address} on interface {} does not answer", interface.0)]
+    NeighbourUnresponsive {
+        /// Where.
+        interface: InterfaceId,
+        /// Who.
+        address: Ipv6Addr,
+    },
+    /// It gave a sign of life again.
+    #[error("neighbour {address} on interface {} answers again", interface.0)]
+    NeighbourResponsive {
+        /// Where.
+        interface: InterfaceId,
+        /// Who.
+        address: Ipv6Addr,
+    },
     /// Another speaker announces routes with our router-id.
     #[error("{address} on interface {} announces {} with our router-id as an origin: is another node using it?", interface.0, route.to())]
     DuplicateRouterId {
@@ -122,9 +138,6 @@ pub enum DownReason {
     /// It does not hear us.
     #[error("it does not hear us")]
     NotHeard,
-    /// It left too many probes unanswered.
-    #[error("probes unanswered")]
-    Probes,
     /// The interface lost its carrier, or is gone.
     #[error("the link is down")]
     Link,
@@ -153,8 +166,10 @@ pub struct NeighbourSnapshot {
     pub multiplier: u16,
     /// Smoothed round-trip time, in microseconds, if measured.
     pub round_trip_microseconds: Option<u32>,
-    /// Whether it answers probes.
+    /// Whether it is of our kind: it answers probes.
     pub probing: bool,
+    /// Whether it leaves probes unanswered now, and so is avoided where there is another way.
+    pub unresponsive: bool,
     /// How many routes it announces.
     pub routes: usize,
 }

@@ -1,5 +1,9 @@
-//! Fast failure detection between speakers of our kind: whoever is silent is asked, again and again, and given up when it
+//! Fast failure detection between speakers of our kind: whoever is silent is asked, again and again, and avoided when it
 //! left enough questions unanswered.
+//!
+//! Silence does not tell a dead link from a dead controller whose data plane forwards on. So the link is made so costly
+//! that everybody takes another way who has one, and whoever has none goes on: it is cut only when Hellos are missing,
+//! which last longer than a controller takes to start again, or when the carrier is lost.
 
 use std::time::Duration;
 
@@ -13,7 +17,10 @@ use super::{
     timers::Timer,
 };
 
-/// A dead neighbour is asked this often, so that it is soon back.
+/// Added to the cost of a link whose other end leaves probes unanswered: more than any other way costs, and still far
+/// from infinity if a way has three such links.
+pub(super) const UNRESPONSIVE: u16 = 16_384;
+/// An unresponsive neighbour is asked this often, so that it is soon back.
 const REVIVAL: Duration = Duration::from_secs(1);
 
 /// What probing knows of a neighbour.
@@ -22,7 +29,7 @@ pub(super) struct ProbeState {
     /// It has sent a probe or answered one.
     pub peer: bool,
     /// It left probes unanswered, and has not been heard since.
-    pub dead: bool,
+    pub unresponsive: bool,
     /// When anything was last received from it.
     pub heard_at: Time,
     /// When each of the probes since then was sent, the last ones.
@@ -36,20 +43,18 @@ impl ProbeState {
     pub const fn new(now: Time) -> Self {
         Self {
             peer: false,
-            dead: false,
+            unresponsive: false,
             heard_at: now,
             sent: [Time(0); Self::REMEMBERED],
             unanswered: 0,
         }
     }
 
-    /// Something came. Gives whether it was dead.
+    /// Something came. Gives whether it was unresponsive.
     pub const fn heard(&mut self, now: Time) -> bool {
-        let was_dead = self.dead;
         self.heard_at = now;
         self.unanswered = 0;
-        self.dead = false;
-        was_dead
+        std::mem::replace(&mut self.unresponsive, false)
     }
 
     const fn probed(&mut self, now: Time) {
@@ -57,9 +62,9 @@ impl ProbeState {
         self.unanswered = self.unanswered.saturating_add(1);
     }
 
-    /// Whether it must be given up: enough probes are unanswered for longer than an answer takes, and the silence is
+    /// Whether it counts as unresponsive: enough probes are unanswered for longer than an answer takes, and the silence is
     /// long enough.
-    pub fn is_dead(&self, now: Time, settings: &Probing, round_trip: Duration) -> bool {
+    pub fn is_silent(&self, now: Time, settings: &Probing, round_trip: Duration) -> bool {
         let needed = settings.unanswered.clamp(1, Self::REMEMBERED as u32);
         if self.unanswered < needed {
             return false;
@@ -108,18 +113,21 @@ impl Speaker {
             return;
         }
         let round_trip = neighbour.round_trip.duration();
-        let dies = !neighbour.probes.dead && neighbour.probes.is_dead(now, &settings, round_trip);
-        neighbour.probes.dead |= dies;
+        let falls_silent = !neighbour.probes.unresponsive
+            && neighbour.probes.is_silent(now, &settings, round_trip);
+        neighbour.probes.unresponsive |= falls_silent;
         neighbour.probes.probed(now);
-        let next = if neighbour.probes.dead {
+        let (interface, address) = (neighbour.interface, neighbour.address);
+        let next = if neighbour.probes.unresponsive {
             REVIVAL
         } else {
             settings.repeat
         };
         self.timers.set(Timer::Silence(id), now + next);
-        if dies {
-            self.counters.probe_deaths += 1;
-            self.cost_changed(id, DownReason::Probes);
+        if falls_silent {
+            self.counters.unresponsive_neighbours += 1;
+            self.event(Event::NeighbourUnresponsive { interface, address });
+            self.cost_changed(id, DownReason::NotHeard);
             self.send_hearing(id);
         }
         self.send_probe(id);

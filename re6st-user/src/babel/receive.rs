@@ -88,7 +88,11 @@ impl Speaker {
         if revived {
             let due = now + self.settings.probing.interval;
             self.timers.set(Timer::Silence(id), due);
-            self.cost_changed(id, DownReason::Probes);
+            if let Some(neighbour) = self.neighbours.get(id) {
+                let (interface, address) = (neighbour.interface, neighbour.address);
+                self.event(Event::NeighbourResponsive { interface, address });
+            }
+            self.cost_changed(id, DownReason::NotHeard);
             self.send_hearing(id);
         }
     }
@@ -200,12 +204,14 @@ impl Speaker {
         if let Some(timestamp) = arrival.hello {
             neighbour.last_hello = Some((timestamp, arrival.at));
         }
+        // what it said while the link was down we do not know: then nothing continues
+        let continues = arrival.continues && !neighbour.cost.is_infinite();
         let history = if unicast {
             &mut neighbour.unicast
         } else {
             &mut neighbour.multicast
         };
-        let restarted = history.receive(number, interval, arrival.continues);
+        let restarted = history.receive(number, interval, continues);
         // an unscheduled Hello says nothing of the next one
         let patience = history
             .patience()
@@ -223,7 +229,7 @@ impl Speaker {
             // it knows nobody: the sooner it hears us, the better
             self.say_hello_quickly(arrival.interface);
         }
-        if restarted && !arrival.continues {
+        if restarted && !continues {
             // whatever it announced before is void, also if its retraction was lost (appendix A.1)
             self.retract_all(id);
             self.send_soon(id, Message::RouteRequest { route: None });

@@ -52,15 +52,18 @@ impl Speaker {
         let Some(id) = self.place_for(from, update) else {
             return;
         };
-        let Some(route) = self.heard_route(from, router_id, update) else {
+        let Some(mut route) = self.heard_route(from, router_id, update) else {
             return;
         };
         let Some(destination) = self.table.get(id) else {
             return;
         };
-        let feasible = destination.is_feasible(router_id, update.sequence_number, update.metric);
         let selected = destination.selected == Some(from);
         let old = destination.route(from).copied();
+        if let Some(old) = old.filter(|old| old.is_same_life(&route)) {
+            route.least_metric = route.least_metric.min(old.least_metric);
+        }
+        let feasible = destination.is_route_feasible(&route);
         if !feasible {
             self.counters.unfeasible_updates += 1;
             // the sender's distance is what it was when we selected it or smaller, so the old route is as free of loops
@@ -78,13 +81,15 @@ impl Speaker {
         self.select(id);
         if feasible {
             self.satisfy_request(id, router_id, update.sequence_number);
-        } else {
-            self.ask_if_better(id, from);
+        }
+        let worse = old.is_some_and(|old| old.metric < route.metric);
+        if !feasible || worse {
+            self.ask_if_better(id);
         }
     }
 
     /// A route that cannot be used but would be better than what is used: worth a request (section 3.8.2.2).
-    pub(super) fn ask_if_better(&mut self, id: DestinationId, from: NeighbourId) {
+    pub(super) fn ask_if_better(&mut self, id: DestinationId) {
         let Some(destination) = self
             .table
             .get(id)
@@ -92,18 +97,20 @@ impl Speaker {
         else {
             return;
         };
-        let unfeasible = destination.route(from).filter(|route| {
-            !destination.is_feasible(route.router_id, route.sequence_number, route.metric)
-        });
-        let Some(unfeasible) = unfeasible.map(|route| self.metric(route)) else {
-            return;
-        };
+        let unfeasible = destination
+            .routes
+            .iter()
+            .filter(|route| !destination.is_route_feasible(route))
+            .map(|route| (self.metric(route), route.neighbour))
+            .min();
         let selected = destination
             .selected
             .and_then(|selected| destination.route(selected));
         let used = selected.map_or(Metric::INFINITY, |route| self.metric(route));
-        if unfeasible < used {
-            self.ask_sender(id, from);
+        if let Some((metric, neighbour)) = unfeasible
+            && metric < used
+        {
+            self.ask_sender(id, neighbour);
         }
     }
 
@@ -149,6 +156,7 @@ impl Speaker {
             appointment: Tick(0),
             sequence_number: update.sequence_number,
             metric: update.metric,
+            least_metric: update.metric,
             added: added.unwrap_or(0),
             interval: update.interval,
             next_hop: next_hop.unwrap_or(0),
@@ -301,7 +309,7 @@ impl Speaker {
                 self.ask_again(from, key);
             }
             // digests refresh it without an update, and an earlier request may have been lost
-            self.ask_if_better(id, from);
+            self.ask_if_better(id);
             return;
         }
         if finite {
@@ -387,7 +395,7 @@ impl Speaker {
         let batch = neighbour.routes[start..end].to_vec();
         for destination in batch {
             self.select(destination);
-            self.ask_if_better(destination, id);
+            self.ask_if_better(destination);
         }
         start > 0
     }

@@ -26,7 +26,7 @@ impl Speaker {
 
     pub(super) fn is_usable(&self, destination: &Destination, route: &Route) -> bool {
         !self.metric(route).is_infinite()
-            && destination.is_feasible(route.router_id, route.sequence_number, route.metric)
+            && destination.is_route_feasible(route)
             && self.fits_restored(destination, route)
     }
 

@@ -30,6 +30,7 @@ impl Speaker {
                 multiplier: neighbour.multiplier,
                 round_trip_microseconds: neighbour.round_trip.microseconds(),
                 probing: neighbour.probes.peer,
+                unresponsive: neighbour.probes.unresponsive,
                 routes: neighbour.routes.len(),
             })
         });
@@ -98,7 +99,7 @@ impl Speaker {
             advertised_metric: route.metric,
             metric: self.metric(route),
             selected: destination.selected == Some(route.neighbour),
-            feasible: destination.is_feasible(route.router_id, route.sequence_number, route.metric),
+            feasible: destination.is_route_feasible(route),
             age_seconds: now.since(announced).as_secs(),
         })
     }

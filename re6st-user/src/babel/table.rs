@@ -28,6 +28,9 @@ pub(super) struct Route {
     pub sequence_number: SequenceNumber,
     /// As announced.
     pub metric: Metric,
+    /// The smallest announced since it has this origin and sequence number: the neighbour's feasibility distance is not
+    /// larger, whatever it announces now.
+    pub least_metric: Metric,
     /// Added by our accept filter.
     pub added: u16,
     /// As announced.
@@ -38,6 +41,16 @@ pub(super) struct Route {
     pub ignored: bool,
     /// The neighbour was asked for it again, shortly before it would expire.
     pub asked: bool,
+}
+
+impl Route {
+    /// Whether another announcement of the same neighbour goes on where this one ended: same origin and sequence number,
+    /// and no retraction between.
+    pub fn is_same_life(&self, later: &Self) -> bool {
+        self.router_id == later.router_id
+            && self.sequence_number == later.sequence_number
+            && !self.metric.is_infinite()
+    }
 }
 
 /// A feasibility distance (section 3.2.5).
@@ -143,6 +156,12 @@ impl Destination {
                 sequence_number.is_newer_than(source.sequence_number)
                     || sequence_number == source.sequence_number && metric < source.metric
             })
+    }
+
+    /// Whether a route cannot loop (section 3.5.1): by the smallest metric its neighbour announced, which is what shows
+    /// that the neighbour is nearer. A cost that grows makes a route worse, but not unfeasible.
+    pub fn is_route_feasible(&self, route: &Route) -> bool {
+        self.is_feasible(route.router_id, route.sequence_number, route.least_metric)
     }
 
     /// Raises the feasibility distance before an announcement is sent (section 3.7.3). Gives whether an origin had to be
@@ -323,7 +342,7 @@ mod tests {
 
     #[test]
     fn the_memory_of_a_route_is_stated() {
-        assert_eq!(size_of::<Route>(), 36);
+        assert_eq!(size_of::<Route>(), 40);
         assert!(
             size_of::<Destination>() <= 176,
             "{}",

@@ -9,6 +9,7 @@ use super::{
     interface::Interface,
     message::{Message, NextHop, Update},
     neighbour::NeighbourId,
+    probing::UNRESPONSIVE,
     quantities::{Interval, Metric, SequenceNumber},
     speaker::Speaker,
     table::{Announcement, Destination, DestinationId, Table},
@@ -171,7 +172,9 @@ impl Speaker {
                 if !(big || exact && old != new) {
                     return;
                 }
-                (new, false, false)
+                // as good as a retraction for whoever has another way
+                let avoided = new.metric > old.metric && change >= UNRESPONSIVE / 2;
+                (new, avoided, avoided)
             }
         };
         self.change_announcement(id, new, reliable);

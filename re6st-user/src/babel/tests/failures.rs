@@ -5,11 +5,18 @@ use std::time::Duration;
 use super::network::{Installed, Link, Network, prefix};
 use crate::babel::{
     input::{Input, InterfaceId},
+    output::NeighbourSnapshot,
     quantities::Metric,
     settings::RoundTrip,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
+
+fn chain(nodes: usize) -> Vec<Link> {
+    (1..nodes)
+        .map(|node| Link::new(node - 1, node, 96))
+        .collect()
+}
 
 /// Two ways from 0 to 2: by 1, and by 3, which costs more.
 fn ring() -> Vec<Link> {
@@ -38,6 +45,44 @@ fn a_silent_cut_is_routed_around_within_a_second() {
             "seed {seed}: it heals"
         );
     }
+}
+
+#[test]
+fn a_killed_controller_cuts_nobody_off_whose_data_plane_forwards_on() {
+    for seed in 1..4 {
+        let mut network = Network::new(4, chain(4), seed);
+        network.run(SECOND * 20);
+        let before = network.routes.clone();
+        network.removals = vec![Vec::new(); 4];
+        network.speakers[2] = None;
+        network.run(SECOND * 3);
+        assert_eq!(network.routes, before, "seed {seed}: while it is dead");
+        let speaker = network.speakers[1].as_ref().expect("started");
+        let unresponsive = |neighbour: &NeighbourSnapshot| neighbour.unresponsive;
+        assert!(speaker.neighbours(network.now).iter().any(unresponsive));
+        network.restart(2, true);
+        for _ in 0..900 {
+            network.run(Duration::from_millis(100));
+            assert_eq!(network.routes, before, "seed {seed}: after its restart");
+        }
+        assert_eq!(network.removals, vec![Vec::new(); 4], "seed {seed}");
+        let speaker = network.speakers[1].as_ref().expect("started");
+        assert!(!speaker.neighbours(network.now).iter().any(unresponsive));
+    }
+}
+
+#[test]
+fn a_dead_neighbour_is_cut_off_by_its_hellos() {
+    let mut network = Network::new(3, chain(3), 1);
+    network.run(SECOND * 20);
+    network.links[1].up = false;
+    network.run(SECOND * 5);
+    assert_eq!(network.routes[0].get(&prefix(2)), Some(&Installed::Via(1)));
+    network.run(SECOND * 10);
+    assert_eq!(
+        network.routes[0].get(&prefix(2)),
+        Some(&Installed::Unreachable)
+    );
 }
 
 #[test]
@@ -74,7 +119,7 @@ fn loss_raises_no_false_alarm() {
     network.run(Duration::from_secs(2 * 3600));
     for node in 0..2 {
         let speaker = network.speakers[node].as_ref().expect("started");
-        assert_eq!(speaker.counters().probe_deaths, 0);
+        assert_eq!(speaker.counters().unresponsive_neighbours, 0);
         assert!(speaker.counters().probes_sent > 1000);
         assert!(!speaker.neighbours(network.now)[0].cost.is_infinite());
     }
@@ -89,16 +134,16 @@ fn a_stalled_process_raises_no_false_alarm() {
     network.speakers[0] = stalled;
     network.tell(0, Input::Time);
     let speaker = network.speakers[0].as_ref().expect("back");
-    assert_eq!(speaker.counters().probe_deaths, 0, "it asked but once");
+    assert_eq!(
+        speaker.counters().unresponsive_neighbours,
+        0,
+        "it asked but once"
+    );
 }
 
 #[test]
 fn a_graceful_restart_removes_nothing() {
-    let mut network = Network::new(
-        4,
-        (1..4).map(|node| Link::new(node - 1, node, 96)).collect(),
-        1,
-    );
+    let mut network = Network::new(4, chain(4), 1);
     network.run(SECOND * 20);
     network.removals = vec![Vec::new(); 4];
     network.restart(1, true);

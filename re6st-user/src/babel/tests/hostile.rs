@@ -309,7 +309,7 @@ fn an_unfeasible_update_of_the_selected_route_is_ignored_and_a_newer_one_asked_f
     bench.meet(OTHER);
     bench.hear(OTHER, &[update(OTHER, 100, 5, 7, 10)]);
     bench.said();
-    bench.hear(OTHER, &[update(OTHER, 100, 5, 7, 500)]);
+    bench.hear(OTHER, &[update(OTHER, 100, 5, 6, 10)]);
     assert_eq!(bench.selected(100), Some(OTHER));
     bench.wait(Duration::from_millis(50));
     let asked = bench.said().into_iter().any(|message| {
@@ -325,6 +325,28 @@ fn an_unfeasible_update_of_the_selected_route_is_ignored_and_a_newer_one_asked_f
     bench.hear(OTHER, &[update(OTHER, 100, 5, 8, 500)]);
     let routes = bench.speaker.routes(bench.now, Some(prefix(100)));
     assert_eq!(routes[0].candidates[0].metric, Metric(596));
+}
+
+#[test]
+fn a_route_that_gets_worse_is_used_until_a_better_one_may_be() {
+    // the neighbour was nearer than we are when it announced 10, and can only come nearer (section 3.5.1)
+    let mut bench = Bench::new(|_, _| {});
+    bench.meet(OTHER);
+    bench.meet(THIRD);
+    bench.hear(OTHER, &[update(OTHER, 100, 5, 7, 10)]);
+    bench.hear(THIRD, &[update(THIRD, 100, 5, 7, 300)]);
+    bench.wait(Duration::from_millis(200));
+    bench.said();
+    bench.hear(OTHER, &[update(OTHER, 100, 5, 7, 5_000)]);
+    bench.wait(Duration::from_millis(50));
+    assert_eq!(bench.selected(100), Some(OTHER));
+    let asked = bench
+        .said()
+        .into_iter()
+        .any(|message| matches!(message, Message::SequenceNumberRequest { .. }));
+    assert!(asked, "the other way would be better");
+    bench.hear(THIRD, &[update(THIRD, 100, 5, 8, 300)]);
+    assert_eq!(bench.selected(100), Some(THIRD));
 }
 
 #[test]

@@ -380,22 +380,35 @@ impl Network {
         }
     }
 
+    /// Whether all links of a node work.
+    pub fn is_wholly_connected(&self, node: Node) -> bool {
+        let mut links = self.links.iter();
+        links.all(|link| link.up || link.ends.0 != node && link.ends.1 != node)
+    }
+
+    /// Where a node's data plane sends packets; nowhere over a link that is cut, known or not.
+    fn next(&self, node: Node, key: &RouteKey) -> Option<Node> {
+        if self.own[node].contains_key(key) {
+            return None;
+        }
+        let link = self.installed[node].get(key)?.interface.0 as usize;
+        match self.routes[node].get(key)? {
+            Installed::Via(next) if self.links[link].up => Some(*next),
+            _ => None,
+        }
+    }
+
     pub fn assert_no_loop(&self, key: &RouteKey) {
         for start in 0..self.routes.len() {
-            let mut at = start;
+            let mut at = Some(start);
             for _ in 0..=self.routes.len() {
-                let own = self.own[at].contains_key(key);
-                match self.routes[at].get(key) {
-                    Some(Installed::Via(next)) if !own => at = *next,
-                    _ => break,
-                }
+                at = at.and_then(|at| self.next(at, key));
             }
-            let own = self.own[at].contains_key(key);
-            let goes_on = matches!(self.routes[at].get(key), Some(Installed::Via(_))) && !own;
             assert!(
-                !goes_on,
+                at.is_none(),
                 "seed {}: loop for {key:?} from node {start} at {:?}",
-                self.seed, self.now
+                self.seed,
+                self.now
             );
         }
     }

@@ -107,7 +107,9 @@ fn disturb(network: &mut Network, random: &mut Random) {
     match random.below(6) {
         0 | 1 => network.links[link].up = !network.links[link].up,
         2 | 3 => network.set_cost(link, 10 + random.below(400) as u16),
-        4 => network.restart(node, false),
+        // whoever routes by a node over a link that is cut does not hear that it forgot everything: until its Hellos are
+        // missed, Babel cannot know better
+        4 if network.is_wholly_connected(node) => network.restart(node, false),
         // without the feasibility distances (a killed controller) loops may happen: see `failures`
         _ => network.restart_with_snapshot(node),
     }
