@@ -11,10 +11,7 @@ use aya_ebpf::{
 };
 use re6st_common::{
     address::Family,
-    maps::{
-        FibEntry, Interface, NextHop, Settings, TrieKey, TrieValue, Tunnel, TunnelCounters,
-        next_hop_id,
-    },
+    maps::{Interface, NextHop, Settings, TrieKey, TrieValue, Tunnel, TunnelCounters, next_hop_id},
     parse::Inner,
     reason::{Reason, ReasonCounters},
     tables::{Neighbour, Tables},
@@ -28,7 +25,7 @@ static SETTINGS: Settings = Settings::EMPTY;
 
 /// Node-prefix bits of an address in the first network, to next hop.
 #[btf_map]
-static FIB: Array<FibEntry, 16384> = Array::new();
+static FIB: Array<u32, 65536> = Array::new();
 
 /// All other routes, and two sets of addresses.
 #[btf_map]
@@ -138,8 +135,7 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn fib(&self, slot: u32) -> Option<u32> {
-        FIB.get(FibEntry::index(slot))
-            .map(|entry| entry.next_hop(slot))
+        FIB.get(slot).copied()
     }
 
     #[inline(always)]

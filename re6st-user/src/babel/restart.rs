@@ -1,18 +1,20 @@
 //! Graceful restart: what was installed before stays until it is heard again or the time is over.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use super::{
     input::{InstalledRoute, Restored},
     output::{Event, Output},
-    quantities::Metric,
     speaker::Speaker,
-    table::{Announcement, Destination, DestinationId, Installed, Route},
+    table::{Announcement, DestinationId, Installed, Route},
     timers::{Tick, Timer},
 };
 
 /// Routes of before the restart that have not been heard again.
 pub(super) type RestoredRoutes = HashMap<DestinationId, InstalledRoute>;
+
+/// A retraction has been said often enough.
+const RETRACTED: Duration = Duration::from_secs(8);
 
 impl Speaker {
     /// Takes over what is installed, and as much of loop freedom as was kept.
@@ -23,6 +25,7 @@ impl Speaker {
             let id = self.table.find_or_insert(route.route);
             if let Some(destination) = self.table.get_mut(id) {
                 destination.installed = Installed::Restored;
+                destination.distance_unknown = route.feasibility.is_none();
                 if let Some(kept) = route.feasibility {
                     let distance = Announcement {
                         router_id: kept.router_id,
@@ -40,20 +43,43 @@ impl Speaker {
         }
     }
 
-    /// Whether a route may be used while the restart lasts. Neighbours may still route through us as we said before; if
-    /// we do not know what we said, only the way of before is free of loops (section 2.4).
-    pub(super) fn fits_restored(&self, destination: &Destination, route: &Route) -> bool {
-        if destination.installed != Installed::Restored || !destination.sources.is_empty() {
-            return true;
-        }
-        let Some(restored) = self
+    /// [`Timer::Settled`]: nobody routes through us any more by what we announced before the restart; the retraction has
+    /// been said often enough, and the routes have expired since we last announced them. So any other way is free of loops.
+    pub(super) fn settle(&mut self) {
+        let unknown: Vec<DestinationId> = self
             .table
-            .find(&destination.key)
-            .and_then(|id| self.restored.get(&id))
-        else {
-            return true;
-        };
-        self.way(route) == Some((restored.interface, restored.next_hop))
+            .iter()
+            .filter(|(_, destination)| destination.distance_unknown)
+            .map(|(id, _)| id)
+            .collect();
+        for id in unknown {
+            if let Some(destination) = self.table.get_mut(id) {
+                destination.distance_unknown = false;
+            }
+            self.select(id);
+            self.ask_if_better(id);
+        }
+    }
+
+    /// Judges a route of a prefix that we announced before the restart without knowing how near we said to be.
+    ///
+    /// The way of before was free of loops when it was selected: that neighbour was nearer then, and can only have come
+    /// nearer (section 2.4). It stays in use, and tells how new our own announcement was at most. All others must be
+    /// newer. Any other way has to wait until we know more. Gives whether the route goes the way of before.
+    pub(super) fn judge_restored(&mut self, id: DestinationId, route: &Route) -> bool {
+        let goes_as_before = self
+            .restored
+            .get(&id)
+            .is_some_and(|old| self.way(route) == Some((old.interface, old.next_hop)));
+        let now = Tick::from_time(self.now);
+        let most = self.settings.limits.sources_per_route;
+        if goes_as_before
+            && !route.ignored
+            && let Some(destination) = self.table.get_mut(id)
+        {
+            destination.assume_nearest(route.router_id, route.sequence_number, now, most);
+        }
+        goes_as_before
     }
 
     /// Nothing to do if it is what was installed before.
@@ -63,9 +89,6 @@ impl Speaker {
         route: InstalledRoute,
     ) -> Option<Output> {
         let old = self.restored.remove(&id);
-        if old.is_some_and(|old| old.feasibility.is_none()) {
-            self.assume_nearest(id);
-        }
         let same = old
             .is_some_and(|old| (old.interface, old.next_hop) == (route.interface, route.next_hop));
         // the distance falls with what is announced from now on: only a snapshot tells it
@@ -76,32 +99,20 @@ impl Speaker {
         (!same).then_some(Output::Install(route))
     }
 
-    /// What we announced before the restart is not known: the feasibility distance is set as small as the route in use
-    /// allows, so that others must be newer or nearer (section 3.5.1).
-    fn assume_nearest(&mut self, id: DestinationId) {
-        let now = Tick::from_time(self.now);
-        let most = self.settings.limits.sources_per_route;
-        let Some(destination) = self.table.get_mut(id) else {
-            return;
-        };
-        let route = destination
-            .selected
-            .and_then(|selected| destination.route(selected))
-            .copied();
-        if let Some(route) = route {
-            let distance = Announcement {
-                router_id: route.router_id,
-                sequence_number: route.sequence_number,
-                metric: Metric(route.metric.0.saturating_add(1).min(u16::MAX - 1)),
-            };
-            destination.raise_source(distance, now, most);
-        }
-    }
-
     /// [`Timer::RestartOver`]: gives up what was not heard again, and tells neighbours that may still count on it.
     pub(super) fn end_restart(&mut self) {
         let restored = std::mem::take(&mut self.restored);
         let mut removed = 0;
+        // what we announced expires after three and a half update intervals (appendix B), elsewhere after four
+        let interval = self
+            .interfaces
+            .values()
+            .map(|interface| interface.settings.update_interval)
+            .max();
+        let expired = interval.unwrap_or_default() * 4;
+        let wait = expired.saturating_sub(self.settings.restart_time);
+        self.timers
+            .set(Timer::Settled, self.now + wait.max(RETRACTED));
         for (id, route) in restored {
             let Some(destination) = self.table.get_mut(id) else {
                 continue;

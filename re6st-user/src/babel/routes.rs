@@ -63,6 +63,12 @@ impl Speaker {
         if let Some(old) = old.filter(|old| old.is_same_life(&route)) {
             route.least_metric = route.least_metric.min(old.least_metric);
         }
+        if destination.distance_unknown && self.judge_restored(id, &route) {
+            route.least_metric = Metric(0);
+        }
+        let Some(destination) = self.table.get(id) else {
+            return;
+        };
         let feasible = destination.is_route_feasible(&route);
         if !feasible {
             self.counters.unfeasible_updates += 1;

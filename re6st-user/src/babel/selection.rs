@@ -27,7 +27,7 @@ impl Speaker {
     pub(super) fn is_usable(&self, destination: &Destination, route: &Route) -> bool {
         !self.metric(route).is_infinite()
             && destination.is_route_feasible(route)
-            && self.fits_restored(destination, route)
+            && !destination.distance_unknown
     }
 
     /// The best usable route; among equals the first.

@@ -201,6 +201,7 @@ impl Speaker {
             Timer::Dump(id) => self.dump_to(id),
             Timer::Request(id, router_id) => self.repeat_request(id, router_id),
             Timer::RestartOver => self.end_restart(),
+            Timer::Settled => self.settle(),
         }
     }
 

@@ -104,6 +104,8 @@ pub(super) struct Destination {
     pub better_since: Option<Tick>,
     /// How many more times the announcement is sent, to be sure.
     pub resends: u8,
+    /// It was announced before a restart, and how near we said to be is not known: nothing may be selected.
+    pub distance_unknown: bool,
     /// Which block of a digest it belongs to.
     pub block: u8,
 }
@@ -122,6 +124,7 @@ impl Destination {
             hold: None,
             better_since: None,
             resends: 0,
+            distance_unknown: false,
         }
     }
 
@@ -203,6 +206,24 @@ impl Destination {
             used: now,
         });
         full
+    }
+
+    /// Takes for granted that we announced a route of this origin with this sequence number as if we were next to the
+    /// origin: from now on only newer ones are feasible.
+    pub fn assume_nearest(
+        &mut self,
+        router_id: RouterId,
+        number: SequenceNumber,
+        now: Tick,
+        most: usize,
+    ) {
+        let nearest = Announcement {
+            router_id,
+            sequence_number: number,
+            metric: Metric(1),
+        };
+        self.raise_source(nearest, now, most);
+        self.distance_unknown = false;
     }
 
     fn is_empty(&self) -> bool {

@@ -32,6 +32,8 @@ pub(super) enum Timer {
     Request(DestinationId, RouterId),
     /// Routes of before the restart are given up.
     RestartOver,
+    /// What was announced before a restart no longer counts anywhere.
+    Settled,
 }
 
 /// Timers, each set once at most.

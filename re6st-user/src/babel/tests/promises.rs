@@ -104,14 +104,15 @@ fn random_networks_have_no_loops_and_find_shortest_ways() {
 fn disturb(network: &mut Network, random: &mut Random) {
     let link = random.below(network.links.len() as u64) as usize;
     let node = random.below(network.speakers.len() as u64) as usize;
-    match random.below(6) {
+    match random.below(7) {
         0 | 1 => network.links[link].up = !network.links[link].up,
         2 | 3 => network.set_cost(link, 10 + random.below(400) as u16),
         // whoever routes by a node over a link that is cut does not hear that it forgot everything: until its Hellos are
         // missed, Babel cannot know better
         4 if network.is_wholly_connected(node) => network.restart(node, false),
-        // without the feasibility distances (a killed controller) loops may happen: see `failures`
-        _ => network.restart_with_snapshot(node),
+        5 => network.restart_with_snapshot(node),
+        // a killed controller: the data plane knows no feasibility distances
+        _ => network.restart(node, true),
     }
 }
 
