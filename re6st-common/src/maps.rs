@@ -79,6 +79,38 @@ impl Settings {
     }
 }
 
+/// An entry of FIB (array, index: a slot's number / 4): the next hops of four slots side by side. 8 bytes, which is what the
+/// kernel gives each entry of an array at least; so a cache line has 32 slots.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FibEntry {
+    /// Next hops' numbers, [`next_hop_id::NONE`] for none.
+    pub next_hops: [u16; FibEntry::SLOTS as usize],
+}
+
+impl FibEntry {
+    /// Slots of an entry.
+    pub const SLOTS: u32 = 4;
+
+    /// The entry that a slot is in.
+    #[inline(always)]
+    pub const fn index(slot: u32) -> u32 {
+        slot / Self::SLOTS
+    }
+
+    /// The next hop of a slot.
+    #[inline(always)]
+    pub const fn next_hop(&self, slot: u32) -> u32 {
+        self.next_hops[(slot % Self::SLOTS) as usize] as u32
+    }
+
+    /// The entry with another next hop for a slot.
+    pub const fn with(mut self, slot: u32, next_hop: u16) -> Self {
+        self.next_hops[(slot % Self::SLOTS) as usize] = next_hop;
+        self
+    }
+}
+
 /// A next hop's number: index into NEXT_HOPS and into TUNNEL_COUNTERS. Value of the array FIB.
 pub mod next_hop_id {
     /// No answer here: in the array FIB "ask the trie", in the trie "no route".
@@ -311,6 +343,7 @@ pub struct TunnelCounters {
 mod pod {
     use super::*;
     unsafe impl aya::Pod for Settings {}
+    unsafe impl aya::Pod for FibEntry {}
     unsafe impl aya::Pod for Tunnel {}
     unsafe impl aya::Pod for NextHop {}
     unsafe impl aya::Pod for TrieKey {}
@@ -322,6 +355,7 @@ mod pod {
 
 const _: () = {
     assert!(size_of::<Settings>() == 48);
+    assert!(size_of::<FibEntry>() == 8);
     assert!(size_of::<Tunnel>() == 48);
     assert!(size_of::<NextHop>() == 120);
     assert!(size_of::<TrieKey>() == 20);

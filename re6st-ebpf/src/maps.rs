@@ -11,7 +11,10 @@ use aya_ebpf::{
 };
 use re6st_common::{
     address::Family,
-    maps::{Interface, NextHop, Settings, TrieKey, TrieValue, Tunnel, TunnelCounters, next_hop_id},
+    maps::{
+        FibEntry, Interface, NextHop, Settings, TrieKey, TrieValue, Tunnel, TunnelCounters,
+        next_hop_id,
+    },
     parse::Inner,
     reason::{Reason, ReasonCounters},
     tables::{Neighbour, Tables},
@@ -25,7 +28,7 @@ static SETTINGS: Settings = Settings::EMPTY;
 
 /// Node-prefix bits of an address in the first network, to next hop.
 #[btf_map]
-static FIB: Array<u32, 65536> = Array::new();
+static FIB: Array<FibEntry, 16384> = Array::new();
 
 /// All other routes, and two sets of addresses.
 #[btf_map]
@@ -135,7 +138,8 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn fib(&self, slot: u32) -> Option<u32> {
-        FIB.get(slot).copied()
+        FIB.get(FibEntry::index(slot))
+            .map(|entry| entry.next_hop(slot))
     }
 
     #[inline(always)]

@@ -6,7 +6,7 @@ use aya::{
     programs::{SchedClassifier, TestRun as _, TestRunOptions, Xdp, XdpMode},
 };
 use re6st_common::{
-    maps::{Interface, NextHop, TrieKey, TrieValue, Tunnel, TunnelCounters},
+    maps::{FibEntry, Interface, NextHop, TrieKey, TrieValue, Tunnel, TunnelCounters},
     reason::{Reason, ReasonCounters},
 };
 use testbed::model::{Verdict, image::Image, world::World};
@@ -69,7 +69,7 @@ impl Programs {
     pub fn load(kind: Kind, world: &World, slots: bool) -> Self {
         let mut ebpf = EbpfLoader::new()
             .override_global("SETTINGS", &world.settings, true)
-            .map_max_entries("FIB", world.settings.fib_mask + 1)
+            .map_max_entries("FIB", FibEntry::index(world.settings.fib_mask) + 1)
             .load(re6st_user::OBJECT)
             .expect("the object loads");
         fill(&mut ebpf, world, &Image::of(world, slots));
@@ -218,9 +218,13 @@ mod layout {
 }
 
 fn fill(ebpf: &mut Ebpf, world: &World, image: &Image) {
-    let mut fib: Array<_, u32> = Array::try_from(ebpf.map_mut("FIB").expect("FIB")).expect("FIB");
+    let mut fib: Array<_, FibEntry> =
+        Array::try_from(ebpf.map_mut("FIB").expect("FIB")).expect("FIB");
     for (slot, next_hop) in &image.fib {
-        fib.set(*slot, next_hop, 0).expect("FIB");
+        let index = FibEntry::index(*slot);
+        let number = u16::try_from(*next_hop).expect("a next hop's number");
+        let entry = fib.get(&index, 0).expect("FIB").with(*slot, number);
+        fib.set(index, entry, 0).expect("FIB");
     }
     let mut trie: lpm_trie::LpmTrie<_, TrieKey, TrieValue> =
         lpm_trie::LpmTrie::try_from(ebpf.map_mut("FIB_TRIE").expect("FIB_TRIE")).expect("trie");

@@ -10,7 +10,7 @@ use std::{
 use aya::maps::{Array, MapData, MapError, lpm_trie::LpmTrie};
 use re6st_common::{
     address::{Address, Family},
-    maps::{Interface, NextHop, Settings, TrieKey, TrieValue, Tunnel, kind, next_hop_id},
+    maps::{FibEntry, Interface, NextHop, Settings, TrieKey, TrieValue, Tunnel, kind, next_hop_id},
     parse::Inner,
     tables::{Neighbour, Tables},
 };
@@ -29,7 +29,7 @@ pub struct PinnedTables {
     tunnels: Vec<Tunnel>,
     next_hops: Vec<NextHop>,
     interfaces: BTreeMap<u32, Interface>,
-    fib: Array<MapData, u32>,
+    fib: Array<MapData, FibEntry>,
     trie: LpmTrie<MapData, TrieKey, TrieValue>,
     netlink: RefCell<Netlink>,
     /// Whether the kernel's routing table was asked.
@@ -150,9 +150,11 @@ impl Tables for PinnedTables {
     }
 
     fn fib(&self, slot: u32) -> Option<u32> {
-        (slot < self.fib.len())
-            .then(|| self.lookup("FIB", self.fib.get(&slot, 0)))
-            .flatten()
+        let index = FibEntry::index(slot);
+        let entry = (index < self.fib.len())
+            .then(|| self.lookup("FIB", self.fib.get(&index, 0)))
+            .flatten();
+        entry.map(|entry| entry.next_hop(slot))
     }
 
     fn trie(&self, key: &TrieKey) -> Option<TrieValue> {

@@ -10,7 +10,7 @@ use aya::{
     },
 };
 use re6st_common::{
-    maps::{Interface, NextHop, TrieKey, TrieValue, Tunnel, TunnelCounters},
+    maps::{FibEntry, Interface, NextHop, TrieKey, TrieValue, Tunnel, TunnelCounters},
     reason::{Reason, ReasonCounters},
 };
 
@@ -39,7 +39,7 @@ impl Maps {
     }
 
     /// FIB.
-    pub fn fib(&self) -> Result<Array<MapData, u32>, BpfError> {
+    pub fn fib(&self) -> Result<Array<MapData, FibEntry>, BpfError> {
         self.open("FIB")
     }
 

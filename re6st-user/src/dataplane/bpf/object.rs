@@ -10,7 +10,7 @@ use aya::{
     maps::MapInfo,
     programs::{Program, SchedClassifier},
 };
-use re6st_common::maps::Settings;
+use re6st_common::maps::{FibEntry, Settings};
 
 use super::{
     GUARD, HANDOVER, MAPS, SEND,
@@ -22,7 +22,7 @@ use super::{
 /// How big the maps are, in entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// FIB: a power of two.
+    /// Slots of FIB: a power of two.
     pub fib: u32,
     /// FIB_TRIE, at most.
     pub trie: u32,
@@ -59,7 +59,7 @@ impl Object {
         let mut loader = EbpfLoader::new();
         loader
             .override_global("SETTINGS", GlobalData::from(settings), true)
-            .map_max_entries("FIB", sizes.fib)
+            .map_max_entries("FIB", sizes.fib.div_ceil(FibEntry::SLOTS))
             .map_max_entries("FIB_TRIE", sizes.trie)
             .map_max_entries("NEXT_HOPS", sizes.next_hops)
             .map_max_entries("TUNNEL_COUNTERS", sizes.next_hops)

@@ -2,7 +2,7 @@
 
 use aya::maps::{Array, MapData, MapError, PerCpuArray, lpm_trie::LpmTrie};
 use re6st_common::{
-    maps::{NextHop, TrieKey, TrieValue, TunnelCounters, kind, next_hop_id},
+    maps::{FibEntry, NextHop, TrieKey, TrieValue, TunnelCounters, kind, next_hop_id},
     reason::ReasonCounters,
 };
 
@@ -17,7 +17,7 @@ use crate::dataplane::{
 
 /// FIB and FIB_TRIE.
 pub struct RouteMaps {
-    fib: Array<MapData, u32>,
+    fib: Array<MapData, FibEntry>,
     trie: LpmTrie<MapData, TrieKey, TrieValue>,
     trie_capacity: usize,
 }
@@ -35,16 +35,26 @@ impl RouteMaps {
     /// Carries out one write.
     pub fn write(&mut self, write: Write) -> Result<(), DataPlaneError> {
         match write {
-            Write::Slot { slot, next_hop } => self
-                .fib
-                .set(slot, next_hop, 0)
-                .map_err(|error| failed("FIB", format!("set slot {slot} to {next_hop}"), error)),
+            Write::Slot { slot, next_hop } => self.write_slot(slot, next_hop),
             Write::Trie {
                 key,
                 prefix_length,
                 value,
             } => self.write_trie(key, prefix_length, value),
         }
+    }
+
+    /// The other slots of the entry stay as they are: nobody else writes.
+    fn write_slot(&mut self, slot: u32, next_hop: u32) -> Result<(), DataPlaneError> {
+        let number = u16::try_from(next_hop).map_err(|_| DataPlaneError::NextHopOutOfRange {
+            id: next_hop,
+            last: u16::MAX.into(),
+        })?;
+        let index = FibEntry::index(slot);
+        self.fib
+            .get(&index, 0)
+            .and_then(|entry| self.fib.set(index, entry.with(slot, number), 0))
+            .map_err(|error| failed("FIB", format!("set slot {slot} to {next_hop}"), error))
     }
 
     fn write_trie(

@@ -4,7 +4,7 @@ use aya::maps::{Array, MapData, MapError, lpm_trie::LpmTrie};
 use ipnet::IpNet;
 use re6st_common::{
     address::{Address, Family},
-    maps::{Settings, TrieKey, TrieValue, next_hop_id},
+    maps::{FibEntry, Settings, TrieKey, TrieValue, next_hop_id},
 };
 
 use super::super::{
@@ -17,7 +17,7 @@ use crate::io::netlink::route::Destination;
 /// What the maps answer for the first address of a prefix.
 pub struct Lookup {
     settings: Settings,
-    fib: Array<MapData, u32>,
+    fib: Array<MapData, FibEntry>,
     trie: LpmTrie<MapData, TrieKey, TrieValue>,
 }
 
@@ -41,7 +41,8 @@ impl Lookup {
         if family == Family::Ipv6
             && let Some(slot) = self.settings.fib_slot(address)
         {
-            let number = access(self.fib.get(&slot, 0), "FIB", slot)?;
+            let index = FibEntry::index(slot);
+            let number = access(self.fib.get(&index, 0), "FIB", index)?.next_hop(slot);
             if number != next_hop_id::NONE {
                 return Ok(number);
             }
