@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test may end there")]
 
 mod failures;
+mod families;
 mod hostile;
 mod network;
 mod promises;
