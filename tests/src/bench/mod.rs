@@ -3,6 +3,7 @@
 //! Contenders take turns in short rounds, so that whatever else the machine does meets all of them alike; what is
 //! reported are medians. What arrives is looked at, byte by byte: a relay that forwards garbage fails.
 
+mod babel;
 mod chain;
 mod contender;
 mod core;

@@ -5,6 +5,7 @@ use std::{thread, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 
 use super::{
+    babel,
     chain::Chain,
     contender::{Contender, Kind, Polling},
     maps, openvpn,
@@ -29,6 +30,18 @@ pub enum Part {
     Load,
     /// Memory of the maps.
     Memory,
+    /// Our Babel beside babeld and BIRD: all of the following.
+    Babel,
+    /// How long packets get lost when a link of a ring fails.
+    BabelOutage,
+    /// How long a new route takes across three hops.
+    BabelNewRoute,
+    /// How fast a fresh router learns a large table.
+    BabelLearning,
+    /// What keeping a large table costs.
+    BabelSteady,
+    /// A huge table from several neighbours.
+    BabelHuge,
 }
 
 /// How thoroughly to measure.
@@ -40,6 +53,8 @@ pub struct Effort {
     pub window: Duration,
     /// Leaves out what is not needed to compare us with the floor.
     pub floor_only: bool,
+    /// A first look will do.
+    pub quick: bool,
 }
 
 /// Routes where their number is what is measured.
@@ -49,6 +64,29 @@ const FEW_ROUTES: u32 = 10;
 const LENGTHS: [usize; 2] = [64, 1400];
 
 impl Part {
+    /// The data plane's.
+    pub const DATA_PLANE: &'static [Self] = &[
+        Self::Relay,
+        Self::Tcp,
+        Self::Routes,
+        Self::Latency,
+        Self::Load,
+        Self::Memory,
+    ];
+    /// What [`Self::Babel`] stands for.
+    pub const BABEL: &'static [Self] = &[
+        Self::BabelOutage,
+        Self::BabelNewRoute,
+        Self::BabelLearning,
+        Self::BabelSteady,
+        Self::BabelHuge,
+    ];
+
+    /// Whether it is one of Babel's, which are reported apart.
+    pub fn is_babel(self) -> bool {
+        self == Self::Babel || Self::BABEL.contains(&self)
+    }
+
     /// Measures it.
     pub fn run(self, testbed: &Testbed, effort: Effort, report: &mut Report) -> Result<()> {
         match self {
@@ -58,6 +96,14 @@ impl Part {
             Self::Latency => latency(testbed, effort, report),
             Self::Load => load(testbed, effort, report),
             Self::Memory => memory(testbed, report),
+            Self::Babel => Self::BABEL
+                .iter()
+                .try_for_each(|part| part.run(testbed, effort, report)),
+            Self::BabelOutage => babel::Part::Outage.run(testbed, effort, report),
+            Self::BabelNewRoute => babel::Part::NewRoute.run(testbed, effort, report),
+            Self::BabelLearning => babel::Part::Learning.run(testbed, effort, report),
+            Self::BabelSteady => babel::Part::Steady.run(testbed, effort, report),
+            Self::BabelHuge => babel::Part::Huge.run(testbed, effort, report),
         }
     }
 }

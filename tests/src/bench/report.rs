@@ -29,6 +29,12 @@ pub enum Unit {
     Nanoseconds,
     /// Bytes.
     Bytes,
+    /// Bytes per second.
+    BytesPerSecond,
+    /// Part of a core's time.
+    Share,
+    /// Packets.
+    Packets,
 }
 
 impl Unit {
@@ -38,8 +44,12 @@ impl Unit {
             Self::PacketsPerSecond => format!("{:.3} Mpps", value / 1e6),
             Self::BitsPerSecond => format!("{:.2} Gbit/s", value / 1e9),
             Self::Nanoseconds if value >= 1e8 => format!("{:.2} s", value / 1e9),
+            Self::Nanoseconds if value >= 1e6 => format!("{:.1} ms", value / 1e6),
             Self::Nanoseconds => format!("{:.2} us", value / 1e3),
             Self::Bytes => format!("{:.2} MiB", value / (1 << 20) as f64),
+            Self::BytesPerSecond => format!("{:.2} kB/s", value / 1e3),
+            Self::Share => format!("{:.3} %", value * 100.0),
+            Self::Packets => format!("{value:.0} packets"),
         }
     }
 }

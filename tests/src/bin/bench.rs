@@ -74,6 +74,7 @@ fn measure(arguments: &Arguments) -> Result<Report> {
         rounds: arguments.rounds.min(most_rounds),
         window: Duration::from_millis(window),
         floor_only: arguments.floor,
+        quick: arguments.quick,
     };
     let parts = match arguments.parts.as_slice() {
         [] => Part::value_variants(),

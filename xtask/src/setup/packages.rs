@@ -121,6 +121,18 @@ pub const TOOLS: &[Package] = &[
         purposes: &[Bench],
     },
     Package {
+        name: "babeld",
+        reason: "to compare our Babel with",
+        presence: Program("babeld"),
+        purposes: &[Bench],
+    },
+    Package {
+        name: "bird2",
+        reason: "to compare our Babel with",
+        presence: Program("bird"),
+        purposes: &[Bench],
+    },
+    Package {
         name: "openssl",
         reason: "certificates for openvpn",
         presence: Program("openssl"),

@@ -174,7 +174,62 @@ pub fn comparisons(report: &Report) -> Vec<Comparison> {
         Theirs::Limit((16 << 20) as f64),
         Target::AtMost(1.0),
     );
+    babel(&mut compare);
     all
+}
+
+/// Our Babel's, against what was promised and against the others.
+fn babel(compare: &mut impl FnMut(&str, &str, &str, Theirs<'_>, Target)) {
+    let limits = [
+        ("outage, silent cut", "silent-cut-re6st", 1e9),
+        ("outage, carrier loss", "carrier-loss-re6st", 0.3e9),
+        ("one new route across three hops", "new-route-re6st", 0.2e9),
+        ("learn 10,000 routes of 10,000 routers", "learn-re6st", 3e9),
+        ("learn 50,000 routes of 4 neighbours", "huge-re6st", 20e9),
+        ("CPU with these", "huge-cpu-re6st", 0.05),
+    ];
+    for (what, ours, limit) in limits {
+        let ours = format!("babel-{ours}");
+        compare(
+            what,
+            &ours,
+            "limit",
+            Theirs::Limit(limit),
+            Target::AtMost(1.0),
+        );
+    }
+    let others = [
+        ("outage, silent cut", "silent-cut", Target::None),
+        ("outage, carrier loss", "carrier-loss", Target::None),
+        ("one new route across three hops", "new-route", Target::None),
+        (
+            "learn 10,000 routes of 10,000 routers",
+            "learn",
+            Target::None,
+        ),
+        ("CPU with 10,000 routes", "steady-cpu", Target::AtMost(1.0)),
+        (
+            "the same, with two neighbours",
+            "steady-cpu-hub",
+            Target::AtMost(1.0),
+        ),
+        (
+            "traffic with 10,000 routes",
+            "steady-traffic",
+            Target::AtMost(1.0),
+        ),
+    ];
+    for (what, name, target) in others {
+        for (other, against) in [("babeld", "babeld"), ("bird", "BIRD")] {
+            compare(
+                what,
+                &format!("babel-{name}-re6st"),
+                against,
+                Theirs::Measured(&format!("babel-{name}-{other}")),
+                target,
+            );
+        }
+    }
 }
 
 enum Theirs<'a> {
