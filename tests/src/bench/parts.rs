@@ -9,7 +9,7 @@ use super::{
     chain::Chain,
     contender::{Contender, Kind, Polling},
     maps, openvpn,
-    report::{Report, Unit},
+    report::{Report, Section, Unit},
     tcp::{Carrier, Pair},
     throughput::{BUSY, measure, with_generator},
 };
@@ -82,9 +82,19 @@ impl Part {
         Self::BabelHuge,
     ];
 
-    /// Whether it is one of Babel's, which are reported apart.
-    pub fn is_babel(self) -> bool {
-        self == Self::Babel || Self::BABEL.contains(&self)
+    /// Those that belong to a section, with [`Self::Babel`] taken apart.
+    pub fn of_section(parts: &[Self], section: Section) -> Vec<Self> {
+        parts
+            .iter()
+            .flat_map(|part| match part {
+                Self::Babel => Self::BABEL.to_vec(),
+                part => vec![*part],
+            })
+            .filter(|part| match section {
+                Section::DataPlane => Self::DATA_PLANE.contains(part),
+                Section::Babel => Self::BABEL.contains(part),
+            })
+            .collect()
     }
 
     /// Measures it.

@@ -1,5 +1,6 @@
 //! What was measured: for the terminal, for docs/, and round by round as JSON.
 
+mod babel;
 mod chart;
 mod targets;
 
@@ -71,6 +72,15 @@ impl Measurement {
     pub fn median(&self) -> f64 {
         super::median(self.rounds.iter().copied())
     }
+}
+
+/// What is reported apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Section {
+    /// Packets.
+    DataPlane,
+    /// Routes.
+    Babel,
 }
 
 /// Everything that was measured in one run.
@@ -190,12 +200,45 @@ impl Report {
             .with_context(|| format!("writing {}", path.display()))
     }
 
-    /// Writes the table and the plot for people.
-    pub fn write_documents(&self, folder: &Path, machine: &str, command: &str) -> Result<()> {
-        let table = folder.join("benchmark.md");
-        fs::write(&table, self.markdown(machine, command))
-            .with_context(|| format!("writing {}", table.display()))?;
-        chart::draw(self, &folder.join("benchmark.svg"))
+    /// Writes a section for people, and leaves the other one as it is.
+    pub fn write_documents(
+        &self,
+        section: Section,
+        folder: &Path,
+        machine: &str,
+        command: &str,
+    ) -> Result<()> {
+        let file = folder.join("benchmark.md");
+        let there = fs::read_to_string(&file).unwrap_or_default();
+        let (data_plane, babel) = there
+            .find(babel::HEADING)
+            .map_or((there.as_str(), ""), |at| there.split_at(at));
+        let text = match section {
+            Section::DataPlane => {
+                let data_plane = self.markdown(machine, command);
+                let gap = if babel.is_empty() { "" } else { "\n" };
+                data_plane + gap + babel
+            }
+            Section::Babel => {
+                let data_plane = data_plane.trim_end();
+                format!("{data_plane}\n\n{}", self.babel_markdown(machine, command))
+            }
+        };
+        fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+        match section {
+            Section::DataPlane => chart::draw(self, &folder.join("benchmark.svg")),
+            Section::Babel => Ok(()),
+        }
+    }
+
+    fn babel_markdown(&self, machine: &str, command: &str) -> String {
+        let mut text = format!("{}\n{}", babel::HEADING, babel::INTRODUCTION);
+        let _ = write!(
+            text,
+            "\nMeasured with `{command} babel` on {machine}.\n\n### Babel's targets\n\n"
+        );
+        self.write_tables(&mut text, "### All of Babel's numbers");
+        text
     }
 
     fn markdown(&self, machine: &str, command: &str) -> String {
@@ -204,11 +247,20 @@ impl Report {
             text,
             "\nMeasured with `{command}` on {machine}.\n\n![Packets per second](benchmark.svg)\n\n"
         );
-        text.push_str("## Targets\n\n| what | ours | against | theirs | ratio | target | |\n|---|---|---|---|---|---|---|\n");
+        text.push_str("## Targets\n\n");
+        self.write_tables(&mut text, "## All numbers");
+        text
+    }
+
+    fn write_tables(&self, text: &mut String, numbers: &str) {
+        text.push_str("| what | ours | against | theirs | ratio | target | |\n|---|---|---|---|---|---|---|\n");
         for comparison in comparisons(self) {
             let _ = writeln!(text, "{}", comparison.row());
         }
-        text.push_str("\n## All numbers\n\nMedians, with the lowest and the highest round.\n\n| what | median | lowest | highest |\n|---|---|---|---|\n");
+        let _ = write!(
+            text,
+            "\n{numbers}\n\nMedians, with the lowest and the highest round.\n\n| what | median | lowest | highest |\n|---|---|---|---|\n"
+        );
         for (name, measurement) in &self.measurements {
             let shown = |value: Option<f64>| measurement.unit.shown(value.unwrap_or(f64::NAN));
             let _ = writeln!(
@@ -222,14 +274,13 @@ impl Report {
         for remark in self.all_remarks() {
             let _ = write!(text, "\n{remark}\n");
         }
-        text
     }
 }
 
 const INTRODUCTION: &str = "# Benchmark
 
-What a relay and a tunnel of re6st-ebpf carry, side by side with what one would otherwise run. `cargo xtask bench` measures all of it again in less than ten minutes and
-writes this file; `cargo xtask bench relay` measures one part (`relay`, `tcp`, `routes`, `latency`, `load`, `memory`), `--quick` takes a first look and leaves this file alone, `--floor` leaves out of the relays all but ours and the floor.
+What a relay and a tunnel of re6st-ebpf carry, side by side with what one would otherwise run. `cargo xtask bench` measures all of it again in about a quarter of an hour and
+writes this file; `cargo xtask bench relay` measures one part (`relay`, `tcp`, `routes`, `latency`, `load`, `memory`, `babel`), `--quick` takes a first look and leaves this file alone, `--floor` leaves out of the relays all but ours and the floor.
 
 ## How it is measured
 

@@ -1,20 +1,20 @@
-//! `cargo xtask bench`: measures the data plane beside everything a user would otherwise run.
+//! `cargo xtask bench`: measures the data plane and Babel beside everything a user would otherwise run.
 
 use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use clap::{Parser, ValueEnum as _};
+use clap::Parser;
 use testbed::{
     bench::{
         parts::{Effort, Part},
-        report::Report,
+        report::{Report, Section},
     },
     host::Testbed,
 };
 
 const COMMAND: &str = "cargo xtask bench";
 
-/// Measures the data plane beside everything a user would otherwise run.
+/// Measures the data plane and Babel beside everything a user would otherwise run.
 #[derive(Parser)]
 #[command(name = COMMAND)]
 struct Arguments {
@@ -45,27 +45,41 @@ fn main() -> Result<()> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .context("no workspace")?;
-    let (raw, docs) = (
-        workspace.join("target/benchmark.json"),
-        workspace.join("docs"),
-    );
-    if arguments.redraw {
-        return Report::read_json(&raw)?.write_documents(&docs, &machine(cores), COMMAND);
-    }
-    let everything = arguments.parts.is_empty();
-    let report = measure(&arguments)?;
-    print!("{}", report.text());
-    report.write_json(&raw)?;
-    println!("\nall rounds: {}", raw.display());
-    if everything && !arguments.quick && !arguments.floor {
-        fs::create_dir_all(&docs)?;
-        report.write_documents(&docs, &machine(cores), COMMAND)?;
-        println!("written: {}/benchmark.md, benchmark.svg", docs.display());
+    let docs = workspace.join("docs");
+    let parts = match arguments.parts.as_slice() {
+        [] => [Part::DATA_PLANE, Part::BABEL].concat(),
+        parts => parts.to_vec(),
+    };
+    for (section, file, whole) in [
+        (Section::DataPlane, "benchmark.json", Part::DATA_PLANE),
+        (Section::Babel, "benchmark-babel.json", Part::BABEL),
+    ] {
+        let raw = workspace.join("target").join(file);
+        if arguments.redraw {
+            if raw.exists() {
+                let report = Report::read_json(&raw)?;
+                report.write_documents(section, &docs, &machine(cores), COMMAND)?;
+            }
+            continue;
+        }
+        let parts = Part::of_section(&parts, section);
+        if parts.is_empty() {
+            continue;
+        }
+        let report = measure(&arguments, &parts)?;
+        print!("{}", report.text());
+        report.write_json(&raw)?;
+        println!("\nall rounds: {}", raw.display());
+        if parts == whole && !arguments.quick && !arguments.floor {
+            fs::create_dir_all(&docs)?;
+            report.write_documents(section, &docs, &machine(cores), COMMAND)?;
+            println!("written: {}/benchmark.md", docs.display());
+        }
     }
     Ok(())
 }
 
-fn measure(arguments: &Arguments) -> Result<Report> {
+fn measure(arguments: &Arguments, parts: &[Part]) -> Result<Report> {
     let (most_rounds, window) = match arguments.quick {
         true => (3, 400),
         false => (usize::MAX, 1200),
@@ -75,10 +89,6 @@ fn measure(arguments: &Arguments) -> Result<Report> {
         window: Duration::from_millis(window),
         floor_only: arguments.floor,
         quick: arguments.quick,
-    };
-    let parts = match arguments.parts.as_slice() {
-        [] => Part::value_variants(),
-        parts => parts,
     };
     let testbed = Testbed::new()?;
     let mut report = Report::default();

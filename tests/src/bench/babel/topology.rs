@@ -87,14 +87,15 @@ impl Ring {
         converge(&self.routers, self.routers.len() - 1, limit)
     }
 
-    /// The first link of the way from the first router to another one.
+    /// The last link of the way from the first router to the one opposite: not the sender's own, so that somebody has to
+    /// tell it.
     pub fn used_link(&self, to: u8) -> Result<usize> {
         let first = self.routers.first().context("an empty ring")?;
         let to = mesh_ipv6(to).to_string();
         let shown = first.host.ip_json(&["-6", "route", "get", &to])?;
         match shown[0]["dev"].as_str() {
-            Some(RIGHT) => Ok(0),
-            Some(LEFT) => Ok(self.routers.len() - 1),
+            Some(RIGHT) => Ok(self.routers.len() / 2 - 1),
+            Some(LEFT) => Ok(self.routers.len() / 2),
             other => bail!("the way to {to} goes by {other:?}"),
         }
     }
