@@ -165,27 +165,25 @@ impl Daemon for Re6st {
         let state = words(&host.directory().join("state"))?;
         let text = format!(
             "addresses = [\"{}/64\"]\n\
-             interfaces = []\n\
+             interfaces = {interfaces:?}\n\
              networks = [\"2001:db8:42::/48\"]\n\
              [babel]\n\
-             interfaces = {:?}\n\
+             interfaces = {interfaces:?}\n\
              hello-interval = {}\n\
              update-interval = {}\n\
              state-directory = {state:?}\n",
             mesh_ipv6(role.number),
-            role.interfaces,
             role.intervals.hello.as_secs(),
             role.intervals.update.as_secs(),
+            interfaces = role.interfaces,
         );
         let configuration = file(host, "re6st.toml", &text)?;
         let bpffs = words(&host.bpffs())?;
+        let sockets = words(host.directory())?;
         let mut command = Command::new(re6st_user()?);
-        command.args(["--bpffs", &bpffs, "node"]).args([
-            "--config",
-            &configuration,
-            "--instance",
-            INSTANCE,
-        ]);
+        command
+            .args(["--bpffs", &bpffs, "--sockets", &sockets, "node"])
+            .args(["--config", &configuration, "--instance", INSTANCE]);
         host.spawn(&mut command)
     }
 }

@@ -46,7 +46,7 @@ const INTERVALS: Intervals = Intervals {
 const LARGE: u16 = 10_000;
 /// Routes of a huge one, from each of so many neighbours.
 const HUGE: (u16, usize) = (50_000, 4);
-/// A tenth and a half of which other tests use up: until everybody is calm after learning.
+/// Until everybody is calm after learning.
 const CALM: Duration = Duration::from_secs(4);
 
 /// A part of this benchmark.
@@ -100,18 +100,15 @@ impl Part {
             report.missing(&reason);
         }
         report.progress(&format!("babel: {self:?}"));
-        let both = |daemons: &[&dyn Daemon], report: &mut Report, measure: Measure<'_>| {
-            together(daemons, report, measure)
-        };
         match self {
-            Self::Outage => both(&daemons, report, &|daemon| outage(testbed, daemon, effort)),
-            Self::NewRoute => both(&daemons, report, &|daemon| {
+            Self::Outage => together(&daemons, report, &|daemon| outage(testbed, daemon, effort)),
+            Self::NewRoute => together(&daemons, report, &|daemon| {
                 new_route(testbed, daemon, effort)
             }),
-            Self::Steady => both(&daemons, report, &|daemon| steady(testbed, daemon, effort)),
+            Self::Steady => together(&daemons, report, &|daemon| steady(testbed, daemon, effort)),
             Self::Learning => {
                 for group in daemons.chunk_by(|one, other| is_ours(*one) == is_ours(*other)) {
-                    both(group, report, &|daemon| learning(testbed, daemon, effort))?;
+                    together(group, report, &|daemon| learning(testbed, daemon, effort))?;
                 }
                 Ok(())
             }
@@ -120,7 +117,7 @@ impl Part {
                     .into_iter()
                     .filter(|daemon| is_ours(*daemon))
                     .collect();
-                both(&ours, report, &|daemon| huge(testbed, daemon, effort))
+                together(&ours, report, &|daemon| huge(testbed, daemon, effort))
             }
         }
     }
