@@ -40,6 +40,7 @@ impl Speaker {
         if !self.restored.is_empty() {
             let over = self.now + self.settings.restart_time;
             self.timers.set(Timer::RestartOver, over);
+            self.restart_over = over;
         }
     }
 
@@ -97,6 +98,24 @@ impl Speaker {
             ..route
         };
         (!same).then_some(Output::Install(route))
+    }
+
+    /// A prefix first heard of during the restart may be one that we announced, lost and retracted just before, and a
+    /// neighbour that missed the retraction still routes by us: only what is newer than what is heard first is feasible.
+    pub(super) fn judge_unknown(&mut self, id: DestinationId, route: &Route) {
+        let (now, most) = (
+            Tick::from_time(self.now),
+            self.settings.limits.sources_per_route,
+        );
+        if self.now < self.restart_over
+            && !route.ignored
+            && let Some(destination) = self.table.get_mut(id)
+            && destination.own.is_none()
+            && destination.sources.is_empty()
+            && !destination.distance_unknown
+        {
+            destination.assume_nearest(route.router_id, route.sequence_number, now, most);
+        }
     }
 
     /// [`Timer::RestartOver`]: gives up what was not heard again, and tells neighbours that may still count on it.

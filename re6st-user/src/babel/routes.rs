@@ -66,6 +66,7 @@ impl Speaker {
         if destination.distance_unknown && self.judge_restored(id, &route) {
             route.least_metric = Metric(0);
         }
+        self.judge_unknown(id, &route);
         let Some(destination) = self.table.get(id) else {
             return;
         };

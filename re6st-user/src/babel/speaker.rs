@@ -52,6 +52,8 @@ pub struct Speaker {
     pub(super) duplicate_reported: bool,
     pub(super) requests: HashMap<(DestinationId, RouterId), PendingRequest>,
     pub(super) restored: RestoredRoutes,
+    /// When the restart is over; the start of the clock if there was none.
+    pub(super) restart_over: Time,
     /// Of all that is announced.
     pub(super) announced: Digest,
     /// When small changes were last announced.
@@ -83,6 +85,7 @@ impl Speaker {
             duplicate_reported: false,
             requests: HashMap::new(),
             restored: RestoredRoutes::new(),
+            restart_over: Time(0),
             announced: Digest::default(),
             refreshed: now,
             timers: Timers::default(),
