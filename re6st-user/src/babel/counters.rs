@@ -52,6 +52,8 @@ counters! {
     forwarded_requests,
     /// Requests ignored, because the neighbour sends too many.
     limited_requests,
+    /// Our requests for newer sequence numbers put off, because the neighbour got many.
+    delayed_requests,
     /// Sequence number requests ignored, because too many wait for an answer.
     limited_pending_requests,
     /// Packets ignored, because the interface has too many neighbours.

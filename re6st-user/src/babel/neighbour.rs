@@ -126,12 +126,18 @@ pub(super) struct Neighbour {
     pub outbox: Outbox,
     pub probes: ProbeState,
     pub requests: TokenBucket,
+    /// Our requests for newer sequence numbers to it.
+    pub asking: TokenBucket,
     pub last_dump: Option<Time>,
     /// Of all it announces.
     pub heard: Digest,
     /// Until when routes of a block are as good as announced again.
     pub blocks_expire: [Time; Digest::BLOCKS],
 }
+
+/// Requests for newer sequence numbers that one neighbour gets a second, and at once.
+const ASKED_PER_SECOND: u32 = 100;
+const ASKED_AT_ONCE: u32 = 1000;
 
 /// Next hops that one neighbour may name.
 const MOST_NEXT_HOPS: usize = 255;
@@ -160,6 +166,7 @@ impl Neighbour {
             outbox: Outbox::default(),
             probes: ProbeState::new(now),
             requests: TokenBucket::new(requests_per_second, requests_per_second.saturating_mul(10)),
+            asking: TokenBucket::new(ASKED_PER_SECOND, ASKED_AT_ONCE),
             last_dump: None,
             heard: Digest::default(),
             blocks_expire: [Time(0); Digest::BLOCKS],
@@ -241,6 +248,8 @@ impl Neighbour {
 pub(super) struct Neighbours {
     places: Vec<Option<Neighbour>>,
     by_address: HashMap<(InterfaceId, Ipv6Addr), NeighbourId>,
+    /// Those that can be found by address.
+    by_interface: HashMap<InterfaceId, Vec<NeighbourId>>,
 }
 
 impl Neighbours {
@@ -265,6 +274,10 @@ impl Neighbours {
         let id = NeighbourId(place as u32);
         self.by_address
             .insert((neighbour.interface, neighbour.address), id);
+        self.by_interface
+            .entry(neighbour.interface)
+            .or_default()
+            .push(id);
         self.places[place] = Some(neighbour);
         id
     }
@@ -275,6 +288,9 @@ impl Neighbours {
             let address = (neighbour.interface, neighbour.address);
             if self.by_address.get(&address) == Some(&id) {
                 self.by_address.remove(&address);
+            }
+            if let Some(neighbours) = self.by_interface.get_mut(&address.0) {
+                neighbours.retain(|neighbour| *neighbour != id);
             }
         }
     }
@@ -300,10 +316,10 @@ impl Neighbours {
 
     /// Those of one interface that are not gone.
     pub fn of_interface(&self, interface: InterfaceId) -> Vec<NeighbourId> {
-        self.iter()
-            .filter(|(_, neighbour)| neighbour.interface == interface)
-            .map(|(id, _)| id)
-            .collect()
+        self.by_interface
+            .get(&interface)
+            .cloned()
+            .unwrap_or_default()
     }
 }
 

@@ -122,6 +122,7 @@ impl Speaker {
                 .is_some_and(|neighbour| neighbour.requests.take(now));
             if !allowed {
                 self.counters.limited_requests += 1;
+                self.limit_reached(arrival.interface, "requests of a neighbour");
                 return;
             }
         }
@@ -256,6 +257,7 @@ impl Speaker {
         let limits = self.settings.limits;
         if count >= limits.neighbours_per_interface {
             self.counters.limited_neighbours += 1;
+            self.limit_reached(interface_id, "neighbours");
             return None;
         }
         let interface = self.interfaces.get(&interface_id)?;

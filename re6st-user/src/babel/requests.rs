@@ -21,6 +21,9 @@ const REPEAT_AFTER: Duration = Duration::from_secs(2);
 /// How often it is repeated (appendix B).
 const REPEATS: u8 = 3;
 
+/// A request that would be one too many is put off by this.
+const PUT_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+
 /// A request for a newer sequence number that has not been answered (section 3.2.7).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PendingRequest {
@@ -188,16 +191,40 @@ impl Speaker {
             && !self.requests.contains_key(&key)
         {
             self.counters.limited_pending_requests += 1;
+            self.limit_reached_by(pending.asked, "requests that wait for an answer");
             return;
         }
-        self.requests.insert(key, pending);
-        self.timers
-            .set(Timer::Request(key.0, key.1), self.now + REPEAT_AFTER);
-        self.send_request(key.0, key.1, pending);
+        self.send_request(key.0, key.1, pending, REPEAT_AFTER);
     }
 
-    fn send_request(&mut self, id: DestinationId, router_id: RouterId, pending: PendingRequest) {
-        let Some(route) = self.table.get(id).map(|destination| destination.key) else {
+    /// Sends a request and waits for the answer; later, if the neighbour has got many: it answers so many and no more.
+    fn send_request(
+        &mut self,
+        id: DestinationId,
+        router_id: RouterId,
+        mut pending: PendingRequest,
+        patience: Duration,
+    ) {
+        let now = self.now;
+        let neighbour = self.neighbours.get_mut(pending.asked);
+        let allowed = neighbour.is_some_and(|neighbour| neighbour.asking.take(now));
+        let patience = if allowed {
+            patience
+        } else {
+            // this was none
+            pending.repeats = pending.repeats.saturating_add(1);
+            self.counters.delayed_requests += 1;
+            self.random.between(PUT_OFF.0, PUT_OFF.1)
+        };
+        self.requests.insert((id, router_id), pending);
+        let timer = Timer::Request(id, router_id);
+        self.timers.set(timer, now + patience);
+        let Some(route) = self
+            .table
+            .get(id)
+            .filter(|_| allowed)
+            .map(|destination| destination.key)
+        else {
             return;
         };
         let message = Message::SequenceNumberRequest {
@@ -222,7 +249,7 @@ impl Speaker {
             return;
         }
         pending.repeats -= 1;
-        let wait = REPEAT_AFTER * (1 << (REPEATS - pending.repeats).min(8));
+        let wait = REPEAT_AFTER * (1 << REPEATS.saturating_sub(pending.repeats));
         // whoever is best now
         let best = self.table.get(id).and_then(|destination| {
             destination
@@ -234,10 +261,7 @@ impl Speaker {
         });
         if let Some(best) = best {
             pending.asked = best;
-            self.requests.insert((id, router_id), pending);
-            self.timers
-                .set(Timer::Request(id, router_id), self.now + wait);
-            self.send_request(id, router_id, pending);
+            self.send_request(id, router_id, pending, wait);
         }
     }
 

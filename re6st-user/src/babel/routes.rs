@@ -130,6 +130,7 @@ impl Speaker {
         let neighbour = self.neighbours.get(from)?;
         if !again && neighbour.routes.len() >= self.settings.limits.routes_per_neighbour {
             self.counters.limited_routes += 1;
+            self.limit_reached_by(from, "routes of a neighbour");
             return None;
         }
         Some(known.unwrap_or_else(|| self.table.find_or_insert(update.route)))

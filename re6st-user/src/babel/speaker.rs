@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     net::Ipv6Addr,
+    time::Duration,
 };
 
 use super::{
@@ -32,6 +33,9 @@ const BATCH: usize = 4096;
 /// Our own sequence number may grow this often.
 const SEQUENCE_NUMBERS_PER_SECOND: u32 = 2;
 
+/// The log hears of each bound this often.
+const BETWEEN_REPORTS: Duration = Duration::from_secs(600);
+
 /// A router that speaks Babel. It does nothing by itself: [`Speaker::handle`] is called whenever something happens, and
 /// at the latest at [`Speaker::next_deadline`] with [`Input::Time`].
 #[derive(Debug)]
@@ -50,6 +54,8 @@ pub struct Speaker {
     pub(super) sequence_number_restored: bool,
     pub(super) sequence_number_pace: TokenBucket,
     pub(super) duplicate_reported: bool,
+    /// When the log was last told of which bound.
+    limits_reported: BTreeMap<&'static str, Time>,
     pub(super) requests: HashMap<(DestinationId, RouterId), PendingRequest>,
     pub(super) restored: RestoredRoutes,
     /// When the restart is over; the start of the clock if there was none.
@@ -83,6 +89,7 @@ impl Speaker {
             table: Table::default(),
             own: BTreeMap::new(),
             duplicate_reported: false,
+            limits_reported: BTreeMap::new(),
             requests: HashMap::new(),
             restored: RestoredRoutes::new(),
             restart_over: Time(0),
@@ -251,6 +258,25 @@ impl Speaker {
         self.outputs.push(Output::Event(event));
     }
 
+    /// Tells the log that a bound was reached, seldom.
+    pub(super) fn limit_reached(&mut self, interface: InterfaceId, limit: &'static str) {
+        let recent = self
+            .limits_reported
+            .get(limit)
+            .is_some_and(|reported| self.now.since(*reported) < BETWEEN_REPORTS);
+        if !recent {
+            self.limits_reported.insert(limit, self.now);
+            self.event(Event::LimitReached { interface, limit });
+        }
+    }
+
+    /// The same, of a neighbour.
+    pub(super) fn limit_reached_by(&mut self, id: NeighbourId, limit: &'static str) {
+        if let Some(interface) = self.neighbours.get(id).map(|neighbour| neighbour.interface) {
+            self.limit_reached(interface, limit);
+        }
+    }
+
     /// Sends messages at once, in as many packets as they need.
     pub(super) fn send(&mut self, audience: Audience, messages: Vec<Message>) {
         let Some((interface, _)) = self.address(audience) else {
@@ -313,7 +339,7 @@ impl Speaker {
     pub(super) fn send_soon(&mut self, id: NeighbourId, message: Message) {
         if let Some(neighbour) = self.neighbours.get_mut(id) {
             neighbour.outbox.messages.push(message);
-            let at = self.now + std::time::Duration::from_millis(5);
+            let at = self.now + Duration::from_millis(5);
             self.timers.set_by(Timer::Flush(id), at);
         }
     }

@@ -188,9 +188,7 @@ impl Speaker {
         let Some(destination) = self.table.get_mut(id) else {
             return;
         };
-        if destination.own.is_none() && destination.raise_source(new, now, most) {
-            self.counters.limited_sources += 1;
-        }
+        let limited = destination.own.is_none() && destination.raise_source(new, now, most);
         if let Some(old) = destination.announced {
             self.announced.remove(&destination.key, old);
         }
@@ -200,6 +198,13 @@ impl Speaker {
             destination.resends = RESENDS;
             let at = Tick::from_time(self.now + RESEND_AFTER);
             self.calendar.add(at, Appointment::Resend(id));
+        }
+        let selected = destination.selected;
+        if limited {
+            self.counters.limited_sources += 1;
+            if let Some(selected) = selected {
+                self.limit_reached_by(selected, "origins of a prefix");
+            }
         }
     }
 

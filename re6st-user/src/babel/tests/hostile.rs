@@ -8,7 +8,7 @@ use crate::babel::{
     filter::{Action, Filter, Rule},
     input::{Input, InterfaceId, Restored},
     message::{Message, NextHop, Update},
-    output::{GROUP, Output},
+    output::{Event, GROUP, Output},
     quantities::{Interval, Metric, SequenceNumber},
     settings::{InterfaceKind, InterfaceSettings, Settings},
     speaker::Speaker,
@@ -199,6 +199,49 @@ fn floods_of_requests_are_bounded() {
         "{:?}",
         bench.speaker.counters()
     );
+}
+
+#[test]
+fn requests_that_wait_for_an_answer_are_bounded_and_the_log_hears_of_it_once() {
+    let mut bench = Bench::new(|settings, _| settings.limits.pending_requests = 10);
+    bench.meet(OTHER);
+    for n in 100..130 {
+        bench.hear(OTHER, &[update(OTHER, n, 5, 7, 10)]);
+    }
+    bench.wait(Duration::from_secs(1));
+    bench.outputs.clear();
+    for n in 100..130 {
+        bench.hear(OTHER, &[update(OTHER, n, 5, 6, 10)]);
+    }
+    assert_eq!(bench.speaker.counters().limited_pending_requests, 20);
+    let told = bench
+        .outputs
+        .iter()
+        .filter(|output| matches!(output, Output::Event(Event::LimitReached { .. })));
+    assert_eq!(told.count(), 1);
+}
+
+#[test]
+fn one_neighbour_is_asked_so_often_and_no_more() {
+    let mut bench = Bench::new(|settings, _| settings.probing.interval = Duration::from_secs(99));
+    bench.meet(OTHER);
+    for number in [7, 6] {
+        for n in 0..3_000 {
+            bench.hear(OTHER, &[update(OTHER, n, 5, number, 10)]);
+        }
+        bench.wait(Duration::from_millis(500));
+    }
+    let asked = |messages: Vec<Message>| {
+        let requests = messages
+            .iter()
+            .filter(|message| matches!(message, Message::SequenceNumberRequest { .. }));
+        requests.count()
+    };
+    let first = asked(bench.said());
+    assert!((1_000..1_200).contains(&first), "{first} at once");
+    bench.wait(Duration::from_secs(10));
+    let then = asked(bench.said());
+    assert!((800..1_200).contains(&then), "{then} in ten seconds");
 }
 
 #[test]
