@@ -6,3 +6,4 @@ mod families;
 mod hostile;
 mod network;
 mod promises;
+mod scale;
