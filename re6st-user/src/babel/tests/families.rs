@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use super::network::{Link, Network};
+use super::network::{Link, Network, Node, prefix};
 use crate::{
     babel::{
         message::NextHop,
@@ -88,6 +88,38 @@ fn a_prefix_of_several_origins_goes_to_the_nearest_that_is_left() {
         network.run(SECOND * 40);
         network.assert_no_loop(&shared);
         network.assert_shortest(&[shared]);
+    }
+}
+
+/// A LAN of nodes 0 to `others` + 1, and a node behind the first and the last of the first three.
+fn lan(others: &'static [Node]) -> Vec<Link> {
+    let mut lan = Link::new(0, 1, 96);
+    lan.others = others;
+    let behind = others.len() + 2;
+    vec![lan, Link::new(0, behind, 96), Link::new(2, behind + 1, 96)]
+}
+
+#[test]
+fn all_of_a_lan_hear_all_and_reach_what_is_behind_it() {
+    const OTHERS: [&[Node]; 3] = [&[2], &[2, 3, 4], &[2, 3, 4, 5, 6, 7]];
+    for others in OTHERS {
+        let nodes = others.len() + 4;
+        let mut network = Network::new(nodes, lan(others), 1);
+        network.run_without_loops(SECOND * 10);
+        let all: Vec<RouteKey> = (0..nodes).map(prefix).collect();
+        network.assert_shortest(&all);
+        network.links[0].loss = 20;
+        network.restart(2, true);
+        network.restart(1, false);
+        network.run_without_loops(SECOND * 60);
+        network.assert_shortest(&all);
+        // the ordinary member has one way to everything of the others: the horizon is split
+        let speaker = network.speakers[1].as_ref().expect("started");
+        let behind = speaker.routes(network.now, Some(prefix(nodes - 2)));
+        assert_eq!(behind[0].candidates.len(), 1);
+        network.withdraw(nodes - 2, prefix(nodes - 2));
+        network.run_without_loops(SECOND * 5);
+        assert_eq!(network.way(1, &prefix(nodes - 2)), None);
     }
 }
 

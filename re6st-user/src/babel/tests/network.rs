@@ -10,6 +10,7 @@ use std::{
 use crate::{
     babel::{
         input::{Input, InstalledRoute, InterfaceId, Restored},
+        message::NextHop,
         output::{GROUP, Output},
         quantities::{Metric, RouterId, SequenceNumber},
         random::Random,
@@ -23,10 +24,12 @@ use crate::{
 /// A node's number.
 pub type Node = usize;
 
-/// A link of two nodes, both ways alike.
+/// A link of two nodes or more, all ways alike.
 #[derive(Clone, Copy, Debug)]
 pub struct Link {
     pub ends: (Node, Node),
+    /// Whoever else is there: then it is a LAN.
+    pub others: &'static [Node],
     pub delay: Duration,
     /// Added at random to each packet's delay: packets overtake each other.
     pub jitter: Duration,
@@ -43,6 +46,7 @@ impl Link {
     pub fn new(one: Node, other: Node, cost: u16) -> Self {
         Self {
             ends: (one, other),
+            others: &[],
             delay: Duration::from_millis(2),
             jitter: Duration::ZERO,
             loss: 0,
@@ -50,6 +54,18 @@ impl Link {
             cost,
             up: true,
         }
+    }
+}
+
+impl Link {
+    /// All nodes there.
+    pub fn members(&self) -> impl Iterator<Item = Node> + use<> {
+        let others = self.others.iter().copied();
+        [self.ends.0, self.ends.1].into_iter().chain(others)
+    }
+
+    fn has(&self, node: Node) -> bool {
+        self.members().any(|member| member == node)
     }
 }
 
@@ -168,8 +184,7 @@ impl Network {
             self.tell(node, Input::Announce { route, metric });
         }
         for number in 0..self.links.len() {
-            let link = self.links[number];
-            if link.ends.0 == node || link.ends.1 == node {
+            if self.links[number].has(node) {
                 self.tell(node, self.interface(number, node));
             }
         }
@@ -196,7 +211,11 @@ impl Network {
     }
 
     fn interface(&self, number: usize, node: Node) -> Input {
-        let mut settings = InterfaceSettings::new(InterfaceKind::Tunnel, link_local(node));
+        let kind = match self.links[number].others {
+            [] => InterfaceKind::Tunnel,
+            _ => InterfaceKind::Lan,
+        };
+        let mut settings = InterfaceSettings::new(kind, link_local(node));
         settings.round_trip = None;
         settings.cost = crate::babel::settings::Cost::TwoOutOfThree {
             nominal: self.links[number].cost,
@@ -220,7 +239,7 @@ impl Network {
 
     pub fn set_cost(&mut self, number: usize, cost: u16) {
         self.links[number].cost = cost;
-        for node in [self.links[number].ends.0, self.links[number].ends.1] {
+        for node in self.links[number].members() {
             self.tell(node, self.interface(number, node));
         }
     }
@@ -272,8 +291,13 @@ impl Network {
                 self.transmit(node, interface.0 as usize, destination, bytes);
             }
             Output::Install(route) => {
-                let ends = self.links[route.interface.0 as usize].ends;
-                let other = if ends.0 == node { ends.1 } else { ends.0 };
+                let link = self.links[route.interface.0 as usize];
+                let is_next = |member: &Node| match route.next_hop {
+                    NextHop::Ipv6(address) => link_local(*member) == address,
+                    // the tests of those know who it is
+                    NextHop::Ipv4(_) => *member != node,
+                };
+                let other = link.members().find(is_next).expect("a member");
                 self.routes[node].insert(route.route, Installed::Via(other));
                 self.installed[node].insert(route.route, route);
             }
@@ -294,21 +318,29 @@ impl Network {
 
     fn transmit(&mut self, from: Node, number: usize, destination: Ipv6Addr, bytes: Vec<u8>) {
         let link = self.links[number];
-        let to = if link.ends.0 == from {
-            link.ends.1
-        } else {
-            link.ends.0
-        };
-        if !link.up || destination != GROUP && destination != link_local(to) {
-            return;
+        let hears =
+            |to: &Node| *to != from && (destination == GROUP || destination == link_local(*to));
+        for to in link.members().filter(hears).filter(|_| link.up) {
+            self.transmit_to(from, to, number, destination, &bytes);
         }
+    }
+
+    fn transmit_to(
+        &mut self,
+        from: Node,
+        to: Node,
+        number: usize,
+        destination: Ipv6Addr,
+        bytes: &[u8],
+    ) {
+        let link = self.links[number];
         let copies = 1 + u64::from(self.random.below(1000) < link.duplication);
         for _ in 0..copies {
             if self.random.below(1000) < link.loss {
                 continue;
             }
             let delay = link.delay + self.random.between(Duration::ZERO, link.jitter);
-            let (source, bytes) = (link_local(from), bytes.clone());
+            let (source, bytes) = (link_local(from), bytes.to_vec());
             let packet = Occurrence::Packet {
                 to,
                 link: number,
@@ -383,7 +415,7 @@ impl Network {
     /// Whether all links of a node work.
     pub fn is_wholly_connected(&self, node: Node) -> bool {
         let mut links = self.links.iter();
-        links.all(|link| link.up || link.ends.0 != node && link.ends.1 != node)
+        links.all(|link| link.up || !link.has(node))
     }
 
     /// Where a node's data plane sends packets; nowhere over a link that is cut, known or not.
@@ -424,8 +456,7 @@ impl Network {
                 return None;
             };
             let here = at;
-            let joins =
-                |link: &&Link| link.up && [(here, *next), (*next, here)].contains(&link.ends);
+            let joins = |link: &&Link| link.up && link.has(here) && link.has(*next);
             cost += self
                 .links
                 .iter()
@@ -450,7 +481,10 @@ impl Network {
         for _ in 0..best.len() {
             let mut changed = false;
             for link in self.links.iter().filter(|link| link.up) {
-                for (one, other) in [link.ends, (link.ends.1, link.ends.0)] {
+                let pairs = link
+                    .members()
+                    .flat_map(|one| link.members().map(move |other| (one, other)));
+                for (one, other) in pairs {
                     if self.speakers[one].is_none() || self.speakers[other].is_none() {
                         continue;
                     }
