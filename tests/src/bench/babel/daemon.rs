@@ -1,8 +1,11 @@
 //! Those who speak Babel, started alike.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs, io::Read as _, os::unix::net::UnixStream, path::Path, process::Command, time::Duration,
+};
 
 use anyhow::{Context as _, Result};
+use serde_json::Value;
 
 use super::Intervals;
 use crate::{
@@ -29,6 +32,11 @@ pub trait Daemon: Sync {
 
     /// Starts it on a host, as a router that announces its own address.
     fn start(&self, host: &Host, role: Role<'_>) -> Result<Process>;
+
+    /// How many routes of each neighbour it knows, used or not; `None` of those that are not asked.
+    fn routes_of_neighbours(&self, _: &Host) -> Result<Option<Vec<u64>>> {
+        Ok(None)
+    }
 }
 
 /// Juliusz Chroboczek's.
@@ -185,5 +193,20 @@ impl Daemon for Re6st {
             .args(["--bpffs", &bpffs, "--sockets", &sockets, "node"])
             .args(["--config", &configuration, "--instance", INSTANCE]);
         host.spawn(&mut command)
+    }
+
+    fn routes_of_neighbours(&self, host: &Host) -> Result<Option<Vec<u64>>> {
+        let socket = host.directory().join(format!("{INSTANCE}.sock"));
+        let mut stream = UnixStream::connect(&socket)
+            .with_context(|| format!("connecting to {}", socket.display()))?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        let status: Value = serde_json::from_str(&text)?;
+        let neighbours = status["neighbours"].as_array().context("no neighbours")?;
+        let routes = neighbours
+            .iter()
+            .map(|neighbour| neighbour["routes"].as_u64());
+        Ok(routes.collect())
     }
 }

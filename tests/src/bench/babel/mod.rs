@@ -263,6 +263,7 @@ fn huge(testbed: &Testbed, daemon: &dyn Daemon, effort: Effort) -> Result<Findin
     thread::sleep(CALM);
     let intervals = if effort.quick { 1 } else { 2 };
     let (share, memory) = crowd.steady(intervals * INTERVALS.update)?;
+    crowd.check(daemon, neighbours, count)?;
     findings.add(format!("babel-huge-cpu-{name}"), Unit::Share, share);
     findings.add(
         format!("babel-huge-memory-{name}"),

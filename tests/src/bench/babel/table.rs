@@ -194,4 +194,15 @@ impl Crowd {
             kernel::memory(process)?,
         ))
     }
+
+    /// Fails if the routes of any neighbour are not all known; says nothing of a daemon that is not asked.
+    pub fn check(&self, daemon: &dyn Daemon, neighbours: usize, count: u16) -> Result<()> {
+        let seen = daemon.routes_of_neighbours(&self.router.host)?;
+        let all = vec![u64::from(count); neighbours];
+        ensure!(
+            seen.is_none() || seen.as_ref() == Some(&all),
+            "routes known of each neighbour: {seen:?} instead of {all:?}"
+        );
+        Ok(())
+    }
 }
