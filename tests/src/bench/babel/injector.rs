@@ -125,7 +125,15 @@ impl Sockets {
         let address = link_local(host, interface)?;
         let (group, own) = host.enter(|| {
             let bind = |address| UdpSocket::bind(SocketAddrV6::new(address, PORT, 0, index));
-            let (group, own) = (bind(GROUP)?, bind(address)?);
+            let mut own = bind(address);
+            // a young address is not usable for a moment
+            wait_until(Duration::from_secs(2), || {
+                if own.is_err() {
+                    own = bind(address);
+                }
+                own.is_ok()
+            });
+            let (group, own) = (bind(GROUP)?, own?);
             group.join_multicast_v6(&GROUP, index)?;
             for socket in [&group, &own] {
                 setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER)?;

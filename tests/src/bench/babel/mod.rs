@@ -181,7 +181,7 @@ fn new_route(testbed: &Testbed, daemon: &dyn Daemon, effort: Effort) -> Result<F
 }
 
 fn learning(testbed: &Testbed, daemon: &dyn Daemon, effort: Effort) -> Result<Findings> {
-    let limit = Duration::from_secs(if effort.quick { 30 } else { 90 });
+    let limit = Duration::from_secs(if effort.quick { 30 } else { 60 });
     let table = (LARGE, Origins::Each);
     let mut pair = Pair::start(testbed, "learn", daemon, table, INTERVALS, limit)?;
     let mut findings = Findings::default();
@@ -233,7 +233,8 @@ fn steady(testbed: &Testbed, daemon: &dyn Daemon, effort: Effort) -> Result<Find
         ));
     }
     thread::sleep(CALM);
-    let intervals = if effort.quick { 1 } else { 2 };
+    // updates come at about these intervals: one more or less must not matter much
+    let intervals = if effort.quick { 2 } else { 4 };
     let seen = pair.steady(intervals * INTERVALS.update)?;
     findings.add(format!("babel-steady-cpu-{name}"), Unit::Share, seen.fresh);
     findings.add(
