@@ -13,6 +13,15 @@ use std::{
 
 use ipnet::{IpNet, Ipv6Net};
 
+use crate::{
+    babel::{
+        filter::Filter,
+        quantities::{Metric, RouterId},
+    },
+    dataplane::RouteKey,
+};
+
+mod babel;
 mod check;
 mod mistake;
 mod prefix;
@@ -153,8 +162,24 @@ pub struct Babel {
     pub interfaces: Vec<String>,
     /// Time between two Hellos.
     pub hello_interval: Duration,
-    /// How packets are authenticated (RFC 8967), if they are.
-    pub mac: Option<Mac>,
+    /// Time between two full announcements.
+    pub update_interval: Duration,
+    /// Least silence before a neighbour of our kind is dead; the protocol's default if `None`.
+    pub probe_timeout: Option<Duration>,
+    /// How packets on plain interfaces are authenticated (RFC 8967); not at all if there are none.
+    pub mac: Vec<Mac>,
+    /// Our own; the node chooses if there is none.
+    pub router_id: Option<RouterId>,
+    /// Where what must survive a restart is kept; the node chooses if there is none.
+    pub state_directory: Option<PathBuf>,
+    /// Routes we are the origin of, besides the subnets of `addresses`.
+    pub announce: Vec<(RouteKey, Metric)>,
+    /// What is taken from neighbours.
+    pub accept_filter: Filter,
+    /// What is told to neighbours.
+    pub announce_filter: Filter,
+    /// What is put into the data plane.
+    pub install_filter: Filter,
 }
 
 /// A MAC algorithm of RFC 8967 section 4.1 and its key, which `Debug` does not show.
@@ -164,6 +189,8 @@ pub struct Mac {
     pub algorithm: MacAlgorithm,
     /// The secret.
     pub key: Vec<u8>,
+    /// Packets may be signed with it, but we do not sign with it: for changing keys.
+    pub accept_only: bool,
 }
 
 impl fmt::Debug for Mac {

@@ -7,6 +7,7 @@ use toml::Spanned;
 
 use super::{
     Config, DEFAULT_FIB_BITS, MAXIMUM_INTERFACES, MAXIMUM_PREFIXES, MAXIMUM_ROUTES, Route, Tunnel,
+    babel,
     mistake::Wrong,
     prefix::{family_name, host_in_subnet, prefix},
     raw::{self, Text},
@@ -29,7 +30,7 @@ pub fn config(raw: &raw::Config) -> Result<Config, Wrong> {
     Ok(Config {
         routes: routes(&raw.route, &tunnels, &addresses)?,
         fib_bits: fib_bits(raw.fib_bits.as_ref())?,
-        babel: raw.babel.as_ref().map(section::babel).transpose()?,
+        babel: raw.babel.as_ref().map(babel::babel).transpose()?,
         registry: raw.registry.as_ref().map(section::registry).transpose()?,
         forward: raw.forward,
         addresses,

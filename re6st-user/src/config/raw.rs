@@ -1,6 +1,11 @@
 //! The file as TOML has it: which keys there are, and where each value stands.
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, SeqAccess, Visitor},
+};
 use toml::{Spanned, Value};
 
 /// A value and its place in the file.
@@ -61,14 +66,74 @@ pub struct Babel {
     #[serde(default)]
     pub interfaces: Vec<Text>,
     pub hello_interval: Option<Spanned<f64>>,
-    pub mac: Option<Mac>,
+    pub update_interval: Option<Spanned<f64>>,
+    pub probe_timeout: Option<Spanned<f64>>,
+    pub mac: Option<Macs>,
+    pub router_id: Option<Text>,
+    pub state_directory: Option<Text>,
+    #[serde(default)]
+    pub announce: Vec<Announcement>,
+    #[serde(default)]
+    pub filter: Vec<Rule>,
+}
+
+/// One key, or several.
+pub struct Macs(pub Vec<Mac>);
+
+impl<'de> Deserialize<'de> for Macs {
+    /// By hand, since serde's untagged enums lose the places of values.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrSeveral;
+
+        impl<'de> Visitor<'de> for OneOrSeveral {
+            type Value = Macs;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a table with `type` and `key`, or an array of such tables")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Macs, A::Error> {
+                let mac = Mac::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(Macs(vec![mac]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Macs, A::Error> {
+                Vec::deserialize(de::value::SeqAccessDeserializer::new(seq)).map(Macs)
+            }
+        }
+
+        deserializer.deserialize_any(OneOrSeveral)
+    }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct Announcement {
+    pub to: Text,
+    pub from: Option<Text>,
+    pub metric: Option<Spanned<i64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Rule {
+    pub on: Text,
+    pub to: Option<Text>,
+    pub from: Option<Text>,
+    pub least_length: Option<Spanned<i64>>,
+    pub most_length: Option<Spanned<i64>>,
+    pub router_id: Option<Text>,
+    pub action: Text,
+    pub add_metric: Option<Spanned<i64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Mac {
     pub r#type: Text,
     pub key: Spanned<Value>,
+    #[serde(default)]
+    pub accept_only: bool,
 }
 
 #[derive(Deserialize)]

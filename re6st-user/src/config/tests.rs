@@ -112,7 +112,7 @@ fn a_good_file_says_what_it_says() {
     );
     let babel = config.babel.unwrap();
     assert_eq!(babel.hello_interval, Duration::from_secs(4));
-    assert_eq!(babel.mac.unwrap().key, [0x00, 0xff]);
+    assert_eq!(babel.mac[0].key, [0x00, 0xff]);
     assert_eq!(config.registry.unwrap().ca, Path::new("ca.crt"));
 }
 
@@ -336,4 +336,37 @@ fn a_mistake_in_a_file_names_the_file_and_the_line() {
         message.starts_with(&format!("{}:28:7: route: via", path.display())),
         "{message}"
     );
+}
+
+#[test]
+fn babel_may_have_several_keys_announcements_and_filters() {
+    let text = format!(
+        "{}\n[babel]\ninterfaces = [\"lan0\"]\nupdate-interval = 8\nprobe-timeout = 0.4\n\
+         router-id = \"02:00:5e:ff:fe:00:53:01\"\nstate-directory = \"/var/lib/mesh\"\n\
+         announce = [{{ to = \"::/0\", from = \"2001:db8:42::/48\", metric = 7 }}]\n\
+         [[babel.mac]]\ntype = \"blake2s128\"\nkey = \"00ff\"\n\
+         [[babel.mac]]\ntype = \"hmac-sha256\"\nkey = \"0a\"\naccept-only = true\n\
+         [[babel.filter]]\non = \"accept\"\nto = \"10.0.0.0/8\"\naction = \"deny\"\n\
+         [[babel.filter]]\non = \"install\"\nleast-length = 48\naction = \"allow\"\nadd-metric = 10\n",
+        GOOD.split("[babel]").next().unwrap()
+    );
+
+    let babel = Config::parse(&text).unwrap().babel.unwrap();
+
+    assert_eq!(babel.update_interval, Duration::from_secs(8));
+    assert_eq!(babel.probe_timeout, Some(Duration::from_millis(400)));
+    assert_eq!(
+        babel.router_id.unwrap().to_string(),
+        "02:00:5e:ff:fe:00:53:01"
+    );
+    let roles: Vec<_> = babel.mac.iter().map(|mac| mac.accept_only).collect();
+    assert_eq!(roles, [false, true]);
+    assert_eq!(babel.announce[0].1.0, 7);
+    assert_eq!(
+        babel.announce[0].0.from().unwrap().to_string(),
+        "2001:db8:42::/48"
+    );
+    assert_eq!(babel.accept_filter.0.len(), 1);
+    assert_eq!(babel.install_filter.0[0].least_length, Some(48));
+    assert!(babel.announce_filter.is_empty());
 }
