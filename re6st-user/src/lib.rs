@@ -5,6 +5,7 @@ pub mod config;
 pub mod dataplane;
 pub mod description;
 pub mod io;
+pub mod node;
 pub mod trace;
 
 /// The BPF object: programs and maps of the data plane.

@@ -41,6 +41,7 @@ fn loaded(node: &Node) -> Result<(BpfDataPlane, BTreeMap<String, u32>)> {
             config: &config,
             config_path: &path,
             pins: &pins,
+            kept: &[],
             mode: None,
             allow_tcx: true,
         })

@@ -8,6 +8,7 @@
     reason = "a test ends where it fails"
 )]
 
+mod babel_tunnels;
 mod firewalls;
 mod gateways;
 mod instances;

@@ -28,6 +28,21 @@ pub struct Configuration {
     /// Static routes.
     #[serde(rename = "route")]
     pub routes: Vec<Route>,
+    /// Babel, for `re6st-user node`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub babel: Option<Babel>,
+}
+
+/// `[babel]`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Babel {
+    /// Plain interfaces.
+    pub interfaces: Vec<String>,
+    /// In seconds.
+    pub hello_interval: f64,
+    /// What survives restarts.
+    pub state_directory: std::path::PathBuf,
 }
 
 /// One `[[tunnel]]`.

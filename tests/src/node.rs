@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use serde_json::Value;
 
-pub use crate::configuration::{Configuration, Encapsulation, Keys, Route, Tunnel};
+pub use crate::configuration::{Babel, Configuration, Encapsulation, Keys, Route, Tunnel};
 use crate::{
     host::{Host, Testbed},
     internet::{Internet, IpVersion, Uplink},
@@ -152,6 +152,23 @@ impl Node {
         self.host.spawn(&mut self.command(&arguments)?)
     }
 
+    /// Lets Babel find the routes, on its tunnels and on plain interfaces; Hellos each second.
+    pub fn speak_babel(&mut self, interfaces: &[&str]) {
+        self.configuration.babel = Some(Babel {
+            interfaces: interfaces.iter().map(ToString::to_string).collect(),
+            hello_interval: 1.0,
+            state_directory: self.host.directory().join("state"),
+        });
+    }
+
+    /// Starts `re6st-user node`, which goes on until it is stopped.
+    pub fn start_node(&self) -> Result<Process> {
+        let path = self.write_configuration()?;
+        let path = path.to_str().context("the path is not UTF-8")?;
+        self.host
+            .spawn(&mut self.command(&["node", "--config", path])?)
+    }
+
     /// `re6st-user unload`; what it said.
     pub fn unload(&self) -> Result<String> {
         Ok(self.re6st_user(&["unload"])?.success()?.stdout)
@@ -167,6 +184,8 @@ impl Node {
         command
             .arg("--bpffs")
             .arg(self.host.bpffs())
+            .arg("--sockets")
+            .arg(self.host.directory())
             .args(arguments);
         Ok(command)
     }

@@ -18,10 +18,10 @@ use re6st_user::{
 pub struct LoadArguments {
     /// The configuration file (TOML).
     #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    pub config: PathBuf,
     /// The instance: names the mesh device and the folder of the BPF file system.
     #[arg(long, default_value = "re6st0", value_parser = InstanceName::parse)]
-    instance: InstanceName,
+    pub instance: InstanceName,
     /// Where XDP runs.
     #[arg(long, value_enum, default_value_t)]
     mode: ModeArgument,
@@ -52,6 +52,22 @@ enum TcArgument {
     Clsact,
 }
 
+impl LoadArguments {
+    /// Where XDP shall run; `None`: in the driver if it can.
+    pub const fn mode(&self) -> Option<Mode> {
+        match self.mode {
+            ModeArgument::Auto => None,
+            ModeArgument::Driver => Some(Mode::Driver),
+            ModeArgument::Generic => Some(Mode::Generic),
+        }
+    }
+
+    /// Whether TC programs may be attached with tcx links.
+    pub const fn allow_tcx(&self) -> bool {
+        matches!(self.tc, TcArgument::Auto)
+    }
+}
+
 /// Loads.
 pub fn run(arguments: &LoadArguments, bpffs: &std::path::Path) -> Result<ExitCode> {
     let config = Config::from_path(&arguments.config)?;
@@ -60,12 +76,9 @@ pub fn run(arguments: &LoadArguments, bpffs: &std::path::Path) -> Result<ExitCod
         config: &config,
         config_path: &arguments.config,
         pins: &pins,
-        mode: match arguments.mode {
-            ModeArgument::Auto => None,
-            ModeArgument::Driver => Some(Mode::Driver),
-            ModeArgument::Generic => Some(Mode::Generic),
-        },
-        allow_tcx: matches!(arguments.tc, TcArgument::Auto),
+        kept: &[],
+        mode: arguments.mode(),
+        allow_tcx: arguments.allow_tcx(),
     })?;
     for note in &summary.notes {
         println!("note: {note}");

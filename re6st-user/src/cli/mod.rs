@@ -4,9 +4,11 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use re6st_user::io::bpffs;
+use re6st_user::{io::bpffs, node::control};
 
+mod babel;
 mod load;
+mod node;
 mod status;
 mod table;
 mod trace;
@@ -19,6 +21,9 @@ pub struct Arguments {
     /// The BPF file system objects are pinned in.
     #[arg(long, global = true, value_name = "DIR", default_value = bpffs::DEFAULT)]
     bpffs: PathBuf,
+    /// Where controllers have their control sockets.
+    #[arg(long, global = true, value_name = "DIR", default_value = control::DEFAULT)]
+    sockets: PathBuf,
     #[command(subcommand)]
     command: Command,
 }
@@ -28,6 +33,8 @@ enum Command {
     /// Attach the data plane to network interfaces and configure it; it stays when the command exits. Again: replace it,
     /// without losing a packet.
     Load(load::LoadArguments),
+    /// Load, and run the controller: Babel finds the routes.
+    Node(node::NodeArguments),
     /// Remove every trace of it.
     Unload(unload::UnloadArguments),
     /// Show programs, interfaces, tunnels with counters, routes, and what was dropped and why.
@@ -40,8 +47,9 @@ enum Command {
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.command {
         Command::Load(command) => load::run(command, &arguments.bpffs),
+        Command::Node(command) => node::run(command, &arguments.bpffs, &arguments.sockets),
         Command::Unload(command) => unload::run(command, &arguments.bpffs),
-        Command::Status(command) => status::run(command, &arguments.bpffs),
+        Command::Status(command) => status::run(command, &arguments.bpffs, &arguments.sockets),
         Command::Trace(command) => trace::run(command, &arguments.bpffs),
     }
 }

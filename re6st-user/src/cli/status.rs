@@ -4,13 +4,16 @@ use std::{io::Write as _, path::Path, process::ExitCode};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use re6st_user::dataplane::bpf::{
-    InstanceName, Pins,
-    manifest::{Mode, TcAttachment},
-    status::{self, ReasonStatus, Status},
+use re6st_user::{
+    dataplane::bpf::{
+        InstanceName, Pins,
+        manifest::{Mode, TcAttachment},
+        status::{self, ReasonStatus, Status},
+    },
+    node::control,
 };
 
-use crate::cli::table::table;
+use crate::cli::{babel, table::table};
 
 /// Options of `status`.
 #[derive(Debug, Args)]
@@ -27,8 +30,8 @@ pub struct StatusArguments {
 }
 
 /// Shows.
-pub fn run(arguments: &StatusArguments, bpffs: &Path) -> Result<ExitCode> {
-    let statuses = match &arguments.instance {
+pub fn run(arguments: &StatusArguments, bpffs: &Path, sockets: &Path) -> Result<ExitCode> {
+    let mut statuses = match &arguments.instance {
         Some(name) => {
             let Some(status) = status::status(&Pins::new(bpffs, name), arguments.routes)? else {
                 bail!(
@@ -43,6 +46,17 @@ pub fn run(arguments: &StatusArguments, bpffs: &Path) -> Result<ExitCode> {
             .filter_map(|pins| status::status(pins, arguments.routes).transpose())
             .collect::<Result<_, _>>()?,
     };
+    for status in &mut statuses {
+        let Ok(instance) = InstanceName::parse(&status.instance) else {
+            continue;
+        };
+        match control::ask(&control::path(sockets, &instance)) {
+            Ok(controller) => status.controller = controller,
+            Err(error) => status
+                .warnings
+                .push(format!("the controller does not answer: {error}")),
+        }
+    }
     let shown = if arguments.json {
         let json = match (&arguments.instance, statuses.as_slice()) {
             (Some(_), [status]) => serde_json::to_string_pretty(status)?,
@@ -82,6 +96,9 @@ fn text(status: &Status, all_routes: bool) -> String {
     text += &interfaces(status);
     text += &tunnels(status);
     text += &routes(status, all_routes);
+    if let Some(controller) = &status.controller {
+        text += &babel::text(controller, all_routes);
+    }
     for (title, fate) in [
         ("dropped", "dropped"),
         ("handed to the kernel", "kernel"),

@@ -2,6 +2,7 @@
 
 pub mod bpf_call;
 pub mod bpffs;
+pub mod datagram;
 pub mod host;
 pub mod netlink;
 pub mod offload;

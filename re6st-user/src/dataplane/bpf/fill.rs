@@ -103,8 +103,18 @@ fn number(manifest: &Manifest, tunnel: &ResolvedTunnel) -> Result<u32, BpfError>
 }
 
 /// The routes of a configuration, as the maps have them.
-pub fn fib(config: &Config, manifest: &Manifest) -> Result<Fib, BpfError> {
+/// `kept`: those of a routing protocol, which yield to it.
+pub fn fib(config: &Config, manifest: &Manifest, kept: &[Route]) -> Result<Fib, BpfError> {
     let mut fib = Fib::new(config.fib_network());
+    for route in kept {
+        if manifest
+            .tunnels
+            .values()
+            .any(|number| *number == route.next_hop())
+        {
+            fib.insert(*route);
+        }
+    }
     let mut insert = |to: IpNet, from: Option<IpNet>, next_hop: u32| {
         let route = Route::new(to, from, next_hop)
             .map_err(|error| BpfError::Conflict(error.to_string()))?;

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    dataplane::fib::Fib,
+    dataplane::{self, fib::Fib},
     io::{
         bpffs, host,
         netlink::{Route, route::Destination},
@@ -49,6 +49,8 @@ pub struct Request<'a> {
     pub pins: &'a Pins,
     /// Where XDP shall run; `None`: in the driver if it can.
     pub mode: Option<Mode>,
+    /// Routes of a routing protocol that go on, unless the configuration knows better.
+    pub kept: &'a [dataplane::Route],
     /// Whether to attach TC programs with tcx links where the kernel has them (Linux 6.6).
     pub allow_tcx: bool,
 }
@@ -58,6 +60,10 @@ pub struct Request<'a> {
 pub struct Summary {
     /// What was done.
     pub manifest: Manifest,
+    /// The tunnels, and how their peers are reached.
+    pub tunnels: Vec<ResolvedTunnel>,
+    /// The mesh device.
+    pub device: u32,
     /// The routes in the maps: what [`BpfDataPlane`](super::plane::BpfDataPlane) goes on from.
     pub fib: Fib,
     /// Tunnels whose neighbour's Ethernet address is not known yet.
@@ -179,7 +185,7 @@ impl Loading<'_> {
         manifest.settings = self.settings(&device).into();
         self.write_unfinished(&manifest)?;
 
-        let fib = fill::fib(self.request.config, &manifest)?;
+        let fib = fill::fib(self.request.config, &manifest, self.request.kept)?;
         let sizes = self.sizes(&manifest, &fib);
         let keep = self.kept(sizes);
         let mut object = Object::load(
@@ -438,7 +444,9 @@ impl Loading<'_> {
         };
         let warnings = offloads::warnings(&self.interfaces, mode, &underlays);
         Summary {
+            device: manifest.settings.device,
             manifest,
+            tunnels: self.tunnels.clone(),
             fib,
             unresolved,
             notes,

@@ -1,6 +1,6 @@
 //! `status`: what is loaded, and whether it still fits the host.
 
-mod lookup;
+pub mod lookup;
 mod report;
 
 use std::{
@@ -110,6 +110,7 @@ impl Observer<'_> {
             memory: maps.iter().map(|map| map.memory).sum(),
             maps,
             warnings: std::mem::take(&mut self.warnings),
+            controller: None,
         })
     }
 

@@ -9,7 +9,10 @@ use super::{
     manifest::{InterfaceRecord, Manifest},
     pins::Pins,
 };
-use crate::io::{bpffs, host, netlink::Route};
+use crate::io::{
+    bpffs, host,
+    netlink::{Route, mesh_route},
+};
 
 /// What came of it.
 #[derive(Debug)]
@@ -57,6 +60,9 @@ fn remove(pins: &Pins, manifest: &Manifest, netlink: &mut Route) -> Result<Vec<S
     for record in &manifest.interfaces {
         interface(pins, record, manifest.settings.device, &others, netlink)?;
     }
+    netlink
+        .remove_mesh_routes(mesh_route::METRIC + manifest.order)
+        .during(|| "remove the routes of Babel".to_owned())?;
     // the TC programs on the device go with it
     device::remove(pins.instance(), netlink)?;
     for prefix in &manifest.unreachable {

@@ -25,6 +25,8 @@ pub struct Interface {
     pub mtu: u32,
     /// Whether it is set up.
     pub up: bool,
+    /// Whether it is up and its link is there.
+    pub carrier: bool,
     /// What kind of virtual device it is (`veth`, `vlan`, ...), empty for others.
     pub kind: String,
     /// The device a VLAN device stands on, and its VLAN identifier.
@@ -175,6 +177,10 @@ fn parse(message: &LinkMessage) -> Interface {
         address: None,
         mtu: 0,
         up: message.header.flags.contains(LinkFlags::Up),
+        carrier: message
+            .header
+            .flags
+            .contains(LinkFlags::Up | LinkFlags::LowerUp),
         kind: String::new(),
         vlan: None,
         xdp: None,

@@ -21,6 +21,7 @@ pub mod address;
 pub mod features;
 pub mod filter;
 pub mod link;
+pub mod mesh_route;
 pub mod neighbour;
 pub mod route;
 

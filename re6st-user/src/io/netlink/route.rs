@@ -174,7 +174,7 @@ fn is_real(refusal: &Refusal) -> bool {
     !refusal.error.is(libc::ESRCH)
 }
 
-fn base(to: IpNet, kind: RouteType, scope: RouteScope, metric: u32) -> RouteMessage {
+pub(super) fn base(to: IpNet, kind: RouteType, scope: RouteScope, metric: u32) -> RouteMessage {
     let mut message = RouteMessage::default();
     message.header.address_family = family(to.addr());
     message.header.destination_prefix_length = to.prefix_len();
@@ -219,7 +219,7 @@ fn unreachable(prefix: IpNet, metric: u32) -> RouteMessage {
     base(prefix, RouteType::Unreachable, RouteScope::Universe, metric)
 }
 
-fn parse(message: &RouteMessage) -> Option<(Destination, Properties)> {
+pub(super) fn parse(message: &RouteMessage) -> Option<(Destination, Properties)> {
     let find = |wanted: fn(&RouteAttribute) -> Option<&RouteAddress>| {
         message.attributes.iter().find_map(wanted).and_then(ip)
     };
@@ -264,7 +264,7 @@ fn prefix(family: AddressFamily, address: Option<IpAddr>, length: u8) -> Option<
     }
 }
 
-fn ip(address: &RouteAddress) -> Option<IpAddr> {
+pub(super) fn ip(address: &RouteAddress) -> Option<IpAddr> {
     match address {
         RouteAddress::Inet(address) => Some((*address).into()),
         RouteAddress::Inet6(address) => Some((*address).into()),

@@ -41,6 +41,9 @@ pub struct Status {
     pub memory: u64,
     /// What needs the operator's attention.
     pub warnings: Vec<String>,
+    /// What the controller tells of itself, if one runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub controller: Option<serde_json::Value>,
 }
 
 /// A program.

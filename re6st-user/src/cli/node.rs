@@ -1,0 +1,52 @@
+//! `re6st-user node`: load, then run the controller until it is told to end.
+
+use std::{path::Path, process::ExitCode};
+
+use anyhow::Result;
+use clap::Args;
+use re6st_user::{
+    config::Config,
+    dataplane::bpf::{Pins, load::Request},
+    node::{control, start},
+};
+
+use super::load::LoadArguments;
+
+/// Options of `node`.
+#[derive(Debug, Args)]
+pub struct NodeArguments {
+    #[command(flatten)]
+    load: LoadArguments,
+}
+
+/// Runs.
+pub fn run(arguments: &NodeArguments, bpffs: &Path, sockets: &Path) -> Result<ExitCode> {
+    let load = &arguments.load;
+    let config = Config::from_path(&load.config)?;
+    let pins = Pins::new(bpffs, &load.instance);
+    let request = Request {
+        config: &config,
+        config_path: &load.config,
+        pins: &pins,
+        kept: &[],
+        mode: load.mode(),
+        allow_tcx: load.allow_tcx(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut started = start::start(&request)?;
+        for note in &started.notes {
+            eprintln!("note: {note}");
+        }
+        eprintln!("{} is up and speaks Babel", load.instance);
+        let path = control::path(sockets, &load.instance);
+        started.controller.run(&path).await
+    })?;
+    eprintln!(
+        "{}: the controller has ended; the data plane forwards on until `re6st-user unload`",
+        load.instance
+    );
+    Ok(ExitCode::SUCCESS)
+}

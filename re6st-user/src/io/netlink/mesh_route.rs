@@ -1,0 +1,179 @@
+//! Routes of Babel in the kernel's table: `proto babel`, at a metric of the instance's own, below static routes.
+
+use std::net::IpAddr;
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_route::{
+    AddressFamily, RouteNetlinkMessage,
+    route::{
+        RouteAttribute, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType, RouteVia,
+    },
+};
+
+use super::{
+    NetlinkError, Refusal, Route as Netlink,
+    route::{base, ip, parse},
+};
+use crate::dataplane::RouteKey;
+
+/// `RTPROT_BABEL`.
+const PROTOCOL: u8 = 42;
+/// Below static routes (1024). The place of the instance is added, so that each knows its own.
+pub const METRIC: u32 = 2048;
+
+/// Where packets of a route go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Through an interface, to a router on its link if one is named.
+    Through {
+        /// Interface index.
+        interface: u32,
+        /// The router.
+        router: Option<IpAddr>,
+        /// The source address of packets of this host.
+        source: Option<IpAddr>,
+        /// The MTU in bytes where it differs from the interface's.
+        mtu: Option<u32>,
+    },
+    /// Nowhere.
+    Unreachable,
+}
+
+impl Netlink {
+    /// The routes of an instance.
+    pub fn mesh_routes(&mut self, metric: u32) -> Result<Vec<(RouteKey, Way)>, NetlinkError> {
+        let mut routes = Vec::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut request = RouteMessage::default();
+            request.header.address_family = family;
+            self.dump(RouteNetlinkMessage::GetRoute(request), |answer| {
+                if let RouteNetlinkMessage::NewRoute(message) = answer
+                    && u8::from(message.header.protocol) == PROTOCOL
+                    && message
+                        .attributes
+                        .contains(&RouteAttribute::Priority(metric))
+                    && let Some((destination, properties)) = parse(&message)
+                    && let Ok(key) = RouteKey::new(destination.to, destination.from)
+                {
+                    let way = match message.header.kind {
+                        RouteType::Unicast => Way::Through {
+                            interface: interface(&message),
+                            router: router(&message),
+                            source: properties.source,
+                            mtu: properties.mtu,
+                        },
+                        _ => Way::Unreachable,
+                    };
+                    routes.push((key, way));
+                }
+                Ok(())
+            })?;
+        }
+        Ok(routes)
+    }
+
+    /// Sets or (`None`) removes routes, many at a time. A route that is to be removed and is not there is no error.
+    pub fn set_mesh_routes(
+        &mut self,
+        metric: u32,
+        routes: &[(RouteKey, Option<Way>)],
+    ) -> Result<Vec<Refusal>, NetlinkError> {
+        let refusals = self.batch(routes.iter().map(|(key, way)| {
+            let message = message(key, *way, metric);
+            match way {
+                Some(_) => (
+                    RouteNetlinkMessage::NewRoute(message),
+                    NLM_F_CREATE | NLM_F_REPLACE,
+                ),
+                None => (RouteNetlinkMessage::DelRoute(message), 0),
+            }
+        }))?;
+        Ok(refusals
+            .into_iter()
+            .filter(|refusal| !refusal.error.is(libc::ESRCH))
+            .collect())
+    }
+
+    /// Removes all routes of an instance.
+    pub fn remove_mesh_routes(&mut self, metric: u32) -> Result<(), NetlinkError> {
+        let routes: Vec<_> = self
+            .mesh_routes(metric)?
+            .into_iter()
+            .map(|(key, _)| (key, None))
+            .collect();
+        match self.set_mesh_routes(metric, &routes)?.into_iter().next() {
+            None => Ok(()),
+            Some(refusal) => Err(refusal.error),
+        }
+    }
+}
+
+fn message(key: &RouteKey, way: Option<Way>, metric: u32) -> RouteMessage {
+    let kind = match way {
+        Some(Way::Through { .. }) => RouteType::Unicast,
+        Some(Way::Unreachable) => RouteType::Unreachable,
+        None => RouteType::Unspec,
+    };
+    let scope = match (key.to().addr(), way) {
+        (_, None) => RouteScope::NoWhere,
+        (IpAddr::V4(_), Some(Way::Through { router: None, .. })) => RouteScope::Link,
+        _ => RouteScope::Universe,
+    };
+    let mut message = base(key.to(), kind, scope, metric);
+    message.header.protocol = RouteProtocol::from(PROTOCOL);
+    if let Some(from) = key.from() {
+        message.header.source_prefix_length = from.prefix_len();
+        message
+            .attributes
+            .push(RouteAttribute::Source(from.network().into()));
+    }
+    if let Some(Way::Through {
+        interface,
+        router,
+        source,
+        mtu,
+    }) = way
+    {
+        message.attributes.push(RouteAttribute::Oif(interface));
+        match (key.to().addr(), router) {
+            (IpAddr::V4(_), Some(IpAddr::V6(router))) => message
+                .attributes
+                .push(RouteAttribute::Via(RouteVia::Inet6(router))),
+            (_, Some(router)) => message
+                .attributes
+                .push(RouteAttribute::Gateway(router.into())),
+            (_, None) => {}
+        }
+        message
+            .attributes
+            .extend(source.map(|source| RouteAttribute::PrefSource(source.into())));
+        message
+            .attributes
+            .extend(mtu.map(|mtu| RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)])));
+    }
+    message
+}
+
+fn interface(message: &RouteMessage) -> u32 {
+    let index = |attribute: &RouteAttribute| match attribute {
+        RouteAttribute::Oif(index) => Some(*index),
+        _ => None,
+    };
+    message
+        .attributes
+        .iter()
+        .find_map(index)
+        .unwrap_or_default()
+}
+
+fn router(message: &RouteMessage) -> Option<IpAddr> {
+    message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Gateway(address) => ip(address),
+            RouteAttribute::Via(RouteVia::Inet6(address)) => Some((*address).into()),
+            RouteAttribute::Via(RouteVia::Inet(address)) => Some((*address).into()),
+            _ => None,
+        })
+}

@@ -1,0 +1,338 @@
+//! Routes on their way into the data plane and the kernel's table: the last word on each, a bounded number at a time.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    net::IpAddr,
+};
+
+use ipnet::IpNet;
+use re6st_common::maps::{NextHop, interface, kind, next_hop_id, transmit};
+
+use crate::{
+    babel::{input::InterfaceId, message::NextHop as Router},
+    dataplane::{
+        DataPlane as _, Route, RouteKey,
+        bpf::{maps::Maps, plane::BpfDataPlane, resolve},
+    },
+    io::netlink::{Route as Netlink, mesh_route::Way},
+};
+
+/// Routes written in one turn, so that Hellos and probes are never late.
+const BATCH: usize = 512;
+
+/// What shall become of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Packets go this way.
+    Via(InterfaceId, Router),
+    /// Packets are refused.
+    Unreachable,
+    /// There is none.
+    Nothing,
+}
+
+/// What packets go out of, by the speaker's number of it.
+#[derive(Clone, Copy, Debug)]
+pub enum Exit {
+    /// A tunnel: its next hop's number, and its MTU where it differs from the mesh device's.
+    Tunnel(u32, Option<u32>),
+    /// A plain interface: its index, Ethernet address and MTU.
+    Lan(u32, [u8; 6], u32),
+}
+
+/// How often what happened.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct InstallCounters {
+    /// Routes written to the kernel's table.
+    pub kernel_writes: u64,
+    /// Refused by the kernel, and tried again.
+    pub kernel_refusals: u64,
+    /// Refused by the data plane, and tried again.
+    pub data_plane_refusals: u64,
+    /// Not installed, since static routes or our own subnets say otherwise, or since they would lead a tunnel's own
+    /// packets into the mesh.
+    pub overruled: u64,
+}
+
+/// Writes routes.
+pub struct Installer {
+    plane: BpfDataPlane,
+    netlink: Netlink,
+    maps: Maps,
+    /// The mesh device.
+    device: u32,
+    /// Of our routes in the kernel.
+    metric: u32,
+    /// Our addresses, sources of what this host sends.
+    own: Vec<IpAddr>,
+    /// Routes of the configuration.
+    fixed: HashSet<RouteKey>,
+    /// Outer addresses of peers.
+    peers: Vec<IpAddr>,
+    /// What each interface of the speaker is.
+    pub exits: HashMap<InterfaceId, Exit>,
+    wanted: HashMap<RouteKey, Wanted>,
+    queue: VecDeque<RouteKey>,
+    failed: Vec<(RouteKey, Wanted)>,
+    /// Next hops of routers on plain interfaces.
+    routers: HashMap<(u32, IpAddr), (u32, NextHop)>,
+    first_number: u32,
+    /// For people.
+    pub counters: InstallCounters,
+}
+
+/// What an installer works with.
+pub struct Context {
+    /// The running maps.
+    pub plane: BpfDataPlane,
+    /// Where they are.
+    pub maps: Maps,
+    /// The mesh device.
+    pub device: u32,
+    /// Of our routes in the kernel.
+    pub metric: u32,
+    /// Our addresses.
+    pub own: Vec<IpAddr>,
+    /// Routes of the configuration.
+    pub fixed: HashSet<RouteKey>,
+    /// Outer addresses of peers.
+    pub peers: Vec<IpAddr>,
+    /// The first next hop number no tunnel has.
+    pub first_number: u32,
+}
+
+impl Installer {
+    /// Nothing to write yet.
+    pub fn new(context: Context, netlink: Netlink) -> Self {
+        Self {
+            plane: context.plane,
+            maps: context.maps,
+            device: context.device,
+            metric: context.metric,
+            own: context.own,
+            fixed: context.fixed,
+            peers: context.peers,
+            first_number: context.first_number,
+            netlink,
+            exits: HashMap::new(),
+            wanted: HashMap::new(),
+            queue: VecDeque::new(),
+            failed: Vec::new(),
+            routers: HashMap::new(),
+            counters: InstallCounters::default(),
+        }
+    }
+
+    /// Notes what shall become of a route; an earlier wish that is still waiting is forgotten.
+    pub fn want(&mut self, route: RouteKey, wanted: Wanted) {
+        if self.wanted.insert(route, wanted).is_none() {
+            self.queue.push_back(route);
+        }
+    }
+
+    /// Whether anything waits to be written.
+    pub fn is_busy(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Writes some: first where packets are forwarded, then the kernel's table.
+    pub fn turn(&mut self) {
+        let count = self.queue.len().min(BATCH);
+        let mut changes = Vec::with_capacity(count);
+        let mut wishes = Vec::with_capacity(count);
+        for _ in 0..count {
+            let Some(route) = self.queue.pop_front() else {
+                break;
+            };
+            let Some(wanted) = self.wanted.remove(&route) else {
+                continue;
+            };
+            let wanted = self.allowed(&route, wanted);
+            let Some(wanted) = wanted else {
+                self.counters.overruled += 1;
+                continue;
+            };
+            if self.data_plane(route, wanted).is_err() {
+                self.counters.data_plane_refusals += 1;
+                self.failed.push((route, wanted));
+            }
+            // the kernel has no source-specific IPv4 routes
+            if route.from().is_none() || route.to().addr().is_ipv6() {
+                changes.push((route, self.way(&route, wanted)));
+                wishes.push((route, wanted));
+            }
+        }
+        self.counters.kernel_writes += changes.len() as u64;
+        match self.netlink.set_mesh_routes(self.metric, &changes) {
+            Ok(refusals) => {
+                self.counters.kernel_refusals += refusals.len() as u64;
+                let again = refusals
+                    .iter()
+                    .filter_map(|refusal| wishes.get(refusal.index));
+                self.failed.extend(again.copied());
+            }
+            Err(_) => {
+                self.counters.kernel_refusals += wishes.len() as u64;
+                self.failed.extend(wishes);
+            }
+        }
+    }
+
+    /// Once a second: tries again what was refused, and looks up the Ethernet addresses of routers.
+    pub fn tick(&mut self) {
+        for (route, wanted) in std::mem::take(&mut self.failed) {
+            if !self.wanted.contains_key(&route) {
+                self.want(route, wanted);
+            }
+        }
+        let routers: Vec<_> = self
+            .routers
+            .iter()
+            .map(|(key, known)| (*key, *known))
+            .collect();
+        for ((interface, address), (number, entry)) in routers {
+            if self.plane.remove_next_hop(number).is_ok() {
+                self.routers.remove(&(interface, address));
+                continue;
+            }
+            let now = self.resolved(interface, address, entry);
+            if now != entry && self.plane.set_next_hop(number, &now).is_ok() {
+                self.routers.insert((interface, address), (number, now));
+            }
+        }
+    }
+
+    /// What may be done: static routes and our own subnets win, and no route may swallow the tunnels themselves.
+    fn allowed(&self, route: &RouteKey, wanted: Wanted) -> Option<Wanted> {
+        if self.fixed.contains(route) {
+            return None;
+        }
+        let swallows =
+            route.to().prefix_len() > 0 && self.peers.iter().any(|peer| route.to().contains(peer));
+        match wanted {
+            Wanted::Via(..) if swallows => None,
+            wanted => Some(wanted),
+        }
+    }
+
+    fn data_plane(
+        &mut self,
+        route: RouteKey,
+        wanted: Wanted,
+    ) -> Result<(), crate::dataplane::DataPlaneError> {
+        use crate::dataplane::DataPlaneError;
+        let number = match wanted {
+            Wanted::Via(interface, router) => match self.exits.get(&interface).copied() {
+                Some(Exit::Tunnel(number, _)) => Some(number),
+                Some(Exit::Lan(index, address, mtu)) => {
+                    self.router(index, address, mtu, address_of(router))
+                }
+                None => None,
+            },
+            Wanted::Unreachable | Wanted::Nothing => None,
+        };
+        // without a number the kernel has the answer
+        match number.and_then(|number| Route::new(route.to(), route.from(), number).ok()) {
+            Some(route) => self.plane.set_route(route),
+            None => match self.plane.remove_route(route) {
+                Err(DataPlaneError::NoSuchRoute(_)) => Ok(()),
+                outcome => outcome,
+            },
+        }
+    }
+
+    /// The next hop number of a router on a plain interface; `None` if there is no room.
+    fn router(&mut self, index: u32, own: [u8; 6], mtu: u32, router: IpAddr) -> Option<u32> {
+        if let Some((number, _)) = self.routers.get(&(index, router)) {
+            return Some(*number);
+        }
+        let flags = self.maps.interfaces().ok()?.get(&index, 0).ok()?.flags;
+        let taken: HashSet<u32> = self.routers.values().map(|(number, _)| *number).collect();
+        let number = (self.first_number..).find(|number| !taken.contains(number))?;
+        let mut entry = NextHop {
+            kind: kind::NEIGHBOUR,
+            flags: match flags & interface::TRANSMIT_WITH_TC {
+                0 => 0,
+                _ => transmit::WITH_TC,
+            },
+            interface: index,
+            route_interface: index,
+            mtu,
+            name: resolve::name("lan"),
+            ..NextHop::FREE
+        };
+        entry.ethernet[6..12].copy_from_slice(&own);
+        let entry = self.resolved(index, router, entry);
+        self.plane.set_next_hop(number, &entry).ok()?;
+        self.routers.insert((index, router), (number, entry));
+        Some(number)
+    }
+
+    /// With the router's Ethernet address, if the kernel knows it.
+    fn resolved(&mut self, interface: u32, router: IpAddr, mut entry: NextHop) -> NextHop {
+        match self.netlink.neighbour(interface, router) {
+            Ok(Some(address)) => {
+                entry.ethernet[..6].copy_from_slice(&address);
+                entry.ethernet_length = 14;
+            }
+            _ => {
+                entry.ethernet_length = 0;
+                // the kernel looks for it, and the next tick finds it
+                let _ = self.netlink.resolve_neighbour(interface, router);
+            }
+        }
+        entry
+    }
+
+    fn way(&self, route: &RouteKey, wanted: Wanted) -> Option<Way> {
+        let source = self
+            .own
+            .iter()
+            .find(|own| own.is_ipv4() == route.to().addr().is_ipv4())
+            .copied();
+        match wanted {
+            Wanted::Nothing => None,
+            Wanted::Unreachable => Some(Way::Unreachable),
+            Wanted::Via(interface, router) => Some(match *self.exits.get(&interface)? {
+                Exit::Tunnel(_, mtu) => Way::Through {
+                    interface: self.device,
+                    router: None,
+                    source,
+                    mtu,
+                },
+                Exit::Lan(index, ..) => Way::Through {
+                    interface: index,
+                    router: Some(address_of(router)),
+                    source,
+                    mtu: None,
+                },
+            }),
+        }
+    }
+}
+
+/// The keys of what the configuration itself routes.
+pub fn fixed(config: &crate::config::Config) -> HashSet<RouteKey> {
+    let routes = config.routes.iter().map(|route| (route.to, route.from));
+    let own = config
+        .addresses
+        .iter()
+        .flat_map(|address| [(address.trunc(), None), (IpNet::from(address.addr()), None)]);
+    routes
+        .chain(own)
+        .filter_map(|(to, from)| RouteKey::new(to, from).ok())
+        .collect()
+}
+
+/// Whether a next hop's number is a tunnel's.
+pub const fn is_tunnel(number: u32) -> bool {
+    number >= next_hop_id::FIRST_TUNNEL
+}
+
+const fn address_of(router: Router) -> IpAddr {
+    match router {
+        Router::Ipv6(address) => IpAddr::V6(address),
+        Router::Ipv4(address) => IpAddr::V4(address),
+    }
+}

@@ -1,0 +1,18 @@
+//! The controller: a thin shell around the pure Babel. It owns sockets, netlink and the maps, and knows the time.
+//!
+//! | module | concern |
+//! |---|---|
+//! | [`start`] | from a configuration to a running controller |
+//! | [`transport`] | packets out of and into sockets |
+//! | [`encapsulation`] | packets inside tunnels, pure |
+//! | [`install`] | routes into the data plane and the kernel |
+//! | [`state`] | what survives a restart |
+//! | [`control`] | what people see of it |
+
+pub mod control;
+pub mod controller;
+pub mod encapsulation;
+pub mod install;
+pub mod start;
+pub mod state;
+pub mod transport;

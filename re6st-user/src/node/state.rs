@@ -1,0 +1,53 @@
+//! What must survive a restart, in a file.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    net::Ipv6Addr,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::babel::quantities::SequenceNumber;
+
+/// The file, and what is in it.
+#[derive(Debug)]
+pub struct State {
+    directory: PathBuf,
+    /// As last saved.
+    pub kept: Kept,
+}
+
+/// What is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Kept {
+    /// Our own, so that a restarted node is believed at once (RFC 8966 section 3.2.1).
+    pub sequence_number: Option<SequenceNumber>,
+    /// The neighbour at the other end of each tunnel that routes go through, by the tunnel's name.
+    pub neighbours: BTreeMap<String, Ipv6Addr>,
+}
+
+impl State {
+    /// Reads it. A file that cannot be understood is as good as none.
+    pub fn open(directory: &Path) -> io::Result<Self> {
+        fs::create_dir_all(directory)?;
+        let kept = match fs::read(directory.join("babel.json")) {
+            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Kept::default(),
+            Err(error) => return Err(error),
+        };
+        Ok(Self {
+            directory: directory.to_owned(),
+            kept,
+        })
+    }
+
+    /// Writes it, at once and whole.
+    pub fn save(&self) -> io::Result<()> {
+        let scratch = self.directory.join("babel.json.new");
+        fs::write(&scratch, serde_json::to_vec(&self.kept)?)?;
+        fs::rename(scratch, self.directory.join("babel.json"))
+    }
+}

@@ -1,0 +1,343 @@
+//! Babel's packets out of and into sockets: which interface of the speaker a packet belongs to, and its MAC.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs::File,
+    io::{self, Read as _},
+    net::{IpAddr, Ipv6Addr},
+};
+
+use crate::{
+    babel::{
+        authentication::{Algorithm, Authentication, Key, KeyError, Keys},
+        input::{Input, InterfaceId},
+        output::{OutgoingPacket, PORT},
+        time::Time,
+    },
+    config::{Encapsulation, Mac, MacAlgorithm},
+    dataplane::bpf::resolve::ResolvedTunnel,
+    io::datagram::Socket,
+    node::encapsulation,
+};
+
+/// Packets taken from one socket in one turn.
+const BATCH: usize = 256;
+/// Tunnels' numbers begin here; interface indexes of the kernel stay below.
+const TUNNELS: u32 = 1 << 31;
+
+/// The speaker's number of a tunnel.
+pub const fn tunnel_id(next_hop: u32) -> InterfaceId {
+    InterfaceId(TUNNELS | next_hop)
+}
+
+/// A tunnel.
+#[derive(Debug)]
+pub struct TunnelLink {
+    /// The tunnel.
+    pub resolved: ResolvedTunnel,
+    /// Our address inside.
+    pub link_local: Ipv6Addr,
+}
+
+/// A plain interface.
+#[derive(Debug)]
+pub struct LanLink {
+    /// Its name.
+    pub name: String,
+    /// Our address there.
+    pub link_local: Ipv6Addr,
+    /// Where packets come in.
+    pub socket: Socket,
+    authentication: Option<Authentication>,
+}
+
+/// All sockets.
+#[derive(Debug)]
+pub struct Transport {
+    /// Of the tunnels' packets.
+    pub carriers: Vec<Socket>,
+    /// By the speaker's number.
+    pub tunnels: BTreeMap<InterfaceId, TunnelLink>,
+    /// By the speaker's number.
+    pub lans: BTreeMap<InterfaceId, LanLink>,
+    /// Tunnels by the key we accept.
+    by_key: HashMap<u32, InterfaceId>,
+    entropy: File,
+    port: u16,
+    /// What was refused or failed, by reason.
+    pub counters: BTreeMap<String, u64>,
+}
+
+impl Transport {
+    /// Opens the sockets of the tunnels.
+    pub fn new(port: u16, tunnels: BTreeMap<InterfaceId, TunnelLink>) -> io::Result<Self> {
+        let uses = |encapsulation, ipv4| {
+            tunnels.values().any(|link| {
+                link.resolved.tunnel.encapsulation == encapsulation
+                    && link.resolved.tunnel.remote.is_ipv4() == ipv4
+            })
+        };
+        let mut carriers = Vec::new();
+        if uses(Encapsulation::Fou, true) || uses(Encapsulation::Fou, false) {
+            carriers.push(Socket::fou(port)?);
+        }
+        for ipv4 in [true, false] {
+            if uses(Encapsulation::Gre, ipv4) {
+                carriers.push(Socket::gre(ipv4)?);
+            }
+        }
+        let by_key = tunnels
+            .iter()
+            .map(|(id, link)| (link.resolved.tunnel.keys.local, *id))
+            .collect();
+        Ok(Self {
+            carriers,
+            tunnels,
+            lans: BTreeMap::new(),
+            by_key,
+            entropy: File::open("/dev/urandom")?,
+            port,
+            counters: BTreeMap::new(),
+        })
+    }
+
+    /// Random octets, for seeds.
+    pub fn random(&mut self) -> io::Result<u64> {
+        let mut octets = [0; 8];
+        self.entropy.read_exact(&mut octets)?;
+        Ok(u64::from_ne_bytes(octets))
+    }
+
+    /// Begins on a plain interface. How many octets of a packet authentication needs.
+    pub fn add_lan(
+        &mut self,
+        name: &str,
+        index: u32,
+        link_local: Ipv6Addr,
+        macs: &[Mac],
+    ) -> io::Result<usize> {
+        let authentication = match macs {
+            [] => None,
+            macs => {
+                let keys = keys(macs).map_err(io::Error::other)?;
+                let mut entropy = &self.entropy;
+                Some(Authentication::new(keys, &mut |octets| {
+                    fill(&mut entropy, octets);
+                }))
+            }
+        };
+        let overhead = authentication.as_ref().map_or(0, Authentication::overhead);
+        let link = LanLink {
+            name: name.to_owned(),
+            link_local,
+            socket: Socket::babel(name, index)?,
+            authentication,
+        };
+        self.lans.insert(InterfaceId(index), link);
+        Ok(overhead)
+    }
+
+    /// Sends what the speaker wants sent.
+    pub fn send(
+        &mut self,
+        now: Time,
+        interface: InterfaceId,
+        destination: Ipv6Addr,
+        packet: OutgoingPacket,
+    ) {
+        let OutgoingPacket {
+            mut bytes,
+            timestamp_at,
+        } = packet;
+        if let Some(place) = timestamp_at.and_then(|at| bytes.get_mut(at..at + 4)) {
+            place.copy_from_slice(&now.timestamp().to_be_bytes());
+        }
+        let outcome = if let Some(link) = self.tunnels.get(&interface) {
+            self.send_through(link, destination, &bytes)
+        } else {
+            self.send_signed(interface, destination, bytes)
+        };
+        if outcome.is_err() {
+            self.count("not-sent".to_owned());
+        }
+    }
+
+    fn send_through(
+        &self,
+        link: &TunnelLink,
+        destination: Ipv6Addr,
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        let tunnel = &link.resolved.tunnel;
+        let bytes = encapsulation::build(tunnel.keys.remote, link.link_local, destination, bytes)
+            .ok_or_else(|| io::Error::other("too long"))?;
+        let fou = usize::from(
+            self.tunnels
+                .values()
+                .any(|link| link.resolved.tunnel.encapsulation == Encapsulation::Fou),
+        );
+        let gre4 = usize::from(self.tunnels.values().any(|link| {
+            let tunnel = &link.resolved.tunnel;
+            tunnel.encapsulation == Encapsulation::Gre && tunnel.remote.is_ipv4()
+        }));
+        let (place, port) = match (tunnel.encapsulation, tunnel.remote) {
+            (Encapsulation::Fou, _) => (0, self.port),
+            (Encapsulation::Gre, IpAddr::V4(_)) => (fou, 0),
+            (Encapsulation::Gre, IpAddr::V6(_)) => (fou + gre4, 0),
+        };
+        let socket = self
+            .carriers
+            .get(place)
+            .ok_or_else(|| io::Error::other("no socket"))?;
+        socket.send(&bytes, link.resolved.local, tunnel.remote, port, 0)
+    }
+
+    fn send_signed(
+        &mut self,
+        interface: InterfaceId,
+        destination: Ipv6Addr,
+        mut bytes: Vec<u8>,
+    ) -> io::Result<()> {
+        let Some(link) = self.lans.get_mut(&interface) else {
+            return Ok(());
+        };
+        if let Some(authentication) = &mut link.authentication {
+            let mut entropy = &self.entropy;
+            authentication
+                .sign(&mut bytes, link.link_local, destination, &mut |octets| {
+                    fill(&mut entropy, octets);
+                })
+                .map_err(|_| io::Error::other("not a packet"))?;
+        }
+        let source = link.link_local.into();
+        link.socket
+            .send(&bytes, source, destination.into(), PORT, interface.0)
+    }
+
+    /// Takes what has come through tunnels by one socket.
+    pub fn receive_through(&mut self, carrier: usize, now: Time, inputs: &mut Vec<Input>) {
+        let mut refused = Vec::new();
+        let Some(socket) = self.carriers.get_mut(carrier) else {
+            return;
+        };
+        for _ in 0..BATCH {
+            let datagram = match socket.receive() {
+                Ok(Some(datagram)) => datagram,
+                Ok(None) => break,
+                Err(_) => {
+                    refused.push("receive-error".to_owned());
+                    continue;
+                }
+            };
+            let inner = match encapsulation::parse(datagram.bytes) {
+                Ok(inner) => inner,
+                Err(reason) => {
+                    refused.push(reason.to_string());
+                    continue;
+                }
+            };
+            let Some((interface, link)) = self
+                .by_key
+                .get(&inner.key)
+                .and_then(|id| Some((*id, self.tunnels.get(id)?)))
+            else {
+                refused.push("unknown key".to_owned());
+                continue;
+            };
+            let peer = &link.resolved;
+            if (datagram.source, datagram.destination) != (peer.tunnel.remote, peer.local) {
+                refused.push("wrong peer".to_owned());
+                continue;
+            }
+            inputs.push(Input::Received {
+                interface,
+                source: inner.source,
+                destination: inner.destination,
+                bytes: inner.payload.to_vec(),
+                received_at: now,
+            });
+        }
+        refused.into_iter().for_each(|reason| self.count(reason));
+    }
+
+    /// Takes what has come on a plain interface.
+    pub fn receive_lan(&mut self, interface: InterfaceId, now: Time, inputs: &mut Vec<Input>) {
+        let mut refused = Vec::new();
+        let mut answers = Vec::new();
+        let Some(link) = self.lans.get_mut(&interface) else {
+            return;
+        };
+        for _ in 0..BATCH {
+            let datagram = match link.socket.receive() {
+                Ok(Some(datagram)) => datagram,
+                Ok(None) => break,
+                Err(_) => {
+                    refused.push("receive-error".to_owned());
+                    continue;
+                }
+            };
+            let (IpAddr::V6(source), IpAddr::V6(destination)) =
+                (datagram.source, datagram.destination)
+            else {
+                continue;
+            };
+            if !source.is_unicast_link_local() || datagram.port != PORT {
+                refused.push("not link-local, or from another port".to_owned());
+                continue;
+            }
+            if let Some(authentication) = &mut link.authentication {
+                let mut entropy = &self.entropy;
+                let verdict = authentication.verify(
+                    now,
+                    datagram.bytes,
+                    source,
+                    destination,
+                    &mut |octets| fill(&mut entropy, octets),
+                );
+                answers.extend(verdict.answer.map(|answer| (source, answer)));
+                if let Err(reason) = verdict.accepted {
+                    refused.push(reason.to_string());
+                    continue;
+                }
+            }
+            inputs.push(Input::Received {
+                interface,
+                source,
+                destination,
+                bytes: datagram.bytes.to_vec(),
+                received_at: now,
+            });
+        }
+        for (to, answer) in answers {
+            if self.send_signed(interface, to, answer).is_err() {
+                self.count("not-sent".to_owned());
+            }
+        }
+        refused.into_iter().for_each(|reason| self.count(reason));
+    }
+
+    fn count(&mut self, reason: String) {
+        *self.counters.entry(reason).or_default() += 1;
+    }
+}
+
+fn fill(entropy: &mut &File, octets: &mut [u8]) {
+    // the kernel's generator does not fail
+    let _ = entropy.read_exact(octets);
+}
+
+fn keys(macs: &[Mac]) -> Result<Keys, KeyError> {
+    let mut keys = Keys::default();
+    for mac in macs {
+        let algorithm = match mac.algorithm {
+            MacAlgorithm::Blake2s128 => Algorithm::Blake2s128,
+            MacAlgorithm::HmacSha256 => Algorithm::HmacSha256,
+        };
+        let key = Key::new(algorithm, &mac.key)?;
+        if !mac.accept_only {
+            keys.sign.push(key.clone());
+        }
+        keys.accept.push(key);
+    }
+    Ok(keys)
+}

@@ -1,0 +1,216 @@
+//! `re6st-user node`: Babel finds the routes over tunnels and LANs, and packets follow them.
+
+use std::{
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, bail};
+use nix::sys::signal::Signal;
+use testbed::{
+    host::Testbed,
+    internet::{Internet, IpVersion, IpVersion::*},
+    link::{LinkOptions, link},
+    node::{Encapsulation::*, Node, tunnel},
+    process::Process,
+    traffic::ping,
+};
+
+use crate::meshes::Chain;
+
+/// How long routes may take to be found.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Three nodes in a row without a single static route.
+fn chain() -> Result<Chain> {
+    let mut chain = Chain::new((Fou, V4), (Gre, V6))?;
+    for node in [&mut chain.a, &mut chain.b, &mut chain.c] {
+        node.configuration.routes.clear();
+        node.speak_babel(&[]);
+    }
+    Ok(chain)
+}
+
+fn start(nodes: &[&Node]) -> Result<Vec<Process>> {
+    nodes.iter().map(|node| node.start_node()).collect()
+}
+
+/// Waits until pings arrive.
+fn wait_for(from: &Node, to: &Node, version: IpVersion, said: &[Process]) -> Result<Duration> {
+    let begin = Instant::now();
+    while begin.elapsed() < PATIENCE {
+        // without any route ping does not even begin
+        let reply = ping(&from.host, to.address(version), 1, &[]);
+        if reply.is_ok_and(|reply| reply.received == 1) {
+            return Ok(begin.elapsed());
+        }
+    }
+    let logs: Vec<_> = said.iter().map(Process::stderr).collect();
+    bail!(
+        "no way from {} to {} by {version:?}:\n{}\n{}",
+        from.host.name(),
+        to.host.name(),
+        logs.join("\n---\n"),
+        from.re6st_user(&["status", "--routes"])?.stdout
+    );
+}
+
+#[test]
+fn a_chain_of_tunnels_finds_its_ways() -> Result<()> {
+    let chain = chain()?;
+    let controllers = start(&chain.nodes())?;
+
+    for version in [V6, V4] {
+        let time = wait_for(&chain.a, &chain.c, version, &controllers)?;
+        println!("{version:?}: end to end after {time:?}");
+        assert!(ping(&chain.a.host, chain.c.address(version), 20, &[])?.is_perfect());
+    }
+
+    // the relay's kernel has no part in it
+    let before = chain.b.host.forwarded_by_kernel()?;
+    assert!(ping(&chain.a.host, chain.c.address(V6), 20, &[])?.is_perfect());
+    let after = chain.b.host.forwarded_by_kernel()?;
+    assert!(
+        after.1 - before.1 < 20,
+        "the relay forwards in XDP: {before:?} {after:?}"
+    );
+
+    let status = chain.b.status()?;
+    let neighbours = status["controller"]["neighbours"].as_array().unwrap();
+    assert_eq!(neighbours.len(), 2, "{status}");
+    let text = chain.b.re6st_user(&["status"])?.success()?.stdout;
+    assert!(text.contains("learned routes"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn a_controller_that_is_killed_and_started_again_loses_no_packet() -> Result<()> {
+    let chain = chain()?;
+    let mut controllers = start(&chain.nodes())?;
+    wait_for(&chain.a, &chain.c, V6, &controllers)?;
+    wait_for(&chain.c, &chain.a, V6, &controllers)?;
+    thread::sleep(Duration::from_secs(3));
+    let address = chain.c.address(V6).to_string();
+    let pinging = chain.a.host.spawn(
+        Command::new("ping").args(["-n", "-q", "-i", "0.01", "-W", "1", "-c", "1200", &address]),
+    )?;
+
+    thread::sleep(Duration::from_secs(1));
+    controllers.remove(1).stop(Signal::SIGKILL)?;
+    thread::sleep(Duration::from_millis(300));
+    controllers.insert(1, chain.b.start_node()?);
+
+    let output = pinging.wait(Duration::from_secs(60))?;
+    assert!(
+        output.stdout.contains(" 0% packet loss"),
+        "{}\n{}",
+        output.stdout,
+        controllers[1].stderr()
+    );
+    Ok(())
+}
+
+#[test]
+fn a_controller_that_ends_leaves_the_data_plane_and_unload_leaves_nothing() -> Result<()> {
+    let chain = chain()?;
+    let mut controllers = start(&chain.nodes())?;
+    wait_for(&chain.a, &chain.c, V6, &controllers)?;
+
+    let ended = controllers.remove(0).stop(Signal::SIGTERM)?;
+    assert!(ended.status.success(), "{}", ended.stderr);
+    assert!(chain.a.host.ip(&["-6", "route"])?.contains("proto babel"));
+    assert!(ping(&chain.b.host, chain.b.address(V6), 1, &[])?.is_perfect());
+    assert!(!chain.a.pins()?.is_empty());
+
+    chain.a.unload()?;
+    for version in ["-4", "-6"] {
+        let routes = chain.a.host.ip(&[version, "route"])?;
+        assert!(!routes.contains("babel"), "{routes}");
+    }
+    assert_eq!(chain.a.pins()?, Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn a_ring_heals_when_a_link_dies_silently() -> Result<()> {
+    let testbed = Testbed::new()?;
+    let internet = Internet::new(&testbed)?;
+    let node = |name, number| Node::new(&testbed, &internet, name, number);
+    let mut nodes = [node("a", 1)?, node("b", 2)?, node("c", 3)?, node("d", 4)?];
+    for index in 0..4 {
+        let [first, second] = nodes.get_disjoint_mut([index, (index + 1) % 4])?;
+        tunnel(first, second, (Fou, V4))?;
+    }
+    nodes.iter_mut().for_each(|node| node.speak_babel(&[]));
+    let [a, b, c, d] = &nodes;
+    let controllers = start(&[a, b, c, d])?;
+    wait_for(a, c, V6, &controllers)?;
+    wait_for(b, d, V6, &controllers)?;
+    thread::sleep(Duration::from_secs(4));
+    let route = a
+        .host
+        .ip(&["-6", "route", "get", &c.address(V6).to_string()])?;
+    assert!(route.contains("re6st0"), "{route}");
+    let used = |name: &str| -> Result<u64> { Ok(a.tunnel(name)?.sent_packets) };
+    let before = used("b")?;
+    assert!(ping(&a.host, c.address(V6), 10, &[])?.is_perfect());
+    let dead = if used("b")? >= before + 10 { b } else { d };
+
+    // what the Internet carries between the two is lost without a word
+    for (from, to) in [(a, dead), (dead, a)] {
+        let (from, to) = (from.uplink.ipv4.to_string(), to.uplink.ipv4.to_string());
+        let rule = format!(
+            "add table ip cut; add chain ip cut forward {{ type filter hook forward priority 0; }}; \
+             add rule ip cut forward ip saddr {from} ip daddr {to} drop"
+        );
+        internet.router().run("nft", &[&rule])?;
+    }
+    let begin = Instant::now();
+    let mut outage = None;
+    while begin.elapsed() < PATIENCE {
+        let reply = ping(&a.host, c.address(V6), 1, &["-W", "0.2"]);
+        if reply.is_ok_and(|reply| reply.received == 1) {
+            outage = Some(begin.elapsed());
+            break;
+        }
+    }
+    println!("silent cut: outage {outage:?}");
+    assert!(
+        outage.is_some_and(|outage| outage < Duration::from_secs(3)),
+        "{outage:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn nodes_on_one_lan_find_each_other() -> Result<()> {
+    let testbed = Testbed::new()?;
+    let internet = Internet::new(&testbed)?;
+    let (mut a, mut b) = (
+        Node::new(&testbed, &internet, "a", 1)?,
+        Node::new(&testbed, &internet, "b", 2)?,
+    );
+    link((&a.host, "lan0"), (&b.host, "lan0"), LinkOptions::default())?;
+    for node in [&mut a, &mut b] {
+        node.configuration.interfaces.push("lan0".into());
+        node.speak_babel(&["lan0"]);
+    }
+    let controllers = start(&[&a, &b])?;
+
+    for version in [V6, V4] {
+        let time = wait_for(&a, &b, version, &controllers)?;
+        println!("LAN, {version:?}: after {time:?}");
+        assert!(ping(&a.host, b.address(version), 10, &[])?.is_perfect());
+    }
+
+    // the cable is pulled, and put back
+    b.host.ip(&["link", "set", "lan0", "down"])?;
+    thread::sleep(Duration::from_millis(500));
+    let status = a.status()?;
+    let neighbours = &status["controller"]["neighbours"];
+    assert_eq!(neighbours.as_array().map(Vec::len), Some(0), "{neighbours}");
+    b.host.ip(&["link", "set", "lan0", "up"])?;
+    wait_for(&a, &b, V6, &controllers)?;
+    Ok(())
+}
