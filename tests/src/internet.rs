@@ -75,6 +75,17 @@ impl Internet {
         self.router.keep();
     }
 
+    /// Loses everything between two addresses from now on, without a word.
+    pub fn lose(&self, a: IpAddr, b: IpAddr) -> Result<()> {
+        let family = if a.is_ipv4() { "-4" } else { "-6" };
+        for (from, to) in [(a, b), (b, a)] {
+            let (from, to) = (from.to_string(), to.to_string());
+            self.router
+                .ip(&[family, "rule", "add", "from", &from, "to", &to, "blackhole"])?;
+        }
+        Ok(())
+    }
+
     /// Links a host's interface to the router and gives it addresses and default routes.
     pub fn attach(&self, host: &Host, interface: &str, options: LinkOptions) -> Result<Uplink> {
         let number = self.attached.fetch_add(1, Ordering::Relaxed) + 1;

@@ -13,11 +13,13 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use nix::sys::signal::Signal;
 use testbed::{
     host::{Host, Testbed},
     internet::{Internet, IpVersion},
     link::LinkOptions,
     node::{Encapsulation, INSTANCE, LanHost, Node, re6st_user, tunnel},
+    process::Process,
     traffic::{UdpStream, ping, traceroute, transfer},
 };
 
@@ -27,6 +29,10 @@ const NAME: &str = "demo";
 const TRANSFER: u64 = 64 << 20;
 /// Datagrams a second of the UDP stream, and for how long.
 const STREAM: (u32, Duration) = (20_000, Duration::from_secs(2));
+/// Datagrams a second while a link is cut, and for how long.
+const STREAM_OVER_THE_CUT: (u32, Duration) = (1000, Duration::from_secs(6));
+/// How long the mesh may take to find its ways, and to find others.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Packets of a stranger who guesses keys.
 const GUESSES: u64 = 100;
 
@@ -66,8 +72,10 @@ struct Mesh {
     laptop: LanHost,
     office: Node,
     lyon: Node,
-    tokyo: Node,
     cloud: Node,
+    tokyo: Node,
+    quito: Node,
+    oslo: Node,
     stranger: Host,
 }
 
@@ -77,27 +85,42 @@ fn demonstrate(keep: bool) -> Result<()> {
     }
     picture();
     let mesh = step("hosts, links, an Internet", Mesh::new)?;
-    step("re6st-user load on four nodes", || mesh.load())?;
+    let controllers = step("re6st-user node on six nodes", || mesh.start())?;
+    let found = step("Babel has found the ways", || mesh.find_ways());
     println!();
-    let result = mesh
-        .traffic()
+    let result = found
+        .and_then(|()| mesh.traffic())
         .and_then(|()| mesh.refusal())
+        .and_then(|()| mesh.cut())
         .and_then(|()| mesh.summary());
     if keep {
         // also what does not work: one wants to know why
+        for controller in controllers {
+            controller.stop(Signal::SIGTERM)?;
+        }
         mesh.keep()?;
         return result;
     }
-    result?;
+    if let Err(error) = result {
+        for controller in &controllers {
+            eprintln!("{}", controller.stderr());
+        }
+        return Err(error);
+    }
+    drop(controllers);
     step("re6st-user unload, everything removed", || mesh.remove())
 }
 
 fn picture() {
     println!(
         "
-  laptop ─── office ═══════════ lyon ═══════════ tokyo ═══════════ cloud
-       LAN   node 1   fou/IPv4  relay  gre/IPv6  relay   fou/IPv6  node 4
-  10.42.1.10            2001:db8:42:2::1   2001:db8:42:3::1   2001:db8:42:4::1
+  laptop ─── office ═══════════ lyon ═══════════ cloud
+       LAN   node 1   fou/IPv4  node 2  gre/IPv6 node 3
+               ║                                   ║
+               ║ fou/IPv6                 fou/IPv6 ║
+               ║                                   ║
+             oslo ════════════ quito ═══════════ tokyo
+             node 6  fou/IPv4  node 5  gre/IPv4  node 4
 "
     );
 }
@@ -111,44 +134,98 @@ impl Mesh {
         let node = |name, number| Node::new(&testbed, &internet, name, number);
         let mut office = node("office", 1)?;
         let mut lyon = node("lyon", 2)?;
-        let mut tokyo = node("tokyo", 3)?;
-        let mut cloud = node("cloud", 4)?;
+        let mut cloud = node("cloud", 3)?;
+        let mut tokyo = node("tokyo", 4)?;
+        let mut quito = node("quito", 5)?;
+        let mut oslo = node("oslo", 6)?;
         let laptop = office.lan_host(&testbed, "laptop", "lan0", LinkOptions::default())?;
         let stranger = testbed.host("stranger")?;
         internet.attach(&stranger, "eth0", LinkOptions::default())?;
         tunnel(&mut office, &mut lyon, (Fou, V4))?;
-        tunnel(&mut lyon, &mut tokyo, (Gre, V6))?;
-        tunnel(&mut tokyo, &mut cloud, (Fou, V6))?;
-        // each node's way to each other, by number
-        for (node, ways) in [
-            (&mut office, &[(2, "lyon"), (3, "lyon"), (4, "lyon")][..]),
-            (&mut lyon, &[(1, "office"), (3, "tokyo"), (4, "tokyo")]),
-            (&mut tokyo, &[(1, "lyon"), (2, "lyon"), (4, "cloud")]),
-            (&mut cloud, &[(1, "tokyo"), (2, "tokyo"), (3, "tokyo")]),
+        tunnel(&mut lyon, &mut cloud, (Gre, V6))?;
+        tunnel(&mut cloud, &mut tokyo, (Fou, V6))?;
+        tunnel(&mut tokyo, &mut quito, (Gre, V4))?;
+        tunnel(&mut quito, &mut oslo, (Fou, V4))?;
+        tunnel(&mut oslo, &mut office, (Fou, V6))?;
+        for node in [
+            &mut office, &mut lyon, &mut cloud, &mut tokyo, &mut quito, &mut oslo,
         ] {
-            for (number, via) in ways {
-                node.route_number(*number, via);
-            }
+            node.speak_babel(&[]);
         }
         Ok(Self {
             internet,
             laptop,
             office,
             lyon,
-            tokyo,
             cloud,
+            tokyo,
+            quito,
+            oslo,
             stranger,
         })
     }
 
-    fn nodes(&self) -> [&Node; 4] {
-        [&self.office, &self.lyon, &self.tokyo, &self.cloud]
+    fn nodes(&self) -> [&Node; 6] {
+        [
+            &self.office,
+            &self.lyon,
+            &self.cloud,
+            &self.tokyo,
+            &self.quito,
+            &self.oslo,
+        ]
     }
 
-    fn load(&self) -> Result<()> {
-        self.nodes()
-            .into_iter()
-            .try_for_each(|node| node.load().map(drop))
+    fn start(&self) -> Result<Vec<Process>> {
+        self.nodes().into_iter().map(Node::start_node).collect()
+    }
+
+    /// Waits until every node reaches every other, and the laptop the cloud on the short way.
+    fn find_ways(&self) -> Result<()> {
+        let all = self.nodes();
+        let reached = |from: &Host, to: IpAddr| {
+            ping(from, to, 1, &["-W", "1"]).is_ok_and(|answers| answers.received == 1)
+        };
+        let begin = Instant::now();
+        for (from, to) in all.iter().flat_map(|from| all.map(|to| (from, to))) {
+            for version in [IpVersion::V6, IpVersion::V4] {
+                while !reached(&from.host, to.address(version)) {
+                    ensure!(
+                        begin.elapsed() < PATIENCE,
+                        "{} does not reach {}",
+                        from.host.name(),
+                        to.host.name()
+                    );
+                }
+            }
+        }
+        self.wait_for_path(&[&self.office, &self.lyon, &self.cloud])
+            .map(drop)
+    }
+
+    /// Waits until packets from the laptop to the cloud take this path; as text.
+    fn wait_for_path(&self, nodes: &[&Node]) -> Result<String> {
+        let cloud = self.cloud.address(IpVersion::V6);
+        let expected: Vec<_> = nodes
+            .iter()
+            .map(|node| Some(node.address(IpVersion::V6)))
+            .collect();
+        let begin = Instant::now();
+        loop {
+            let path = traceroute(&self.laptop.host, cloud)?;
+            let hops: Vec<_> = path
+                .iter()
+                .map(|hop| hop.map_or("*".into(), |hop| hop.to_string()))
+                .collect();
+            if path == expected {
+                return Ok(format!("{} hops: {}", hops.len(), hops.join(" › ")));
+            }
+            ensure!(
+                begin.elapsed() < PATIENCE,
+                "unexpected path: {}",
+                hops.join(" ")
+            );
+        }
     }
 
     /// Between a host that knows nothing of the mesh and a node three tunnels away.
@@ -168,7 +245,7 @@ impl Mesh {
         }
         for version in [IpVersion::V6, IpVersion::V4] {
             let cloud = self.cloud.address(version);
-            let before = self.lyon.tunnel("tokyo")?.sent_packets;
+            let before = self.lyon.tunnel("cloud")?.sent_packets;
             self.show_live(&format!("TCP both ways {cloud}"), before, || {
                 let done = transfer(laptop, &self.cloud.host, cloud, TRANSFER)?;
                 let rate = done.bytes as f64 * 8.0 / done.time.as_secs_f64() / 1e9;
@@ -180,7 +257,7 @@ impl Mesh {
         }
         let cloud = self.cloud.address(IpVersion::V6);
         let (rate, time) = STREAM;
-        let before = self.lyon.tunnel("tokyo")?.sent_packets;
+        let before = self.lyon.tunnel("cloud")?.sent_packets;
         self.show_live(&format!("UDP {rate}/s {cloud}"), before, || {
             let result = UdpStream::run(laptop, &self.cloud.host, cloud, 1000, rate, time)?;
             ensure!(result.is_perfect(), "not all arrived: {result:?}");
@@ -190,17 +267,40 @@ impl Mesh {
             ))
         })?;
         show("traceroute6", cloud, || {
-            let path = traceroute(laptop, cloud)?;
-            let expected: Vec<_> = self
-                .nodes()
-                .map(|node| Some(node.address(IpVersion::V6)))
-                .into();
-            let hops: Vec<_> = path
-                .iter()
-                .map(|hop| hop.map_or("*".into(), |hop| hop.to_string()))
-                .collect();
-            ensure!(path == expected, "unexpected path: {}", hops.join(" "));
-            Ok(format!("{} hops: {}", hops.len(), hops.join(" › ")))
+            self.wait_for_path(&[&self.office, &self.lyon, &self.cloud])
+        })
+    }
+
+    /// The Internet no longer carries anything between two nodes, and tells nobody.
+    fn cut(&self) -> Result<()> {
+        let cloud = self.cloud.address(IpVersion::V6);
+        let (rate, time) = STREAM_OVER_THE_CUT;
+        show("lyon to cloud cut, silently, UDP to", cloud, || {
+            let stream = UdpStream::start(&self.laptop.host, &self.cloud.host, cloud, 100, rate)?;
+            thread::sleep(time / 3);
+            for version in [IpVersion::V4, IpVersion::V6] {
+                let [lyon, cloud] = [&self.lyon, &self.cloud].map(|node| node.uplink.address(version));
+                self.internet.lose(lyon, cloud)?;
+            }
+            thread::sleep(time * 2 / 3);
+            let result = stream.finish()?;
+            let outage = Duration::from_secs(1) * result.lost() as u32 / rate;
+            ensure!(outage < time / 3, "no other way was found: {result:?}");
+            Ok(format!(
+                "another way after {} ms ({} of {} datagrams lost)",
+                outage.as_millis(),
+                result.lost(),
+                result.sent
+            ))
+        })?;
+        show("traceroute6", cloud, || {
+            self.wait_for_path(&[
+                &self.office,
+                &self.oslo,
+                &self.quito,
+                &self.tokyo,
+                &self.cloud,
+            ])
         })
     }
 
@@ -242,9 +342,9 @@ impl Mesh {
                 result
             });
             while stdout().is_terminal() && !done.load(Ordering::Relaxed) {
-                if let Ok(counters) = self.lyon.tunnel("tokyo") {
+                if let Ok(counters) = self.lyon.tunnel("cloud") {
                     let packets = counters.sent_packets - before;
-                    print!("\r\x1b[2K  … {what:<34} {packets} packets from lyon to tokyo");
+                    print!("\r\x1b[2K  … {what:<34} {packets} packets from lyon to cloud");
                     stdout().flush().ok();
                 }
                 thread::sleep(Duration::from_millis(200));
@@ -294,7 +394,7 @@ impl Mesh {
                 );
             }
         }
-        for node in [&self.lyon, &self.tokyo] {
+        for node in [&self.lyon, &self.oslo, &self.quito, &self.tokyo] {
             let (ipv4, ipv6) = node.host.forwarded_by_kernel()?;
             let name = node.host.name();
             println!(
@@ -319,18 +419,26 @@ impl Mesh {
     }
 
     fn keep(self) -> Result<()> {
+        // controllers that outlive this process; the data plane went on without them for a moment
+        let logs: Vec<_> = self
+            .nodes()
+            .into_iter()
+            .map(Node::leave_running)
+            .collect::<Result<_>>()?;
         let command = re6st_user()?;
         let lyon = &self.lyon.host;
         let enter = format!("sudo nsenter --net=/run/netns/{}", lyon.namespace());
         let (command, bpffs) = (command.display(), lyon.bpffs());
         let cloud = self.cloud.address(IpVersion::V6);
         println!("  It stays. Look around:\n");
-        println!("    # the relay lyon (the others: office, tokyo, cloud, laptop, stranger)");
+        println!("    # the relay lyon (the others: office, cloud, tokyo, quito, oslo, laptop, stranger)");
         println!("    {enter} {command} --bpffs {} status", bpffs.display());
         println!(
             "    {enter} bpftool map dump pinned {}/{INSTANCE}/NEXT_HOPS",
             bpffs.display()
         );
+        println!("    {enter} ip -6 route");
+        println!("    tail -f {}", logs[1].display());
         println!("    {enter} tcpdump -n -i eth0");
         println!(
             "    # traffic from the laptop behind the office to the cloud, and as the cloud sees it"
@@ -344,7 +452,9 @@ impl Mesh {
             self.cloud.host.namespace()
         );
         println!("\n  Remove it:  cargo xtask demo --stop");
-        for node in [self.office, self.lyon, self.tokyo, self.cloud] {
+        for node in [
+            self.office, self.lyon, self.cloud, self.tokyo, self.quito, self.oslo,
+        ] {
             node.keep();
         }
         self.laptop.host.keep();
