@@ -4,8 +4,9 @@ use std::{
     collections::BTreeMap,
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    os::unix::process::CommandExt as _,
     path::PathBuf,
-    process::Command,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -167,6 +168,25 @@ impl Node {
         let path = path.to_str().context("the path is not UTF-8")?;
         self.host
             .spawn(&mut self.command(&["node", "--config", path])?)
+    }
+
+    /// Starts `re6st-user node` for good: it goes on after the end of this process. The file it writes its log to.
+    pub fn leave_running(&self) -> Result<PathBuf> {
+        let path = self.write_configuration()?;
+        let path = path.to_str().context("the path is not UTF-8")?;
+        let log = self.host.directory().join("node.log");
+        let file = fs::File::create(&log)?;
+        let mut command = self.command(&["node", "--config", path])?;
+        command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .process_group(0);
+        // not waited for: whoever removes the host's namespace ends what runs in it
+        self.host
+            .enter(|| command.spawn())?
+            .context("starting the controller")?;
+        Ok(log)
     }
 
     /// `re6st-user unload`; what it said.

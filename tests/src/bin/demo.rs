@@ -148,7 +148,12 @@ impl Mesh {
         tunnel(&mut quito, &mut oslo, (Fou, V4))?;
         tunnel(&mut oslo, &mut office, (Fou, V6))?;
         for node in [
-            &mut office, &mut lyon, &mut cloud, &mut tokyo, &mut quito, &mut oslo,
+            &mut office,
+            &mut lyon,
+            &mut cloud,
+            &mut tokyo,
+            &mut quito,
+            &mut oslo,
         ] {
             node.speak_babel(&[]);
         }
@@ -279,7 +284,8 @@ impl Mesh {
             let stream = UdpStream::start(&self.laptop.host, &self.cloud.host, cloud, 100, rate)?;
             thread::sleep(time / 3);
             for version in [IpVersion::V4, IpVersion::V6] {
-                let [lyon, cloud] = [&self.lyon, &self.cloud].map(|node| node.uplink.address(version));
+                let [lyon, cloud] =
+                    [&self.lyon, &self.cloud].map(|node| node.uplink.address(version));
                 self.internet.lose(lyon, cloud)?;
             }
             thread::sleep(time * 2 / 3);
@@ -431,7 +437,9 @@ impl Mesh {
         let (command, bpffs) = (command.display(), lyon.bpffs());
         let cloud = self.cloud.address(IpVersion::V6);
         println!("  It stays. Look around:\n");
-        println!("    # the relay lyon (the others: office, cloud, tokyo, quito, oslo, laptop, stranger)");
+        println!(
+            "    # the relay lyon (the others: office, cloud, tokyo, quito, oslo, laptop, stranger)"
+        );
         println!("    {enter} {command} --bpffs {} status", bpffs.display());
         println!(
             "    {enter} bpftool map dump pinned {}/{INSTANCE}/NEXT_HOPS",
@@ -453,7 +461,12 @@ impl Mesh {
         );
         println!("\n  Remove it:  cargo xtask demo --stop");
         for node in [
-            self.office, self.lyon, self.cloud, self.tokyo, self.quito, self.oslo,
+            self.office,
+            self.lyon,
+            self.cloud,
+            self.tokyo,
+            self.quito,
+            self.oslo,
         ] {
             node.keep();
         }
