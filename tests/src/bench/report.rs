@@ -279,8 +279,8 @@ impl Report {
 
 const INTRODUCTION: &str = "# Benchmark
 
-What a relay and a tunnel of re6st-ebpf carry, side by side with what one would otherwise run. `cargo xtask bench` measures all of it again in about a quarter of an hour and
-writes this file; `cargo xtask bench relay` measures one part (`relay`, `tcp`, `routes`, `latency`, `load`, `memory`, `babel`), `--quick` takes a first look and leaves this file alone, `--floor` leaves out of the relays all but ours and the floor.
+What a relay and a tunnel of re6st-ebpf carry, side by side with what one would otherwise run. `cargo xtask bench` measures the data plane again in less than ten minutes and
+writes this file, `cargo xtask bench babel` the section on Babel in about five; `cargo xtask bench relay` measures one part (`relay`, `tcp`, `routes`, `latency`, `load`, `memory`, `babel`), `--quick` takes a first look and leaves this file alone, `--floor` leaves out of the relays all but ours and the floor.
 
 ## How it is measured
 
