@@ -160,6 +160,8 @@ pub struct Route {
 pub struct Babel {
     /// Plain interfaces to speak Babel on; tunnels are always included.
     pub interfaces: Vec<String>,
+    /// Those of them whose cost follows the round-trip time (RFC 9616), as that of tunnels does.
+    pub round_trip_interfaces: Vec<String>,
     /// Time between two Hellos.
     pub hello_interval: Duration,
     /// Time between two full announcements.

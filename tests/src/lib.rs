@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod cleanup;
 pub mod configuration;
+pub mod daemon;
 pub mod emulator;
 pub mod host;
 pub mod internet;

@@ -5,8 +5,13 @@ use std::{path::PathBuf, time::Duration};
 use toml::{Spanned, Value};
 
 use super::{
-    Babel, MAXIMUM_ROUTES, Mac, MacAlgorithm, check::interface_names, mistake::Wrong,
-    prefix::prefix, raw, raw::Text, tunnel::ranged,
+    Babel, MAXIMUM_ROUTES, Mac, MacAlgorithm,
+    check::{interface_names, some_of},
+    mistake::Wrong,
+    prefix::prefix,
+    raw,
+    raw::Text,
+    tunnel::ranged,
 };
 use crate::{
     babel::{
@@ -59,8 +64,14 @@ pub fn babel(raw: &raw::Babel) -> Result<Babel, Wrong> {
         };
         filter.0.push(rule(raw)?);
     }
+    let interfaces = interface_names("babel.interfaces", &raw.interfaces)?;
     Ok(Babel {
-        interfaces: interface_names("babel.interfaces", &raw.interfaces)?,
+        round_trip_interfaces: some_of(
+            "babel.round-trip-interfaces",
+            &raw.round_trip_interfaces,
+            ("babel.interfaces", &interfaces),
+        )?,
+        interfaces,
         hello_interval,
         update_interval,
         probe_timeout: raw

@@ -22,7 +22,11 @@ pub fn config(raw: &raw::Config) -> Result<Config, Wrong> {
     let networks = networks(&raw.networks)?;
     let addresses = addresses(&raw.addresses, &networks)?;
     let interfaces = interfaces(&raw.interfaces)?;
-    let gateway_interfaces = gateway_interfaces(&raw.gateway_interfaces, &interfaces)?;
+    let gateway_interfaces = some_of(
+        "gateway-interfaces",
+        &raw.gateway_interfaces,
+        ("interfaces", &interfaces),
+    )?;
     let port = tunnel::instance_port(raw.port.as_ref(), &raw.tunnel)?;
     let carries_ipv6 = networks.iter().any(|network| network.addr().is_ipv6());
     let tunnels = tunnel::all(&raw.tunnel, &networks, carries_ipv6)?;
@@ -123,15 +127,20 @@ pub fn interface_names(key: &str, raw: &[Text]) -> Result<Vec<String>, Wrong> {
     Ok(names)
 }
 
-fn gateway_interfaces(raw: &[Text], interfaces: &[String]) -> Result<Vec<String>, Wrong> {
-    let names = interface_names("gateway-interfaces", raw)?;
+/// Names that another key must have too.
+pub fn some_of(
+    key: &str,
+    raw: &[Text],
+    (whole, interfaces): (&str, &[String]),
+) -> Result<Vec<String>, Wrong> {
+    let names = interface_names(key, raw)?;
     match raw.iter().find(|text| !interfaces.contains(text.get_ref())) {
         Some(text) => {
             let problem = format!(
-                "it is not one of interfaces ({}); add it there too",
+                "it is not one of {whole} ({}); add it there too",
                 listed(interfaces.iter().cloned())
             );
-            Err(Wrong::value("gateway-interfaces", text, problem))
+            Err(Wrong::value(key, text, problem))
         }
         None => Ok(names),
     }

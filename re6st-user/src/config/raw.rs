@@ -65,6 +65,8 @@ pub struct Route {
 pub struct Babel {
     #[serde(default)]
     pub interfaces: Vec<Text>,
+    #[serde(default)]
+    pub round_trip_interfaces: Vec<Text>,
     pub hello_interval: Option<Spanned<f64>>,
     pub update_interval: Option<Spanned<f64>>,
     pub probe_timeout: Option<Spanned<f64>>,

@@ -341,7 +341,7 @@ fn a_mistake_in_a_file_names_the_file_and_the_line() {
 #[test]
 fn babel_may_have_several_keys_announcements_and_filters() {
     let text = format!(
-        "{}\n[babel]\ninterfaces = [\"lan0\"]\nupdate-interval = 8\nprobe-timeout = 0.4\n\
+        "{}\n[babel]\ninterfaces = [\"lan0\"]\nround-trip-interfaces = [\"lan0\"]\nupdate-interval = 8\nprobe-timeout = 0.4\n\
          router-id = \"02:00:5e:ff:fe:00:53:01\"\nstate-directory = \"/var/lib/mesh\"\n\
          announce = [{{ to = \"::/0\", from = \"2001:db8:42::/48\", metric = 7 }}]\n\
          [[babel.mac]]\ntype = \"blake2s128\"\nkey = \"00ff\"\n\
@@ -353,6 +353,7 @@ fn babel_may_have_several_keys_announcements_and_filters() {
 
     let babel = Config::parse(&text).unwrap().babel.unwrap();
 
+    assert_eq!(babel.round_trip_interfaces, ["lan0"]);
     assert_eq!(babel.update_interval, Duration::from_secs(8));
     assert_eq!(babel.probe_timeout, Some(Duration::from_millis(400)));
     assert_eq!(

@@ -29,7 +29,7 @@ use crate::{
         message::NextHop,
         output::Output,
         quantities::Metric,
-        settings::{InterfaceKind, InterfaceSettings},
+        settings::{InterfaceKind, InterfaceSettings, RoundTrip},
         speaker::Speaker,
         time::Time,
     },
@@ -443,6 +443,9 @@ impl Controller {
             IpAddr::V4(address) => Some(*address),
             IpAddr::V6(_) => None,
         });
+        if self.babel.round_trip_interfaces.contains(&interface.name) {
+            settings.round_trip = Some(RoundTrip::default());
+        }
         self.common(&mut settings);
         Ok(settings)
     }

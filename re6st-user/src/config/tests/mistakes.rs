@@ -337,6 +337,11 @@ fn each_mistake_is_named_with_its_place_and_its_remedy() {
             "expected seconds from 0.01",
         ),
         (
+            "hello-interval = 4",
+            "round-trip-interfaces = [\"eth0\"]",
+            "babel.round-trip-interfaces = \"eth0\": it is not one of babel.interfaces (lan0); add it there too",
+        ),
+        (
             "blake2s128",
             "md5",
             "babel.mac.type = \"md5\": expected \"blake2s128\" or \"hmac-sha256\"",

@@ -33,8 +33,7 @@ use re6st_user::{
     dataplane::RouteKey,
 };
 
-use super::Intervals;
-use crate::{bench::chain, cleanup::wait_until, host::Host};
+use crate::{bench::chain, cleanup::wait_until, daemon::Intervals, host::Host};
 
 /// The interface that exists.
 const LINK: InterfaceId = InterfaceId(1);

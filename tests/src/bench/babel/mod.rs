@@ -4,7 +4,6 @@
 //! of processes. Where little happens, contenders run side by side; where much happens, ours runs alone and the other two
 //! together, a core each.
 
-mod daemon;
 mod injector;
 mod kernel;
 mod new_route;
@@ -17,7 +16,6 @@ use std::{thread, time::Duration};
 use anyhow::{Context as _, Result, anyhow};
 
 use self::{
-    daemon::Daemon,
     injector::Origins,
     table::{Crowd, Learned, Pair},
     topology::Cut,
@@ -26,16 +24,10 @@ use super::{
     parts::Effort,
     report::{Report, Unit},
 };
-use crate::host::Testbed;
-
-/// How often routers speak.
-#[derive(Clone, Copy, Debug)]
-pub struct Intervals {
-    /// Between Hellos.
-    pub hello: Duration,
-    /// Between full updates.
-    pub update: Duration,
-}
+use crate::{
+    daemon::{self, Daemon, Intervals},
+    host::Testbed,
+};
 
 /// The protocol's defaults (RFC 8966 appendix B).
 const INTERVALS: Intervals = Intervals {

@@ -8,13 +8,14 @@ use std::{
 use anyhow::Result;
 
 use super::{
-    Intervals,
-    daemon::Daemon,
     injector::{Injector, Origins, prefix},
     kernel,
     topology::{RIGHT, Row, converge},
 };
-use crate::host::Testbed;
+use crate::{
+    daemon::{Daemon, Intervals},
+    host::Testbed,
+};
 
 /// Routers in the row: three hops from the first to the last.
 const SIZE: u8 = 4;

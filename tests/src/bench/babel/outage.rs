@@ -12,12 +12,9 @@ use std::{
 
 use anyhow::{Result, anyhow, ensure};
 
-use super::{
-    Intervals,
-    daemon::Daemon,
-    topology::{Cut, Ring},
-};
+use super::topology::{Cut, Ring};
 use crate::{
+    daemon::{Daemon, Intervals},
     host::{Host, Testbed},
     node::mesh_ipv6,
 };

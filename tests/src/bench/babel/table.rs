@@ -8,13 +8,12 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use super::{
-    Intervals,
-    daemon::Daemon,
     injector::{Injector, Origins},
     kernel,
     topology::{LEFT, RIGHT, Router, Row, start_one},
 };
 use crate::{
+    daemon::{Daemon, Intervals},
     host::{Host, Testbed},
     link::{LinkOptions, link},
 };

@@ -4,12 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{
-    Intervals,
-    daemon::{Daemon, Role},
-    kernel,
-};
+use super::kernel;
 use crate::{
+    daemon::{Daemon, Intervals, Role},
     host::{Host, Testbed},
     link::{LinkOptions, link},
     node::mesh_ipv6,
