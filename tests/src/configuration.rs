@@ -34,15 +34,94 @@ pub struct Configuration {
 }
 
 /// `[babel]`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Babel {
     /// Plain interfaces.
     pub interfaces: Vec<String>,
+    /// Those of them whose costs follow the round-trip time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub round_trip_interfaces: Vec<String>,
     /// In seconds.
     pub hello_interval: f64,
+    /// In seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update_interval: Option<f64>,
     /// What survives restarts.
     pub state_directory: std::path::PathBuf,
+    /// Keys.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mac: Vec<Mac>,
+    /// Routes besides the node's own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub announce: Vec<Announcement>,
+    /// What is taken, announced and installed.
+    #[serde(rename = "filter", skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<Filter>,
+}
+
+impl Babel {
+    /// On plain interfaces besides the tunnels, with Hellos each second.
+    pub fn new(interfaces: Vec<String>, state_directory: std::path::PathBuf) -> Self {
+        Self {
+            interfaces,
+            hello_interval: 1.0,
+            state_directory,
+            ..Self::default()
+        }
+    }
+}
+
+/// A key for packets on plain interfaces.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Mac {
+    /// How it is used.
+    #[serde(rename = "type")]
+    pub algorithm: MacAlgorithm,
+    /// In hexadecimal; at least 16 octets for BIRD.
+    pub key: String,
+    /// Packets are not signed with it.
+    pub accept_only: bool,
+}
+
+/// How packets are signed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MacAlgorithm {
+    /// HMAC with SHA-256.
+    HmacSha256,
+    /// BLAKE2s with a key and 128 bits.
+    Blake2s128,
+}
+
+/// One of `announce`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Announcement {
+    /// Destination.
+    pub to: String,
+    /// Source, of a source-specific route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// 0 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<u16>,
+}
+
+/// One `[[babel.filter]]`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Filter {
+    /// `accept`, `announce` or `install`.
+    pub on: String,
+    /// Prefix in which the destination lies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// `allow` or `deny`.
+    pub action: String,
+    /// What is added to the metric of what is allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub add_metric: Option<u16>,
 }
 
 /// One `[[tunnel]]`.

@@ -155,11 +155,10 @@ impl Node {
 
     /// Lets Babel find the routes, on its tunnels and on plain interfaces; Hellos each second.
     pub fn speak_babel(&mut self, interfaces: &[&str]) {
-        self.configuration.babel = Some(Babel {
-            interfaces: interfaces.iter().map(ToString::to_string).collect(),
-            hello_interval: 1.0,
-            state_directory: self.host.directory().join("state"),
-        });
+        self.configuration.babel = Some(Babel::new(
+            interfaces.iter().map(ToString::to_string).collect(),
+            self.host.directory().join("state"),
+        ));
     }
 
     /// Starts `re6st-user node`, which goes on until it is stopped.

@@ -1,33 +1,59 @@
-//! Those who speak Babel, started alike.
+//! Those who speak Babel, started alike: babeld, BIRD and our node.
 
-use std::{
-    fs, io::Read as _, os::unix::net::UnixStream, path::Path, process::Command, time::Duration,
-};
+mod babeld;
+mod bird;
+mod re6st;
+
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result};
-use serde_json::Value;
 
-use super::Intervals;
+pub use self::{babeld::Babeld, bird::Bird, re6st::Re6st};
 use crate::{
+    configuration::Mac,
     host::Host,
-    node::{INSTANCE, mesh_ipv6, re6st_user},
+    node::{mesh_ipv4, mesh_ipv6, re6st_user},
     process::Process,
 };
+
+/// How often routers speak.
+#[derive(Clone, Copy, Debug)]
+pub struct Intervals {
+    /// Between Hellos.
+    pub hello: Duration,
+    /// Between full updates.
+    pub update: Duration,
+}
 
 /// What a router is told.
 #[derive(Clone, Copy, Debug)]
 pub struct Role<'a> {
-    /// Its address is `2001:db8:42:N::1`.
+    /// Its addresses are `2001:db8:42:N::1` and, with IPv4, `10.42.N.1`.
     pub number: u8,
     /// Where it speaks.
     pub interfaces: &'a [&'a str],
     /// How often.
     pub intervals: Intervals,
+    /// What else it does.
+    pub features: Features<'a>,
+}
+
+/// What a router may do besides announcing its IPv6 address.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Features<'a> {
+    /// It announces its IPv4 address too.
+    pub ipv4: bool,
+    /// It signs, and takes only what is signed (RFC 8967).
+    pub mac: Option<&'a Mac>,
+    /// Its interfaces are tunnels of others' making, so costs follow the round-trip time (RFC 9616).
+    pub round_trip: bool,
+    /// It announces `::/0` for this source prefix (RFC 9079).
+    pub default_from: Option<&'a str>,
 }
 
 /// A daemon that speaks Babel.
 pub trait Daemon: Sync {
-    /// For the names of measurements.
+    /// For people, and for the names of measurements.
     fn name(&self) -> &'static str;
 
     /// Starts it on a host, as a router that announces its own address.
@@ -37,19 +63,10 @@ pub trait Daemon: Sync {
     fn routes_of_neighbours(&self, _: &Host) -> Result<Option<Vec<u64>>> {
         Ok(None)
     }
+
+    /// What it says of its neighbours and routes, to explain a failure.
+    fn tables(&self, host: &Host) -> Result<String>;
 }
-
-/// Juliusz Chroboczek's.
-#[derive(Debug)]
-pub struct Babeld;
-
-/// CZ.NIC's.
-#[derive(Debug)]
-pub struct Bird;
-
-/// Ours.
-#[derive(Debug)]
-pub struct Re6st;
 
 /// All that can be run here, ours first; the others with the reason.
 pub fn available() -> (Vec<&'static dyn Daemon>, Vec<String>) {
@@ -85,13 +102,19 @@ fn own_node() -> Result<()> {
 }
 
 /// What the others need of the kernel: our nodes do this themselves.
-fn prepare(host: &Host, number: u8) -> Result<()> {
+fn prepare(host: &Host, role: &Role<'_>) -> Result<()> {
     host.set_sysctl("net.ipv6.conf.all.forwarding", "1")?;
-    let address = format!("{}/128", mesh_ipv6(number));
-    host.ip(&["address", "add", &address, "dev", "lo"])
-        .map(drop)
+    let address = format!("{}/128", mesh_ipv6(role.number));
+    host.ip(&["address", "add", &address, "dev", "lo"])?;
+    if role.features.ipv4 {
+        host.set_sysctl("net.ipv4.ip_forward", "1")?;
+        let address = format!("{}/32", mesh_ipv4(role.number));
+        host.ip(&["address", "add", &address, "dev", "lo"])?;
+    }
+    Ok(())
 }
 
+/// Writes a file of a host's: its path.
 fn file(host: &Host, name: &str, text: &str) -> Result<String> {
     let path = host.directory().join(name);
     fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
@@ -100,113 +123,4 @@ fn file(host: &Host, name: &str, text: &str) -> Result<String> {
 
 fn words(path: &Path) -> Result<String> {
     Ok(path.to_str().context("a path that is no text")?.into())
-}
-
-impl Daemon for Babeld {
-    fn name(&self) -> &'static str {
-        "babeld"
-    }
-
-    fn start(&self, host: &Host, role: Role<'_>) -> Result<Process> {
-        prepare(host, role.number)?;
-        let mut text =
-            String::from("redistribute local ip 2001:db8:42::/48 allow\nredistribute local deny\n");
-        for interface in role.interfaces {
-            text += &format!(
-                "interface {interface} type wired link-quality false split-horizon true hello-interval {} update-interval {}\n",
-                role.intervals.hello.as_secs(),
-                role.intervals.update.as_secs()
-            );
-        }
-        let configuration = file(host, "babeld.conf", &format!("link-detect true\n{text}"))?;
-        let state = words(&host.directory().join("babeld.state"))?;
-        let mut command = Command::new("babeld");
-        command
-            .args(["-I", "", "-S", &state, "-c", &configuration])
-            .args(role.interfaces);
-        host.spawn(&mut command)
-    }
-}
-
-impl Daemon for Bird {
-    fn name(&self) -> &'static str {
-        "bird"
-    }
-
-    fn start(&self, host: &Host, role: Role<'_>) -> Result<Process> {
-        prepare(host, role.number)?;
-        let interfaces: Vec<_> = role
-            .interfaces
-            .iter()
-            .map(|interface| format!("\"{interface}\""))
-            .collect();
-        let text = format!(
-            "router id 10.42.0.{number};\n\
-             protocol device {{ }}\n\
-             protocol kernel {{ ipv6 {{ import none; export where source = RTS_BABEL; }}; }}\n\
-             protocol static {{ ipv6; route {address}/128 unreachable; }}\n\
-             protocol babel {{\n\
-               ipv6 {{ import all; export where source ~ [ RTS_BABEL, RTS_STATIC ]; }};\n\
-               interface {interfaces} {{ type wired; check link yes; hello interval {hello} s; update interval {update} s; }};\n\
-             }}\n",
-            number = role.number,
-            address = mesh_ipv6(role.number),
-            interfaces = interfaces.join(", "),
-            hello = role.intervals.hello.as_secs(),
-            update = role.intervals.update.as_secs(),
-        );
-        let configuration = file(host, "bird.conf", &text)?;
-        let control = words(&host.directory().join("bird.ctl"))?;
-        let mut command = Command::new("bird");
-        command.args(["-f", "-c", &configuration, "-s", &control]);
-        host.spawn(&mut command)
-    }
-}
-
-impl Daemon for Re6st {
-    fn name(&self) -> &'static str {
-        "re6st"
-    }
-
-    fn start(&self, host: &Host, role: Role<'_>) -> Result<Process> {
-        host.set_sysctl("net.ipv6.conf.all.forwarding", "1")?;
-        let state = words(&host.directory().join("state"))?;
-        let text = format!(
-            "addresses = [\"{}/64\"]\n\
-             interfaces = {interfaces:?}\n\
-             networks = [\"2001:db8:42::/48\"]\n\
-             [babel]\n\
-             interfaces = {interfaces:?}\n\
-             hello-interval = {}\n\
-             update-interval = {}\n\
-             state-directory = {state:?}\n",
-            mesh_ipv6(role.number),
-            role.intervals.hello.as_secs(),
-            role.intervals.update.as_secs(),
-            interfaces = role.interfaces,
-        );
-        let configuration = file(host, "re6st.toml", &text)?;
-        let bpffs = words(&host.bpffs())?;
-        let sockets = words(host.directory())?;
-        let mut command = Command::new(re6st_user()?);
-        command
-            .args(["--bpffs", &bpffs, "--sockets", &sockets, "node"])
-            .args(["--config", &configuration, "--instance", INSTANCE]);
-        host.spawn(&mut command)
-    }
-
-    fn routes_of_neighbours(&self, host: &Host) -> Result<Option<Vec<u64>>> {
-        let socket = host.directory().join(format!("{INSTANCE}.sock"));
-        let mut stream = UnixStream::connect(&socket)
-            .with_context(|| format!("connecting to {}", socket.display()))?;
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        let status: Value = serde_json::from_str(&text)?;
-        let neighbours = status["neighbours"].as_array().context("no neighbours")?;
-        let routes = neighbours
-            .iter()
-            .map(|neighbour| neighbour["routes"].as_u64());
-        Ok(routes.collect())
-    }
 }

@@ -122,15 +122,15 @@ pub const TOOLS: &[Package] = &[
     },
     Package {
         name: "babeld",
-        reason: "to compare our Babel with",
+        reason: "to interoperate and to compare with",
         presence: Program("babeld"),
-        purposes: &[Bench],
+        purposes: &[Test, Bench],
     },
     Package {
         name: "bird2",
-        reason: "to compare our Babel with",
+        reason: "to interoperate and to compare with",
         presence: Program("bird"),
-        purposes: &[Bench],
+        purposes: &[Test, Bench],
     },
     Package {
         name: "openssl",

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::kernel;
 use crate::{
-    daemon::{Daemon, Intervals, Role},
+    daemon::{Daemon, Features, Intervals, Role},
     host::{Host, Testbed},
     link::{LinkOptions, link},
     node::mesh_ipv6,
@@ -193,6 +193,7 @@ pub fn start_one(
         number,
         interfaces,
         intervals,
+        features: Features::default(),
     };
     let process = daemon
         .start(&host, role)
