@@ -102,8 +102,11 @@ impl PinnedTables {
 
     fn ask_kernel(&self, inner: &Inner) -> Result<Option<Neighbour>, NetlinkError> {
         let destination = internet_address(inner.family, inner.destination);
+        // the kernel has routes by source for IPv6 alone
+        let source =
+            (inner.family == Family::Ipv6).then(|| internet_address(inner.family, inner.source));
         let mut netlink = self.netlink.borrow_mut();
-        let way = netlink.way(destination, None)?;
+        let way = netlink.way(destination, source)?;
         if way.local {
             return Ok(None);
         }
