@@ -12,6 +12,7 @@ mod babel_tunnels;
 mod firewalls;
 mod gateways;
 mod instances;
+mod interoperation;
 mod live_routes;
 mod loading;
 mod meshes;

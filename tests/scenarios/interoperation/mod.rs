@@ -1,0 +1,7 @@
+//! Our Babel among routers that run babeld or BIRD.
+
+mod keys;
+mod matrix;
+mod mixed;
+mod pair;
+mod sources;
