@@ -8,6 +8,8 @@
     reason = "a test ends where it fails"
 )]
 
+mod babel_filters;
+mod babel_keys;
 mod babel_tunnels;
 mod firewalls;
 mod gateways;

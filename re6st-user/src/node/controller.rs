@@ -150,7 +150,8 @@ impl Controller {
         Self::time_since(self.started)
     }
 
-    /// Runs until SIGTERM or SIGINT. The data plane and its routes stay.
+    /// Runs until SIGTERM or SIGINT. The data plane and its routes stay, so after SIGTERM neighbours are told nothing: what
+    /// is started again soon has lost no packet. SIGINT is for good: neighbours hear that nothing goes by us any more.
     pub async fn run(&mut self, control: &Path) -> Result<()> {
         let listener =
             control::listen(control).with_context(|| format!("listen on {}", control.display()))?;
@@ -159,7 +160,7 @@ impl Controller {
         self.announce();
         self.look_at_interfaces();
         let mut tick = tokio::time::interval(TICK);
-        loop {
+        let for_good = loop {
             let wait = self.wait();
             tokio::select! {
                 ready = self.readiness.readable() => {
@@ -181,13 +182,15 @@ impl Controller {
                         });
                     }
                 }
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break false,
+                _ = interrupt.recv() => break true,
             }
             self.receive();
             self.carry_out();
+        };
+        if for_good {
+            self.handle(Input::ShutDown);
         }
-        self.handle(Input::ShutDown);
         while self.installer.is_busy() {
             self.installer.turn();
         }
