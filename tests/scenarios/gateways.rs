@@ -1,7 +1,10 @@
 //! An Internet gateway: nodes and hosts behind them reach the world through it, and the world's answers come back.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
 use testbed::{
+    configuration::Announcement,
     host::{Host, Testbed},
     internet::{Internet, IpVersion::*},
     link::{LinkOptions, add_addresses, link},
@@ -15,7 +18,7 @@ const WORLD: [&str; 2] = ["198.51.100.2", "2001:db8:77::2"];
 /// A node with a host behind it, a gateway, and a website on the other side of the gateway, which knows that the mesh is
 /// there. Not loaded.
 struct Scene {
-    _internet: Internet,
+    internet: Internet,
     a: Node,
     laptop: LanHost,
     gateway: Node,
@@ -48,7 +51,7 @@ impl Scene {
         gateway.configuration.interfaces.push(uplink.into());
         gateway.configuration.gateway_interfaces.push(uplink.into());
         Ok(Self {
-            _internet: internet,
+            internet,
             a,
             laptop,
             gateway,
@@ -161,4 +164,51 @@ fn a_gateway_takes_no_sources_of_the_mesh_from_outside() -> Result<()> {
     assert_eq!(answers.received, 0, "{}", answers.text);
     assert_eq!(scene.gateway.reason("spoofed_source")?, 3);
     Ok(())
+}
+
+#[test]
+fn babel_tells_everybody_of_the_gateway() -> Result<()> {
+    let mut scene = Scene::new()?;
+    // one node more, for which `a` relays
+    let mut far = Node::new(&Testbed::new()?, &scene.internet, "far", 3)?;
+    tunnel(&mut far, &mut scene.a, (Gre, V6))?;
+    for node in [&mut far, &mut scene.a, &mut scene.gateway] {
+        node.configuration.routes.clear();
+        node.speak_babel(&[]);
+    }
+    if let Some(babel) = &mut scene.gateway.configuration.babel {
+        babel.announce.push(Announcement {
+            to: "::/0".into(),
+            from: Some("2001:db8:42::/48".into()),
+            metric: None,
+        });
+    }
+    let nodes = [&far, &scene.a, &scene.gateway];
+    let _controllers = nodes
+        .into_iter()
+        .map(Node::start_node)
+        .collect::<Result<Vec<_>>>()?;
+    let world = WORLD[1].parse()?;
+    let from = |source: String, count| ping(&far.host, world, count, &["-I", &source]);
+
+    let (own, underlay) = (far.address(V6).to_string(), far.uplink.ipv6.to_string());
+    let begin = Instant::now();
+    while !from(own.clone(), 1).is_ok_and(|answers| answers.is_perfect()) {
+        assert!(
+            begin.elapsed() < Duration::from_secs(20),
+            "no way to the world"
+        );
+    }
+
+    let before = scene.a.host.forwarded_by_kernel()?;
+    let answers = from(own, 10)?;
+    let after = scene.a.host.forwarded_by_kernel()?;
+    assert!(answers.is_perfect(), "{}", answers.text);
+    assert_eq!(after, before, "{:?}", scene.a.reasons()?);
+    assert_eq!(
+        from(underlay, 3)?.received,
+        0,
+        "the route is for the mesh's own sources"
+    );
+    scene.laptop_is_carried_in_xdp(WORLD[1])
 }

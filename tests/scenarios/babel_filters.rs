@@ -1,0 +1,112 @@
+//! Filters: what a node announces, accepts and installs (RFC 8966 appendix C).
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use testbed::{
+    configuration::Filter,
+    internet::IpVersion::*,
+    node::{Encapsulation::*, Node},
+    traffic::ping,
+};
+
+use crate::meshes::Chain;
+
+/// How long routes may take to be found.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn rule(on: &str, to: &str, action: &str) -> Filter {
+    Filter {
+        on: on.into(),
+        to: Some(to.into()),
+        action: action.into(),
+        add_metric: None,
+    }
+}
+
+fn filter(node: &mut Node, filter: Filter) {
+    if let Some(babel) = &mut node.configuration.babel {
+        babel.filters.push(filter);
+    }
+}
+
+/// The way in use to a prefix, as the controller shows it; `Null` if there is none.
+fn selected(node: &Node, to: &str) -> Result<Value> {
+    let status = node.status()?;
+    let routes = status["controller"]["routes"]
+        .as_array()
+        .context("no routes")?;
+    let candidates = routes
+        .iter()
+        .filter(|route| route["route"]["to"] == to)
+        .flat_map(|route| route["candidates"].as_array().into_iter().flatten());
+    let mut used = candidates.filter(|candidate| candidate["selected"] == true);
+    Ok(used.next().cloned().unwrap_or_default())
+}
+
+/// Whether the kernel's table has a prefix from Babel.
+fn in_kernel(node: &Node, to: &str) -> Result<bool> {
+    let family = if to.contains(':') { "-6" } else { "-4" };
+    let route = node
+        .host
+        .ip(&[family, "route", "show", to, "proto", "babel"])?;
+    Ok(route.contains("re6st0"))
+}
+
+#[test]
+fn what_filters_let_through() -> Result<()> {
+    let mut chain = Chain::new((Fou, V4), (Gre, V6))?;
+    for node in [&mut chain.a, &mut chain.b, &mut chain.c] {
+        node.configuration.routes.clear();
+        node.speak_babel(&[]);
+    }
+    // `b` keeps the IPv4 subnet of `a` to itself
+    filter(&mut chain.b, rule("announce", "10.42.1.0/24", "deny"));
+    // `c` wants nothing to do with that of `b`, finds `a` far away, and leaves the route to `b` to others
+    filter(&mut chain.c, rule("accept", "10.42.2.0/24", "deny"));
+    let farther = Filter {
+        add_metric: Some(10_000),
+        ..rule("accept", "2001:db8:42:1::/64", "allow")
+    };
+    filter(&mut chain.c, farther);
+    filter(&mut chain.c, rule("install", "2001:db8:42:2::/64", "deny"));
+    let _controllers = chain
+        .nodes()
+        .into_iter()
+        .map(Node::start_node)
+        .collect::<Result<Vec<_>>>()?;
+
+    let begin = Instant::now();
+    while !in_kernel(&chain.c, "2001:db8:42:1::/64")? || !in_kernel(&chain.a, "10.42.3.0/24")? {
+        assert!(begin.elapsed() < PATIENCE, "no routes from end to end");
+        thread::sleep(Duration::from_millis(100));
+    }
+    // whatever else comes has come
+    thread::sleep(Duration::from_secs(2));
+
+    // announced by `b`, or not
+    assert!(in_kernel(&chain.b, "10.42.1.0/24")?);
+    assert_eq!(selected(&chain.c, "10.42.1.0/24")?, Value::Null);
+    // accepted by `c`, or not
+    assert!(in_kernel(&chain.a, "10.42.2.0/24")?);
+    assert_eq!(selected(&chain.c, "10.42.2.0/24")?, Value::Null);
+    let far = selected(&chain.c, "2001:db8:42:1::/64")?;
+    assert!(
+        far["metric"].as_u64().is_some_and(|metric| metric > 10_000),
+        "{far}"
+    );
+    // installed by `c`, or not
+    assert_ne!(selected(&chain.c, "2001:db8:42:2::/64")?, Value::Null);
+    assert!(!in_kernel(&chain.c, "2001:db8:42:2::/64")?);
+    // without any route ping does not even begin
+    let refused = ping(&chain.c.host, chain.b.address(V6), 2, &[]);
+    assert!(!refused.is_ok_and(|answers| answers.received > 0));
+    // and what no filter is about works
+    let answers = ping(&chain.a.host, chain.c.address(V6), 5, &[])?;
+    assert!(answers.is_perfect(), "{}", answers.text);
+    Ok(())
+}
