@@ -143,6 +143,9 @@ const ASKED_AT_ONCE: u32 = 1000;
 const MOST_NEXT_HOPS: usize = 255;
 
 impl Neighbour {
+    /// The number of its own address among its next hops.
+    pub const ITSELF: u8 = 0;
+
     pub fn new(
         interface: InterfaceId,
         address: Ipv6Addr,

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::{
     message::Update,
-    neighbour::NeighbourId,
+    neighbour::{Neighbour, NeighbourId},
     output::Event,
     quantities::{Interval, Metric, RouterId},
+    settings::InterfaceKind,
     speaker::Speaker,
     table::{Announcement, DestinationId, Route},
     time::Time,
@@ -144,8 +145,13 @@ impl Speaker {
         update: &Update,
     ) -> Option<Route> {
         let neighbour = self.neighbours.get_mut(from)?;
-        let next_hop = neighbour.next_hop_number(update.next_hop?);
         let interface = self.interfaces.get(&neighbour.interface)?;
+        let announced = update.next_hop?;
+        let next_hop = match interface.settings.kind {
+            InterfaceKind::Lan => neighbour.next_hop_number(announced),
+            // nobody else is at the other end, whichever of its addresses it names
+            InterfaceKind::Tunnel => Some(Neighbour::ITSELF),
+        };
         let own = router_id == self.settings.router_id;
         let added = interface
             .settings

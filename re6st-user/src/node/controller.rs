@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use ipnet::IpNet;
 use netlink_sys::{Socket as NetlinkSocket, SocketAddr, protocols::NETLINK_ROUTE};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use tokio::{
@@ -357,6 +358,15 @@ impl Controller {
         let mut settings = InterfaceSettings::new(InterfaceKind::Tunnel, link.link_local);
         settings.name.clone_from(&link.resolved.tunnel.name);
         settings.mtu = link.resolved.mtu;
+        // not every speaker takes IPv4 routes by an IPv6 next hop (RFC 9229)
+        settings.ipv4 = self
+            .config
+            .addresses
+            .iter()
+            .find_map(|address| match address {
+                IpNet::V4(address) => Some(address.addr()),
+                IpNet::V6(_) => None,
+            });
         self.common(&mut settings);
         Some(settings)
     }

@@ -40,9 +40,19 @@ fn next_hop(route: RouteKey, adjust: fn(&mut InterfaceSettings)) -> Option<NextH
 fn ipv4_goes_by_an_ipv4_next_hop_where_there_is_one() {
     let address = Ipv4Addr::new(10, 0, 0, 1);
     let found = next_hop(key("192.0.2.0/24", None), |settings| {
+        settings.kind = InterfaceKind::Lan;
         settings.ipv4 = Some(Ipv4Addr::new(10, 0, 0, 1));
     });
     assert_eq!(found, Some(NextHop::Ipv4(address)));
+}
+
+#[test]
+fn behind_a_tunnel_is_the_neighbour_whichever_of_its_addresses_it_names() {
+    let found = next_hop(key("192.0.2.0/24", None), |settings| {
+        settings.kind = InterfaceKind::Tunnel;
+        settings.ipv4 = Some(Ipv4Addr::new(10, 0, 0, 1));
+    });
+    assert!(matches!(found, Some(NextHop::Ipv6(_))), "{found:?}");
 }
 
 #[test]
