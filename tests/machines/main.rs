@@ -4,6 +4,7 @@
 mod support;
 mod vlans;
 
+mod babel;
 mod cards;
 mod driver_xdp;
 mod linux_peers;

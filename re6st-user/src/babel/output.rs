@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{
     input::{InstalledRoute, InterfaceId},
@@ -195,6 +195,7 @@ pub struct CandidateSnapshot {
     /// Where packets go.
     pub next_hop: IpAddr,
     /// The origin.
+    #[serde(serialize_with = "as_text")]
     pub router_id: RouterId,
     /// By the origin.
     pub sequence_number: SequenceNumber,
@@ -208,6 +209,10 @@ pub struct CandidateSnapshot {
     pub feasible: bool,
     /// Since the neighbour last announced it, in seconds; for routes kept by digest, since the last equal digest.
     pub age_seconds: u64,
+}
+
+fn as_text<S: Serializer>(router_id: &RouterId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(router_id)
 }
 
 /// A route of our own, for people.

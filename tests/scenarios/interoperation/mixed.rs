@@ -69,8 +69,11 @@ impl Ring {
         &self.hosts[usize::from(number) - 1]
     }
 
-    fn link_between_first_and_last(&self, state: &str) -> Result<()> {
-        self.host(1).ip(&["link", "set", LEFT, state]).map(drop)
+    /// Sets the link between a router and the next `up` or `down`.
+    fn set_link(&self, after: u8, state: &str) -> Result<()> {
+        self.host(after)
+            .ip(&["link", "set", RIGHT, state])
+            .map(drop)
     }
 
     fn ping(&self, from: u8, to: u8, version: IpVersion, count: u32) -> Result<Ping> {
@@ -95,6 +98,18 @@ impl Ring {
         bail!("no way from {from} to {to}:\n{}", self.explain())
     }
 
+    /// How long it takes until the way has so many hops.
+    fn wait_for_hops(&self, from: u8, to: u8, hops: usize) -> Result<Duration> {
+        let begin = Instant::now();
+        while self.hops(from, to)? != hops {
+            if begin.elapsed() > PATIENCE {
+                bail!("not {hops} from {from} to {to}:\n{}", self.explain());
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        Ok(begin.elapsed())
+    }
+
     /// What all know, to explain a failure.
     fn explain(&self) -> String {
         let tables = RING.iter().zip(&self.hosts).map(|(daemon, host)| {
@@ -114,7 +129,7 @@ impl Ring {
 fn a_chain_of_all_three_kinds_carries_packets_and_a_ring_heals() -> Result<()> {
     let testbed = Testbed::new()?;
     let mut ring = Ring::new(&testbed)?;
-    ring.link_between_first_and_last("down")?;
+    ring.set_link(4, "down")?;
     ring.start()?;
 
     // a chain: through babeld and BIRD, end to end
@@ -130,18 +145,14 @@ fn a_chain_of_all_three_kinds_carries_packets_and_a_ring_heals() -> Result<()> {
     assert_eq!(ring.hops(1, 4)?, 3);
 
     // a ring: our two nodes are neighbours
-    ring.link_between_first_and_last("up")?;
-    let begin = Instant::now();
-    while ring.hops(1, 4)? != 1 {
-        assert!(begin.elapsed() < PATIENCE, "{}", ring.explain());
-        thread::sleep(Duration::from_millis(100));
-    }
-    println!("the shorter way is used after {:?}", begin.elapsed());
+    ring.set_link(4, "up")?;
+    let time = ring.wait_for_hops(1, 4, 1)?;
+    println!("the shorter way is used after {time:?}");
     // also by babeld, which has its own idea of when another way is better
     thread::sleep(Duration::from_secs(4));
 
     // the way back through the other two is not feasible without a new sequence number, which they must ask for
-    ring.link_between_first_and_last("down")?;
+    ring.set_link(4, "down")?;
     for version in [V6, V4] {
         let outage = ring.wait_for(1, 4, version)?;
         println!("{version:?} heals after {outage:?}");
@@ -150,5 +161,18 @@ fn a_chain_of_all_three_kinds_carries_packets_and_a_ring_heals() -> Result<()> {
     }
     assert_eq!(ring.hops(1, 4)?, 3);
     assert!(ring.ping(1, 4, V6, 10)?.is_perfect());
+
+    // and the other two find their way through ours
+    ring.set_link(4, "up")?;
+    ring.wait_for_hops(1, 4, 1)?;
+    ring.set_link(2, "down")?;
+    for version in [V6, V4] {
+        let outage = ring.wait_for(2, 3, version)?;
+        println!("babeld and BIRD, {version:?}: heals after {outage:?}");
+        assert!(outage < Duration::from_secs(10), "{outage:?}");
+        ring.wait_for(3, 2, version)?;
+    }
+    assert_eq!(ring.hops(2, 3)?, 3);
+    assert!(ring.ping(2, 3, V6, 10)?.is_perfect());
     Ok(())
 }

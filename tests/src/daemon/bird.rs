@@ -20,7 +20,7 @@ const SOCKET: &str = "bird.ctl";
 pub struct Bird;
 
 impl Bird {
-    /// Its configuration file. BIRD 2.0 knows no round-trip time.
+    /// Its configuration file. BIRD 2.0 measures no round-trip times, and has no interfaces of type `tunnel`.
     pub fn configuration(role: &Role<'_>) -> String {
         let number = role.number;
         let address = mesh_ipv6(number);
@@ -49,13 +49,8 @@ impl Bird {
             .iter()
             .map(|interface| format!("\"{interface}\""))
             .collect();
-        let kind = if role.features.round_trip {
-            "tunnel"
-        } else {
-            "wired"
-        };
         text + &format!(
-            "protocol babel {{\n{babel}  interface {} {{ type {kind}; check link yes; hello interval {} ms; update interval {} ms; {}}};\n}}\n",
+            "protocol babel {{\n{babel}  interface {} {{ type wired; check link yes; hello interval {} ms; update interval {} ms; {}}};\n}}\n",
             names.join(", "),
             role.intervals.hello.as_millis(),
             role.intervals.update.as_millis(),

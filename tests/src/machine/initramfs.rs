@@ -25,6 +25,9 @@ const TEMPORARY: &str = "temporary-";
 /// Programs of this host that every machine gets, and the Debian package each is in. The shell and those that start
 /// other programs are here because busybox's prefer its own applets to the programs of the same name.
 const TOOLS: &[(&str, &str)] = &[
+    ("babeld", "babeld"),
+    ("bird", "bird2"),
+    ("birdc", "bird2"),
     ("busybox", "busybox-static"),
     ("bpftool", "bpftool"),
     ("dash", "dash"),
