@@ -85,6 +85,9 @@ pub struct Restored {
     pub sequence_number: Option<SequenceNumber>,
     /// What is installed. Each stays until it is replaced, or the restart time is over.
     pub routes: Vec<InstalledRoute>,
+    /// All feasibility distances, the last word on each last; `None` if what was kept may lack one.
+    #[serde(default)]
+    pub distances: Option<Vec<Distance>>,
 }
 
 /// A route in the data plane.
@@ -98,18 +101,20 @@ pub struct InstalledRoute {
     pub next_hop: NextHop,
     /// From here to the origin.
     pub metric: Metric,
-    /// How far loop freedom reaches, if that was kept: what a later route must beat (RFC 8966 section 3.5.1).
-    pub feasibility: Option<Feasibility>,
 }
 
 /// A feasibility distance: routes of this origin are free of loops if they are newer, or as new and their sender is
 /// strictly nearer (RFC 8966 section 3.5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Feasibility {
+pub struct Distance {
+    /// Destination and source prefix.
+    pub route: RouteKey,
     /// The origin.
     pub router_id: RouterId,
     /// How new.
     pub sequence_number: SequenceNumber,
     /// The smallest metric we announced with this number.
     pub metric: Metric,
+    /// The way in use when it was taken down: that neighbour was strictly nearer with the same number.
+    pub via: Option<(InterfaceId, NextHop)>,
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use serde::{Serialize, Serializer};
 
 use super::{
-    input::{InstalledRoute, InterfaceId},
+    input::{Distance, InstalledRoute, InterfaceId},
     quantities::{Metric, RouterId, SequenceNumber},
 };
 use crate::dataplane::RouteKey;
@@ -27,8 +27,8 @@ pub enum Output {
         /// The packet.
         packet: OutgoingPacket,
     },
-    /// Put a route into the data plane, or replace what is there for it. Said when interface or next hop change; metric
-    /// and feasibility distance change without a word, [`super::speaker::Speaker::installed`] tells them.
+    /// Put a route into the data plane, or replace what is there for it. Said when interface or next hop change; metrics
+    /// change without a word, [`super::speaker::Speaker::installed`] tells them.
     Install(InstalledRoute),
     /// Refuse packets to this prefix, rather than send them along a shorter one (RFC 8966 section 2.8).
     Unreachable {
@@ -42,6 +42,9 @@ pub enum Output {
     },
     /// Keep this number across restarts.
     SaveSequenceNumber(SequenceNumber),
+    /// Keep this across restarts, before anything that follows is done: packets that follow announce it. It replaces what
+    /// was kept of this route and origin.
+    SaveDistance(Distance),
     /// For the log.
     Event(Event),
 }

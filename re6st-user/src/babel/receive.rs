@@ -110,6 +110,9 @@ impl Speaker {
             return;
         }
         arrival.continues |= arrival.group && matches!(message, Message::Probe { .. });
+        if message == Message::RetractAll {
+            self.restored_retracted_all(arrival.interface, arrival.source);
+        }
         // section 3.4: without a Hello there is no neighbour
         let Some(id) = self.neighbours.find(arrival.interface, arrival.source) else {
             return;

@@ -1,17 +1,30 @@
 //! Graceful restart: what was installed before stays until it is heard again or the time is over.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    net::Ipv6Addr,
+    time::Duration,
+};
 
 use super::{
-    input::{InstalledRoute, Restored},
+    input::{Distance, InstalledRoute, InterfaceId, Restored},
+    message::NextHop,
+    neighbour::NeighbourId,
     output::{Event, Output},
+    quantities::{Metric, RouterId},
+    selection::SOURCE_LIFETIME,
     speaker::Speaker,
     table::{Announcement, DestinationId, Installed, Route},
-    timers::{Tick, Timer},
+    timers::{Appointment, Tick, Timer},
 };
+use crate::dataplane::RouteKey;
 
 /// Routes of before the restart that have not been heard again.
 pub(super) type RestoredRoutes = HashMap<DestinationId, InstalledRoute>;
+/// The neighbours they go by.
+pub(super) type RestoredWays = HashSet<(InterfaceId, NextHop)>;
+/// Feasibility distances of before the restart.
+pub(super) type RestoredDistances = HashMap<(DestinationId, RouterId), Distance>;
 
 /// A retraction has been said often enough.
 const RETRACTED: Duration = Duration::from_secs(8);
@@ -19,29 +32,42 @@ const RETRACTED: Duration = Duration::from_secs(8);
 impl Speaker {
     /// Takes over what is installed, and as much of loop freedom as was kept.
     pub(super) fn restore(&mut self, restored: &Restored) {
-        let now = Tick::from_time(self.now);
-        let most = self.settings.limits.sources_per_route;
         for route in &restored.routes {
             let id = self.table.find_or_insert(route.route);
             if let Some(destination) = self.table.get_mut(id) {
                 destination.installed = Installed::Restored;
-                destination.distance_unknown = route.feasibility.is_none();
-                if let Some(kept) = route.feasibility {
-                    let distance = Announcement {
-                        router_id: kept.router_id,
-                        sequence_number: kept.sequence_number,
-                        metric: kept.metric,
-                    };
-                    destination.raise_source(distance, now, most);
-                }
+                destination.distance_unknown = !self.distances_known;
             }
             self.restored.insert(id, *route);
+            self.restored_ways.insert((route.interface, route.next_hop));
         }
-        if !self.restored.is_empty() {
+        for distance in restored.distances.iter().flatten() {
+            self.restore_distance(distance);
+        }
+        if !self.restored.is_empty() || !self.restored_distances.is_empty() {
             let over = self.now + self.settings.restart_time;
             self.timers.set(Timer::RestartOver, over);
             self.restart_over = over;
         }
+    }
+
+    fn restore_distance(&mut self, distance: &Distance) {
+        let now = Tick::from_time(self.now);
+        let id = self.table.find_or_insert(distance.route);
+        let Some(destination) = self.table.get_mut(id) else {
+            return;
+        };
+        let announced = Announcement {
+            router_id: distance.router_id,
+            sequence_number: distance.sequence_number,
+            metric: distance.metric,
+        };
+        let most = self.settings.limits.sources_per_route;
+        destination.raise_source(announced, now, most);
+        self.restored_distances
+            .insert((id, distance.router_id), *distance);
+        let forgotten = Tick::from_time(self.now + SOURCE_LIFETIME);
+        self.calendar.add(forgotten, Appointment::Destination(id));
     }
 
     /// [`Timer::Settled`]: nobody routes through us any more by what we announced before the restart; the retraction has
@@ -53,6 +79,7 @@ impl Speaker {
             .filter(|(_, destination)| destination.distance_unknown)
             .map(|(id, _)| id)
             .collect();
+        self.distances_known = true;
         for id in unknown {
             if let Some(destination) = self.table.get_mut(id) {
                 destination.distance_unknown = false;
@@ -83,6 +110,20 @@ impl Speaker {
         goes_as_before
     }
 
+    /// The smallest metric that a neighbour is known to have announced before the restart, with the origin and sequence
+    /// number of this route: it was in use with the distance that was kept, so it was strictly nearer.
+    pub(super) fn restored_least_metric(&self, id: DestinationId, route: &Route) -> Metric {
+        let kept = self.restored_distances.get(&(id, route.router_id));
+        kept.filter(|kept| {
+            kept.sequence_number == route.sequence_number
+                && kept.via.is_some()
+                && kept.via == self.way(route)
+        })
+        .map_or(Metric::INFINITY, |kept| {
+            Metric(kept.metric.0.saturating_sub(1))
+        })
+    }
+
     /// Nothing to do if it is what was installed before.
     pub(super) fn unless_restored(
         &mut self,
@@ -92,11 +133,6 @@ impl Speaker {
         let old = self.restored.remove(&id);
         let same = old
             .is_some_and(|old| (old.interface, old.next_hop) == (route.interface, route.next_hop));
-        // the distance falls with what is announced from now on: only a snapshot tells it
-        let route = InstalledRoute {
-            feasibility: None,
-            ..route
-        };
         (!same).then_some(Output::Install(route))
     }
 
@@ -107,7 +143,8 @@ impl Speaker {
             Tick::from_time(self.now),
             self.settings.limits.sources_per_route,
         );
-        if self.now < self.restart_over
+        if !self.distances_known
+            && self.now < self.restart_over
             && !route.ignored
             && let Some(destination) = self.table.get_mut(id)
             && destination.own.is_none()
@@ -121,6 +158,8 @@ impl Speaker {
     /// [`Timer::RestartOver`]: gives up what was not heard again, and tells neighbours that may still count on it.
     pub(super) fn end_restart(&mut self) {
         let restored = std::mem::take(&mut self.restored);
+        self.restored_ways = RestoredWays::new();
+        self.restored_distances = RestoredDistances::new();
         let mut removed = 0;
         // what we announced expires after three and a half update intervals (appendix B), elsewhere after four
         let interval = self
@@ -133,18 +172,56 @@ impl Speaker {
         self.timers
             .set(Timer::Settled, self.now + wait.max(RETRACTED));
         for (id, route) in restored {
-            let Some(destination) = self.table.get_mut(id) else {
-                continue;
-            };
-            if destination.installed != Installed::Restored {
-                continue;
-            }
-            destination.installed = Installed::Nothing;
-            removed += 1;
-            self.outputs.push(Output::Remove { route: route.route });
-            self.retract(id);
-            self.select(id);
+            removed += usize::from(self.give_up(id, route.route));
         }
         self.event(Event::RestartOver { removed });
+    }
+
+    /// Gives up what was installed before, if it still is.
+    fn give_up(&mut self, id: DestinationId, route: RouteKey) -> bool {
+        let Some(destination) = self.table.get_mut(id) else {
+            return false;
+        };
+        if destination.installed != Installed::Restored {
+            return false;
+        }
+        destination.installed = Installed::Nothing;
+        self.outputs.push(Output::Remove { route });
+        self.retract(id);
+        self.select(id);
+        true
+    }
+
+    /// The neighbour of before has no such route any more.
+    pub(super) fn restored_retracted(&mut self, id: DestinationId, from: NeighbourId) {
+        let Some(old) = self.restored.get(&id).copied() else {
+            return;
+        };
+        let way = self
+            .neighbours
+            .get(from)
+            .map(|neighbour| (neighbour.interface, NextHop::Ipv6(neighbour.address)));
+        if way == Some((old.interface, old.next_hop)) {
+            self.restored.remove(&id);
+            self.give_up(id, old.route);
+        }
+    }
+
+    /// A neighbour says, maybe before it is one again, that no route goes by it.
+    pub(super) fn restored_retracted_all(&mut self, interface: InterfaceId, address: Ipv6Addr) {
+        let way = (interface, NextHop::Ipv6(address));
+        if !self.restored_ways.remove(&way) {
+            return;
+        }
+        let gone: Vec<_> = self
+            .restored
+            .iter()
+            .filter(|(_, old)| (old.interface, old.next_hop) == way)
+            .map(|(id, old)| (*id, old.route))
+            .collect();
+        for (id, route) in gone {
+            self.restored.remove(&id);
+            self.give_up(id, route);
+        }
     }
 }

@@ -67,6 +67,8 @@ impl Speaker {
         if destination.distance_unknown && self.judge_restored(id, &route) {
             route.least_metric = Metric(0);
         }
+        let before = self.restored_least_metric(id, &route);
+        route.least_metric = route.least_metric.min(before);
         self.judge_unknown(id, &route);
         let Some(destination) = self.table.get(id) else {
             return;
@@ -244,6 +246,7 @@ impl Speaker {
 
     fn receive_retraction(&mut self, from: NeighbourId, update: &Update) {
         if let Some(id) = self.table.find(&update.route) {
+            self.restored_retracted(id, from);
             self.retracted(id, from);
         }
     }

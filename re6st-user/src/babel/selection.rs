@@ -86,8 +86,11 @@ impl Speaker {
         if chosen != before {
             self.counters.selections += 1;
         }
-        self.install(id, before.is_some());
         self.reconsider_announcement(id, false);
+        if chosen.is_some() && chosen != before {
+            self.save_distance(id);
+        }
+        self.install(id, before.is_some());
         if chosen.is_none() && before.is_some() && !own {
             self.ask_for_newer(id);
         }
@@ -152,13 +155,6 @@ impl Speaker {
             interface,
             next_hop,
             metric: self.metric(route),
-            feasibility: destination.source(route.router_id).map(|source| {
-                super::input::Feasibility {
-                    router_id: source.router_id,
-                    sequence_number: source.sequence_number,
-                    metric: source.metric,
-                }
-            }),
         })
     }
 
@@ -219,4 +215,4 @@ impl Speaker {
 }
 
 /// How long a feasibility distance outlives the last announcement (appendix B).
-const SOURCE_LIFETIME: std::time::Duration = std::time::Duration::from_secs(180);
+pub(super) const SOURCE_LIFETIME: std::time::Duration = std::time::Duration::from_secs(180);

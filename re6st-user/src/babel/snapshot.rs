@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 
 use super::{
-    input::InstalledRoute,
+    input::{Distance, InstalledRoute},
     message::NextHop,
-    output::{AnnouncementSnapshot, CandidateSnapshot, NeighbourSnapshot, RouteSnapshot},
+    output::{AnnouncementSnapshot, CandidateSnapshot, NeighbourSnapshot, Output, RouteSnapshot},
     quantities::Metric,
     speaker::Speaker,
-    table::{Destination, Installed, Route},
+    table::{Destination, DestinationId, Installed, Route, Source},
     time::Time,
 };
 use crate::dataplane::RouteKey;
@@ -118,8 +118,7 @@ impl Speaker {
         own.collect()
     }
 
-    /// What is installed, with feasibility distances: kept and given back at the next start, it makes restarts free of
-    /// loops.
+    /// What is installed.
     pub fn installed(&self) -> Vec<InstalledRoute> {
         self.table
             .iter()
@@ -127,5 +126,51 @@ impl Speaker {
             .filter_map(|(_, destination)| self.installed_route(destination))
             .chain(self.restored.values().copied())
             .collect()
+    }
+
+    /// All feasibility distances, for whoever begins to keep them anew; afterwards [`Output::SaveDistance`] tells what
+    /// changes. `None` as long as one of before a restart may be missing.
+    pub fn distances(&self) -> Option<Vec<Distance>> {
+        let all = self.table.iter().flat_map(|(_, destination)| {
+            let sources = destination.sources.iter();
+            sources.map(|source| self.distance(destination, source))
+        });
+        self.distances_known.then(|| all.collect())
+    }
+
+    /// Whether [`Speaker::distances`] has them all.
+    pub const fn knows_distances(&self) -> bool {
+        self.distances_known
+    }
+
+    /// Has the feasibility distance of the route in use kept.
+    pub(super) fn save_distance(&mut self, id: DestinationId) {
+        let distance = self.table.get(id).and_then(|destination| {
+            let route = destination.route(destination.selected?)?;
+            Some(self.distance(destination, destination.source(route.router_id)?))
+        });
+        let output = distance.map(Output::SaveDistance);
+        // it changes, and with it the selection
+        if output.is_some() && output.as_ref() != self.outputs.last() {
+            self.outputs.extend(output);
+        }
+    }
+
+    fn distance(&self, destination: &Destination, source: &Source) -> Distance {
+        let selected = destination
+            .selected
+            .and_then(|selected| destination.route(selected))
+            .filter(|route| {
+                (route.router_id, route.sequence_number)
+                    == (source.router_id, source.sequence_number)
+                    && destination.is_route_feasible(route)
+            });
+        Distance {
+            route: destination.key,
+            router_id: source.router_id,
+            sequence_number: source.sequence_number,
+            metric: source.metric,
+            via: selected.and_then(|route| self.way(route)),
+        }
     }
 }

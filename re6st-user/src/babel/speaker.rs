@@ -18,7 +18,7 @@ use super::{
     quantities::{Interval, Metric, RouterId, SequenceNumber},
     random::Random,
     requests::PendingRequest,
-    restart::RestoredRoutes,
+    restart::{RestoredDistances, RestoredRoutes, RestoredWays},
     settings::Settings,
     table::{DestinationId, Table},
     time::Time,
@@ -58,8 +58,13 @@ pub struct Speaker {
     limits_reported: BTreeMap<&'static str, Time>,
     pub(super) requests: HashMap<(DestinationId, RouterId), PendingRequest>,
     pub(super) restored: RestoredRoutes,
+    pub(super) restored_ways: RestoredWays,
     /// When the restart is over; the start of the clock if there was none.
     pub(super) restart_over: Time,
+    /// The feasibility distances of before, while it lasts.
+    pub(super) restored_distances: RestoredDistances,
+    /// Whether no announcement of ours is in force whose distance is not known.
+    pub(super) distances_known: bool,
     /// Of all that is announced.
     pub(super) announced: Digest,
     /// When small changes were last announced.
@@ -92,7 +97,10 @@ impl Speaker {
             limits_reported: BTreeMap::new(),
             requests: HashMap::new(),
             restored: RestoredRoutes::new(),
+            restored_ways: RestoredWays::new(),
             restart_over: Time(0),
+            restored_distances: RestoredDistances::new(),
+            distances_known: restored.distances.is_some() || restored.routes.is_empty(),
             announced: Digest::default(),
             refreshed: now,
             timers: Timers::default(),

@@ -63,6 +63,13 @@ pub(super) struct Source {
     pub used: Tick,
 }
 
+impl Source {
+    /// What routes of this origin must beat.
+    pub const fn distance(&self) -> (SequenceNumber, Metric) {
+        (self.sequence_number, self.metric)
+    }
+}
+
 /// What neighbours are told of a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Announcement {

@@ -12,7 +12,7 @@ use super::{
     probing::UNRESPONSIVE,
     quantities::{Interval, Metric, SequenceNumber},
     speaker::Speaker,
-    table::{Announcement, Destination, DestinationId, Table},
+    table::{Announcement, Destination, DestinationId, Source, Table},
     timers::{Appointment, Tick, Timer},
     wire::{PacketWriter, PushError},
 };
@@ -188,7 +188,9 @@ impl Speaker {
         let Some(destination) = self.table.get_mut(id) else {
             return;
         };
+        let before = destination.source(new.router_id).map(Source::distance);
         let limited = destination.own.is_none() && destination.raise_source(new, now, most);
+        let fell = before != destination.source(new.router_id).map(Source::distance);
         if let Some(old) = destination.announced {
             self.announced.remove(&destination.key, old);
         }
@@ -200,6 +202,9 @@ impl Speaker {
             self.calendar.add(at, Appointment::Resend(id));
         }
         let selected = destination.selected;
+        if fell {
+            self.save_distance(id);
+        }
         if limited {
             self.counters.limited_sources += 1;
             if let Some(selected) = selected {

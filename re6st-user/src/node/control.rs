@@ -12,7 +12,7 @@ use std::{
 use serde::Serialize;
 use tokio::net::UnixListener;
 
-use super::install::InstallCounters;
+use super::{install::InstallCounters, journal::JournalCounters};
 use crate::{
     babel::{
         counters::Counters,
@@ -47,6 +47,8 @@ pub struct Report {
     pub refused: BTreeMap<String, u64>,
     /// Of routes.
     pub installing: InstallCounters,
+    /// Of the file of feasibility distances.
+    pub distances: JournalCounters,
 }
 
 /// The path of an instance's control socket.

@@ -21,6 +21,7 @@ use tokio::{
 use super::{
     control::{self, Report},
     install::{Exit, Installer, Wanted},
+    journal::Journal,
     state::State,
     transport::Transport,
 };
@@ -62,6 +63,7 @@ pub struct Controller {
     installer: Installer,
     netlink: Netlink,
     state: State,
+    journal: Journal,
     monitor: NetlinkSocket,
     readiness: AsyncFd<Readiness>,
     /// As last told to the speaker.
@@ -112,6 +114,7 @@ impl Controller {
         installer: Installer,
         netlink: Netlink,
         state: State,
+        journal: Journal,
     ) -> Result<Self> {
         let mut monitor = NetlinkSocket::new(NETLINK_ROUTE)?;
         monitor.bind(&SocketAddr::new(0, 0))?;
@@ -133,6 +136,7 @@ impl Controller {
             installer,
             netlink,
             state,
+            journal,
             monitor,
             // SAFETY: the descriptor is the epoll's own, which stays open and the same as long as `Readiness` lives.
             readiness: unsafe { AsyncFd::register(readiness) }?,
@@ -158,6 +162,7 @@ impl Controller {
             control::listen(control).with_context(|| format!("listen on {}", control.display()))?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        self.keep_distances();
         self.announce();
         self.look_at_interfaces();
         let mut tick = tokio::time::interval(TICK);
@@ -173,6 +178,7 @@ impl Controller {
                 _ = tick.tick() => {
                     self.installer.tick();
                     self.look_at_interfaces();
+                    self.keep_distances();
                 }
                 connection = listener.accept() => {
                     if let Ok((mut stream, _)) = connection {
@@ -192,6 +198,7 @@ impl Controller {
         if for_good {
             self.handle(Input::ShutDown);
         }
+        self.journal.flush();
         while self.installer.is_busy() {
             self.installer.turn();
         }
@@ -272,6 +279,11 @@ impl Controller {
     }
 
     fn obey(&mut self, output: Output) {
+        if let Output::SaveDistance(distance) = &output {
+            self.journal.push(distance);
+            return;
+        }
+        self.journal.flush();
         match output {
             Output::Send {
                 interface,
@@ -292,6 +304,7 @@ impl Controller {
                 self.state.kept.sequence_number = Some(number);
                 self.save();
             }
+            Output::SaveDistance(_) => {}
             Output::Event(event) => eprintln!("babel: {event}"),
         }
     }
@@ -307,6 +320,15 @@ impl Controller {
         if self.state.kept.neighbours.get(name) != Some(&address) {
             self.state.kept.neighbours.insert(name.clone(), address);
             self.save();
+        }
+    }
+
+    /// Begins the file of feasibility distances when all are known, and anew when it has grown.
+    fn keep_distances(&mut self) {
+        if self.journal.is_due()
+            && let Some(distances) = self.speaker.distances()
+        {
+            self.journal.renew(&distances);
         }
     }
 
@@ -491,6 +513,7 @@ impl Controller {
             counters: *self.speaker.counters(),
             refused: self.transport.counters.clone(),
             installing: self.installer.counters,
+            distances: self.journal.counters,
         };
         serde_json::to_vec(&report).unwrap_or_default()
     }

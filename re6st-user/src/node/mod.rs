@@ -7,12 +7,15 @@
 //! | [`encapsulation`] | packets inside tunnels, pure |
 //! | [`install`] | routes into the data plane and the kernel |
 //! | [`state`] | what survives a restart |
+//! | [`journal`], [`distances`] | feasibility distances, which survive a kill |
 //! | [`control`] | what people see of it |
 
 pub mod control;
 pub mod controller;
+pub mod distances;
 pub mod encapsulation;
 pub mod install;
+pub mod journal;
 pub mod start;
 pub mod state;
 pub mod transport;

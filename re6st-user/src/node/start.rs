@@ -13,6 +13,7 @@ use blake2::{Blake2s256, Digest as _};
 use super::{
     controller::Controller,
     install::{self, Exit, Installer},
+    journal::{Journal, Origin},
     state::State,
     transport::{Transport, TunnelLink, tunnel_id},
 };
@@ -76,9 +77,12 @@ pub fn start(request: &Request<'_>) -> Result<Started> {
     })?;
     let metric = mesh_route::METRIC + summary.manifest.order;
     let router_id = babel.router_id.unwrap_or_else(|| router_id(config));
+    let (journal, distances, unusable) = Journal::open(&directory, origin(&summary)?)
+        .with_context(|| format!("read the distances kept in {}", directory.display()))?;
     let restored = Restored {
         sequence_number: state.kept.sequence_number,
         routes: before.restored(&summary, &state),
+        distances,
     };
     let tunnels = tunnels(&summary, request.pins, router_id);
     let mut transport =
@@ -94,6 +98,12 @@ pub fn start(request: &Request<'_>) -> Result<Started> {
     let speaker = Speaker::new(Controller::time_since(started), settings, &restored, seed);
     let mut notes = summary.notes.clone();
     notes.retain(|note| !note.contains("[babel]"));
+    notes.extend(unusable.map(|why| {
+        format!(
+            "the feasibility distances kept in {} are not used: {why}",
+            directory.display()
+        )
+    }));
     notes.extend(
         summary
             .warnings
@@ -124,8 +134,15 @@ pub fn start(request: &Request<'_>) -> Result<Started> {
         installer,
         netlink,
         state,
+        journal,
     )?;
     Ok(Started { controller, notes })
+}
+
+/// Interfaces' numbers in the file of distances: the kernel's, and those of tunnels.
+fn origin(summary: &Summary) -> Result<Origin> {
+    let numbers = serde_json::to_vec(&(summary.device, &summary.manifest.tunnels))?;
+    Origin::now(&numbers).context("read which boot this is")
 }
 
 fn state_directory(babel: &Babel, pins: &Pins) -> PathBuf {
@@ -297,7 +314,6 @@ impl Before {
                 interface,
                 next_hop,
                 metric: Metric::INFINITY,
-                feasibility: None,
             })
             .collect()
     }

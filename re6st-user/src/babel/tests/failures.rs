@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::network::{Installed, Link, Network, prefix};
+use super::network::{Installed, Kept, Link, Network, prefix};
 use crate::babel::{
     input::{Input, InterfaceId},
     output::NeighbourSnapshot,
@@ -60,7 +60,7 @@ fn a_killed_controller_cuts_nobody_off_whose_data_plane_forwards_on() {
         let speaker = network.speakers[1].as_ref().expect("started");
         let unresponsive = |neighbour: &NeighbourSnapshot| neighbour.unresponsive;
         assert!(speaker.neighbours(network.now).iter().any(unresponsive));
-        network.restart(2, true);
+        network.restart(2, Kept::Routes);
         for _ in 0..900 {
             network.run(Duration::from_millis(100));
             assert_eq!(network.routes, before, "seed {seed}: after its restart");
@@ -160,7 +160,7 @@ fn a_graceful_restart_removes_nothing() {
     let mut network = Network::new(4, chain(4), 1);
     network.run(SECOND * 20);
     network.removals = vec![Vec::new(); 4];
-    network.restart(1, true);
+    network.restart(1, Kept::Routes);
     for _ in 0..900 {
         network.run(Duration::from_millis(100));
         assert_eq!(
@@ -179,12 +179,56 @@ fn a_graceful_restart_removes_nothing() {
     assert_eq!(network.removals, vec![Vec::new(); 4]);
 }
 
+/// Node 0 is killed, its way to 2 is cut, and it starts again: how long until it goes the other way.
+fn other_way_after_restart(kept: Kept, seed: u64) -> Duration {
+    let mut network = Network::new(4, ring(), seed);
+    network.run(SECOND * 20);
+    assert_eq!(network.way(0, &prefix(2)), Some(192));
+    network.speakers[0] = None;
+    network.links[0].up = false;
+    network.run(SECOND);
+    network.restart(0, kept);
+    let begin = network.now;
+    while network.way(0, &prefix(2)) != Some(300)
+        || network.routes[0][&prefix(2)] != Installed::Via(3)
+    {
+        network.run(Duration::from_millis(100));
+    }
+    network.now.since(begin)
+}
+
+#[test]
+fn with_distances_kept_another_way_is_found_at_once_after_a_restart() {
+    for seed in 1..6 {
+        let with = other_way_after_restart(Kept::Distances, seed);
+        assert!(with < SECOND * 4, "seed {seed}: {with:?}");
+        let without = other_way_after_restart(Kept::Routes, seed);
+        assert!(without > SECOND * 50, "seed {seed}: {without:?}");
+    }
+}
+
+#[test]
+fn a_way_that_got_worse_during_a_restart_stays_in_use() {
+    let mut network = Network::new(3, chain(3), 1);
+    network.run(SECOND * 20);
+    network.speakers[0] = None;
+    network.set_cost(1, 500);
+    network.run(SECOND * 5);
+    network.removals = vec![Vec::new(); 3];
+    network.restart(0, Kept::Distances);
+    network.run(SECOND * 90);
+    assert_eq!(network.way(0, &prefix(2)), Some(596));
+    assert_eq!(network.removals, vec![Vec::new(); 3]);
+    let speaker = network.speakers[0].as_ref().expect("started");
+    assert_eq!(speaker.counters().unfeasible_updates, 0);
+}
+
 #[test]
 fn what_is_not_heard_again_after_a_restart_is_removed() {
     let mut network = Network::new(3, vec![Link::new(0, 1, 96), Link::new(1, 2, 96)], 1);
     network.run(SECOND * 20);
     network.speakers[2] = None;
-    network.restart(1, true);
+    network.restart(1, Kept::Routes);
     network.run(SECOND * 50);
     assert_eq!(network.routes[1].get(&prefix(2)), Some(&Installed::Via(2)));
     network.run(SECOND * 15);

@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use super::network::{Link, Network, Node, prefix};
+use super::network::{Kept, Link, Network, Node, prefix};
 use crate::{
     babel::{
         message::NextHop,
@@ -119,8 +119,8 @@ fn all_of_a_lan_hear_all_and_reach_what_is_behind_it() {
         let all: Vec<RouteKey> = (0..nodes).map(prefix).collect();
         network.assert_shortest(&all);
         network.links[0].loss = 20;
-        network.restart(2, true);
-        network.restart(1, false);
+        network.restart(2, Kept::Distances);
+        network.restart(1, Kept::Nothing);
         network.run_without_loops(SECOND * 60);
         network.assert_shortest(&all);
         // the ordinary member has one way to everything of the others: the horizon is split

@@ -36,7 +36,7 @@ impl Bench {
         let now = Time(1_000_000);
         let restored = Restored {
             sequence_number: Some(SequenceNumber(100)),
-            routes: Vec::new(),
+            ..Restored::default()
         };
         let speaker = Speaker::new(now, settings, &restored, 1);
         let mut bench = Self {

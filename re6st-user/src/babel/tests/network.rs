@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     babel::{
-        input::{Input, InstalledRoute, InterfaceId, Restored},
+        input::{Distance, Input, InstalledRoute, InterfaceId, Restored},
         message::NextHop,
         output::{GROUP, Output},
         quantities::{Metric, RouterId, SequenceNumber},
@@ -82,6 +82,16 @@ enum Occurrence {
     },
 }
 
+/// What a node that starts again knows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kept {
+    Nothing,
+    /// What its data plane has.
+    Routes,
+    /// And the distances that were written down.
+    Distances,
+}
+
 /// What a node's data plane has.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Installed {
@@ -97,6 +107,10 @@ pub struct Network {
     /// As the data plane would give them back.
     pub installed: Vec<BTreeMap<RouteKey, InstalledRoute>>,
     pub saved: Vec<Option<SequenceNumber>>,
+    /// The distances a node has written down, once it knows them all.
+    journals: Vec<Option<BTreeMap<(RouteKey, RouterId), Distance>>>,
+    /// Not written down yet.
+    unwritten: Vec<Vec<Distance>>,
     /// What each node did to its data plane, since somebody last looked.
     pub removals: Vec<Vec<RouteKey>>,
     /// Whose routes changed, since loops were last looked for.
@@ -148,6 +162,8 @@ impl Network {
             routes: vec![HashMap::new(); nodes],
             installed: vec![BTreeMap::new(); nodes],
             saved: vec![None; nodes],
+            journals: vec![None; nodes],
+            unwritten: vec![Vec::new(); nodes],
             removals: vec![Vec::new(); nodes],
             changed: Vec::new(),
             packets: 0,
@@ -176,6 +192,8 @@ impl Network {
         let seed = self.random.next();
         let speaker = Speaker::new(self.now, settings, restored, seed);
         self.speakers[node] = Some(speaker);
+        self.journals[node] = None;
+        self.unwritten[node].clear();
         if restored.routes.is_empty() {
             self.routes[node].clear();
             self.installed[node].clear();
@@ -190,24 +208,30 @@ impl Network {
         }
     }
 
-    /// Starts a node anew, with everything that was kept if `graceful`.
-    pub fn restart(&mut self, node: Node, graceful: bool) {
+    /// Kills a node and starts it anew.
+    pub fn restart(&mut self, node: Node, kept: Kept) {
         let routes = self.installed[node].values().copied().collect();
-        self.restart_with(node, graceful, routes);
-    }
-
-    /// Stops a node and starts it again, with what it says is installed.
-    pub fn restart_with_snapshot(&mut self, node: Node) {
-        let routes = self.speakers[node].as_ref().map(Speaker::installed);
-        self.restart_with(node, true, routes.unwrap_or_default());
-    }
-
-    fn restart_with(&mut self, node: Node, graceful: bool, routes: Vec<InstalledRoute>) {
+        let distances = self.journals[node].as_ref();
+        let distances = distances.map(|journal| journal.values().copied().collect());
         let restored = Restored {
             sequence_number: self.saved[node],
-            routes: if graceful { routes } else { Vec::new() },
+            routes: if kept == Kept::Nothing {
+                Vec::new()
+            } else {
+                routes
+            },
+            distances: distances.filter(|_| kept == Kept::Distances),
         };
         self.start(node, &restored);
+    }
+
+    /// Writes down what has to be before anything else is done.
+    fn write_journal(&mut self, node: Node) {
+        let unwritten = std::mem::take(&mut self.unwritten[node]);
+        if let Some(journal) = &mut self.journals[node] {
+            let entries = unwritten.into_iter();
+            journal.extend(entries.map(|entry| ((entry.route, entry.router_id), entry)));
+        }
     }
 
     fn interface(&self, number: usize, node: Node) -> Input {
@@ -252,6 +276,13 @@ impl Network {
         let mut outputs = Vec::new();
         speaker.handle(self.now, input, &mut outputs);
         let next = speaker.next_deadline();
+        if self.journals[node].is_none() {
+            let distances = speaker.distances().map(|all| {
+                let entries = all.into_iter();
+                entries.map(|entry| ((entry.route, entry.router_id), entry))
+            });
+            self.journals[node] = distances.map(Iterator::collect);
+        }
         for output in outputs {
             self.carry_out(node, output);
         }
@@ -270,6 +301,11 @@ impl Network {
     }
 
     fn carry_out(&mut self, node: Node, output: Output) {
+        if let Output::SaveDistance(distance) = output {
+            self.unwritten[node].push(distance);
+            return;
+        }
+        self.write_journal(node);
         if let Output::Install(InstalledRoute { route, .. })
         | Output::Unreachable { route }
         | Output::Remove { route } = &output
@@ -312,7 +348,7 @@ impl Network {
                 self.removals[node].push(route);
             }
             Output::SaveSequenceNumber(number) => self.saved[node] = Some(number),
-            Output::Event(_) => {}
+            Output::SaveDistance(_) | Output::Event(_) => {}
         }
     }
 

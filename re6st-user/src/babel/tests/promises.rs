@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::network::{Link, Network, prefix};
+use super::network::{Kept, Link, Network, prefix};
 use crate::{
     babel::{quantities::Metric, random::Random},
     dataplane::RouteKey,
@@ -102,17 +102,24 @@ fn random_networks_have_no_loops_and_find_shortest_ways() {
 
 /// Something happens that routing must get over.
 fn disturb(network: &mut Network, random: &mut Random) {
+    const SECONDS_DEAD: u64 = 10;
     let link = random.below(network.links.len() as u64) as usize;
     let node = random.below(network.speakers.len() as u64) as usize;
-    match random.below(7) {
+    match random.below(8) {
         0 | 1 => network.links[link].up = !network.links[link].up,
         2 | 3 => network.set_cost(link, 10 + random.below(400) as u16),
         // whoever routes by a node over a link that is cut does not hear that it forgot everything: until its Hellos are
         // missed, Babel cannot know better
-        4 if network.is_wholly_connected(node) => network.restart(node, false),
-        5 => network.restart_with_snapshot(node),
-        // a killed controller: the data plane knows no feasibility distances
-        _ => network.restart(node, true),
+        4 if network.is_wholly_connected(node) => network.restart(node, Kept::Nothing),
+        // killed; the file is good, or damaged
+        5 => network.restart(node, Kept::Distances),
+        6 => network.restart(node, Kept::Routes),
+        _ => {
+            network.speakers[node] = None;
+            let dead = Duration::from_millis(random.below(SECONDS_DEAD * 1000));
+            network.run_without_loops(dead);
+            network.restart(node, Kept::Distances);
+        }
     }
 }
 
