@@ -6,21 +6,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use nix::sys::signal::Signal;
 use testbed::{
     host::Testbed,
-    internet::{Internet, IpVersion, IpVersion::*},
+    internet::{Internet, IpVersion::*},
     link::{LinkOptions, link},
     node::{Encapsulation::*, Node, tunnel},
-    process::Process,
     traffic::ping,
 };
 
-use crate::meshes::Chain;
-
-/// How long routes may take to be found.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::{
+    babel_nodes::{PATIENCE, start, wait_for},
+    meshes::Chain,
+};
 
 /// Three nodes in a row without a single static route.
 fn chain() -> Result<Chain> {
@@ -30,30 +29,6 @@ fn chain() -> Result<Chain> {
         node.speak_babel(&[]);
     }
     Ok(chain)
-}
-
-fn start(nodes: &[&Node]) -> Result<Vec<Process>> {
-    nodes.iter().map(|node| node.start_node()).collect()
-}
-
-/// Waits until pings arrive.
-fn wait_for(from: &Node, to: &Node, version: IpVersion, said: &[Process]) -> Result<Duration> {
-    let begin = Instant::now();
-    while begin.elapsed() < PATIENCE {
-        // without any route ping does not even begin
-        let reply = ping(&from.host, to.address(version), 1, &[]);
-        if reply.is_ok_and(|reply| reply.received == 1) {
-            return Ok(begin.elapsed());
-        }
-    }
-    let logs: Vec<_> = said.iter().map(Process::stderr).collect();
-    bail!(
-        "no way from {} to {} by {version:?}:\n{}\n{}",
-        from.host.name(),
-        to.host.name(),
-        logs.join("\n---\n"),
-        from.re6st_user(&["status", "--routes"])?.stdout
-    );
 }
 
 #[test]

@@ -10,6 +10,9 @@
 
 mod babel_filters;
 mod babel_keys;
+mod babel_changes;
+mod babel_nodes;
+mod babel_restarts;
 mod babel_tunnels;
 mod firewalls;
 mod gateways;

@@ -3,15 +3,12 @@
 use std::{
     collections::BTreeMap,
     io,
-    net::{IpAddr, Ipv6Addr},
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     path::Path,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
-use ipnet::IpNet;
-use netlink_sys::{Socket as NetlinkSocket, SocketAddr, protocols::NETLINK_ROUTE};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use tokio::{
     io::{AsyncWriteExt as _, unix::AsyncFd},
@@ -20,9 +17,10 @@ use tokio::{
 
 use super::{
     control::{self, Report},
-    install::{Exit, Installer, Wanted},
+    install::{Installer, Wanted},
     journal::Journal,
     state::State,
+    surroundings::{BETWEEN_LOOKS, Surroundings},
     transport::Transport,
 };
 use crate::{
@@ -31,50 +29,49 @@ use crate::{
         message::NextHop,
         output::Output,
         quantities::Metric,
-        settings::{InterfaceKind, InterfaceSettings, RoundTrip},
+        settings::InterfaceSettings,
         speaker::Speaker,
         time::Time,
     },
     config::{Babel, Config},
     dataplane::RouteKey,
-    io::netlink::{Route as Netlink, link::Interface},
+    io::netlink::{Route as Netlink, monitor::Monitor},
 };
 
 /// Token of the netlink monitor; interface indexes and places of carriers stay below.
 const MONITOR: u64 = u64::MAX;
 /// Tokens of carriers begin here; those of plain interfaces are their indexes.
 const CARRIERS: u64 = 1 << 32;
-/// Between two looks at what changes without a word.
+/// Between two looks at what failed or has grown.
 const TICK: Duration = Duration::from_secs(1);
 /// How often all sockets are looked at in one turn.
 const ROUNDS: usize = 4;
-/// Groups of rtnetlink: links, IPv4 and IPv6 addresses.
-const GROUPS: [u32; 3] = [1, 5, 9];
 /// The clock of the speaker does not start at zero: there is a time before.
 const CLOCK_START: u64 = 1_000_000;
 
 /// A running node.
 pub struct Controller {
-    config: Config,
-    babel: Babel,
+    pub(super) config: Config,
+    pub(super) babel: Babel,
     started: Instant,
-    speaker: Speaker,
-    transport: Transport,
-    installer: Installer,
-    netlink: Netlink,
+    pub(super) speaker: Speaker,
+    pub(super) transport: Transport,
+    pub(super) installer: Installer,
+    pub(super) netlink: Netlink,
     state: State,
     journal: Journal,
-    monitor: NetlinkSocket,
-    readiness: AsyncFd<Readiness>,
+    monitor: Monitor,
+    pub(super) surroundings: Surroundings,
+    pub(super) readiness: AsyncFd<Readiness>,
     /// As last told to the speaker.
-    known: BTreeMap<InterfaceId, (bool, Option<InterfaceSettings>)>,
+    pub(super) known: BTreeMap<InterfaceId, (bool, Option<InterfaceSettings>)>,
     outputs: Vec<Output>,
     /// Whether packets may still wait in sockets.
     more: bool,
 }
 
 /// All sockets, to wait for at once.
-struct Readiness(Epoll);
+pub(super) struct Readiness(Epoll);
 
 impl AsRawFd for Readiness {
     fn as_raw_fd(&self) -> RawFd {
@@ -89,7 +86,7 @@ impl AsFd for Readiness {
 }
 
 impl Readiness {
-    fn add(&self, socket: BorrowedFd<'_>, token: u64) -> io::Result<()> {
+    pub fn add(&self, socket: BorrowedFd<'_>, token: u64) -> io::Result<()> {
         Ok(self
             .0
             .add(socket, EpollEvent::new(EpollFlags::EPOLLIN, token))?)
@@ -116,12 +113,7 @@ impl Controller {
         state: State,
         journal: Journal,
     ) -> Result<Self> {
-        let mut monitor = NetlinkSocket::new(NETLINK_ROUTE)?;
-        monitor.bind(&SocketAddr::new(0, 0))?;
-        monitor.set_non_blocking(true)?;
-        for group in GROUPS {
-            monitor.add_membership(group)?;
-        }
+        let monitor = Monitor::open().context("open the socket for changes of the host")?;
         let readiness = Readiness(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
         readiness.add(monitor.as_fd(), MONITOR)?;
         for (place, carrier) in transport.carriers.iter().enumerate() {
@@ -138,6 +130,7 @@ impl Controller {
             state,
             journal,
             monitor,
+            surroundings: Surroundings::default(),
             // SAFETY: the descriptor is the epoll's own, which stays open and the same as long as `Readiness` lives.
             readiness: unsafe { AsyncFd::register(readiness) }?,
             known: BTreeMap::new(),
@@ -164,7 +157,7 @@ impl Controller {
         let mut interrupt = signal(SignalKind::interrupt())?;
         self.keep_distances();
         self.announce();
-        self.look_at_interfaces();
+        self.look_around();
         let mut tick = tokio::time::interval(TICK);
         let for_good = loop {
             let wait = self.wait();
@@ -177,7 +170,7 @@ impl Controller {
                 () = tokio::time::sleep(wait) => self.handle(Input::Time),
                 _ = tick.tick() => {
                     self.installer.tick();
-                    self.look_at_interfaces();
+                    self.surroundings.tick();
                     self.keep_distances();
                 }
                 connection = listener.accept() => {
@@ -193,6 +186,7 @@ impl Controller {
                 _ = interrupt.recv() => break true,
             }
             self.receive();
+            self.look_around();
             self.carry_out();
         };
         if for_good {
@@ -212,9 +206,13 @@ impl Controller {
             return Duration::ZERO;
         }
         let now = self.now();
-        self.speaker
-            .next_deadline()
-            .map_or(TICK, |deadline| deadline.since(now))
+        let deadline = self.speaker.next_deadline();
+        let wait = deadline.map_or(TICK, |deadline| deadline.since(now));
+        if self.surroundings.is_stale() {
+            wait.min(BETWEEN_LOOKS)
+        } else {
+            wait
+        }
     }
 
     /// Routes we are the origin of.
@@ -233,7 +231,6 @@ impl Controller {
 
     fn receive(&mut self) {
         let mut inputs = Vec::new();
-        let mut changed = false;
         self.more = true;
         for _ in 0..ROUNDS {
             let ready = self.readiness.get_ref().ready();
@@ -241,8 +238,9 @@ impl Controller {
             for token in &ready {
                 match *token {
                     MONITOR => {
-                        changed = true;
-                        while self.monitor.recv_from_full().is_ok() {}
+                        for change in self.monitor.changes() {
+                            self.note(&change);
+                        }
                     }
                     token if token >= CARRIERS => {
                         let place = (token - CARRIERS) as usize;
@@ -263,12 +261,9 @@ impl Controller {
             }
             self.carry_out();
         }
-        if changed {
-            self.look_at_interfaces();
-        }
     }
 
-    fn handle(&mut self, input: Input) {
+    pub(super) fn handle(&mut self, input: Input) {
         let now = self.now();
         let mut outputs = std::mem::take(&mut self.outputs);
         self.speaker.handle(now, input, &mut outputs);
@@ -348,157 +343,6 @@ impl Controller {
             .is_some_and(|deadline| deadline <= self.now())
         {
             self.handle(Input::Time);
-        }
-    }
-
-    fn look_at_interfaces(&mut self) {
-        let mut carriers: BTreeMap<u32, bool> = BTreeMap::new();
-        let tunnels: Vec<_> = self
-            .transport
-            .tunnels
-            .iter()
-            .map(|(id, link)| (*id, link.resolved.route_interface))
-            .collect();
-        for (id, underlay) in tunnels {
-            let up = *carriers.entry(underlay).or_insert_with(|| {
-                let interface = self.netlink.interface_by_index(underlay);
-                matches!(interface, Ok(Some(interface)) if interface.carrier)
-            });
-            if let Some(settings) = self.tunnel_settings(id) {
-                self.tell(id, up, settings);
-            }
-        }
-        for name in self.babel.interfaces.clone() {
-            if let Err(error) = self.look_at_lan(&name) {
-                eprintln!("{name}: {error:#}");
-            }
-        }
-    }
-
-    fn tunnel_settings(&self, id: InterfaceId) -> Option<InterfaceSettings> {
-        let link = self.transport.tunnels.get(&id)?;
-        let mut settings = InterfaceSettings::new(InterfaceKind::Tunnel, link.link_local);
-        settings.name.clone_from(&link.resolved.tunnel.name);
-        settings.mtu = link.resolved.mtu;
-        // not every speaker takes IPv4 routes by an IPv6 next hop (RFC 9229)
-        settings.ipv4 = self
-            .config
-            .addresses
-            .iter()
-            .find_map(|address| match address {
-                IpNet::V4(address) => Some(address.addr()),
-                IpNet::V6(_) => None,
-            });
-        self.common(&mut settings);
-        Some(settings)
-    }
-
-    fn common(&self, settings: &mut InterfaceSettings) {
-        settings.hello_interval = self.babel.hello_interval;
-        settings.update_interval = self.babel.update_interval;
-        settings.accept = self.babel.accept_filter.clone();
-        settings.announce = self.babel.announce_filter.clone();
-    }
-
-    fn look_at_lan(&mut self, name: &str) -> Result<()> {
-        let found = self.netlink.interface(name)?;
-        let index = found.as_ref().map(|interface| interface.index);
-        let gone: Vec<InterfaceId> = self
-            .transport
-            .lans
-            .iter()
-            .filter(|(id, link)| link.name == name && Some(id.0) != index)
-            .map(|(id, _)| *id)
-            .collect();
-        for interface in gone {
-            self.transport.lans.remove(&interface);
-            self.known.remove(&interface);
-            self.installer.exits.remove(&interface);
-            self.handle(Input::InterfaceRemoved { interface });
-        }
-        let Some(interface) = found else {
-            return Ok(());
-        };
-        let addresses = self.netlink.addresses(interface.index)?;
-        let link_local = addresses.iter().find_map(|address| match address {
-            IpAddr::V6(address) if address.is_unicast_link_local() => Some(*address),
-            _ => None,
-        });
-        let Some(link_local) = link_local else {
-            // nothing to send from, for now
-            let id = InterfaceId(interface.index);
-            if let Some((true, Some(settings))) = self.known.get(&id).cloned() {
-                self.tell(id, false, settings);
-            }
-            return Ok(());
-        };
-        let settings = self.lan_settings(&interface, link_local, &addresses)?;
-        let exit = Exit::Lan(
-            interface.index,
-            interface.address.unwrap_or_default(),
-            interface.mtu,
-        );
-        self.installer
-            .exits
-            .insert(InterfaceId(interface.index), exit);
-        self.tell(InterfaceId(interface.index), interface.carrier, settings);
-        Ok(())
-    }
-
-    fn lan_settings(
-        &mut self,
-        interface: &Interface,
-        link_local: Ipv6Addr,
-        addresses: &[IpAddr],
-    ) -> Result<InterfaceSettings> {
-        let id = InterfaceId(interface.index);
-        let known = self.transport.lans.get(&id).map(|link| link.link_local);
-        let reserved = match self.known.get(&id) {
-            Some((_, Some(settings))) if known == Some(link_local) => settings.reserved,
-            _ => {
-                let overhead = self.transport.add_lan(
-                    &interface.name,
-                    interface.index,
-                    link_local,
-                    &self.babel.mac,
-                )?;
-                if let Some(link) = self.transport.lans.get(&id) {
-                    self.readiness
-                        .get_ref()
-                        .add(link.socket.as_fd(), u64::from(interface.index))?;
-                }
-                overhead
-            }
-        };
-        let mut settings = InterfaceSettings::new(InterfaceKind::Lan, link_local);
-        settings.name.clone_from(&interface.name);
-        settings.mtu = interface.mtu;
-        settings.reserved = reserved;
-        settings.ipv4 = addresses.iter().find_map(|address| match address {
-            IpAddr::V4(address) => Some(*address),
-            IpAddr::V6(_) => None,
-        });
-        if self.babel.round_trip_interfaces.contains(&interface.name) {
-            settings.round_trip = Some(RoundTrip::default());
-        }
-        self.common(&mut settings);
-        Ok(settings)
-    }
-
-    /// Tells the speaker of an interface what it does not know yet.
-    fn tell(&mut self, interface: InterfaceId, up: bool, settings: InterfaceSettings) {
-        let (was_up, former) = self
-            .known
-            .insert(interface, (up, Some(settings.clone())))
-            .unwrap_or((true, None));
-        if former.as_ref() != Some(&settings) {
-            self.handle(Input::Interface {
-                interface,
-                settings: Box::new(settings),
-            });
-        }
-        if was_up != up {
-            self.handle(Input::Carrier { interface, up });
         }
     }
 

@@ -12,7 +12,13 @@ use crate::{
     babel::{input::InterfaceId, message::NextHop as Router},
     dataplane::{
         DataPlane as _, Route, RouteKey,
-        bpf::{maps::Maps, plane::BpfDataPlane, resolve},
+        bpf::{
+            error::BpfError,
+            maps::Maps,
+            plane::BpfDataPlane,
+            refresh,
+            resolve::{self, ResolvedTunnel},
+        },
     },
     io::netlink::{Route as Netlink, mesh_route::Way},
 };
@@ -32,7 +38,7 @@ pub enum Wanted {
 }
 
 /// What packets go out of, by the speaker's number of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// A tunnel: its next hop's number, and its MTU where it differs from the mesh device's.
     Tunnel(u32, Option<u32>),
@@ -59,9 +65,15 @@ pub struct InstallCounters {
 pub struct Installer {
     plane: BpfDataPlane,
     netlink: Netlink,
-    maps: Maps,
+    /// The maps the plane is in.
+    pub maps: Maps,
     /// The mesh device.
     device: u32,
+    device_mtu: u32,
+    /// UDP port of tunnels.
+    port: u16,
+    /// Which bits of a key are an index in TUNNELS.
+    tunnel_mask: u32,
     /// Of our routes in the kernel.
     metric: u32,
     /// Our addresses, sources of what this host sends.
@@ -78,6 +90,8 @@ pub struct Installer {
     /// Next hops of routers on plain interfaces.
     routers: HashMap<(u32, IpAddr), (u32, NextHop)>,
     first_number: u32,
+    /// Whether routes were written since the last tick.
+    written: bool,
     /// For people.
     pub counters: InstallCounters,
 }
@@ -90,6 +104,12 @@ pub struct Context {
     pub maps: Maps,
     /// The mesh device.
     pub device: u32,
+    /// Its MTU.
+    pub device_mtu: u32,
+    /// UDP port of tunnels.
+    pub port: u16,
+    /// Which bits of a key are an index in TUNNELS.
+    pub tunnel_mask: u32,
     /// Of our routes in the kernel.
     pub metric: u32,
     /// Our addresses.
@@ -109,6 +129,9 @@ impl Installer {
             plane: context.plane,
             maps: context.maps,
             device: context.device,
+            device_mtu: context.device_mtu,
+            port: context.port,
+            tunnel_mask: context.tunnel_mask,
             metric: context.metric,
             own: context.own,
             fixed: context.fixed,
@@ -120,6 +143,7 @@ impl Installer {
             queue: VecDeque::new(),
             failed: Vec::new(),
             routers: HashMap::new(),
+            written: false,
             counters: InstallCounters::default(),
         }
     }
@@ -139,6 +163,7 @@ impl Installer {
     /// Writes some: first where packets are forwarded, then the kernel's table.
     pub fn turn(&mut self) {
         let count = self.queue.len().min(BATCH);
+        self.written = true;
         let mut changes = Vec::with_capacity(count);
         let mut wishes = Vec::with_capacity(count);
         for _ in 0..count {
@@ -179,28 +204,76 @@ impl Installer {
         }
     }
 
-    /// Once a second: tries again what was refused, and looks up the Ethernet addresses of routers.
+    /// The mesh device.
+    pub const fn device(&self) -> u32 {
+        self.device
+    }
+
+    /// Once a second: tries again what was refused, and forgets routers that no route leads to.
     pub fn tick(&mut self) {
         for (route, wanted) in std::mem::take(&mut self.failed) {
             if !self.wanted.contains_key(&route) {
                 self.want(route, wanted);
             }
         }
-        let routers: Vec<_> = self
-            .routers
-            .iter()
-            .map(|(key, known)| (*key, *known))
-            .collect();
-        for ((interface, address), (number, entry)) in routers {
-            if self.plane.remove_next_hop(number).is_ok() {
-                self.routers.remove(&(interface, address));
-                continue;
-            }
-            let now = self.resolved(interface, address, entry);
-            if now != entry && self.plane.set_next_hop(number, &now).is_ok() {
-                self.routers.insert((interface, address), (number, now));
-            }
+        if std::mem::take(&mut self.written) {
+            let plane = &mut self.plane;
+            self.routers
+                .retain(|_, (number, _)| plane.remove_next_hop(*number).is_err());
         }
+    }
+
+    /// A router's Ethernet address may be another.
+    pub fn refresh_router(&mut self, interface: u32, address: IpAddr) {
+        let Some((number, entry)) = self.routers.get(&(interface, address)).copied() else {
+            return;
+        };
+        let mut now = entry;
+        if let Some(Exit::Lan(_, own, mtu)) = self.exits.get(&InterfaceId(interface)).copied() {
+            now.ethernet[6..12].copy_from_slice(&own);
+            now.mtu = mtu;
+        }
+        let now = self.resolved(interface, address, now);
+        if now != entry && self.plane.set_next_hop(number, &now).is_ok() {
+            self.routers.insert((interface, address), (number, now));
+        }
+    }
+
+    /// The same of all routers.
+    pub fn refresh_routers(&mut self) {
+        let routers: Vec<_> = self.routers.keys().copied().collect();
+        for (interface, address) in routers {
+            self.refresh_router(interface, address);
+        }
+    }
+
+    /// What an interface of the speaker is from now on.
+    pub fn set_exit(&mut self, interface: InterfaceId, exit: Exit) {
+        if self.exits.insert(interface, exit) != Some(exit) {
+            self.refresh_routers();
+        }
+    }
+
+    /// A tunnel's packets go another way from now on, or carry other Ethernet addresses, or are smaller or bigger.
+    ///
+    /// # Errors
+    /// What keeps the maps from being written.
+    pub fn change_tunnel(
+        &mut self,
+        interface: InterfaceId,
+        tunnel: &ResolvedTunnel,
+    ) -> Result<(), BpfError> {
+        let Some(Exit::Tunnel(next_hop, _)) = self.exits.get(&interface).copied() else {
+            return Ok(());
+        };
+        let place = refresh::Place {
+            next_hop,
+            tunnel: tunnel.tunnel.keys.local & self.tunnel_mask,
+        };
+        refresh::tunnel(tunnel, place, self.port, &mut self.plane, &self.maps)?;
+        let mtu = Some(tunnel.mtu).filter(|mtu| *mtu < self.device_mtu);
+        self.exits.insert(interface, Exit::Tunnel(next_hop, mtu));
+        Ok(())
     }
 
     /// What may be done: static routes and our own subnets win, and no route may swallow the tunnels themselves.
@@ -278,7 +351,7 @@ impl Installer {
             }
             _ => {
                 entry.ethernet_length = 0;
-                // the kernel looks for it, and the next tick finds it
+                // the kernel looks for it, and tells when it has found it
                 let _ = self.netlink.resolve_neighbour(interface, router);
             }
         }

@@ -6,6 +6,7 @@
 //! | [`transport`] | packets out of and into sockets |
 //! | [`encapsulation`] | packets inside tunnels, pure |
 //! | [`install`] | routes into the data plane and the kernel |
+//! | `surroundings` | links, addresses, neighbours and routes of the host that change |
 //! | [`state`] | what survives a restart |
 //! | [`journal`], [`distances`] | feasibility distances, which survive a kill |
 //! | [`control`] | what people see of it |
@@ -18,4 +19,5 @@ pub mod install;
 pub mod journal;
 pub mod start;
 pub mod state;
+mod surroundings;
 pub mod transport;

@@ -205,7 +205,7 @@ fn installer(request: &Request<'_>, summary: Summary, metric: u32) -> Result<Ins
         .iter()
         .filter_map(|tunnel| {
             let number = *summary.manifest.tunnels.get(&tunnel.tunnel.name)?;
-            let mtu = Some(tunnel.mtu).filter(|mtu| *mtu != device_mtu);
+            let mtu = Some(tunnel.mtu).filter(|mtu| *mtu < device_mtu);
             Some((tunnel_id(number), Exit::Tunnel(number, mtu)))
         })
         .collect();
@@ -213,6 +213,9 @@ fn installer(request: &Request<'_>, summary: Summary, metric: u32) -> Result<Ins
         plane: BpfDataPlane::open(&maps, summary.fib)?,
         maps,
         device: summary.device,
+        device_mtu,
+        port: config.port,
+        tunnel_mask: summary.manifest.settings.tunnel_mask,
         metric,
         own: config.addresses.iter().map(ipnet::IpNet::addr).collect(),
         fixed: install::fixed(config),

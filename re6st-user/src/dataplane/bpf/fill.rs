@@ -138,26 +138,34 @@ pub fn fib(config: &Config, manifest: &Manifest, kept: &[Route]) -> Result<Fib, 
 /// The two sets of addresses in FIB_TRIE.
 fn sets(config: &Config, tunnels: &[ResolvedTunnel], maps: &Maps) -> Result<(), BpfError> {
     let mut trie = maps.trie()?;
-    let member = TrieValue {
-        next_hop: next_hop_id::NONE,
-        source_table: 0,
-    };
     let networks = config
         .networks
         .iter()
         .map(|network| (table::NETWORKS, *network));
-    let underlay = tunnels
-        .iter()
-        .map(|tunnel| (table::UNDERLAY, IpNet::from(tunnel.local)));
-    for (table, prefix) in networks.chain(underlay) {
+    for (table, prefix) in networks {
         let (length, key) = key(table, prefix);
         access(
-            trie.insert(&trie_key(length, key), member, 0),
+            trie.insert(&trie_key(length, key), MEMBER, 0),
             "FIB_TRIE",
             prefix,
         )?;
     }
-    Ok(())
+    tunnels
+        .iter()
+        .try_for_each(|tunnel| underlay(maps, tunnel.local))
+}
+
+/// Of a set of addresses.
+const MEMBER: TrieValue = TrieValue {
+    next_hop: next_hop_id::NONE,
+    source_table: 0,
+};
+
+/// Puts an address in the set of our outer addresses.
+pub fn underlay(maps: &Maps, address: IpAddr) -> Result<(), BpfError> {
+    let (length, key) = key(table::UNDERLAY, address.into());
+    let outcome = maps.trie()?.insert(&trie_key(length, key), MEMBER, 0);
+    access(outcome, "FIB_TRIE", address)
 }
 
 fn key(table: u32, prefix: IpNet) -> (u32, TrieKey) {

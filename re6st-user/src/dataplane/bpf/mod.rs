@@ -35,6 +35,7 @@ pub mod object;
 pub mod offloads;
 pub mod pins;
 pub mod plane;
+pub mod refresh;
 pub mod resolve;
 pub mod rollback;
 pub mod status;

@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub type Interfaces = BTreeMap<u32, Interface>;
 
 /// A tunnel and how its peer is reached.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedTunnel {
     /// The configured tunnel.
     pub tunnel: config::Tunnel,
@@ -51,6 +51,29 @@ pub struct ResolvedTunnel {
     pub neighbour_address: Option<[u8; 6]>,
     /// The Ethernet address packets come from.
     pub source_address: [u8; 6],
+}
+
+/// Looks up the way to one peer again, without waiting for the neighbour.
+///
+/// # Errors
+/// As with [`tunnels`].
+pub fn again(
+    config: &Config,
+    tunnel: &config::Tunnel,
+    interfaces: &Interfaces,
+    device: u32,
+    netlink: &mut Route,
+) -> Result<ResolvedTunnel, BpfError> {
+    let mut resolved = resolve(config, tunnel, interfaces, Some(device), netlink)?;
+    let (interface, neighbour) = (resolved.route_interface, resolved.neighbour);
+    resolved.neighbour_address = netlink
+        .neighbour(interface, neighbour)
+        .during(|| format!("look up the Ethernet address of {neighbour}"))?;
+    if resolved.neighbour_address.is_none() {
+        // the kernel looks for it, and tells when it has found it
+        let _ = netlink.resolve_neighbour(interface, neighbour);
+    }
+    Ok(resolved)
 }
 
 /// Looks up the way to the peer of each tunnel. `device` is the mesh device if there is one already: no tunnel may lead

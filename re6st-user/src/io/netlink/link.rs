@@ -170,7 +170,7 @@ fn end(name: &str, address: Option<[u8; 6]>, mtu: u32) -> LinkMessage {
     message
 }
 
-fn parse(message: &LinkMessage) -> Interface {
+pub(super) fn parse(message: &LinkMessage) -> Interface {
     let mut interface = Interface {
         index: message.header.index,
         name: String::new(),

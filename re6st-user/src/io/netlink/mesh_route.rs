@@ -17,7 +17,7 @@ use super::{
 use crate::dataplane::RouteKey;
 
 /// `RTPROT_BABEL`.
-const PROTOCOL: u8 = 42;
+pub const PROTOCOL: u8 = 42;
 /// Below static routes (1024). The place of the instance is added, so that each knows its own.
 pub const METRIC: u32 = 2048;
 

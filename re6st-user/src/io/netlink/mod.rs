@@ -22,6 +22,7 @@ pub mod features;
 pub mod filter;
 pub mod link;
 pub mod mesh_route;
+pub mod monitor;
 pub mod neighbour;
 pub mod route;
 

@@ -1,0 +1,114 @@
+//! What the scenarios with running controllers share.
+
+use std::{
+    fs,
+    net::IpAddr,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use nix::unistd::Pid;
+use testbed::{host::Host, internet::IpVersion, node::Node, process::Process, traffic::ping};
+
+/// How long routes may take to be found.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Starts the controllers of some nodes.
+pub fn start(nodes: &[&Node]) -> Result<Vec<Process>> {
+    nodes.iter().map(|node| node.start_node()).collect()
+}
+
+/// Waits until pings arrive; how long that took.
+pub fn wait_for(from: &Node, to: &Node, version: IpVersion, said: &[Process]) -> Result<Duration> {
+    let begin = Instant::now();
+    while begin.elapsed() < PATIENCE {
+        // without any route ping does not even begin
+        let reply = ping(&from.host, to.address(version), 1, &[]);
+        if reply.is_ok_and(|reply| reply.received == 1) {
+            return Ok(begin.elapsed());
+        }
+    }
+    let logs: Vec<_> = said.iter().map(Process::stderr).collect();
+    bail!(
+        "no way from {} to {} by {version:?}:\n{}\n{}",
+        from.host.name(),
+        to.host.name(),
+        logs.join("\n---\n"),
+        from.re6st_user(&["status", "--routes"])?.stdout
+    );
+}
+
+/// Waits until something holds.
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<Duration> {
+    let begin = Instant::now();
+    while begin.elapsed() < PATIENCE {
+        if holds()? {
+            return Ok(begin.elapsed());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    bail!("not within {PATIENCE:?}: {what}");
+}
+
+/// A ping every ten milliseconds, beside whatever else happens.
+pub struct Pinging {
+    process: Process,
+    count: u32,
+}
+
+impl Pinging {
+    /// Begins; it goes on for `duration`.
+    pub fn start(host: &Host, address: IpAddr, duration: Duration) -> Result<Self> {
+        let count = duration.as_millis() as u32 / 10;
+        let mut command = Command::new("ping");
+        command.args(["-n", "-q", "-i", "0.01", "-W", "1"]).args([
+            "-c",
+            &count.to_string(),
+            &address.to_string(),
+        ]);
+        let process = host.spawn(&mut command)?;
+        Ok(Self { process, count })
+    }
+
+    /// For how long, together, nothing arrived.
+    pub fn outage(self) -> Result<Duration> {
+        let limit = Duration::from_millis(10) * self.count * 2 + Duration::from_secs(10);
+        let text = self.process.wait(limit)?.stdout;
+        let numbers = text
+            .lines()
+            .find_map(|line| line.split_once(" packets transmitted, "))
+            .with_context(|| format!("no summary from ping: {text}"))?;
+        let received = numbers.1.split(' ').next().unwrap_or_default();
+        let lost = numbers.0.parse::<u32>()? - received.parse::<u32>()?;
+        Ok(Duration::from_millis(10) * lost)
+    }
+}
+
+/// What a process has had of the processors.
+pub fn processor_time(process: Pid) -> Result<Duration> {
+    let text = fs::read_to_string(format!("/proc/{process}/schedstat"))?;
+    let nanoseconds = text.split(' ').next().unwrap_or_default().parse()?;
+    Ok(Duration::from_nanos(nanoseconds))
+}
+
+/// What a process has in memory, in bytes.
+pub fn memory(process: Pid) -> Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let kibibytes = text
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"))
+        .context("no VmRSS")?;
+    Ok(kibibytes.parse::<u64>()? * 1024)
+}
+
+/// Packets cross a relay in XDP: its kernel has next to no part in a hundred pings.
+pub fn assert_relayed_by_xdp(from: &Host, to: IpAddr, relay: &Node) -> Result<()> {
+    let before = relay.host.forwarded_by_kernel()?;
+    let reply = ping(from, to, 100, &["-i", "0.01"])?;
+    assert!(reply.is_perfect(), "{}", reply.text);
+    let after = relay.host.forwarded_by_kernel()?;
+    let forwarded = after.0 - before.0 + after.1 - before.1;
+    assert!(forwarded < 20, "the kernel forwarded {forwarded}");
+    Ok(())
+}
