@@ -3,6 +3,7 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use anyhow::{Context as _, Result};
+use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 use testbed::{
     host::Testbed,
@@ -163,6 +164,27 @@ fn the_mtu_of_an_underlay_and_of_a_plain_link_is_followed() -> Result<()> {
         Ok(tunnel_status(b, "a")?["mtu"] == 1420)
     })?;
     mixed.assert_in_xdp()
+}
+
+#[test]
+fn what_the_kernel_could_not_tell_is_found_all_the_same() -> Result<()> {
+    let mixed = Mixed::new()?;
+    let addresses: String = (0..1000)
+        .map(|number| format!("address add 2001:db8:ffff:ffff::{number:x}/128 dev lo\n"))
+        .collect();
+    let batch = mixed.b.host.directory().join("addresses");
+    std::fs::write(&batch, addresses)?;
+    let batch = batch.to_str().context("the path is not UTF-8")?;
+    mixed.change(|mixed| {
+        let controller = mixed.controllers[1].id();
+        kill(controller, Signal::SIGSTOP)?;
+        // more than its socket has room for
+        let added = mixed.b.host.ip(&["-batch", batch]);
+        let new = ["link", "set", "lan0", "address", "02:00:00:00:03:99"];
+        let changed = mixed.c.host.ip(&new);
+        kill(controller, Signal::SIGCONT)?;
+        added.and(changed).map(drop)
+    })
 }
 
 #[test]

@@ -9,7 +9,13 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use nix::unistd::Pid;
-use testbed::{host::Host, internet::IpVersion, node::Node, process::Process, traffic::ping};
+use testbed::{
+    host::{Host, Testbed},
+    internet::{Internet, IpVersion},
+    node::{Encapsulation, Node, tunnel},
+    process::Process,
+    traffic::ping,
+};
 
 /// How long routes may take to be found.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -17,6 +23,34 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Starts the controllers of some nodes.
 pub fn start(nodes: &[&Node]) -> Result<Vec<Process>> {
     nodes.iter().map(|node| node.start_node()).collect()
+}
+
+/// Four nodes, each with tunnels to the next and the one before.
+pub fn ring() -> Result<(Internet, [Node; 4])> {
+    let testbed = Testbed::new()?;
+    let internet = Internet::new(&testbed)?;
+    let node = |name, number| Node::new(&testbed, &internet, name, number);
+    let mut nodes = [node("a", 1)?, node("b", 2)?, node("c", 3)?, node("d", 4)?];
+    for index in 0..4 {
+        let [first, second] = nodes.get_disjoint_mut([index, (index + 1) % 4])?;
+        tunnel(first, second, (Encapsulation::Fou, IpVersion::V4))?;
+    }
+    nodes.iter_mut().for_each(|node| node.speak_babel(&[]));
+    Ok((internet, nodes))
+}
+
+/// Which of two neighbours packets to another node go by.
+pub fn in_use<'a>(from: &Node, to: &Node, ways: [&'a Node; 2]) -> Result<&'a Node> {
+    let [first, second] = ways;
+    let used = || -> Result<u64> { Ok(from.tunnel(first.host.name())?.sent_packets) };
+    let before = used()?;
+    let pings = ping(&from.host, to.address(IpVersion::V6), 10, &[])?;
+    assert!(pings.is_perfect(), "{}", pings.text);
+    Ok(if used()? >= before + 10 {
+        first
+    } else {
+        second
+    })
 }
 
 /// Waits until pings arrive; how long that took.

@@ -4,14 +4,10 @@ use std::{fs, thread, time::Duration};
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
-use testbed::{
-    host::Testbed,
-    internet::{Internet, IpVersion::*},
-    node::{Encapsulation::*, Node, tunnel},
-};
+use testbed::{internet::IpVersion::*, node::Encapsulation::*};
 
 use crate::{
-    babel_nodes::{Pinging, start, wait_for},
+    babel_nodes::{Pinging, in_use, ring, start, wait_for},
     meshes::Chain,
 };
 
@@ -53,25 +49,13 @@ fn a_relay_that_is_killed_again_and_again_loses_no_packet() -> Result<()> {
 
 #[test]
 fn the_way_that_died_with_the_controller_is_replaced_soon_after_its_restart() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let node = |name, number| Node::new(&testbed, &internet, name, number);
-    let mut nodes = [node("a", 1)?, node("b", 2)?, node("c", 3)?, node("d", 4)?];
-    for index in 0..4 {
-        let [first, second] = nodes.get_disjoint_mut([index, (index + 1) % 4])?;
-        tunnel(first, second, (Fou, V4))?;
-    }
-    nodes.iter_mut().for_each(|node| node.speak_babel(&[]));
+    let (internet, nodes) = ring()?;
     let [a, b, c, d] = &nodes;
     let mut controllers = start(&[a, b, c, d])?;
     wait_for(a, c, V6, &controllers)?;
     wait_for(b, d, V6, &controllers)?;
     thread::sleep(Duration::from_secs(4));
-    let used = |name: &str| -> Result<u64> { Ok(a.tunnel(name)?.sent_packets) };
-    let before = used("b")?;
-    let pings = testbed::traffic::ping(&a.host, c.address(V6), 10, &[])?;
-    assert!(pings.is_perfect(), "{}", pings.text);
-    let dead = if used("b")? >= before + 10 { b } else { d };
+    let dead = in_use(a, c, [b, d])?;
 
     controllers.remove(0).stop(Signal::SIGKILL)?;
     internet.lose(a.uplink.address(V4), dead.uplink.address(V4))?;

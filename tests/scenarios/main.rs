@@ -11,7 +11,10 @@
 mod babel_filters;
 mod babel_keys;
 mod babel_changes;
+mod babel_floods;
+mod babel_links;
 mod babel_nodes;
+mod babel_recordings;
 mod babel_restarts;
 mod babel_tunnels;
 mod firewalls;

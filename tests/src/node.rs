@@ -163,10 +163,15 @@ impl Node {
 
     /// Starts `re6st-user node`, which goes on until it is stopped.
     pub fn start_node(&self) -> Result<Process> {
+        self.start_node_with(&[])
+    }
+
+    /// The same, with more options.
+    pub fn start_node_with(&self, options: &[&str]) -> Result<Process> {
         let path = self.write_configuration()?;
         let path = path.to_str().context("the path is not UTF-8")?;
-        self.host
-            .spawn(&mut self.command(&["node", "--config", path])?)
+        let arguments = [&["node", "--config", path], options].concat();
+        self.host.spawn(&mut self.command(&arguments)?)
     }
 
     /// Starts `re6st-user node` for good: it goes on after the end of this process. The file it writes its log to.

@@ -47,6 +47,7 @@ pub enum Input {
         /// To us alone or to the group.
         destination: Ipv6Addr,
         /// The UDP payload.
+        #[serde(with = "hexadecimal")]
         bytes: Vec<u8>,
         /// When the kernel got it, if known better than by when it is handed over (RFC 9616).
         received_at: Time,
@@ -117,4 +118,30 @@ pub struct Distance {
     pub metric: Metric,
     /// The way in use when it was taken down: that neighbour was strictly nearer with the same number.
     pub via: Option<(InterfaceId, NextHop)>,
+}
+
+/// Octets as text, half as long as a list of numbers.
+mod hexadecimal {
+    use std::fmt::Write as _;
+
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(octets: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        let text = octets.iter().fold(String::new(), |mut text, octet| {
+            // a string takes all that is written to it
+            let _ = write!(text, "{octet:02x}");
+            text
+        });
+        to.serialize_str(&text)
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(from)?;
+        let octet = |pair: &[u8]| {
+            let pair = std::str::from_utf8(pair).ok()?;
+            u8::from_str_radix(pair, 16).ok()
+        };
+        let octets: Option<Vec<u8>> = text.as_bytes().chunks(2).map(octet).collect();
+        octets.ok_or_else(|| D::Error::custom("octets are pairs of hexadecimal digits"))
+    }
 }

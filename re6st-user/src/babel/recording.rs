@@ -1,17 +1,19 @@
-//! What happened to a speaker, written down so that it can happen again: one JSON value a line, the first says how it
-//! started.
+//! What happened to a speaker, written down so that it can happen again: one JSON value a line. The first says how it
+//! started, each other one what happened, or what was then done to the data plane.
 
 use std::io::{BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    input::{Input, Restored},
+    input::{Input, InterfaceId, Restored},
+    message::NextHop,
     output::Output,
     settings::Settings,
     speaker::Speaker,
     time::Time,
 };
+use crate::dataplane::RouteKey;
 
 /// How a recorded speaker started.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +32,41 @@ impl Start {
     /// Such a speaker.
     pub fn speaker(&self) -> Speaker {
         Speaker::new(self.now, self.settings.clone(), &self.restored, self.seed)
+    }
+}
+
+/// Every line but the first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Line {
+    /// This happened.
+    Input(Time, Input),
+    /// This was done then.
+    Route(RouteKey, Way),
+}
+
+/// What became of a route in the data plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Way {
+    Via(InterfaceId, std::net::IpAddr),
+    Unreachable,
+    Removed,
+}
+
+/// What an output does to the data plane.
+fn done(output: &Output) -> Option<(RouteKey, Way)> {
+    match output {
+        Output::Install(route) => {
+            let next_hop = match route.next_hop {
+                NextHop::Ipv6(address) => address.into(),
+                NextHop::Ipv4(address) => address.into(),
+            };
+            Some((route.route, Way::Via(route.interface, next_hop)))
+        }
+        Output::Unreachable { route } => Some((*route, Way::Unreachable)),
+        Output::Remove { route } => Some((*route, Way::Removed)),
+        _ => None,
     }
 }
 
@@ -73,7 +110,23 @@ impl<W: Write> Recording<W> {
     /// # Errors
     /// [`RecordingError::Io`].
     pub fn write(&mut self, now: Time, input: &Input) -> Result<(), RecordingError> {
-        write_line(&mut self.writer, &(now, input))
+        write_line(&mut self.writer, &Line::Input(now, input.clone()))
+    }
+
+    /// After that, with each output.
+    ///
+    /// # Errors
+    /// [`RecordingError::Io`].
+    pub fn write_output(&mut self, output: &Output) -> Result<(), RecordingError> {
+        match done(output) {
+            Some((route, way)) => write_line(&mut self.writer, &Line::Route(route, way)),
+            None => Ok(()),
+        }
+    }
+
+    /// Where it is written to.
+    pub const fn writer(&mut self) -> &mut W {
+        &mut self.writer
     }
 }
 
@@ -82,27 +135,91 @@ fn write_line(writer: &mut impl Write, value: &impl Serialize) -> Result<(), Rec
     Ok(writer.write_all(b"\n")?)
 }
 
-/// Lets it happen again: gives the speaker as it was at the end, and all it wanted done.
+/// What came of a replay.
+#[derive(Debug)]
+pub struct Replay {
+    /// As it was at the end.
+    pub speaker: Speaker,
+    /// When that was.
+    pub end: Time,
+    /// How many things happened.
+    pub inputs: usize,
+    /// How often a route was put into the data plane or taken out of it.
+    pub routes: usize,
+    /// Routes for which the recorded speaker did something else then.
+    pub differences: Vec<(Time, RouteKey)>,
+    did: Vec<(RouteKey, Way)>,
+    recorded: Vec<(RouteKey, Way)>,
+}
+
+impl Replay {
+    /// The order within one step may differ.
+    fn compare(&mut self) {
+        self.did.sort_unstable();
+        self.recorded.sort_unstable();
+        let missing = |from: &[(RouteKey, Way)], all: &[(RouteKey, Way)]| -> Vec<RouteKey> {
+            let without = from.iter().filter(|step| !all.contains(step));
+            without.map(|(route, _)| *route).collect()
+        };
+        let mut different = missing(&self.did, &self.recorded);
+        different.extend(missing(&self.recorded, &self.did));
+        different.sort_unstable();
+        different.dedup();
+        self.differences
+            .extend(different.into_iter().map(|route| (self.end, route)));
+        self.routes += self.did.len();
+        self.did.clear();
+        self.recorded.clear();
+    }
+}
+
+/// Lets it happen again; `visit` sees all that is wanted done. A last line that was cut short is left out.
 ///
 /// # Errors
 /// Any [`RecordingError`].
-pub fn replay(reader: impl BufRead) -> Result<(Speaker, Vec<Output>), RecordingError> {
-    let mut lines = reader.lines().enumerate();
-    let (_, first) = lines.next().ok_or(RecordingError::Empty)?;
-    let parse = |line: usize| {
-        move |source| RecordingError::Line {
-            line: line + 1,
-            source,
-        }
-    };
-    let start: Start = serde_json::from_str(&first?).map_err(parse(0))?;
-    let mut speaker = start.speaker();
-    let mut outputs = Vec::new();
-    for (number, line) in lines {
-        let (now, input): (Time, Input) = serde_json::from_str(&line?).map_err(parse(number))?;
-        speaker.handle(now, input, &mut outputs);
+pub fn replay(
+    mut reader: impl BufRead,
+    mut visit: impl FnMut(Time, &Output),
+) -> Result<Replay, RecordingError> {
+    let mut text = String::new();
+    if reader.read_line(&mut text)? == 0 {
+        return Err(RecordingError::Empty);
     }
-    Ok((speaker, outputs))
+    let start: Start =
+        serde_json::from_str(&text).map_err(|source| RecordingError::Line { line: 1, source })?;
+    let mut replay = Replay {
+        speaker: start.speaker(),
+        end: start.now,
+        inputs: 0,
+        routes: 0,
+        differences: Vec::new(),
+        did: Vec::new(),
+        recorded: Vec::new(),
+    };
+    let mut outputs = Vec::new();
+    for line in 2.. {
+        text.clear();
+        if reader.read_line(&mut text)? == 0 || !text.ends_with('\n') {
+            break;
+        }
+        match serde_json::from_str(&text).map_err(|source| RecordingError::Line { line, source })? {
+            Line::Input(now, input) => {
+                replay.compare();
+                replay.inputs += 1;
+                replay.end = now;
+                replay.speaker.handle(now, input, &mut outputs);
+                for output in outputs.drain(..) {
+                    visit(now, &output);
+                    replay.did.extend(done(&output));
+                }
+            }
+            Line::Route(route, way) => replay.recorded.push((route, way)),
+        }
+    }
+    // what was done last may not have been written any more
+    replay.did.retain(|step| replay.recorded.contains(step));
+    replay.compare();
+    Ok(replay)
 }
 
 #[cfg(test)]
@@ -152,7 +269,9 @@ mod tests {
             live.handle(now, input, &mut expected);
         }
 
-        let (replayed, outputs) = replay(file.as_slice()).expect("as written");
+        let mut outputs = Vec::new();
+        let visit = |_, output: &Output| outputs.push(output.clone());
+        let replayed = replay(file.as_slice(), visit).expect("as written");
 
         assert!(
             outputs
@@ -160,12 +279,42 @@ mod tests {
                 .any(|output| matches!(output, Output::Send { .. }))
         );
         assert_eq!(outputs, expected);
-        assert_eq!(replayed.counters(), live.counters());
+        assert_eq!(replayed.speaker.counters(), live.counters());
+    }
+
+    /// Of a live node in a ring of four, whose link in use died.
+    const LIVE: &str = include_str!("../../tests/babel/ring-with-a-cut.jsonl");
+
+    #[test]
+    fn a_live_node_does_again_what_it_did() {
+        let replayed = replay(LIVE.as_bytes(), |_, _| {}).expect("a recording");
+        assert_eq!(replayed.differences, []);
+        assert!(replayed.routes > 6, "{} changes", replayed.routes);
+        assert!(replayed.speaker.counters().unresponsive_neighbours > 0);
+    }
+
+    #[test]
+    fn a_route_that_goes_another_way_is_noticed() {
+        let number = LIVE.lines().position(|line| line.contains(r#""via""#));
+        let mut lines: Vec<_> = LIVE.lines().map(str::to_owned).collect();
+        let line = number
+            .and_then(|number| lines.get_mut(number))
+            .expect("a route");
+        *line = line.replace("fe80:", "fe81:");
+        let replayed = replay((lines.join("\n") + "\n").as_bytes(), |_, _| {});
+        assert_eq!(replayed.expect("a recording").differences.len(), 1);
+    }
+
+    #[test]
+    fn a_last_line_that_is_cut_short_is_left_out() {
+        let cut = &LIVE[..LIVE.len() - 5];
+        let replayed = replay(cut.as_bytes(), |_, _| {}).expect("a recording");
+        assert_eq!(replayed.differences, []);
     }
 
     #[test]
     fn a_broken_line_is_named() {
-        let error = replay("{}\n".as_bytes()).expect_err("no start");
+        let error = replay("{}\n".as_bytes(), |_, _| {}).expect_err("no start");
         assert!(
             error.to_string().starts_with("line 1 of the recording"),
             "{error}"

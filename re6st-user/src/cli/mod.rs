@@ -9,6 +9,7 @@ use re6st_user::{io::bpffs, node::control};
 mod babel;
 mod load;
 mod node;
+mod replay;
 mod status;
 mod table;
 mod trace;
@@ -35,6 +36,8 @@ enum Command {
     Load(load::LoadArguments),
     /// Load, and run the controller: Babel finds the routes.
     Node(node::NodeArguments),
+    /// Do again what a node did that was run with `--record`.
+    Replay(replay::ReplayArguments),
     /// Remove every trace of it.
     Unload(unload::UnloadArguments),
     /// Show programs, interfaces, tunnels with counters, routes, and what was dropped and why.
@@ -48,6 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.command {
         Command::Load(command) => load::run(command, &arguments.bpffs),
         Command::Node(command) => node::run(command, &arguments.bpffs, &arguments.sockets),
+        Command::Replay(command) => replay::run(command),
         Command::Unload(command) => unload::run(command, &arguments.bpffs),
         Command::Status(command) => status::run(command, &arguments.bpffs, &arguments.sockets),
         Command::Trace(command) => trace::run(command, &arguments.bpffs),

@@ -1,6 +1,9 @@
 //! `re6st-user node`: load, then run the controller until it is told to end.
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use clap::Args;
@@ -17,6 +20,9 @@ use super::load::LoadArguments;
 pub struct NodeArguments {
     #[command(flatten)]
     load: LoadArguments,
+    /// Write what happens to Babel to this file, up to 256 MiB, for `re6st-user replay`.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 /// Runs.
@@ -36,7 +42,7 @@ pub fn run(arguments: &NodeArguments, bpffs: &Path, sockets: &Path) -> Result<Ex
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let mut started = start::start(&request)?;
+        let mut started = start::start(&request, arguments.record.as_deref())?;
         for note in &started.notes {
             eprintln!("note: {note}");
         }

@@ -19,6 +19,7 @@ use super::{
     control::{self, Report},
     install::{Installer, Wanted},
     journal::Journal,
+    recorder::Recorder,
     state::State,
     surroundings::{BETWEEN_LOOKS, Surroundings},
     transport::Transport,
@@ -60,6 +61,7 @@ pub struct Controller {
     pub(super) netlink: Netlink,
     state: State,
     journal: Journal,
+    recorder: Option<Recorder>,
     monitor: Monitor,
     pub(super) surroundings: Surroundings,
     pub(super) readiness: AsyncFd<Readiness>,
@@ -112,6 +114,7 @@ impl Controller {
         netlink: Netlink,
         state: State,
         journal: Journal,
+        recorder: Option<Recorder>,
     ) -> Result<Self> {
         let monitor = Monitor::open().context("open the socket for changes of the host")?;
         let readiness = Readiness(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
@@ -129,6 +132,7 @@ impl Controller {
             netlink,
             state,
             journal,
+            recorder,
             monitor,
             surroundings: Surroundings::default(),
             // SAFETY: the descriptor is the epoll's own, which stays open and the same as long as `Readiness` lives.
@@ -172,6 +176,7 @@ impl Controller {
                     self.installer.tick();
                     self.surroundings.tick();
                     self.keep_distances();
+                    self.recorder.iter_mut().for_each(Recorder::flush);
                 }
                 connection = listener.accept() => {
                     if let Ok((mut stream, _)) = connection {
@@ -192,6 +197,7 @@ impl Controller {
         if for_good {
             self.handle(Input::ShutDown);
         }
+        self.recorder.iter_mut().for_each(Recorder::flush);
         self.journal.flush();
         while self.installer.is_busy() {
             self.installer.turn();
@@ -266,8 +272,14 @@ impl Controller {
     pub(super) fn handle(&mut self, input: Input) {
         let now = self.now();
         let mut outputs = std::mem::take(&mut self.outputs);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.input(now, &input);
+        }
         self.speaker.handle(now, input, &mut outputs);
         for output in outputs.drain(..) {
+            if let Some(recorder) = &mut self.recorder {
+                recorder.output(&output);
+            }
             self.obey(output);
         }
         self.outputs = outputs;

@@ -8,6 +8,7 @@
 //! | [`install`] | routes into the data plane and the kernel |
 //! | `surroundings` | links, addresses, neighbours and routes of the host that change |
 //! | [`state`] | what survives a restart |
+//! | [`recorder`] | what happens, written down |
 //! | [`journal`], [`distances`] | feasibility distances, which survive a kill |
 //! | [`control`] | what people see of it |
 
@@ -17,6 +18,7 @@ pub mod distances;
 pub mod encapsulation;
 pub mod install;
 pub mod journal;
+pub mod recorder;
 pub mod start;
 pub mod state;
 mod surroundings;

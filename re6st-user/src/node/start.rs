@@ -14,6 +14,7 @@ use super::{
     controller::Controller,
     install::{self, Exit, Installer},
     journal::{Journal, Origin},
+    recorder::Recorder,
     state::State,
     transport::{Transport, TunnelLink, tunnel_id},
 };
@@ -22,8 +23,8 @@ use crate::{
         input::{InstalledRoute, InterfaceId, Restored},
         message::NextHop,
         quantities::{Metric, RouterId},
+        recording::Start,
         settings::Settings,
-        speaker::Speaker,
     },
     config::{Babel, Config},
     dataplane::{
@@ -54,11 +55,11 @@ pub struct Started {
     pub notes: Vec<String>,
 }
 
-/// Loads, keeping the routes of a controller before, and makes a controller.
+/// Loads, keeping the routes of a controller before, and makes a controller. `record`: where to write what happens to it.
 ///
 /// # Errors
 /// What keeps the node from starting.
-pub fn start(request: &Request<'_>) -> Result<Started> {
+pub fn start(request: &Request<'_>, record: Option<&Path>) -> Result<Started> {
     let config = request.config;
     let Some(babel) = &config.babel else {
         bail!(
@@ -95,7 +96,19 @@ pub fn start(request: &Request<'_>) -> Result<Started> {
         settings.probing.interval = settings.probing.interval.min(timeout / 3);
     }
     let started = Instant::now();
-    let speaker = Speaker::new(Controller::time_since(started), settings, &restored, seed);
+    let start = Start {
+        now: Controller::time_since(started),
+        settings,
+        restored,
+        seed,
+    };
+    let recorder = record
+        .map(|path| {
+            Recorder::begin(path, &start).with_context(|| format!("record to {}", path.display()))
+        })
+        .transpose()?;
+    let speaker = start.speaker();
+    let restored = start.restored;
     let mut notes = summary.notes.clone();
     notes.retain(|note| !note.contains("[babel]"));
     notes.extend(unusable.map(|why| {
@@ -135,6 +148,7 @@ pub fn start(request: &Request<'_>) -> Result<Started> {
         netlink,
         state,
         journal,
+        recorder,
     )?;
     Ok(Started { controller, notes })
 }
