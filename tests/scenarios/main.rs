@@ -8,10 +8,10 @@
     reason = "a test ends where it fails"
 )]
 
-mod babel_filters;
-mod babel_keys;
 mod babel_changes;
+mod babel_filters;
 mod babel_floods;
+mod babel_keys;
 mod babel_links;
 mod babel_nodes;
 mod babel_recordings;
