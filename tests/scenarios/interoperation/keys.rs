@@ -13,7 +13,7 @@ use testbed::{
     internet::IpVersion::*,
 };
 
-use super::pair::{INTERVALS, OURS, PATIENCE, Pair, THEIRS, address, mac};
+use super::pair::{INTERVALS, Lan, OURS, PATIENCE, Pair, THEIRS, address, mac};
 
 /// With the right key the first route is there within a few Hellos.
 const ENOUGH: u64 = 8;
@@ -25,7 +25,7 @@ fn learns_nothing(daemon: &'static dyn Daemon, theirs: Option<&Mac>, reason: &st
         mac: key,
         ..Features::default()
     };
-    let mut pair = Pair::new(&testbed, daemon, false)?;
+    let mut pair = Pair::new(&testbed, daemon, Lan::default())?;
     pair.configure(with(Some(&ours)));
     let running = pair.start(with(theirs))?;
     let begin = Instant::now();

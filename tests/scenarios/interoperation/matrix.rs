@@ -1,14 +1,17 @@
 //! One test for each daemon and each feature it has: what both sides announce is learned and used by the other.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use testbed::{
     configuration::MacAlgorithm,
     daemon::{Babeld, Bird, Daemon, Features},
+    emulator::Wire,
     host::Testbed,
     internet::{IpVersion, IpVersion::*},
 };
 
-use super::pair::{LAN, Pair, Running, THEIRS, address, mac};
+use super::pair::{LAN, Lan, Pair, Running, THEIRS, address, mac};
 
 /// What both sides do, and what the LAN is like.
 #[derive(Clone, Copy, Debug)]
@@ -17,11 +20,17 @@ enum Feature {
     Plain,
     /// Packets are signed (RFC 8967).
     Signed(MacAlgorithm),
-    /// Round-trip times are measured (RFC 9616).
+    /// The way is long, and round-trip times are measured (RFC 9616).
     RoundTrip,
     /// The LAN has no IPv4 address (RFC 9229).
     Ipv4ViaIpv6,
 }
+
+/// There and back it takes 60 ms.
+const LONG_WAY: Wire = Wire {
+    delay: Duration::from_millis(30),
+    lost_of_1000: 0,
+};
 
 use Feature::{Ipv4ViaIpv6, Plain, RoundTrip, Signed};
 use MacAlgorithm::{Blake2s128, HmacSha256};
@@ -38,7 +47,11 @@ fn interoperates(daemon: &'static dyn Daemon, feature: Feature) -> Result<()> {
         round_trip: matches!(feature, RoundTrip),
         default_from: None,
     };
-    let mut pair = Pair::new(&testbed, daemon, !matches!(feature, Ipv4ViaIpv6))?;
+    let lan = Lan {
+        ipv4: !matches!(feature, Ipv4ViaIpv6),
+        wire: matches!(feature, RoundTrip).then_some(LONG_WAY),
+    };
+    let mut pair = Pair::new(&testbed, daemon, lan)?;
     let running = pair.start_alike(features)?;
 
     running.reach_each_other(V6)?;
@@ -75,9 +88,12 @@ fn by_the_lan(running: &Running<'_>, version: IpVersion, via: &str) -> Result<()
 
 fn both_measure_round_trips(running: &Running<'_>) -> Result<()> {
     let status = running.pair.ours.status()?;
-    let ours = status["controller"]["neighbours"][0]["round_trip_microseconds"]
-        .as_u64()
-        .with_context(|| format!("our node measures nothing: {status:#}"))?;
+    let neighbour = &status["controller"]["neighbours"][0];
+    let ours = neighbour["round_trip_microseconds"]
+        .as_f64()
+        .with_context(|| format!("our node measures nothing: {status:#}"))?
+        / 1000.0;
+    let cost = neighbour["cost"].as_u64().context("no cost")?;
     let dump = running.pair.daemon.tables(&running.pair.theirs)?;
     // in milliseconds, in the line of the neighbour
     let theirs: f64 = dump
@@ -85,9 +101,13 @@ fn both_measure_round_trips(running: &Running<'_>) -> Result<()> {
         .find(|line| line.starts_with("add neighbour"))
         .and_then(|line| line.split(" rtt ").nth(1)?.split(' ').next()?.parse().ok())
         .with_context(|| format!("the other measures nothing:\n{dump}"))?;
-    println!("round trip: {ours} us here, {theirs} ms there");
-    // nothing but two processes and a veth pair are on the way; a busy machine may take its time all the same
-    assert!(ours < 200_000 && theirs < 200.0, "{ours} us, {theirs} ms");
+    println!("round trip: {ours} ms here at cost {cost}, {theirs} ms there");
+    // a busy machine may add to it, but the way is never shorter
+    for milliseconds in [ours, theirs] {
+        assert!((60.0..150.0).contains(&milliseconds), "{milliseconds} ms");
+    }
+    // 96, and 5000 / 490 for each millisecond beyond 10
+    assert!(cost > 96 + 450, "cost {cost}");
     Ok(())
 }
 

@@ -4,4 +4,5 @@ mod keys;
 mod matrix;
 mod mixed;
 mod pair;
+mod restart;
 mod sources;

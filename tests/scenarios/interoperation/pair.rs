@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 use testbed::{
     configuration::{Mac, MacAlgorithm},
     daemon::{Daemon, Features, Intervals, Re6st, Role},
+    emulator::{Emulator, Wire},
     host::{Host, Testbed},
     internet::{Internet, IpVersion, IpVersion::*},
     link::{LinkOptions, add_addresses, link},
@@ -31,8 +32,19 @@ pub const OURS: u8 = 1;
 /// See [`OURS`].
 pub const THEIRS: u8 = 2;
 
+/// What the LAN is like: a cable, unless told.
+#[derive(Clone, Copy, Default)]
+pub struct Lan {
+    /// Both have IPv4 addresses on it.
+    pub ipv4: bool,
+    /// A longer way.
+    pub wire: Option<Wire>,
+}
+
 /// Our node and another router on one LAN.
 pub struct Pair {
+    // gone before its ends
+    _wire: Option<Emulator>,
     _internet: Internet,
     pub ours: Node,
     pub theirs: Host,
@@ -47,17 +59,22 @@ pub struct Running<'a> {
 }
 
 impl Pair {
-    /// Nothing runs yet. With `lan_ipv4` the LAN has IPv4 addresses, too.
-    pub fn new(testbed: &Testbed, daemon: &'static dyn Daemon, lan_ipv4: bool) -> Result<Self> {
+    /// Nothing runs yet.
+    pub fn new(testbed: &Testbed, daemon: &'static dyn Daemon, lan: Lan) -> Result<Self> {
         let internet = Internet::new(testbed)?;
         let ours = Node::new(testbed, &internet, "ours", OURS)?;
         let theirs = testbed.host("theirs")?;
-        link((&ours.host, LAN), (&theirs, LAN), LinkOptions::default())?;
-        if lan_ipv4 {
+        let ends = ((&ours.host, LAN), (&theirs, LAN));
+        let wire = match lan.wire {
+            Some(wire) => Some(Emulator::link(ends.0, ends.1, wire)?),
+            None => link(ends.0, ends.1, LinkOptions::default()).map(|()| None)?,
+        };
+        if lan.ipv4 {
             add_addresses(&ours.host, LAN, &["192.168.7.1/24"])?;
             add_addresses(&theirs, LAN, &["192.168.7.2/24"])?;
         }
         Ok(Self {
+            _wire: wire,
             _internet: internet,
             ours,
             theirs,

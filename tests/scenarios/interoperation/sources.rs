@@ -15,7 +15,7 @@ use testbed::{
     traffic::ping,
 };
 
-use super::pair::{LAN, OURS, Pair, THEIRS, address};
+use super::pair::{LAN, Lan, OURS, Pair, THEIRS, address};
 
 /// Sources that use the other's gateway, and ours.
 const OUR_PREFIX: &str = "2001:db8:42:1::/64";
@@ -41,7 +41,7 @@ fn world(testbed: &Testbed, name: &str, router: &Host, host_address: &str) -> Re
 
 fn each_is_the_others_gateway(daemon: &'static dyn Daemon) -> Result<()> {
     let testbed = Testbed::new()?;
-    let mut pair = Pair::new(&testbed, daemon, false)?;
+    let mut pair = Pair::new(&testbed, daemon, Lan::default())?;
     pair.configure(Features {
         default_from: Some(THEIR_PREFIX),
         ..Features::default()

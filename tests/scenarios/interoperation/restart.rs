@@ -1,0 +1,67 @@
+//! Our node between babeld and BIRD is killed and started again while it forwards for them.
+//!
+//! The data plane loses nothing, but the two take the new count of Hellos for a new router, and find it usable after the
+//! second Hello only.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, anyhow};
+use nix::sys::signal::Signal;
+use testbed::{
+    daemon::{Babeld, Bird, Daemon, Features, Re6st, Role},
+    host::{Host, Testbed},
+    internet::IpVersion::V6,
+    link::{LinkOptions, link},
+    process::Process,
+    traffic::ping,
+};
+
+use super::pair::{INTERVALS, PATIENCE, address};
+
+fn start(daemon: &dyn Daemon, host: &Host, number: u8, interfaces: &[&str]) -> Result<Process> {
+    let role = Role {
+        number,
+        interfaces,
+        intervals: INTERVALS,
+        features: Features::default(),
+    };
+    daemon.start(host, role)
+}
+
+#[test]
+fn a_killed_controller_of_ours_is_soon_in_use_again() -> Result<()> {
+    let testbed = Testbed::new()?;
+    let host = |name| testbed.host(name);
+    let (babeld, ours, bird) = (host("babeld")?, host("ours")?, host("bird")?);
+    link((&babeld, "lan0"), (&ours, "left"), LinkOptions::default())?;
+    link((&ours, "right"), (&bird, "lan0"), LinkOptions::default())?;
+    let interfaces = ["left", "right"];
+    let _babeld = start(&Babeld, &babeld, 2, &["lan0"])?;
+    let _bird = start(&Bird, &bird, 3, &["lan0"])?;
+    let controller = start(&Re6st, &ours, 1, &interfaces)?;
+    let from = address(2, V6).to_string();
+    let arrives = || ping(&babeld, address(3, V6), 3, &["-I", &from]);
+    let begin = Instant::now();
+    while !arrives().is_ok_and(|answers| answers.is_perfect()) {
+        assert!(begin.elapsed() < PATIENCE, "{}", Re6st.tables(&ours)?);
+    }
+
+    // twenty pings a second, for five seconds
+    let (answers, controller) = thread::scope(|scope| {
+        let pinging = scope.spawn(|| ping(&babeld, address(3, V6), 100, &["-I", &from]));
+        thread::sleep(Duration::from_millis(500));
+        controller.stop(Signal::SIGKILL)?;
+        let controller = start(&Re6st, &ours, 1, &interfaces)?;
+        let answers = pinging.join().map_err(|_| anyhow!("a panic"))??;
+        anyhow::Ok((answers, controller))
+    })?;
+
+    println!("{} of {} pings answered", answers.received, answers.sent);
+    let lost = answers.sent - answers.received;
+    assert!(lost < 40, "{}\n{}", answers.text, controller.stderr());
+    assert!(arrives()?.is_perfect(), "{}", controller.stderr());
+    Ok(())
+}
