@@ -57,6 +57,10 @@ impl Speaker {
             self.send_retraction(from, route);
             return;
         };
+        if self.restored.contains_key(&id) {
+            // it is forwarded as before the restart, and announced as soon as it is heard again: no is not the answer
+            return;
+        }
         self.announce_to(from, id);
     }
 

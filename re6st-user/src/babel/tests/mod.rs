@@ -6,4 +6,5 @@ mod families;
 mod hostile;
 mod network;
 mod promises;
+mod restarts;
 mod scale;

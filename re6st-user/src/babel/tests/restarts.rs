@@ -1,0 +1,86 @@
+//! A speaker that was started again, and what foreign neighbours ask of it.
+
+use std::{net::Ipv6Addr, time::Duration};
+
+use super::network::{Link, Network, prefix, router_id};
+use crate::babel::{
+    input::{Input, InterfaceId, Restored},
+    message::Message,
+    output::{GROUP, Output},
+    quantities::{Interval, SequenceNumber},
+    settings::{InterfaceKind, InterfaceSettings, Settings},
+    speaker::Speaker,
+    time::Time,
+    wire::{PacketWriter, decode},
+};
+
+const LAN: InterfaceId = InterfaceId(100);
+const OURS: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 1, 1);
+const OTHER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 1, 2);
+
+/// Which of these prefixes a speaker retracts when a neighbour that just met it asks for them.
+fn retracted(speaker: &mut Speaker, begin: Time, prefixes: &[usize]) -> Vec<usize> {
+    let mut outputs = Vec::new();
+    let interface = Input::Interface {
+        interface: LAN,
+        settings: Box::new(InterfaceSettings::new(InterfaceKind::Lan, OURS)),
+    };
+    speaker.handle(begin, interface, &mut outputs);
+    let mut packet = PacketWriter::new(1400, OTHER);
+    let hello = Message::Hello {
+        unicast: false,
+        sequence_number: SequenceNumber(1),
+        interval: Interval(400),
+        timestamp: None,
+    };
+    let requests = prefixes.iter().map(|n| Message::RouteRequest {
+        route: Some(prefix(*n)),
+    });
+    for message in std::iter::once(hello).chain(requests) {
+        packet.push(&message).expect("legal, and there is room");
+    }
+    let received = Input::Received {
+        interface: LAN,
+        source: OTHER,
+        destination: GROUP,
+        bytes: packet.finish(),
+        received_at: begin,
+    };
+    speaker.handle(begin, received, &mut outputs);
+    let end = begin + Duration::from_secs(2);
+    while let Some(next) = speaker.next_deadline().filter(|next| *next <= end) {
+        speaker.handle(next.max(begin), Input::Time, &mut outputs);
+    }
+    let sent = outputs.into_iter().filter_map(|output| match output {
+        Output::Send { packet, .. } => Some(packet.bytes),
+        _ => None,
+    });
+    let said: Vec<Message> = sent
+        .flat_map(|bytes| decode(&bytes, OURS).expect("our own").collect::<Vec<_>>())
+        .collect();
+    let is_retracted = |n: &usize| {
+        said.iter().any(|message| {
+            matches!(message, Message::Update(update) if update.route == prefix(*n) && update.metric.is_infinite())
+        })
+    };
+    prefixes.iter().copied().filter(is_retracted).collect()
+}
+
+#[test]
+fn what_is_still_forwarded_after_a_restart_is_not_retracted_for_those_who_ask() {
+    // babeld asks as soon as our new count of Hellos makes it start anew with us
+    let links = vec![Link::new(0, 1, 96), Link::new(1, 2, 96)];
+    let mut network = Network::new(3, links, 1);
+    network.run(Duration::from_secs(20));
+    let before = network.speakers[1].as_ref().expect("it runs");
+    let restored = Restored {
+        routes: before.installed(),
+        ..Restored::default()
+    };
+    let begin = network.now;
+    let mut speaker = Speaker::new(begin, Settings::new(router_id(1)), &restored, 1);
+
+    let retracted = retracted(&mut speaker, begin, &[0, 2, 9]);
+
+    assert_eq!(retracted, [9], "there never was a way to this one alone");
+}
