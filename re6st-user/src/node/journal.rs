@@ -361,6 +361,38 @@ mod tests {
         );
     }
 
+    /// As they are learned: forty in a packet.
+    #[test]
+    fn fifty_thousand_routes_take_little_room_and_time() {
+        const ROUTES: u32 = 50_000;
+        let directory = Scratch::new("scale");
+        let (mut journal, ..) = Journal::open(&directory.0, origin()).expect("readable");
+        journal.renew(&[]);
+        let all: Vec<_> = (0..ROUTES)
+            .map(|number| {
+                let address =
+                    std::net::Ipv6Addr::from_bits((0x2001_0db8 << 96) | u128::from(number) << 64);
+                let prefix = ipnet::IpNet::new(address.into(), 64).expect("64 is a length");
+                let next_hop = NextHop::Ipv6("fe80::1".parse().expect("an address"));
+                Distance {
+                    route: RouteKey::new(prefix, None).expect("one family"),
+                    via: Some((InterfaceId(3), next_hop)),
+                    ..distance(100)
+                }
+            })
+            .collect();
+        let begin = Instant::now();
+        for packet in all.chunks(40) {
+            packet.iter().for_each(|distance| journal.push(distance));
+            journal.flush();
+        }
+        let taken = begin.elapsed();
+        println!("{} octets in {taken:?}", journal.counters.octets);
+        assert!(journal.counters.octets < 50 * u64::from(ROUTES));
+        assert!(taken < Duration::from_secs(2), "{taken:?}");
+        assert_eq!(reopen(&directory, origin()), (Some(all), None));
+    }
+
     #[test]
     fn too_much_to_write_means_doing_without() {
         let directory = Scratch::new("budget");
