@@ -191,7 +191,22 @@ impl Neighbour {
             return Metric::INFINITY;
         }
         let multicast = self.multicast.reception_cost(settings.cost);
-        multicast.min(self.unicast.reception_cost(settings.cost))
+        let heard = multicast.min(self.unicast.reception_cost(settings.cost));
+        // whoever answers probes is there: two Hellos lost of three are bad luck, all three are not
+        let recent = (self.multicast.bits | self.unicast.bits) >> 13 != 0;
+        match settings.cost {
+            Cost::TwoOutOfThree { nominal }
+                if heard.is_infinite() && recent && self.is_sure_to_be_there() =>
+            {
+                Metric(nominal.clamp(1, u16::MAX - 1))
+            }
+            _ => heard,
+        }
+    }
+
+    /// Of our kind, was usable before, and leaves no probe unanswered.
+    const fn is_sure_to_be_there(&self) -> bool {
+        self.probes.peer && !self.probes.unresponsive && !self.cost.is_infinite()
     }
 
     /// What the link costs now (section 3.4.3, appendix A.2): never 0, or routes could loop, whatever the neighbour
