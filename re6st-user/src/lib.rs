@@ -1,6 +1,7 @@
 //! The controller of re6st-ebpf, as a library: the command in `main.rs` is a thin shell around it.
 
 pub mod babel;
+pub mod certificate;
 pub mod config;
 pub mod dataplane;
 pub mod description;
