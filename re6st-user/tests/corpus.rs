@@ -1,4 +1,5 @@
-//! What the fuzzer found worth keeping, run again: the folders of `fuzz/corpus` that are about texts and Babel's packets.
+//! What the fuzzer found worth keeping, run again: the folders of `fuzz/corpus` that are about texts, Babel's packets, and
+//! certificates.
 
 #![allow(
     clippy::expect_used,
@@ -53,4 +54,19 @@ fn babel_packets() {
 #[test]
 fn signed_babel_packets() {
     replay("babel_authenticate", support::babel_authenticate);
+}
+
+#[test]
+fn node_certificates() {
+    replay("node_certificate", support::node_certificate);
+}
+
+#[test]
+fn certificate_requests() {
+    replay("certificate_request", support::certificate_request);
+}
+
+#[test]
+fn signed_documents() {
+    replay("signed_document", support::signed_document);
 }

@@ -11,10 +11,7 @@ use x509_parser::{
 };
 
 use super::{
-    error::FormError,
-    public_key::{SignatureAlgorithm, SignedOctets},
-    static_key::StaticPublicKey,
-    timestamp::Timestamp,
+    error::FormError, public_key::SignedOctets, static_key::StaticPublicKey, timestamp::Timestamp,
 };
 
 /// Octets of a certificate's DER, at most: an RSA key of 4096 bits with all fields of a subject fits.
@@ -77,11 +74,13 @@ pub(super) fn certificate(der: &[u8]) -> Result<X509Certificate<'_>, FormError> 
 
 /// What of a certificate is signed, and how.
 pub(super) fn signed_octets(parsed: &X509Certificate<'_>) -> Result<SignedOctets, FormError> {
-    Ok(SignedOctets {
-        octets: parsed.tbs_certificate.as_ref().to_vec(),
-        algorithm: SignatureAlgorithm::from_parsed(&parsed.signature_algorithm)?,
-        signature: parsed.signature_value.as_ref().to_vec(),
-    })
+    SignedOctets::new(
+        "a certificate",
+        parsed.as_raw(),
+        parsed.tbs_certificate.as_ref(),
+        &parsed.signature_algorithm,
+        parsed.signature_value.as_ref(),
+    )
 }
 
 /// Moments before 1970 count as 1970.

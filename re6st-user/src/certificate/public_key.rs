@@ -197,6 +197,27 @@ impl SignatureAlgorithm {
             .ok_or(FormError::SignatureAlgorithm)
     }
 
+    /// AlgorithmIdentifier in DER (RFC 5758, section 3.2; RFC 4055, section 5).
+    const fn der(self) -> &'static [u8] {
+        match self {
+            Self::EcdsaSha256 => &[
+                0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02,
+            ],
+            Self::RsaSha256 => &[
+                0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b, 0x05,
+                0x00,
+            ],
+            Self::RsaSha384 => &[
+                0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0c, 0x05,
+                0x00,
+            ],
+            Self::RsaSha512 => &[
+                0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0d, 0x05,
+                0x00,
+            ],
+        }
+    }
+
     const fn is_for(self, kind: KeyKind) -> bool {
         matches!(
             (self, kind),
@@ -222,12 +243,60 @@ impl SignatureAlgorithm {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct SignedOctets {
     pub(super) octets: Vec<u8>,
-    pub(super) algorithm: SignatureAlgorithm,
+    algorithm: SignatureAlgorithm,
     pub(super) signature: Vec<u8>,
 }
 
 impl SignedOctets {
+    /// The parts of `der`. What is around the signed octets must be written in the one way that DER has, or the same
+    /// certificate would have several fingerprints.
+    pub(super) fn new(
+        what: &'static str,
+        der: &[u8],
+        octets: &[u8],
+        algorithm: &AlgorithmIdentifier<'_>,
+        signature: &[u8],
+    ) -> Result<Self, FormError> {
+        let signed = Self {
+            octets: octets.to_vec(),
+            algorithm: SignatureAlgorithm::from_parsed(algorithm)?,
+            signature: signature.to_vec(),
+        };
+        if signed.to_der() != der {
+            return Err(FormError::Der(what));
+        }
+        Ok(signed)
+    }
+
+    /// SEQUENCE of the signed octets, the algorithm, and the signature as BIT STRING (RFC 5280, section 4.1).
+    fn to_der(&self) -> Vec<u8> {
+        let signature = [&[0], self.signature.as_slice()].concat();
+        let content = [
+            self.octets.as_slice(),
+            self.algorithm.der(),
+            &header(0x03, signature.len()),
+            &signature,
+        ]
+        .concat();
+        [header(0x30, content.len()), content].concat()
+    }
+
     pub(super) fn is_signed_by(&self, key: &PublicKey) -> bool {
         key.verify_by(self.algorithm, &self.octets, &self.signature)
+    }
+}
+
+/// Tag and length in DER.
+fn header(tag: u8, length: usize) -> Vec<u8> {
+    let octets = length.to_be_bytes();
+    let significant = octets.iter().skip_while(|octet| **octet == 0).copied();
+    let significant: Vec<u8> = significant.collect();
+    match u8::try_from(length) {
+        Ok(short @ 0..=0x7f) => vec![tag, short],
+        _ => {
+            // a usize has 8 octets at most
+            let count = u8::try_from(significant.len()).unwrap_or(0);
+            [vec![tag, 0x80 | count], significant].concat()
+        }
     }
 }

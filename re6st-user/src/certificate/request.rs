@@ -10,7 +10,7 @@ use super::{
     error::{FormError, IssueError},
     form::{self, ALTERNATIVE_KEY, Extensions},
     key::PrivateKey,
-    public_key::{PublicKey, SignatureAlgorithm, SignedOctets},
+    public_key::{PublicKey, SignedOctets},
     static_key::StaticPublicKey,
     subject::Subject,
 };
@@ -54,20 +54,23 @@ impl CertificateRequest {
         }
         let information = &parsed.certification_request_info;
         let public_key = PublicKey::from_parsed(&information.subject_pki)?;
-        let signed = SignedOctets {
-            octets: information.raw.to_vec(),
-            algorithm: SignatureAlgorithm::from_parsed(&parsed.signature_algorithm)?,
-            signature: parsed.signature_value.as_ref().to_vec(),
-        };
-        if !signed.is_signed_by(&public_key) {
-            return Err(FormError::SelfSignature);
-        }
-        Ok(Self {
+        let signed = SignedOctets::new(
+            "a certificate request",
+            der,
+            information.raw,
+            &parsed.signature_algorithm,
+            parsed.signature_value.as_ref(),
+        )?;
+        let request = Self {
             der: der.to_vec(),
             subject: Subject::from_parsed(&information.subject)?,
             public_key,
             static_key: static_key(&parsed)?,
-        })
+        };
+        if !signed.is_signed_by(&request.public_key) {
+            return Err(FormError::SelfSignature);
+        }
+        Ok(request)
     }
 
     /// From PEM: one block.
