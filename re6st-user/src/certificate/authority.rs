@@ -147,7 +147,7 @@ fn check_authority(
         return Err(refuse("its basic constraints do not say so"));
     }
     match &extensions.key_usage {
-        Some(usage) if usage.key_cert_sign() && usage.crl_sign() => Ok(()),
+        Some(usage) if usage.key_cert_sign() => Ok(()),
         None if made_for_re6stnet => Ok(()),
         _ => Err(refuse("its key usage is not that of an authority")),
     }

@@ -10,7 +10,7 @@ use aws_lc_rs::{
         ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA512, RsaKeyPair,
     },
 };
-use pem::{EncodeConfig, LineEnding, Pem};
+use data_encoding::BASE64;
 use rcgen::{PublicKeyData, SigningKey};
 use zeroize::Zeroizing;
 
@@ -116,7 +116,7 @@ impl PrivateKey {
 
     /// PKCS#8 in PEM. The file it is written to is for the owner's eyes only (mode 0600).
     pub fn to_pem(&self) -> Zeroizing<String> {
-        encode("PRIVATE KEY", self.der.to_vec())
+        encode("PRIVATE KEY", &self.der)
     }
 
     /// PKCS#8 in DER.
@@ -147,14 +147,24 @@ impl PrivateKey {
     }
 }
 
-/// Private octets in PEM.
-pub(super) fn encode(tag: &str, der: Vec<u8>) -> Zeroizing<String> {
-    let mut block = Zeroizing::new(der);
-    let pem = Pem::new(tag, std::mem::take(&mut *block));
-    let text = pem::encode_config(&pem, EncodeConfig::new().set_line_ending(LineEnding::LF));
-    // the block's own memory is erased, too
-    drop(Zeroizing::new(pem.into_contents()));
-    Zeroizing::new(text)
+/// Private octets in PEM, without a copy that is not erased.
+pub(super) fn encode(tag: &str, der: &[u8]) -> Zeroizing<String> {
+    /// Octets of a line of 64 characters (RFC 7468, section 2).
+    const LINE: usize = 48;
+    // enough, or growing would leave a copy behind
+    let capacity = 2 * der.len() + 2 * tag.len() + 64;
+    let mut text = Zeroizing::new(String::with_capacity(capacity));
+    for part in ["-----BEGIN ", tag, "-----\n"] {
+        text.push_str(part);
+    }
+    for line in der.chunks(LINE) {
+        BASE64.encode_append(line, &mut text);
+        text.push('\n');
+    }
+    for part in ["-----END ", tag, "-----\n"] {
+        text.push_str(part);
+    }
+    text
 }
 
 impl fmt::Debug for PrivateKey {

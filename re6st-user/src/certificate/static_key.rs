@@ -62,10 +62,8 @@ impl StaticKey {
     /// PKCS#8 in PEM. The file it is written to is for the owner's eyes only (mode 0600).
     pub fn to_pem(&self) -> Zeroizing<String> {
         let octets = self.to_octets();
-        let mut der = Vec::with_capacity(PRIVATE_PREFIX.len() + octets.len());
-        der.extend_from_slice(&PRIVATE_PREFIX);
-        der.extend_from_slice(&*octets);
-        encode("PRIVATE KEY", der)
+        let der = Zeroizing::new([&PRIVATE_PREFIX[..], &*octets].concat());
+        encode("PRIVATE KEY", &der)
     }
 
     /// The 32 octets.
