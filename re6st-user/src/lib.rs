@@ -7,6 +7,7 @@ pub mod dataplane;
 pub mod description;
 pub mod io;
 pub mod node;
+pub mod registry;
 pub mod trace;
 
 /// The BPF object: programs and maps of the data plane.
