@@ -2,8 +2,8 @@
 
 use super::token::Email;
 use crate::certificate::{
-    digest::KeyId, network::SubjectSerial, serial::Serial, static_key::StaticPublicKey,
-    timestamp::Timestamp,
+    digest::KeyId, network::SubjectSerial, node_prefix::NodePrefix, serial::Serial,
+    static_key::StaticPublicKey, timestamp::Timestamp,
 };
 
 /// A node's present certificate.
@@ -25,4 +25,13 @@ pub struct Certificate {
     pub email: Option<Email>,
     /// The serial number of the node's first certificate: older ones for the same prefix are of a former owner.
     pub enrolled: Serial,
+}
+
+/// A certificate its node got another one for; it is good until it expires, unless it is revoked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Replaced {
+    /// Whose it is.
+    pub prefix: NodePrefix,
+    /// Until when it is valid.
+    pub not_after: Timestamp,
 }

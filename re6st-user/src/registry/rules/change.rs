@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     audit::Entry,
-    certificate::Certificate,
+    certificate::{Certificate, Replaced},
     command::Reply,
     community::Communities,
     mac_keys::Slots,
@@ -14,7 +14,7 @@ use super::{
     token::{Email, Token, TokenDigest, TokenEntry},
     tree::Block,
 };
-use crate::certificate::{node_prefix::NodePrefix, serial::Serial, timestamp::Timestamp};
+use crate::certificate::{node_prefix::NodePrefix, revocations::Revocation, serial::Serial};
 
 /// What became of a command.
 #[derive(Clone, Debug)]
@@ -68,14 +68,23 @@ pub enum Change {
         /// What it is.
         after: Option<TokenEntry>,
     },
-    /// Of the revoked serial numbers, with the time the certificate expires.
+    /// Of the revoked serial numbers.
     Revocation {
         /// Which one.
         serial: Serial,
         /// What it was.
-        before: Option<Timestamp>,
+        before: Option<Revocation>,
         /// What it is.
-        after: Option<Timestamp>,
+        after: Option<Revocation>,
+    },
+    /// Of the certificates that were replaced before they expired.
+    Replaced {
+        /// Which one.
+        serial: Serial,
+        /// What it was.
+        before: Option<Replaced>,
+        /// What it is.
+        after: Option<Replaced>,
     },
     /// The last serial number that was used.
     Serial {

@@ -47,7 +47,7 @@ impl Rules {
                 "node {} is the registry's own: the first certificate was issued for it",
                 prefix.common_name()
             )));
-            self.publish(false)?;
+            self.publish(now, false)?;
         }
         Ok(reply)
     }

@@ -69,7 +69,7 @@ impl Rules {
                 })
                 .collect();
             self.audit(now, from, Action::ParametersSet, text.join(", "));
-            self.publish(false)?;
+            self.publish(now, false)?;
         }
         self.parameters()
     }
@@ -112,12 +112,16 @@ impl Rules {
         let step = MacKeys::of(&after).describe();
         self.change(Change::MacKeys { before, after });
         self.audit(now, from, Action::MacKeysRotated, step.to_owned());
-        self.publish(true)?;
+        self.publish(now, true)?;
         self.parameters()
     }
 
     /// Gives what is published a new number, if anything of it has changed.
-    pub(super) fn publish(&mut self, mac_keys_changed: bool) -> Result<(), Refusal> {
+    pub(super) fn publish(
+        &mut self,
+        now: Timestamp,
+        mac_keys_changed: bool,
+    ) -> Result<(), Refusal> {
         let content = Content {
             network: self.settings.network.to_string(),
             registry_prefix: self
@@ -129,9 +133,10 @@ impl Rules {
         };
         let before = self.state.publication.clone();
         let number_before = self.state.number;
-        let number = number_before + 1;
+        let number = now.0.max(number_before + 1);
         let after = Publication::succeed(
             before.as_ref(),
+            number_before,
             number,
             content,
             &self.state.revocations,

@@ -7,12 +7,14 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::certificate::{serial::Serial, timestamp::Timestamp};
+use crate::certificate::{revocations::Revocation, serial::Serial, timestamp::Timestamp};
 
 /// The network's parameters.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct ParametersDocument {
-    /// Grows with each change of anything that is published. re6stnet's `version` is the same number.
+    /// Grows with each change of anything that is published: it is the time, or one more than the last one. So what a
+    /// registry publishes after it was restored from an old backup is newer than what is known of it. re6stnet's
+    /// `version` is the same number.
     pub number: u64,
     /// `network`; `registry-prefix` once there is one; `authorities`, the fingerprints of the CA certificates;
     /// `revocations`, the `number` and `digest` of the other document; `mac-keys`, the number of the document with which
@@ -36,6 +38,8 @@ pub struct RevocationsDocument {
 pub struct Revoked {
     /// Its serial number, one for all authorities of the network.
     pub serial: Serial,
+    /// When it was revoked.
+    pub at: Timestamp,
     /// When it expires.
     pub not_after: Timestamp,
 }
@@ -67,12 +71,14 @@ impl Publication {
         ))
     }
 
-    /// The publication after this one, if anything has changed. `number` is the least it can have.
+    /// The publication after this one, with this number, if anything has changed. The last number may not be that of
+    /// this one, if re6stnet's registry has published in between.
     pub(super) fn succeed(
         previous: Option<&Self>,
+        last_number: u64,
         number: u64,
         content: Content,
-        revoked: &BTreeMap<Serial, Timestamp>,
+        revoked: &BTreeMap<Serial, Revocation>,
         mac_keys_changed: bool,
     ) -> Option<Self> {
         let digest = digest(revoked);
@@ -99,7 +105,7 @@ impl Publication {
             fields.insert("registry-prefix".to_owned(), Value::from(prefix));
         }
         if previous.is_some_and(|previous| {
-            previous.parameters.content == fields && previous.parameters.number + 1 == number
+            previous.parameters.content == fields && previous.parameters.number == last_number
         }) {
             return None;
         }
@@ -120,7 +126,7 @@ impl Publication {
     pub(in crate::registry) fn stored(
         number: u64,
         content: Map<String, Value>,
-        revoked: &BTreeMap<Serial, Timestamp>,
+        revoked: &BTreeMap<Serial, Revocation>,
     ) -> Self {
         let mut publication = Self {
             parameters: Arc::new(ParametersDocument { number, content }),
@@ -134,24 +140,26 @@ impl Publication {
 }
 
 impl RevocationsDocument {
-    fn new(number: u64, revoked: &BTreeMap<Serial, Timestamp>) -> Self {
+    fn new(number: u64, revoked: &BTreeMap<Serial, Revocation>) -> Self {
         let revoked = revoked
             .iter()
-            .map(|(serial, not_after)| Revoked {
+            .map(|(serial, revocation)| Revoked {
                 serial: *serial,
-                not_after: *not_after,
+                at: revocation.at,
+                not_after: revocation.not_after,
             })
             .collect();
         Self { number, revoked }
     }
 }
 
-/// SHA-256 over each serial number and its time, 8 octets each, in order.
-fn digest(revoked: &BTreeMap<Serial, Timestamp>) -> String {
+/// SHA-256 over each serial number and its two times, 8 octets each, in order.
+fn digest(revoked: &BTreeMap<Serial, Revocation>) -> String {
     let mut hash = Sha256::new();
-    for (serial, not_after) in revoked {
+    for (serial, revocation) in revoked {
         hash.update(serial.number().to_be_bytes());
-        hash.update(not_after.0.to_be_bytes());
+        hash.update(revocation.at.0.to_be_bytes());
+        hash.update(revocation.not_after.0.to_be_bytes());
     }
     hash.finalize()
         .iter()

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::{
-    Caller, Change, Refusal, Reply, Rules, audit::Action, certificate::Certificate, token::Email,
+    Caller, Change, Refusal, Reply, Rules,
+    audit::Action,
+    certificate::{Certificate, Replaced},
+    token::Email,
     tree::Block,
 };
 use crate::certificate::{
@@ -88,6 +91,17 @@ impl Rules {
                 present.serial
             ),
         );
+        if now <= present.not_after {
+            let replaced = Replaced {
+                prefix,
+                not_after: present.not_after,
+            };
+            self.change(Change::Replaced {
+                serial: present.serial,
+                before: None,
+                after: Some(replaced),
+            });
+        }
         let summary = self.summary(prefix, &certificate);
         self.change(Change::Block {
             prefix,

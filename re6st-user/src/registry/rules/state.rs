@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    certificate::Certificate,
+    certificate::{Certificate, Replaced},
     change::Change,
     community::Communities,
     mac_keys::Slots,
@@ -17,7 +17,8 @@ use super::{
     tree::{Block, PartitionError, Tree},
 };
 use crate::certificate::{
-    digest::KeyId, node_prefix::NodePrefix, serial::Serial, timestamp::Timestamp,
+    digest::KeyId, node_prefix::NodePrefix, revocations::Revocation, serial::Serial,
+    timestamp::Timestamp,
 };
 
 /// What the store has.
@@ -27,8 +28,10 @@ pub struct Stored {
     pub blocks: Vec<(NodePrefix, Block<Certificate>)>,
     /// Tokens.
     pub tokens: Vec<TokenEntry>,
-    /// Revoked serial numbers, with the time the certificates expire.
-    pub revocations: BTreeMap<Serial, Timestamp>,
+    /// Revoked serial numbers.
+    pub revocations: BTreeMap<Serial, Revocation>,
+    /// Certificates that were replaced before they expired.
+    pub replaced: BTreeMap<Serial, Replaced>,
     /// The last serial number that was used.
     pub serial: u64,
     /// The prefix of the registry's own node.
@@ -52,6 +55,7 @@ impl Default for Stored {
             blocks: vec![(NodePrefix::ROOT, Block::Free)],
             tokens: Vec::new(),
             revocations: BTreeMap::new(),
+            replaced: BTreeMap::new(),
             serial: 0,
             registry_prefix: None,
             number: 0,
@@ -77,7 +81,12 @@ pub(super) struct State {
     pub tokens: BTreeMap<TokenDigest, TokenEntry>,
     /// Tokens by age.
     pub token_age: BTreeSet<(Timestamp, TokenDigest)>,
-    pub revocations: BTreeMap<Serial, Timestamp>,
+    pub revocations: BTreeMap<Serial, Revocation>,
+    pub replaced: BTreeMap<Serial, Replaced>,
+    /// Replaced certificates by node.
+    pub replaced_of: BTreeSet<(NodePrefix, Serial)>,
+    /// Replaced certificates by the end of their validity.
+    pub replaced_expiry: BTreeSet<(Timestamp, Serial)>,
     /// The last serial number that was used.
     pub serial: u64,
     pub registry_prefix: Option<NodePrefix>,
@@ -101,6 +110,9 @@ impl State {
             tokens: BTreeMap::new(),
             token_age: BTreeSet::new(),
             revocations: stored.revocations,
+            replaced: BTreeMap::new(),
+            replaced_of: BTreeSet::new(),
+            replaced_expiry: BTreeSet::new(),
             serial: stored.serial,
             registry_prefix: stored.registry_prefix,
             number: stored.number,
@@ -120,6 +132,9 @@ impl State {
         for (prefix, certificate) in held {
             state.index(prefix, &certificate);
         }
+        for (serial, replaced) in stored.replaced {
+            state.put_replaced(serial, Some(replaced));
+        }
         for entry in stored.tokens {
             state.put_token(entry.token.digest(), Some(entry));
         }
@@ -132,6 +147,7 @@ impl State {
             Change::Block { prefix, after, .. } => self.put_block(*prefix, after.clone()),
             Change::Token { digest, after, .. } => self.put_token(*digest, after.clone()),
             Change::Revocation { serial, after, .. } => self.put_revocation(*serial, *after),
+            Change::Replaced { serial, after, .. } => self.put_replaced(*serial, *after),
             Change::Serial { after, .. } => self.serial = *after,
             Change::RegistryPrefix { after, .. } => self.registry_prefix = *after,
             Change::MacKeys { after, .. } => self.mac_keys = after.clone(),
@@ -151,6 +167,7 @@ impl State {
             Change::Block { prefix, before, .. } => self.put_block(*prefix, before.clone()),
             Change::Token { digest, before, .. } => self.put_token(*digest, before.clone()),
             Change::Revocation { serial, before, .. } => self.put_revocation(*serial, *before),
+            Change::Replaced { serial, before, .. } => self.put_replaced(*serial, *before),
             Change::Serial { before, .. } => self.serial = *before,
             Change::RegistryPrefix { before, .. } => self.registry_prefix = *before,
             Change::MacKeys { before, .. } => self.mac_keys = before.clone(),
@@ -182,6 +199,15 @@ impl State {
         first
             .filter(|(found, _)| *found == key)
             .map(|(_, prefix)| *prefix)
+    }
+
+    /// The certificates of a node that were replaced and have not expired.
+    pub fn replaced_of(&self, prefix: NodePrefix) -> impl Iterator<Item = Serial> {
+        Serial::new(1)
+            .into_iter()
+            .flat_map(move |first| self.replaced_of.range((prefix, first)..))
+            .take_while(move |(of, _)| *of == prefix)
+            .map(|(_, serial)| *serial)
     }
 
     fn put_block(&mut self, prefix: NodePrefix, block: Option<Block<Certificate>>) {
@@ -228,10 +254,25 @@ impl State {
         }
     }
 
-    fn put_revocation(&mut self, serial: Serial, not_after: Option<Timestamp>) {
-        match not_after {
-            Some(not_after) => self.revocations.insert(serial, not_after),
+    fn put_revocation(&mut self, serial: Serial, revocation: Option<Revocation>) {
+        match revocation {
+            Some(revocation) => self.revocations.insert(serial, revocation),
             None => self.revocations.remove(&serial),
         };
+    }
+
+    fn put_replaced(&mut self, serial: Serial, replaced: Option<Replaced>) {
+        let before = match replaced {
+            Some(replaced) => self.replaced.insert(serial, replaced),
+            None => self.replaced.remove(&serial),
+        };
+        if let Some(before) = before {
+            self.replaced_of.remove(&(before.prefix, serial));
+            self.replaced_expiry.remove(&(before.not_after, serial));
+        }
+        if let Some(replaced) = replaced {
+            self.replaced_of.insert((replaced.prefix, serial));
+            self.replaced_expiry.insert((replaced.not_after, serial));
+        }
     }
 }

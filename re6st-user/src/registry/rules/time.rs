@@ -12,10 +12,15 @@ impl Rules {
         let token = self.state.token_age.first();
         let token = token.map(|(created, _)| created.plus(self.settings.token_lifetime));
         let certificate = self.first_expiring().map(|(end, _)| self.given_up(end));
-        let revocation = self.state.revocations.values().min();
-        let revocation = revocation.map(|end| self.given_up(*end));
+        let ends = self
+            .state
+            .revocations
+            .values()
+            .map(|revocation| revocation.not_after);
+        let revocation = ends.min().map(|end| self.given_up(end));
+        let replaced = self.state.replaced_expiry.first().map(|(end, _)| *end);
         // each may still be used in the second that is named
-        let moments = [token, certificate, revocation];
+        let moments = [token, certificate, revocation, replaced];
         moments
             .into_iter()
             .flatten()
@@ -44,11 +49,12 @@ impl Rules {
         self.start_network(random);
         self.end_tokens(now);
         self.end_certificates(now);
+        self.end_replaced(now);
         self.forget_revocations(now);
         let mut log = Vec::new();
         self.state.tree.merge_all(&mut log);
         self.note_blocks(log);
-        self.publish(false)?;
+        self.publish(now, false)?;
         Ok(Reply::Done)
     }
 
@@ -80,7 +86,7 @@ impl Rules {
         {
             let subject = format!("node {}", prefix.common_name());
             self.audit(now, &Caller::Registry, Action::NodeExpired, subject);
-            self.end(prefix);
+            self.end(now, prefix);
         }
         if let Some(prefix) = self.state.registry_prefix
             && let Some(certificate) = self.state.tree.holder(&prefix)
@@ -93,19 +99,28 @@ impl Rules {
         }
     }
 
+    fn end_replaced(&mut self, now: Timestamp) {
+        while let Some((end, serial)) = self.state.replaced_expiry.first().copied()
+            && end < now
+            && let Some(replaced) = self.state.replaced.get(&serial).copied()
+        {
+            self.forget_replaced(serial, replaced);
+        }
+    }
+
     /// A revoked certificate that nobody can renew any more is of no use to anybody.
     fn forget_revocations(&mut self, now: Timestamp) {
         let past: Vec<_> = self
             .state
             .revocations
             .iter()
-            .filter(|(_, end)| self.given_up(**end) < now)
-            .map(|(serial, end)| (*serial, *end))
+            .filter(|(_, revocation)| self.given_up(revocation.not_after) < now)
+            .map(|(serial, revocation)| (*serial, *revocation))
             .collect();
-        for (serial, end) in past {
+        for (serial, revocation) in past {
             self.change(Change::Revocation {
                 serial,
-                before: Some(end),
+                before: Some(revocation),
                 after: None,
             });
         }

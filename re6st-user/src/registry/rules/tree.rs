@@ -178,9 +178,7 @@ impl<T: Clone> Tree<T> {
             let prefix = self.split(hole, target, community, log);
             // a node's address is its prefix and then zeros but for the last bit: without room for that bit, this one's
             // would be the anycast address of all routers of the community
-            let zeros = NodePrefix::new(community.number(), community.length())
-                .is_ok_and(|community| is_zeros_behind(prefix, community));
-            if target < self.maximum || !zeros {
+            if target < self.maximum || !is_zeros_behind(prefix, community) {
                 return Ok(prefix);
             }
             self.note(prefix, Some(Block::Reserved), log);
@@ -245,7 +243,9 @@ impl<T: Clone> Tree<T> {
             self.note(sibling, None, log);
             joined = parent;
         }
-        self.note(joined, Some(Block::Free), log);
+        if !matches!(self.blocks.get(&joined), Some(Block::Free)) {
+            self.note(joined, Some(Block::Free), log);
+        }
     }
 
     /// Joins all free siblings, the longest first: what a database of old has not joined yet.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{
     super::rules::{
         Stored,
-        certificate::Certificate,
+        certificate::{Certificate, Replaced},
         community::Communities,
         mac_keys::{MacKey, Slots},
         packed_integer,
@@ -21,8 +21,12 @@ use super::{
     write::{RESERVED, config, document},
 };
 use crate::certificate::{
-    node::NodeCertificate, node_prefix::NodePrefix, serial::Serial, timestamp::Timestamp,
+    node::NodeCertificate, node_prefix::NodePrefix, revocations::Revocation, serial::Serial,
+    timestamp::{DAY, Timestamp},
 };
+
+/// How long re6stnet's certificates are valid, in seconds.
+const RE6STNET_VALIDITY: u64 = 365 * DAY;
 
 /// What the store has.
 #[derive(Debug, Default)]
@@ -46,6 +50,7 @@ pub(super) fn load(connection: &Connection, path: &Path) -> Result<Loaded, Store
     let stored = &mut loaded.stored;
     stored.tokens = loader.tokens()?;
     stored.revocations = loader.revocations()?;
+    stored.replaced = loader.replaced()?;
     stored.serial = loader.serial()?;
     stored.registry_prefix = loader.registry_prefix()?;
     stored.number = loader.number()?;
@@ -130,19 +135,44 @@ impl Loader<'_> {
         Ok(tokens)
     }
 
-    fn revocations(&self) -> Result<BTreeMap<Serial, Timestamp>, StoreError> {
+    fn revocations(&self) -> Result<BTreeMap<Serial, Revocation>, StoreError> {
         let mut revocations = BTreeMap::new();
-        self.each("SELECT serial, date FROM crl", |row| {
+        let sql = "SELECT crl.serial, crl.date, re6st_revocation.date \
+                   FROM crl LEFT JOIN re6st_revocation ON re6st_revocation.serial = crl.serial";
+        self.each(sql, |row| {
             let (serial, date): (i64, i64) = (row.get(0)?, row.get(1)?);
-            Ok(match (to_serial(serial), u64::try_from(date)) {
-                (Some(serial), Ok(date)) => {
-                    revocations.insert(serial, Timestamp(date));
+            let at: Option<i64> = row.get(2)?;
+            Ok(match (to_serial(serial), to_time(date)) {
+                (Some(serial), Some(not_after)) => {
+                    // re6stnet does not note it down: not before the certificate was issued
+                    let at = at.and_then(to_time);
+                    let at = at.unwrap_or(not_after.minus(RE6STNET_VALIDITY));
+                    revocations.insert(serial, Revocation { at, not_after });
                     Ok(())
                 }
                 _ => Err(self.row_error("crl", format!("serial {serial}, date {date}"))),
             })
         })?;
         Ok(revocations)
+    }
+
+    fn replaced(&self) -> Result<BTreeMap<Serial, Replaced>, StoreError> {
+        let mut all = BTreeMap::new();
+        self.each("SELECT serial, prefix, date FROM re6st_replaced", |row| {
+            let (serial, bits, date): (i64, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let prefix = NodePrefix::from_str(&bits).ok();
+            Ok(match (to_serial(serial), prefix, to_time(date)) {
+                (Some(serial), Some(prefix), Some(not_after)) => {
+                    all.insert(serial, Replaced { prefix, not_after });
+                    Ok(())
+                }
+                _ => Err(self.row_error(
+                    "re6st_replaced",
+                    format!("serial {serial}, prefix {bits}, date {date}"),
+                )),
+            })
+        })?;
+        Ok(all)
     }
 
     /// A value of re6stnet's table `config`.
@@ -237,7 +267,7 @@ impl Loader<'_> {
 
     fn publication(
         &self,
-        revocations: &BTreeMap<Serial, Timestamp>,
+        revocations: &BTreeMap<Serial, Revocation>,
     ) -> Result<Option<Publication>, StoreError> {
         let Some(text) = self.document(document::PUBLICATION)? else {
             return Ok(None);
@@ -249,6 +279,10 @@ impl Loader<'_> {
         })?;
         Ok(Some(Publication::stored(number, content, revocations)))
     }
+}
+
+fn to_time(number: i64) -> Option<Timestamp> {
+    u64::try_from(number).ok().map(Timestamp)
 }
 
 fn to_serial(number: i64) -> Option<Serial> {

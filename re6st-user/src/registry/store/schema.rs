@@ -50,6 +50,23 @@ const OWN: &[Table] = &[
             "present INTEGER NOT NULL",
         ],
     ),
+    // when a certificate of re6stnet's table `crl` was revoked
+    (
+        "re6st_revocation",
+        &[
+            "serial INTEGER PRIMARY KEY NOT NULL",
+            "date INTEGER NOT NULL",
+        ],
+    ),
+    // certificates that were replaced before they expired
+    (
+        "re6st_replaced",
+        &[
+            "serial INTEGER PRIMARY KEY NOT NULL",
+            "prefix TEXT NOT NULL",
+            "date INTEGER NOT NULL",
+        ],
+    ),
     // parameters, communities, and what was published last
     (
         "re6st_document",

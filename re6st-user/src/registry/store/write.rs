@@ -3,9 +3,13 @@
 use rusqlite::{Connection, params};
 
 use super::super::rules::{
-    certificate::Certificate, change::Change, mac_keys::Slots, token::TokenEntry, tree::Block,
+    certificate::{Certificate, Replaced},
+    change::Change,
+    mac_keys::Slots,
+    token::TokenEntry,
+    tree::Block,
 };
-use crate::certificate::node_prefix::NodePrefix;
+use crate::certificate::{node_prefix::NodePrefix, revocations::Revocation, serial::Serial};
 
 /// What re6stnet writes instead of a certificate where there will never be one.
 pub(super) const RESERVED: &str = "reserved";
@@ -41,18 +45,8 @@ pub(super) fn write(connection: &Connection, change: &Change) -> rusqlite::Resul
             pem.as_deref(),
         ),
         Change::Token { before, after, .. } => token(connection, before.as_ref(), after.as_ref()),
-        Change::Revocation { serial, after, .. } => match after {
-            Some(date) => run(
-                connection,
-                "INSERT INTO crl VALUES (?1, ?2)",
-                params![integer(serial.number()), integer(date.0)],
-            ),
-            None => run(
-                connection,
-                "DELETE FROM crl WHERE serial = ?1",
-                [integer(serial.number())],
-            ),
-        },
+        Change::Revocation { serial, after, .. } => revocation(connection, *serial, *after),
+        Change::Replaced { serial, after, .. } => replaced(connection, *serial, *after),
         Change::Serial { after, .. } => set_config(connection, config::SERIAL, integer(*after)),
         Change::RegistryPrefix { after, .. } => match after {
             Some(prefix) => set_config(connection, config::PREFIX, prefix.to_string()),
@@ -150,6 +144,56 @@ fn token(
         )?;
     }
     Ok(())
+}
+
+fn revocation(
+    connection: &Connection,
+    serial: Serial,
+    after: Option<Revocation>,
+) -> rusqlite::Result<()> {
+    let number = integer(serial.number());
+    match after {
+        Some(Revocation { at, not_after }) => {
+            run(
+                connection,
+                "INSERT INTO crl VALUES (?1, ?2)",
+                [number, integer(not_after.0)],
+            )?;
+            run(
+                connection,
+                "INSERT OR REPLACE INTO re6st_revocation VALUES (?1, ?2)",
+                [number, integer(at.0)],
+            )
+        }
+        None => {
+            run(connection, "DELETE FROM crl WHERE serial = ?1", [number])?;
+            run(
+                connection,
+                "DELETE FROM re6st_revocation WHERE serial = ?1",
+                [number],
+            )
+        }
+    }
+}
+
+fn replaced(
+    connection: &Connection,
+    serial: Serial,
+    after: Option<Replaced>,
+) -> rusqlite::Result<()> {
+    let number = integer(serial.number());
+    match after {
+        Some(Replaced { prefix, not_after }) => run(
+            connection,
+            "INSERT OR REPLACE INTO re6st_replaced VALUES (?1, ?2, ?3)",
+            params![number, prefix.to_string(), integer(not_after.0)],
+        ),
+        None => run(
+            connection,
+            "DELETE FROM re6st_replaced WHERE serial = ?1",
+            [number],
+        ),
+    }
 }
 
 fn mac_keys(connection: &Connection, before: &Slots, after: &Slots) -> rusqlite::Result<()> {
