@@ -25,6 +25,8 @@ mod revocation;
 pub mod settings;
 mod state;
 mod subject_serials;
+#[cfg(test)]
+pub(in crate::registry) mod tests;
 mod time;
 pub mod token;
 mod token_rules;

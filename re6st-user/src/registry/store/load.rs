@@ -21,7 +21,10 @@ use super::{
     write::{RESERVED, config, document},
 };
 use crate::certificate::{
-    node::NodeCertificate, node_prefix::NodePrefix, revocations::Revocation, serial::Serial,
+    node::NodeCertificate,
+    node_prefix::NodePrefix,
+    revocations::Revocation,
+    serial::Serial,
     timestamp::{DAY, Timestamp},
 };
 
