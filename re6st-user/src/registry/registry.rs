@@ -69,6 +69,16 @@ impl Registry {
         })
     }
 
+    /// From its two halves.
+    #[cfg(test)]
+    pub(super) const fn new(rules: Rules, store: Store) -> Self {
+        Self {
+            rules,
+            store,
+            unreadable: Vec::new(),
+        }
+    }
+
     /// Certificates of the database that cannot be read, with the reason. Their prefixes stay taken.
     pub fn unreadable(&self) -> &[(NodePrefix, String)] {
         &self.unreadable

@@ -95,8 +95,6 @@ pub enum Command {
     },
     /// Operator: the next step to another key of Babel's MAC ([`super::mac_keys`]).
     RotateMacKeys,
-    /// The registry itself: a serial number for a certificate of its server.
-    TakeSerial,
     /// Whatever time brings: expiry, and what a new database needs. Whoever holds the rules gives this at the start and at
     /// each [`super::Rules::next_deadline`].
     Time,
@@ -140,8 +138,6 @@ pub enum Reply {
     },
     /// What the CA is to sign.
     Revocations(Arc<RevocationsDocument>),
-    /// A serial number nobody else has.
-    Serial(Serial),
     /// A text of communities.
     Communities(Arc<str>),
 }

@@ -171,10 +171,6 @@ impl Rules {
             Command::FetchOwnCertificate => self.own_certificate(now, from),
             Command::FetchParameters => self.fetch_parameters(now, from),
             Command::FetchRevocations => self.fetch_revocations(now, from),
-            Command::TakeSerial => {
-                require_registry(from)?;
-                Ok(Reply::Serial(self.next_serial()?))
-            }
             Command::Time => {
                 require_registry(from)?;
                 self.pass_time(now, random)

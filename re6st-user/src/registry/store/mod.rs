@@ -8,6 +8,8 @@
 
 mod load;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::{

@@ -141,13 +141,3 @@ fn the_key_of_babel_is_replaced_in_three_steps() {
     let (after, _) = keys(&mut world, Command::GetParameters);
     assert!(after.sign.is_some());
 }
-
-#[test]
-fn a_serial_number_for_the_server_is_nobody_elses() {
-    let mut world = World::new();
-    let Ok(Reply::Serial(serial)) = world.ask(&Caller::Registry, Command::TakeSerial) else {
-        panic!("no serial number")
-    };
-    assert_eq!(serial.number(), 1);
-    assert_eq!(world.enrol().serial(), 2);
-}

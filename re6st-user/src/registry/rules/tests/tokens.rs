@@ -155,7 +155,6 @@ fn strangers_and_nodes_have_no_part_in_it() {
             Command::ListTokens,
             Command::GetParameters,
             Command::Time,
-            Command::TakeSerial,
         ] {
             assert_eq!(world.ask(&caller, command), Err(Refusal::Forbidden));
         }
