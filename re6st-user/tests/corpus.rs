@@ -1,5 +1,5 @@
-//! What the fuzzer found worth keeping, run again: the folders of `fuzz/corpus` that are about texts, Babel's packets, and
-//! certificates.
+//! What the fuzzer found worth keeping, run again: the folders of `fuzz/corpus` that are about texts, Babel's packets,
+//! certificates, and the registry.
 
 #![allow(
     clippy::expect_used,
@@ -69,4 +69,19 @@ fn certificate_requests() {
 #[test]
 fn signed_documents() {
     replay("signed_document", support::signed_document);
+}
+
+#[test]
+fn communities_of_a_registry() {
+    replay_texts("community", support::community);
+}
+
+#[test]
+fn prefixes_of_nodes() {
+    replay_texts("node_prefix", support::node_prefix);
+}
+
+#[test]
+fn packed_integers() {
+    replay("packed_integer", support::packed_integer);
 }

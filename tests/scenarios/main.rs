@@ -12,6 +12,7 @@ mod babel_filters;
 mod babel_keys;
 mod babel_tunnels;
 mod firewalls;
+mod full_disk;
 mod gateways;
 mod instances;
 mod interoperation;

@@ -76,39 +76,36 @@ fn registry_with(folder: &Folder, number: u32) -> Registry {
     registry
 }
 
-/// The least time that a batch of enrolments took.
-fn fastest_batch(registry: &mut Registry) -> Duration {
-    let batch = |registry: &mut Registry| {
-        let requests = (0..50).map(|_| Request {
-            from: Caller::Registry,
-            command: Command::Enrol {
-                token: None,
-                request: newcomer().1,
-                location: None,
-            },
-        });
-        let requests = requests.collect();
-        let start = Instant::now();
-        let handled = registry.handle(START, &mut Counting::default(), requests);
-        let time = start.elapsed();
-        assert!(
-            handled
-                .replies
-                .iter()
-                .all(|reply| matches!(reply, Ok(Reply::Issued { .. })))
-        );
-        time
-    };
-    (0..10).map(|_| batch(registry)).min().expect("ten batches")
+/// How long a batch of enrolments takes.
+fn batch(registry: &mut Registry) -> Duration {
+    let requests = (0..50).map(|_| Request {
+        from: Caller::Registry,
+        command: Command::Enrol {
+            token: None,
+            request: newcomer().1,
+            location: None,
+        },
+    });
+    let requests = requests.collect();
+    let start = Instant::now();
+    let handled = registry.handle(START, &mut Counting::default(), requests);
+    let time = start.elapsed();
+    let issued = |reply| matches!(reply, &Ok(Reply::Issued { .. }));
+    assert!(handled.replies.iter().all(issued));
+    time
 }
 
-/// The goal is 0.8, measured alone on a machine; half of it is a defect on any.
+/// The goal is 0.8, on a machine without other work; half of it is a defect on any.
 #[test]
 fn fifty_thousand_certificates_cost_an_enrolment_nothing() {
     let folder = Folder::new();
     let (mut small, mut large) = (registry_with(&folder, 10), registry_with(&folder, 50_000));
 
-    let (few, many) = (fastest_batch(&mut small), fastest_batch(&mut large));
+    // turn by turn, and the fastest of each: other work on the machine slows both
+    let (few, many) = (0..20)
+        .map(|_| (batch(&mut small), batch(&mut large)))
+        .reduce(|least, next| (least.0.min(next.0), least.1.min(next.1)))
+        .expect("batches");
 
     let ratio = few.as_secs_f64() / many.as_secs_f64();
     println!(
