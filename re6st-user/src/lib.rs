@@ -1,11 +1,13 @@
 //! The controller of re6st-ebpf, as a library: the command in `main.rs` is a thin shell around it.
 
 pub mod babel;
+pub mod certificate;
 pub mod config;
 pub mod dataplane;
 pub mod description;
 pub mod io;
 pub mod node;
+pub mod registry;
 pub mod trace;
 
 /// The BPF object: programs and maps of the data plane.

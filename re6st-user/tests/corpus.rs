@@ -1,4 +1,5 @@
-//! What the fuzzer found worth keeping, run again: the folders of `fuzz/corpus` that are about texts and Babel's packets.
+//! What the fuzzer found worth keeping, run again: the folders of `fuzz/corpus` that are about texts, Babel's packets,
+//! certificates, and the registry.
 
 #![allow(
     clippy::expect_used,
@@ -53,4 +54,34 @@ fn babel_packets() {
 #[test]
 fn signed_babel_packets() {
     replay("babel_authenticate", support::babel_authenticate);
+}
+
+#[test]
+fn node_certificates() {
+    replay("node_certificate", support::node_certificate);
+}
+
+#[test]
+fn certificate_requests() {
+    replay("certificate_request", support::certificate_request);
+}
+
+#[test]
+fn signed_documents() {
+    replay("signed_document", support::signed_document);
+}
+
+#[test]
+fn communities_of_a_registry() {
+    replay_texts("community", support::community);
+}
+
+#[test]
+fn prefixes_of_nodes() {
+    replay_texts("node_prefix", support::node_prefix);
+}
+
+#[test]
+fn packed_integers() {
+    replay("packed_integer", support::packed_integer);
 }

@@ -18,6 +18,7 @@ mod babel_recordings;
 mod babel_restarts;
 mod babel_tunnels;
 mod firewalls;
+mod full_disk;
 mod gateways;
 mod instances;
 mod interoperation;

@@ -14,6 +14,14 @@ use re6st_user::{config::Config, description::Description};
 mod babel;
 pub use babel::{authenticate as babel_authenticate, decode as babel_decode};
 
+#[path = "certificate.rs"]
+mod certificate;
+pub use certificate::{certificate_request, node_certificate, signed_document};
+
+#[path = "registry.rs"]
+mod registry;
+pub use registry::{community, node_prefix, packed_integer};
+
 /// A configuration file is read or refused with words, and never stops the program.
 pub fn config(text: &str) {
     if let Err(error) = Config::parse(text) {

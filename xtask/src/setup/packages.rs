@@ -134,9 +134,9 @@ pub const TOOLS: &[Package] = &[
     },
     Package {
         name: "openssl",
-        reason: "certificates for openvpn",
+        reason: "to verify our certificates with, and to make those of openvpn",
         presence: Program("openssl"),
-        purposes: &[Bench],
+        purposes: &[Test, Bench],
     },
 ];
 

@@ -1,0 +1,7 @@
+//! The DER of a certificate request.
+#![no_main]
+
+#[path = "../../re6st-user/tests/support/mod.rs"]
+mod support;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| support::certificate_request(input));

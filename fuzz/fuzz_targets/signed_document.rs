@@ -1,0 +1,7 @@
+//! A document as nodes pass it on.
+#![no_main]
+
+#[path = "../../re6st-user/tests/support/mod.rs"]
+mod support;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| support::signed_document(input));

@@ -1,0 +1,236 @@
+//! How often somebody may ask, in bounded memory.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use crate::certificate::timestamp::Timestamp;
+
+/// So many in so many seconds: all at once if none came before, then one whenever its share of the time has passed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rate {
+    /// How many; 0 allows none.
+    pub count: u32,
+    /// In how many seconds; 0 allows any number.
+    pub seconds: u32,
+}
+
+/// When one of a kind may ask again: the generic cell rate algorithm, in ticks of 1/`count` second, of which one request
+/// takes `seconds`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Bucket {
+    /// When all that was asked has been paid off.
+    paid_off: u64,
+}
+
+impl Bucket {
+    /// Takes one, or says in how many seconds one can be taken.
+    fn take(&mut self, rate: Rate, now: Timestamp) -> Result<(), u64> {
+        if rate.seconds == 0 {
+            return Ok(());
+        }
+        if rate.count == 0 {
+            return Err(u64::from(u32::MAX));
+        }
+        let (count, cost) = (u64::from(rate.count), u64::from(rate.seconds));
+        let ticks = now.0.saturating_mul(count);
+        let next = self.paid_off.max(ticks).saturating_add(cost);
+        let latest = ticks.saturating_add(cost * count);
+        if next > latest {
+            return Err((next - latest).div_ceil(count));
+        }
+        self.paid_off = next;
+        Ok(())
+    }
+
+    /// Whether nothing is owed, so that it can be forgotten.
+    fn is_idle(self, rate: Rate, now: Timestamp) -> bool {
+        self.paid_off <= now.0.saturating_mul(u64::from(rate.count))
+    }
+}
+
+/// A rate for each of many, and one for all together.
+#[derive(Debug)]
+pub struct Limiter<K> {
+    each: Rate,
+    all: Rate,
+    together: Bucket,
+    buckets: BTreeMap<K, Bucket>,
+    swept: Timestamp,
+}
+
+impl<K: Ord> Limiter<K> {
+    /// At most so many are remembered; beyond, strangers are refused until others can be forgotten.
+    pub const CAPACITY: usize = 16_384;
+
+    /// Nobody has asked yet.
+    pub const fn new(each: Rate, all: Rate) -> Self {
+        Self {
+            each,
+            all,
+            together: Bucket { paid_off: 0 },
+            buckets: BTreeMap::new(),
+            swept: Timestamp(0),
+        }
+    }
+
+    /// Whether one could be taken as far as this asker itself is concerned.
+    ///
+    /// # Errors
+    ///
+    /// Too early: the seconds to wait.
+    pub fn check(&self, asker: &K, now: Timestamp) -> Result<(), u64> {
+        let mut bucket = self.buckets.get(asker).copied().unwrap_or_default();
+        bucket.take(self.each, now)
+    }
+
+    /// Takes one for this asker.
+    ///
+    /// # Errors
+    ///
+    /// Too early: the seconds to wait. A refused one takes nothing of what all share.
+    pub fn take(&mut self, asker: K, now: Timestamp) -> Result<(), u64> {
+        let mut bucket = match self.buckets.get(&asker) {
+            Some(bucket) => *bucket,
+            None => {
+                self.make_room(now)?;
+                Bucket::default()
+            }
+        };
+        bucket.take(self.each, now)?;
+        self.together.take(self.all, now)?;
+        if self.each.seconds > 0 {
+            self.buckets.insert(asker, bucket);
+        }
+        Ok(())
+    }
+
+    /// Forgets who owes nothing, at most once a second.
+    fn make_room(&mut self, now: Timestamp) -> Result<(), u64> {
+        if self.buckets.len() >= Self::CAPACITY && self.swept != now {
+            self.swept = now;
+            let each = self.each;
+            self.buckets.retain(|_, bucket| !bucket.is_idle(each, now));
+        }
+        if self.buckets.len() >= Self::CAPACITY {
+            return Err(1);
+        }
+        Ok(())
+    }
+}
+
+/// The network an address counts for: what one subscriber has, /64 of IPv6, and /24 of IPv4.
+pub fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & !0xff).into(),
+        IpAddr::V6(address) => {
+            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Rate = Rate {
+        count: 3,
+        seconds: 60,
+    };
+    const FREE: Rate = Rate {
+        count: 1,
+        seconds: 0,
+    };
+
+    #[test]
+    fn a_burst_then_one_each_share_of_the_time() {
+        let mut limiter = Limiter::new(MINUTE, FREE);
+        let start = Timestamp(1_800_000_000);
+
+        for _ in 0..3 {
+            assert_eq!(limiter.take("a", start), Ok(()));
+        }
+        assert_eq!(limiter.take("a", start), Err(20));
+        assert_eq!(limiter.take("b", start), Ok(()), "another one is not meant");
+        assert_eq!(limiter.take("a", start.plus(19)), Err(1));
+        assert_eq!(limiter.take("a", start.plus(20)), Ok(()));
+        assert_eq!(limiter.take("a", start.plus(20)), Err(20));
+        for _ in 0..3 {
+            assert_eq!(limiter.take("a", start.plus(1000)), Ok(()));
+        }
+    }
+
+    #[test]
+    fn all_together() {
+        let mut limiter = Limiter::new(FREE, MINUTE);
+        for asker in 0..3 {
+            assert_eq!(limiter.take(asker, Timestamp(0)), Ok(()));
+        }
+        assert_eq!(limiter.take(3, Timestamp(0)), Err(20));
+    }
+
+    #[test]
+    fn what_one_is_refused_costs_the_others_nothing() {
+        let mut limiter = Limiter::new(
+            Rate {
+                count: 1,
+                seconds: 60,
+            },
+            Rate {
+                count: 2,
+                seconds: 60,
+            },
+        );
+        assert_eq!(limiter.take("greedy", Timestamp(0)), Ok(()));
+        for _ in 0..100 {
+            assert_eq!(limiter.take("greedy", Timestamp(0)), Err(60));
+        }
+        assert_eq!(limiter.take("modest", Timestamp(0)), Ok(()));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut limiter = Limiter::new(MINUTE, FREE);
+        let admitted = (0..100_000).filter(|asker| limiter.take(*asker, Timestamp(0)).is_ok());
+        assert_eq!(admitted.count(), Limiter::<i32>::CAPACITY);
+        assert_eq!(
+            limiter.take(5, Timestamp(0)),
+            Ok(()),
+            "who is known may go on"
+        );
+        assert_eq!(
+            limiter.take(200_000, Timestamp(100)),
+            Ok(()),
+            "the others are forgotten"
+        );
+        assert_eq!(limiter.buckets.len(), 1);
+    }
+
+    #[test]
+    fn nothing_and_everything() {
+        let mut none = Limiter::new(
+            Rate {
+                count: 0,
+                seconds: 1,
+            },
+            FREE,
+        );
+        assert!(none.take((), Timestamp(0)).is_err());
+        let mut any = Limiter::new(FREE, FREE);
+        assert!((0..1000).all(|_| any.take((), Timestamp(0)).is_ok()));
+        assert!(any.take((), Timestamp(u64::MAX)).is_ok());
+    }
+
+    #[test]
+    fn addresses_of_one_subscriber_count_together() {
+        for (address, network) in [
+            ("192.0.2.77", "192.0.2.0"),
+            ("::ffff:192.0.2.77", "192.0.2.0"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ] {
+            let address: IpAddr = address.parse().expect("an address");
+            assert_eq!(network_of(address).to_string(), network);
+        }
+    }
+}

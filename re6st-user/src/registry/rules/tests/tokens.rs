@@ -1,0 +1,162 @@
+//! Tokens are asked for, given and taken back.
+
+use super::{
+    super::{
+        Notice,
+        token::{Email, Token},
+    },
+    *,
+};
+
+fn email(text: &str) -> Email {
+    Email::parse(text).expect("an address")
+}
+
+fn add(token: Option<&str>, prefix_length: Option<u8>) -> Command {
+    Command::AddToken {
+        email: email("a@example.com"),
+        token: token.map(|text| Token::parse(text).expect("a token")),
+        prefix_length,
+    }
+}
+
+#[test]
+fn by_mail() {
+    let mut world = World::new();
+
+    let outcome = world.outcome(
+        &stranger(),
+        Command::RequestToken {
+            email: email("b@example.com"),
+        },
+    );
+
+    assert_eq!(
+        outcome.reply,
+        Ok(Reply::Done),
+        "the answer does not tell the token"
+    );
+    let [Notice::Mail { email, token }] = &outcome.notices[..] else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(email.as_str(), "b@example.com");
+    let (_, request) = newcomer();
+    let reply = world.ask(&stranger(), enrol(Some(token.clone()), request));
+    assert!(
+        matches!(reply, Ok(Reply::Issued { certificate, .. }) if certificate.email.as_deref() == Some("b@example.com"))
+    );
+}
+
+#[test]
+fn mails_are_limited_by_sender_and_by_address() {
+    let mut world = World::with(|settings| {
+        settings.token_requests = Rate {
+            count: 2,
+            seconds: 600,
+        };
+        settings.mails = Rate {
+            count: 1,
+            seconds: 600,
+        };
+    });
+    let mut ask = |from_: &str, to: &str| {
+        world
+            .ask(&from(from_), Command::RequestToken { email: email(to) })
+            .map(|_| ())
+    };
+    assert_eq!(ask("192.0.2.1", "a@example.com"), Ok(()));
+    let flood = ask("198.51.100.1", "A@Example.com");
+    assert!(
+        matches!(flood, Err(Refusal::TooMany { retry_after: 600 })),
+        "{flood:?}"
+    );
+    assert_eq!(ask("192.0.2.1", "b@example.com"), Ok(()));
+    assert_eq!(
+        ask("192.0.2.1", "c@example.com"),
+        Err(Refusal::TooMany { retry_after: 300 })
+    );
+    assert_eq!(
+        ask("198.51.100.1", "c@example.com"),
+        Ok(()),
+        "who was refused took nothing of hers"
+    );
+}
+
+#[test]
+fn the_operator_lists_and_deletes() {
+    let mut world = World::new();
+    let Ok(Reply::Token(token)) = world.operate(add(None, Some(20))) else {
+        panic!("no token")
+    };
+    let Ok(Reply::Tokens(list)) = world.operate(Command::ListTokens) else {
+        panic!("no list")
+    };
+    assert_eq!(list.len(), 1);
+    assert_eq!((list[0].id, list[0].prefix_length), (token.digest(), 20));
+    assert!(
+        !serde_json::to_string(&list)
+            .expect("JSON")
+            .contains(token.reveal())
+    );
+
+    assert_eq!(
+        world.operate(Command::DeleteToken { token: list[0].id }),
+        Ok(Reply::Done)
+    );
+    let again = world.operate(Command::DeleteToken { token: list[0].id });
+    assert!(matches!(again, Err(Refusal::NotFound(_))), "{again:?}");
+}
+
+#[test]
+fn the_operators_own_token() {
+    let mut world = World::new();
+    let word = "k3v9x2m7q1z8w4t6y5p0";
+    assert!(
+        matches!(
+            world.operate(add(Some("abcdefgh"), None)),
+            Err(Refusal::Invalid(_))
+        ),
+        "too easy"
+    );
+    assert!(world.operate(add(Some(word), None)).is_ok());
+    assert!(matches!(
+        world.operate(add(Some(word), None)),
+        Err(Refusal::Conflict(_))
+    ));
+    assert!(matches!(
+        world.operate(add(None, Some(0))),
+        Err(Refusal::Invalid(_))
+    ));
+    assert!(matches!(
+        world.operate(add(None, Some(81))),
+        Err(Refusal::Invalid(_))
+    ));
+}
+
+#[test]
+fn their_number_is_bounded() {
+    let mut world = World::with(|settings| settings.maximum_tokens = 2);
+    for _ in 0..2 {
+        assert!(world.operate(add(None, None)).is_ok());
+    }
+    assert!(matches!(
+        world.operate(add(None, None)),
+        Err(Refusal::Unavailable(_))
+    ));
+}
+
+#[test]
+fn strangers_and_nodes_have_no_part_in_it() {
+    let mut world = World::new();
+    let node = world.enrol();
+    for caller in [stranger(), node.caller()] {
+        for command in [
+            add(None, None),
+            Command::ListTokens,
+            Command::GetParameters,
+            Command::Time,
+        ] {
+            assert_eq!(world.ask(&caller, command), Err(Refusal::Forbidden));
+        }
+    }
+}
