@@ -76,9 +76,7 @@ pub enum SubjectError {
     #[error("the field {0} occurs twice")]
     Duplicate(String),
     /// A field that does not exist.
-    #[error(
-        "there is no field {0}; known are C, ST, L, O, OU, GN, SN, title, description, DC, UID, emailAddress"
-    )]
+    #[error("there is no field {0}; known are {known}", known = super::subject::known_fields())]
     UnknownField(String),
     /// A field that the registry fills in.
     #[error("the field {0} is the registry's to set")]

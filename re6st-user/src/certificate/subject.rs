@@ -221,6 +221,11 @@ fn arcs(identifier: &Oid<'_>) -> Result<Vec<u64>, SubjectError> {
     }
 }
 
+/// The short names of all fields, for people.
+pub(super) fn known_fields() -> String {
+    NAMES.map(|(short, _, _)| short).join(", ")
+}
+
 fn name_of(attribute: &[u64]) -> String {
     match attribute {
         COMMON_NAME => return "CN".to_owned(),

@@ -1,7 +1,60 @@
 //! The file of authorities.
 
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyUsagePurpose};
+
 use super::*;
-use crate::certificate::error::FormError;
+use crate::certificate::{
+    authority::{AuthorityCertificate, date},
+    error::FormError,
+    network::NetworkError,
+};
+
+/// What somebody else may write into the certificate of an authority.
+fn foreign(key: &PrivateKey, change: impl Fn(&mut CertificateParams)) -> Result<(), FormError> {
+    let mut parameters = CertificateParams::default();
+    parameters.serial_number = Some(0x1_2001_0db8_0042_u64.into());
+    parameters.not_before = date(NOW).unwrap();
+    parameters.not_after = date(NOW.plus(DAY)).unwrap();
+    parameters
+        .distinguished_name
+        .push(DnType::CommonName, "an authority");
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    change(&mut parameters);
+    let certificate = parameters.self_signed(key).unwrap();
+    AuthorityCertificate::from_der(certificate.der()).map(drop)
+}
+
+#[test]
+fn an_authority_may_sign_certificates() {
+    let (ecdsa, rsa) = (new_key(), rsa_key(0));
+    for key in [&ecdsa, &rsa] {
+        assert_eq!(foreign(key, |_| ()), Ok(()));
+        for refused in [
+            foreign(key, |it| it.is_ca = IsCa::NoCa),
+            foreign(key, |it| it.is_ca = IsCa::ExplicitNoCa),
+            foreign(key, |it| it.key_usages = vec![KeyUsagePurpose::CrlSign]),
+        ] {
+            assert!(
+                matches!(refused, Err(FormError::Role { .. })),
+                "{refused:?}"
+            );
+        }
+    }
+    // openssl writes no key usage into the RSA authorities of re6stnet
+    assert_eq!(foreign(&rsa, |it| it.key_usages.clear()), Ok(()));
+    let refused = foreign(&ecdsa, |it| it.key_usages.clear());
+    assert!(matches!(refused, Err(FormError::Role { .. })));
+}
+
+#[test]
+fn an_authoritys_serial_number_is_a_network() {
+    let refused = foreign(&new_key(), |it| {
+        it.serial_number = Some(vec![0x7f; 20].into())
+    });
+
+    assert_eq!(refused, Err(FormError::Network(NetworkError::Serial)));
+}
 
 #[test]
 fn several_authorities_are_kept_in_one_file() {
