@@ -117,6 +117,9 @@ pub(super) struct Neighbour {
     pub cost: Metric,
     /// Prefixes it has routes to; each route knows its place here.
     pub routes: Vec<DestinationId>,
+    /// Where in `routes` its last update was: all is announced in the same order again and again, so the next one is
+    /// probably of the route behind it.
+    pub last_update: u32,
     /// What its routes name as next hop, by number.
     pub next_hops: Vec<NextHop>,
     /// How many of its routes, counted from the end, are still to be compared anew.
@@ -163,6 +166,7 @@ impl Neighbour {
             multiplier: 256,
             cost: Metric::INFINITY,
             routes: Vec::new(),
+            last_update: 0,
             next_hops: vec![NextHop::Ipv6(address)],
             to_compare: 0,
             removed: false,

@@ -106,9 +106,18 @@ impl Speaker {
         let Some(neighbour) = self.neighbours.get_mut(id) else {
             return;
         };
+        // the one with the smaller address asks, and the other has heard it before it would: half the packets
+        let asks_first = self
+            .interfaces
+            .get(&neighbour.interface)
+            .is_some_and(|interface| interface.settings.link_local < neighbour.address);
+        let quiet = match asks_first {
+            true => settings.interval,
+            false => settings.interval + settings.repeat,
+        };
         let silence = now.since(neighbour.probes.heard_at);
-        if silence < settings.interval {
-            let due = neighbour.probes.heard_at + settings.interval;
+        if silence < quiet {
+            let due = neighbour.probes.heard_at + quiet;
             self.timers.set(Timer::Silence(id), due);
             return;
         }

@@ -272,6 +272,9 @@ impl Speaker {
         router_id: RouterId,
         sequence_number: SequenceNumber,
     ) {
+        if self.requests.is_empty() {
+            return;
+        }
         let key = (id, router_id);
         let Some(pending) = self.requests.get(&key).copied() else {
             return;

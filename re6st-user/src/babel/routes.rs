@@ -13,6 +13,7 @@ use super::{
     time::Time,
     timers::{Appointment, Tick},
 };
+use crate::dataplane::RouteKey;
 
 /// Routes that are compared or removed in one go, when many must be.
 const BATCH: usize = 2048;
@@ -72,6 +73,12 @@ impl Speaker {
             return;
         };
         let feasible = destination.is_route_feasible(&route);
+        if feasible && old.is_some_and(|old| old.is_repeated_by(&route)) {
+            // most updates are: neither selection nor announcement can change
+            self.refresh(id, from, &route);
+            self.satisfy_request(id, router_id, update.sequence_number);
+            return;
+        }
         if !feasible {
             self.counters.unfeasible_updates += 1;
             // the sender's distance is what it was when we selected it or smaller, so the old route is as free of loops
@@ -124,7 +131,9 @@ impl Speaker {
 
     /// The prefix of an update, if the neighbour may announce one more.
     fn place_for(&mut self, from: NeighbourId, update: &Update) -> Option<DestinationId> {
-        let known = self.table.find(&update.route);
+        let known = self
+            .probably(from, &update.route)
+            .or_else(|| self.table.find(&update.route));
         let again = known
             .and_then(|id| self.table.get(id))
             .is_some_and(|destination| destination.route(from).is_some());
@@ -135,6 +144,14 @@ impl Speaker {
             return None;
         }
         Some(known.unwrap_or_else(|| self.table.find_or_insert(update.route)))
+    }
+
+    /// The prefix of an update if it comes in the order of the last time.
+    fn probably(&self, from: NeighbourId, route: &RouteKey) -> Option<DestinationId> {
+        let neighbour = self.neighbours.get(from)?;
+        let id = *neighbour.routes.get(neighbour.last_update as usize + 1)?;
+        let destination = self.table.get(id)?;
+        (destination.key == *route).then_some(id)
     }
 
     /// What is kept of an update, but for its place.
@@ -211,6 +228,21 @@ impl Speaker {
         }
     }
 
+    /// Lets a route that is there live longer.
+    fn refresh(&mut self, id: DestinationId, from: NeighbourId, later: &Route) {
+        let (Some(destination), Some(neighbour)) =
+            (self.table.get_mut(id), self.neighbours.get_mut(from))
+        else {
+            return;
+        };
+        if let Some(route) = destination.route_mut(from) {
+            route.expires = later.expires;
+            route.least_metric = later.least_metric;
+            route.asked = false;
+            neighbour.last_update = route.position;
+        }
+    }
+
     /// Puts a route in its place, and sees to its expiry.
     fn store(&mut self, id: DestinationId, from: NeighbourId, mut route: Route) {
         let (Some(destination), Some(neighbour)) =
@@ -232,6 +264,7 @@ impl Speaker {
             destination.routes.push(route);
         }
         neighbour.heard.add(&key, new);
+        neighbour.last_update = route.position;
         let Some(route) = destination.route_mut(from) else {
             return;
         };

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     counters::Counters,
-    digest::Digest,
+    digest::Announced,
     input::{Input, InterfaceId, Restored},
     interface::Interface,
     limits::TokenBucket,
@@ -60,8 +60,8 @@ pub struct Speaker {
     pub(super) restored: RestoredRoutes,
     /// When the restart is over; the start of the clock if there was none.
     pub(super) restart_over: Time,
-    /// Of all that is announced.
-    pub(super) announced: Digest,
+    /// Of what is announced.
+    pub(super) announced: Announced,
     /// When small changes were last announced.
     pub(super) refreshed: Time,
     pub(super) timers: Timers,
@@ -93,7 +93,7 @@ impl Speaker {
             requests: HashMap::new(),
             restored: RestoredRoutes::new(),
             restart_over: Time(0),
-            announced: Digest::default(),
+            announced: Announced::default(),
             refreshed: now,
             timers: Timers::default(),
             calendar: Calendar::default(),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     digest,
+    input::InterfaceId,
     neighbour::NeighbourId,
     quantities::{Interval, Metric, RouterId, SequenceNumber},
     timers::Tick,
@@ -50,6 +51,14 @@ impl Route {
         self.router_id == later.router_id
             && self.sequence_number == later.sequence_number
             && !self.metric.is_infinite()
+    }
+
+    /// Whether a later announcement of the same neighbour changes nothing but the time of expiry.
+    pub fn is_repeated_by(&self, later: &Self) -> bool {
+        (self.router_id, self.sequence_number, self.metric)
+            == (later.router_id, later.sequence_number, later.metric)
+            && (self.added, self.interval, self.next_hop, self.ignored)
+                == (later.added, later.interval, later.next_hop, later.ignored)
     }
 }
 
@@ -98,6 +107,8 @@ pub(super) struct Destination {
     pub installed: Installed,
     /// What neighbours were last told, or will be in a moment; `None` if nothing, or the retraction is long ago.
     pub announced: Option<Announcement>,
+    /// On which interface it was learned, as the digests count it.
+    pub learned_on: Option<InterfaceId>,
     /// Until when packets are refused after a loss.
     pub hold: Option<Tick>,
     /// Since when another route has been better.
@@ -121,6 +132,7 @@ impl Destination {
             own: None,
             installed: Installed::Nothing,
             announced: None,
+            learned_on: None,
             hold: None,
             better_since: None,
             resends: 0,
@@ -224,6 +236,11 @@ impl Destination {
         };
         self.raise_source(nearest, now, most);
         self.distance_unknown = false;
+    }
+
+    /// Whether packets to it get anywhere.
+    pub const fn has_way(&self) -> bool {
+        self.own.is_some() || self.selected.is_some()
     }
 
     fn is_empty(&self) -> bool {

@@ -148,6 +148,7 @@ impl Speaker {
     /// Announces a prefix anew if what neighbours were told is too far from the truth (section 3.7.2), or with `exact`
     /// if it differs at all.
     pub(super) fn reconsider_announcement(&mut self, id: DestinationId, exact: bool) {
+        self.follow_horizon(id);
         let Some(destination) = self.table.get(id) else {
             return;
         };
@@ -181,6 +182,45 @@ impl Speaker {
         self.announce_everywhere(id, urgent);
     }
 
+    /// Where a prefix is learned may change without a change of what is announced. Neighbours at the former place have
+    /// heard nothing of it if the horizon is split there (section 3.7.4).
+    fn follow_horizon(&mut self, id: DestinationId) {
+        let Some(destination) = self.table.get(id) else {
+            return;
+        };
+        let learned_on = self.learned_on(destination);
+        let Some(destination) = self.table.get_mut(id) else {
+            return;
+        };
+        if destination.learned_on == learned_on {
+            return;
+        }
+        self.announced.remove(destination);
+        let former = std::mem::replace(&mut destination.learned_on, learned_on);
+        self.announced.add(destination);
+        if destination.announced.is_none() || !destination.has_way() {
+            return;
+        }
+        let at = self.now + self.random.between(TRIGGERED.0, TRIGGERED.1);
+        if let Some(former) = former
+            && let Some(interface) = self.interfaces.get_mut(&former)
+            && interface.up
+            && interface.settings.split_horizon
+        {
+            interface.outbox.announce(id);
+            self.timers.set_by(Timer::FlushGroup(former), at);
+        }
+    }
+
+    /// The interface that a prefix is learned on; `None` of our own and of those without a way.
+    fn learned_on(&self, destination: &Destination) -> Option<InterfaceId> {
+        if destination.own.is_some() {
+            return None;
+        }
+        let via = self.neighbours.get(destination.selected?)?;
+        Some(via.interface)
+    }
+
     /// Changes what neighbours are told of a prefix; the feasibility distance falls first (section 3.7.3).
     fn change_announcement(&mut self, id: DestinationId, new: Announcement, reliable: bool) {
         let now = Tick::from_time(self.now);
@@ -189,11 +229,9 @@ impl Speaker {
             return;
         };
         let limited = destination.own.is_none() && destination.raise_source(new, now, most);
-        if let Some(old) = destination.announced {
-            self.announced.remove(&destination.key, old);
-        }
-        self.announced.add(&destination.key, new);
+        self.announced.remove(destination);
         destination.announced = Some(new);
+        self.announced.add(destination);
         if reliable {
             destination.resends = RESENDS;
             let at = Tick::from_time(self.now + RESEND_AFTER);
@@ -351,12 +389,7 @@ impl Speaker {
             })
         })?;
         let settings = &interface.settings;
-        let learned_here = || {
-            let via = destination
-                .selected
-                .and_then(|via| self.neighbours.get(via));
-            destination.own.is_none() && via.is_some_and(|via| via.interface == interface_id)
-        };
+        let learned_here = || self.learned_on(destination) == Some(interface_id);
         let finite = !announced.metric.is_infinite();
         // an explicit request is answered all the same (section 3.8.1.1 against 3.7.4)
         if finite && settings.split_horizon && (group || dump) && learned_here() {

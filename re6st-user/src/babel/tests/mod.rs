@@ -1,6 +1,7 @@
 //! The protocol's promises, kept in a simulated network.
 #![expect(clippy::expect_used, reason = "a test may end there")]
 
+mod digests;
 mod failures;
 mod families;
 mod hostile;
