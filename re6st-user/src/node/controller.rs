@@ -45,6 +45,8 @@ const MONITOR: u64 = u64::MAX;
 const CARRIERS: u64 = 1 << 32;
 /// Between two looks at what changes without a word.
 const TICK: Duration = Duration::from_secs(1);
+/// Sockets looked at together.
+const SOCKETS: usize = 64;
 /// How often all sockets are looked at in one turn.
 const ROUNDS: usize = 4;
 /// Groups of rtnetlink: links, IPv4 and IPv6 addresses.
@@ -94,7 +96,7 @@ impl Readiness {
     }
 
     fn ready(&self) -> Vec<u64> {
-        let mut events = [EpollEvent::empty(); 64];
+        let mut events = [EpollEvent::empty(); SOCKETS];
         let count = self.0.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
         events[..count].iter().map(EpollEvent::data).collect()
     }
@@ -168,6 +170,7 @@ impl Controller {
                     if let Ok(mut ready) = ready {
                         ready.clear_ready();
                     }
+                    self.more = true;
                 }
                 () = tokio::time::sleep(wait) => self.handle(Input::Time),
                 _ = tick.tick() => {
@@ -186,7 +189,9 @@ impl Controller {
                 _ = terminate.recv() => break false,
                 _ = interrupt.recv() => break true,
             }
-            self.receive();
+            if self.more {
+                self.receive();
+            }
             self.carry_out();
         };
         if for_good {
@@ -227,9 +232,9 @@ impl Controller {
     fn receive(&mut self) {
         let mut inputs = Vec::new();
         let mut changed = false;
-        self.more = true;
         for _ in 0..ROUNDS {
             let ready = self.readiness.get_ref().ready();
+            self.more = ready.len() == SOCKETS;
             let now = self.now();
             for token in &ready {
                 match *token {
@@ -239,22 +244,21 @@ impl Controller {
                     }
                     token if token >= CARRIERS => {
                         let place = (token - CARRIERS) as usize;
-                        self.transport.receive_through(place, now, &mut inputs);
+                        self.more |= self.transport.receive_through(place, now, &mut inputs);
                     }
                     token => {
                         let interface = InterfaceId(token as u32);
-                        self.transport.receive_lan(interface, now, &mut inputs);
+                        self.more |= self.transport.receive_lan(interface, now, &mut inputs);
                     }
                 }
             }
             for input in inputs.drain(..) {
                 self.handle(input);
             }
-            if ready.is_empty() {
-                self.more = false;
+            self.carry_out();
+            if !self.more {
                 break;
             }
-            self.carry_out();
         }
         if changed {
             self.look_at_interfaces();
