@@ -64,9 +64,16 @@ impl Speaker {
         if ask {
             // what neighbours have of a life before is void, unless it is still installed
             if self.restored.is_empty() {
-                self.send(Audience::Group(id), vec![Message::RetractAll]);
+                self.retract_everything(id);
             }
             self.ask_all(id);
+        }
+    }
+
+    /// Says that nothing goes by us: twice, in case one gets lost (section 3.8.2 and appendix B).
+    pub(super) fn retract_everything(&mut self, id: InterfaceId) {
+        for _ in 0..2 {
+            self.send(Audience::Group(id), vec![Message::RetractAll]);
         }
     }
 
@@ -213,9 +220,8 @@ impl Speaker {
             return;
         }
         let before = std::mem::replace(&mut neighbour.cost, cost);
-        neighbour.to_compare = neighbour.routes.len();
         let (interface, address) = (neighbour.interface, neighbour.address);
-        self.enqueue_work(id);
+        self.compare_routes(id);
         match (before.is_infinite(), cost.is_infinite()) {
             (true, false) => {
                 self.event(Event::NeighbourUp { interface, address });

@@ -112,6 +112,10 @@ impl Speaker {
         arrival.continues |= arrival.group && matches!(message, Message::Probe { .. });
         // section 3.4: without a Hello there is no neighbour
         let Some(id) = self.neighbours.find(arrival.interface, arrival.source) else {
+            if message == Message::RetractAll {
+                // but we may go on routing by one of before our restart
+                self.void_all_restored(arrival.interface, arrival.source);
+            }
             return;
         };
         if is_request(&message) {

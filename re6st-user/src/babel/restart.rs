@@ -1,9 +1,10 @@
 //! Graceful restart: what was installed before stays until it is heard again or the time is over.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, net::Ipv6Addr, time::Duration};
 
 use super::{
-    input::{InstalledRoute, Restored},
+    input::{InstalledRoute, InterfaceId, Restored},
+    message::NextHop,
     output::{Event, Output},
     speaker::Speaker,
     table::{Announcement, DestinationId, Installed, Route},
@@ -13,6 +14,10 @@ use super::{
 /// Routes of before the restart that have not been heard again.
 pub(super) type RestoredRoutes = HashMap<DestinationId, InstalledRoute>;
 
+/// After a start that remembers no routes, nothing is selected for so long. A neighbour may still route by us, and must have
+/// heard that we know nothing before another, who has, is believed: or its packets come back to us. Two retractions and three
+/// Hellos are sent meanwhile.
+const LISTEN: Duration = Duration::from_millis(400);
 /// A retraction has been said often enough.
 const RETRACTED: Duration = Duration::from_secs(8);
 
@@ -37,10 +42,21 @@ impl Speaker {
             }
             self.restored.insert(id, *route);
         }
-        if !self.restored.is_empty() {
+        if self.restored.is_empty() {
+            self.listening_until = self.now + LISTEN;
+            self.timers.set(Timer::Listened, self.listening_until);
+        } else {
             let over = self.now + self.settings.restart_time;
             self.timers.set(Timer::RestartOver, over);
             self.restart_over = over;
+        }
+    }
+
+    /// [`Timer::Listened`]: now all that was heard may be used.
+    pub(super) fn compare_all(&mut self) {
+        let all: Vec<_> = self.neighbours.iter().map(|(id, _)| id).collect();
+        for id in all {
+            self.compare_routes(id);
         }
     }
 
@@ -115,6 +131,32 @@ impl Speaker {
             && !destination.distance_unknown
         {
             destination.assume_nearest(route.router_id, route.sequence_number, now, most);
+        }
+    }
+
+    /// A neighbour says that the way of before does not go by it any more, or that it forgot all it said: a prefix that was
+    /// not heard again since is lost.
+    pub(super) fn void_restored(
+        &mut self,
+        id: DestinationId,
+        interface: InterfaceId,
+        by: Ipv6Addr,
+    ) {
+        let way = (interface, NextHop::Ipv6(by));
+        let goes_there = |old: &InstalledRoute| (old.interface, old.next_hop) == way;
+        if !self.restored.get(&id).is_some_and(goes_there) {
+            return;
+        }
+        self.restored.remove(&id);
+        self.refuse(id);
+        self.retract(id);
+        self.select(id);
+    }
+
+    /// The same of everything that goes by a neighbour.
+    pub(super) fn void_all_restored(&mut self, interface: InterfaceId, by: Ipv6Addr) {
+        for id in self.restored.keys().copied().collect::<Vec<_>>() {
+            self.void_restored(id, interface, by);
         }
     }
 

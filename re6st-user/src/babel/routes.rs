@@ -276,9 +276,13 @@ impl Speaker {
     }
 
     fn receive_retraction(&mut self, from: NeighbourId, update: &Update) {
-        if let Some(id) = self.table.find(&update.route) {
-            self.retracted(id, from);
+        let Some(id) = self.table.find(&update.route) else {
+            return;
+        };
+        if let Some(neighbour) = self.neighbours.get(from) {
+            self.void_restored(id, neighbour.interface, neighbour.address);
         }
+        self.retracted(id, from);
     }
 
     /// The neighbour's route is unusable from now on (section 3.5.3); it is kept until it expires.
@@ -300,6 +304,9 @@ impl Speaker {
 
     /// Retracts all routes of a neighbour (section 4.6.9).
     pub(super) fn retract_all(&mut self, from: NeighbourId) {
+        if let Some(neighbour) = self.neighbours.get(from) {
+            self.void_all_restored(neighbour.interface, neighbour.address);
+        }
         let routes = self
             .neighbours
             .get(from)

@@ -28,6 +28,7 @@ impl Speaker {
         !self.metric(route).is_infinite()
             && destination.is_route_feasible(route)
             && !destination.distance_unknown
+            && self.now >= self.listening_until
     }
 
     /// The best usable route; among equals the first.
@@ -118,28 +119,39 @@ impl Speaker {
             None if destination.own.is_some() || destination.selected.is_some() => {
                 Installed::Nothing
             }
-            // section 2.8: else packets would follow a shorter prefix, maybe in a loop
             None if was_selected && matches!(old, Installed::Via { .. }) => Installed::Unreachable,
             None => old,
         };
         if wanted == old {
             return;
         }
+        if wanted == Installed::Unreachable {
+            self.refuse(id);
+            return;
+        }
         let new = self.installed_route(destination);
         let output = match wanted {
             Installed::Via { .. } => new.and_then(|new| self.unless_restored(id, new)),
-            Installed::Unreachable => Some(Output::Unreachable { route: key }),
+            Installed::Unreachable => None,
             Installed::Nothing | Installed::Restored => Some(Output::Remove { route: key }),
         };
         self.outputs.extend(output);
-        let hold = (wanted == Installed::Unreachable)
-            .then(|| Tick::from_time(self.now + self.settings.hold_time));
-        if let Some(hold) = hold {
-            self.calendar.add(hold, Appointment::Destination(id));
-        }
         if let Some(destination) = self.table.get_mut(id) {
             destination.installed = wanted;
-            destination.hold = hold;
+            destination.hold = None;
+        }
+    }
+
+    /// Packets to a prefix that was lost are refused for a while (section 2.8): else they would follow a shorter prefix, maybe
+    /// in a loop.
+    pub(super) fn refuse(&mut self, id: DestinationId) {
+        let hold = Tick::from_time(self.now + self.settings.hold_time);
+        if let Some(destination) = self.table.get_mut(id) {
+            destination.installed = Installed::Unreachable;
+            destination.hold = Some(hold);
+            let route = destination.key;
+            self.outputs.push(Output::Unreachable { route });
+            self.calendar.add(hold, Appointment::Destination(id));
         }
     }
 

@@ -60,6 +60,8 @@ pub struct Speaker {
     pub(super) restored: RestoredRoutes,
     /// When the restart is over; the start of the clock if there was none.
     pub(super) restart_over: Time,
+    /// Until then we only listen, after a start that remembers no routes.
+    pub(super) listening_until: Time,
     /// Of what is announced.
     pub(super) announced: Announced,
     /// When small changes were last announced.
@@ -93,6 +95,7 @@ impl Speaker {
             requests: HashMap::new(),
             restored: RestoredRoutes::new(),
             restart_over: Time(0),
+            listening_until: now,
             announced: Announced::default(),
             refreshed: now,
             timers: Timers::default(),
@@ -212,6 +215,15 @@ impl Speaker {
             Timer::Request(id, router_id) => self.repeat_request(id, router_id),
             Timer::RestartOver => self.end_restart(),
             Timer::Settled => self.settle(),
+            Timer::Listened => self.compare_all(),
+        }
+    }
+
+    /// A neighbour's routes are to be compared anew, a part at a time.
+    pub(super) fn compare_routes(&mut self, id: NeighbourId) {
+        if let Some(neighbour) = self.neighbours.get_mut(id) {
+            neighbour.to_compare = neighbour.routes.len();
+            self.enqueue_work(id);
         }
     }
 
@@ -245,8 +257,7 @@ impl Speaker {
     /// Tells neighbours that nothing goes by us any more (section 3.5.5 and appendix B); installed routes stay.
     fn shut_down(&mut self) {
         for id in self.interfaces.keys().copied().collect::<Vec<_>>() {
-            self.send(Audience::Group(id), vec![Message::RetractAll]);
-            self.send(Audience::Group(id), vec![Message::RetractAll]);
+            self.retract_everything(id);
         }
         self.timers = Timers::default();
         self.calendar = Calendar::default();

@@ -12,7 +12,7 @@ use super::{
     probing::UNRESPONSIVE,
     quantities::{Interval, Metric, SequenceNumber},
     speaker::Speaker,
-    table::{Announcement, Destination, DestinationId, Table},
+    table::{Announcement, Destination, DestinationId, Installed, Table},
     timers::{Appointment, Tick, Timer},
     wire::{PacketWriter, PushError},
 };
@@ -381,8 +381,9 @@ impl Speaker {
     ) -> Option<Update> {
         let destination = self.table.get(id)?;
         let announced = destination.announced.or_else(|| {
-            // asked for, and there is nothing: a retraction (section 3.8.1.1)
-            (!dump && !group).then_some(Announcement {
+            // asked for, and there is nothing: a retraction (section 3.8.1.1); after a restart we do not know yet
+            let nothing = !dump && !group && destination.installed != Installed::Restored;
+            nothing.then_some(Announcement {
                 router_id: self.settings.router_id,
                 sequence_number: SequenceNumber(0),
                 metric: Metric::INFINITY,
