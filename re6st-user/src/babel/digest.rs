@@ -218,12 +218,4 @@ impl Speaker {
             blocks => self.send_soon(from, Message::DigestMismatch { blocks }),
         }
     }
-
-    /// Announces all of some blocks again.
-    pub(super) fn receive_mismatch(&mut self, from: NeighbourId, blocks: u64) {
-        if let Some(neighbour) = self.neighbours.get_mut(from) {
-            neighbour.outbox.announce_blocks(blocks);
-        }
-        self.timers.set_by(Timer::Flush(from), self.now);
-    }
 }

@@ -132,6 +132,8 @@ pub(super) struct Neighbour {
     /// Our requests for newer sequence numbers to it.
     pub asking: TokenBucket,
     pub last_dump: Option<Time>,
+    /// Which blocks of the digest are to be announced to it.
+    pub wanted: u64,
     /// Of all it announces.
     pub heard: Digest,
     /// Until when routes of a block are as good as announced again.
@@ -175,6 +177,7 @@ impl Neighbour {
             requests: TokenBucket::new(requests_per_second, requests_per_second.saturating_mul(10)),
             asking: TokenBucket::new(ASKED_PER_SECOND, ASKED_AT_ONCE),
             last_dump: None,
+            wanted: 0,
             heard: Digest::default(),
             blocks_expire: [Time(0); Digest::BLOCKS],
         }

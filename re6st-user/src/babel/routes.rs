@@ -73,7 +73,8 @@ impl Speaker {
             return;
         };
         let feasible = destination.is_route_feasible(&route);
-        if feasible && old.is_some_and(|old| old.is_repeated_by(&route)) {
+        let repeated = old.is_some_and(|old| old.is_repeated_by(&route));
+        if feasible && repeated && destination.has_way() {
             // most updates are: neither selection nor announcement can change
             self.refresh(id, from, &route);
             self.satisfy_request(id, router_id, update.sequence_number);

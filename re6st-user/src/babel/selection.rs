@@ -198,35 +198,41 @@ impl Speaker {
                 });
             }
         }
-        if destination.better_since.is_some() {
+        let forgot = self.collect_sources(id);
+        let lasts = |destination: &Destination| destination.better_since.is_some();
+        // what was not feasible may be now
+        if forgot || self.table.get(id).is_some_and(lasts) {
             self.select(id);
         }
-        self.collect_sources(id);
         self.table.remove_if_empty(id);
     }
 
-    /// Forgets feasibility distances of origins that have not been announced for long (section 3.7.3).
-    fn collect_sources(&mut self, id: DestinationId) {
+    /// Forgets feasibility distances of origins that have not been announced for long (section 3.7.3). Gives whether there
+    /// were any.
+    fn collect_sources(&mut self, id: DestinationId) -> bool {
         let now = Tick::from_time(self.now);
         let Some(destination) = self.table.get_mut(id) else {
-            return;
+            return false;
         };
+        let before = destination.sources.len();
         let lifetime = Tick::from_time(super::time::Time(0) + SOURCE_LIFETIME).0;
-        let announced = destination
-            .announced
-            .filter(|announced| !announced.metric.is_infinite());
-        for source in &mut destination.sources {
-            if announced.is_some_and(|announced| announced.router_id == source.router_id) {
-                source.used = now;
-            }
-        }
+        destination.use_source(now);
         destination
             .sources
             .retain(|source| now.0.saturating_sub(source.used.0) < lifetime);
-        if !destination.sources.is_empty() && announced.is_none() {
-            self.calendar
-                .add(Tick(now.0 + lifetime), Appointment::Destination(id));
+        let forgot = destination.sources.len() < before;
+        let announced = destination
+            .announced
+            .is_some_and(|announced| !announced.metric.is_infinite());
+        let next = destination
+            .sources
+            .iter()
+            .map(|source| source.used.0.saturating_add(lifetime))
+            .min();
+        if let Some(next) = next.filter(|_| !announced) {
+            self.calendar.add(Tick(next), Appointment::Destination(id));
         }
+        forgot
     }
 }
 

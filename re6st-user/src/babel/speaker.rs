@@ -211,7 +211,7 @@ impl Speaker {
             Timer::UnicastHelloMissed(id) => self.hello_missed(id, true),
             Timer::HearingExpired(id) => self.hearing_expired(id),
             Timer::Silence(id) => self.check_silence(id),
-            Timer::Dump(id) => self.dump_to(id),
+            Timer::Dump(id) => self.start_dump(id),
             Timer::Request(id, router_id) => self.repeat_request(id, router_id),
             Timer::RestartOver => self.end_restart(),
             Timer::Settled => self.settle(),
@@ -257,7 +257,7 @@ impl Speaker {
     /// Tells neighbours that nothing goes by us any more (section 3.5.5 and appendix B); installed routes stay.
     fn shut_down(&mut self) {
         for id in self.interfaces.keys().copied().collect::<Vec<_>>() {
-            self.retract_everything(id);
+            self.take_leave(id);
         }
         self.timers = Timers::default();
         self.calendar = Calendar::default();
@@ -297,12 +297,16 @@ impl Speaker {
             return;
         };
         let mut packets = vec![interface.writer()];
-        for message in messages {
+        for mut message in messages {
+            if packets.len() > 1 {
+                forget_times(&mut message);
+            }
             let Some(packet) = packets.last_mut() else {
                 return;
             };
             let mut result = packet.push(&message);
             if matches!(result, Err(PushError::Full)) && !packet.is_empty() {
+                forget_times(&mut message);
                 let mut next = interface.writer();
                 result = next.push(&message);
                 packets.push(next);
@@ -366,5 +370,12 @@ impl Speaker {
             next_hop: None,
         };
         self.send_soon(to, Message::Update(retraction));
+    }
+}
+
+/// Times of an IHU count only beside the Hello they answer with (RFC 9616 section 3.2), which is in the first packet.
+const fn forget_times(message: &mut Message) {
+    if let Message::IHeardYou { timestamps, .. } = message {
+        *timestamps = None;
     }
 }

@@ -179,6 +179,22 @@ impl Destination {
         self.is_feasible(route.router_id, route.sequence_number, route.least_metric)
     }
 
+    /// Until now what was announced was announced again and again: its distance is forgotten three minutes after that
+    /// (section 3.7.3).
+    pub fn use_source(&mut self, now: Tick) {
+        let Some(announced) = self
+            .announced
+            .filter(|announced| !announced.metric.is_infinite())
+        else {
+            return;
+        };
+        for source in &mut self.sources {
+            if source.router_id == announced.router_id {
+                source.used = now;
+            }
+        }
+    }
+
     /// Raises the feasibility distance before an announcement is sent (section 3.7.3). Gives whether an origin had to be
     /// forgotten to make room for a new one.
     pub fn raise_source(&mut self, announcement: Announcement, now: Tick, most: usize) -> bool {

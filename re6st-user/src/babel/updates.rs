@@ -99,7 +99,7 @@ impl Outbox {
                 destination.is_some_and(|destination| self.blocks & (1 << destination.block) != 0)
             };
             self.chunk
-                .extend((start..end).map(DestinationId).filter(covered));
+                .extend((start..end).rev().map(DestinationId).filter(covered));
             sort(&mut self.chunk, table);
             self.dump = (end < table.end()).then_some(end);
         }
@@ -107,16 +107,19 @@ impl Outbox {
     }
 }
 
-/// By family, origin and prefix, so that updates compress well; backwards, because the last one is taken first.
+/// By family, origin and prefix, so that updates compress well; backwards, because the last one is taken first. Most of the
+/// time they are in order already, as they were learned.
 fn sort(ids: &mut [DestinationId], table: &Table) {
-    ids.sort_by_cached_key(|id| {
-        let destination = table.get(*id);
-        std::cmp::Reverse(destination.map(|destination| {
-            let key = destination.key;
-            let origin = destination.announced.map(|announced| announced.router_id);
-            (key.to().addr().is_ipv4(), origin, key)
-        }))
-    });
+    let order = |id: &DestinationId| {
+        let destination = table.get(*id)?;
+        let origin = destination.announced.map(|announced| announced.router_id);
+        Some((
+            destination.key.to().addr().is_ipv4(),
+            origin,
+            &destination.key,
+        ))
+    };
+    ids.sort_by(|one, other| order(other).cmp(&order(one)));
 }
 
 /// Where updates go to.
@@ -228,12 +231,12 @@ impl Speaker {
         let Some(destination) = self.table.get_mut(id) else {
             return;
         };
+        destination.use_source(now);
         let limited = destination.own.is_none() && destination.raise_source(new, now, most);
         self.announced.remove(destination);
         destination.announced = Some(new);
         self.announced.add(destination);
-        if reliable {
-            destination.resends = RESENDS;
+        if reliable && std::mem::replace(&mut destination.resends, RESENDS) == 0 {
             let at = Tick::from_time(self.now + RESEND_AFTER);
             self.calendar.add(at, Appointment::Resend(id));
         }
@@ -280,6 +283,17 @@ impl Speaker {
         self.table.remove_if_empty(id);
     }
 
+    /// All is announced on an interface as its filter has it now, retractions of what was announced before among it.
+    pub(super) fn announce_anew(&mut self, id: InterfaceId) {
+        let Some(interface) = self.interfaces.get_mut(&id) else {
+            return;
+        };
+        for (destination, _) in self.table.iter() {
+            interface.outbox.announce(destination);
+        }
+        self.timers.set_by(Timer::FlushGroup(id), self.now);
+    }
+
     fn announce_everywhere(&mut self, id: DestinationId, urgent: bool) {
         let (least, most) = if urgent { URGENT } else { TRIGGERED };
         let at = self.now + self.random.between(least, most);
@@ -300,23 +314,34 @@ impl Speaker {
         self.timers.set_by(Timer::Flush(neighbour), at);
     }
 
-    /// Announces everything to one neighbour (section 3.8.1.1); not again and again if it asks too often.
+    /// Announces everything to one neighbour (section 3.8.1.1).
     pub(super) fn dump_to(&mut self, id: NeighbourId) {
-        let now = self.now;
+        self.dump_blocks_to(id, u64::MAX);
+    }
+
+    /// Announces all of some blocks of the digest to one neighbour, soon; not again and again if it asks too often.
+    pub(super) fn dump_blocks_to(&mut self, id: NeighbourId, blocks: u64) {
         let Some(neighbour) = self.neighbours.get_mut(id) else {
             return;
         };
-        if let Some(last) = neighbour.last_dump
-            && now.since(last) < BETWEEN_DUMPS
-        {
-            self.timers.set_by(Timer::Dump(id), last + BETWEEN_DUMPS);
+        neighbour.wanted |= blocks;
+        let soon = self.now + URGENT.0;
+        let due = neighbour
+            .last_dump
+            .map_or(soon, |last| soon.max(last + BETWEEN_DUMPS));
+        self.timers.set_by(Timer::Dump(id), due);
+    }
+
+    /// [`Timer::Dump`].
+    pub(super) fn start_dump(&mut self, id: NeighbourId) {
+        let Some(neighbour) = self.neighbours.get_mut(id) else {
             return;
-        }
-        neighbour.last_dump = Some(now);
-        neighbour.outbox.announce_all();
-        self.counters.full_updates += 1;
-        self.timers.cancel(Timer::Dump(id));
-        self.timers.set_by(Timer::Flush(id), now + URGENT.0);
+        };
+        let blocks = std::mem::take(&mut neighbour.wanted);
+        neighbour.last_dump = Some(self.now);
+        neighbour.outbox.announce_blocks(blocks);
+        self.counters.full_updates += u64::from(blocks == u64::MAX);
+        self.timers.set_by(Timer::Flush(id), self.now);
     }
 
     /// [`Timer::Update`]: the full announcement of an interface (section 3.7.1).
@@ -328,8 +353,8 @@ impl Speaker {
             return;
         };
         let interval = interface.settings.update_interval;
-        // jitter only makes it earlier: routes must not expire
-        let next = now + self.random.between(interval * 7 / 8, interval);
+        // jitter only makes it earlier: routes must not expire; and little, because all is announced
+        let next = now + self.random.between(interval * 63 / 64, interval);
         self.timers.set(Timer::Update(id), next);
         if by_digest {
             self.send_digest(id);

@@ -36,11 +36,16 @@ use crate::{
     },
     config::{Babel, Config},
     dataplane::RouteKey,
-    io::netlink::{Route as Netlink, link::Interface},
+    io::{
+        alarm::Alarm,
+        netlink::{Route as Netlink, link::Interface},
+    },
 };
 
 /// Token of the netlink monitor; interface indexes and places of carriers stay below.
 const MONITOR: u64 = u64::MAX;
+/// Token of the alarm.
+const ALARM: u64 = u64::MAX - 1;
 /// Tokens of carriers begin here; those of plain interfaces are their indexes.
 const CARRIERS: u64 = 1 << 32;
 /// Between two looks at what changes without a word.
@@ -66,6 +71,8 @@ pub struct Controller {
     state: State,
     monitor: NetlinkSocket,
     readiness: AsyncFd<Readiness>,
+    /// When the next turn is due.
+    alarm: Alarm,
     /// As last told to the speaker.
     known: BTreeMap<InterfaceId, (bool, Option<InterfaceSettings>)>,
     outputs: Vec<Output>,
@@ -123,6 +130,8 @@ impl Controller {
         }
         let readiness = Readiness(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
         readiness.add(monitor.as_fd(), MONITOR)?;
+        let alarm = Alarm::new()?;
+        readiness.add(alarm.as_fd(), ALARM)?;
         for (place, carrier) in transport.carriers.iter().enumerate() {
             readiness.add(carrier.as_fd(), CARRIERS + place as u64)?;
         }
@@ -138,6 +147,7 @@ impl Controller {
             monitor,
             // SAFETY: the descriptor is the epoll's own, which stays open and the same as long as `Readiness` lives.
             readiness: unsafe { AsyncFd::register(readiness) }?,
+            alarm,
             known: BTreeMap::new(),
             outputs: Vec::new(),
             more: false,
@@ -162,20 +172,17 @@ impl Controller {
         let mut interrupt = signal(SignalKind::interrupt())?;
         self.announce();
         self.look_at_interfaces();
-        let mut tick = tokio::time::interval(TICK);
+        let mut tick = Instant::now() + TICK;
         let for_good = loop {
-            let wait = self.wait();
+            let now = Instant::now();
+            let next = now + self.wait();
+            self.alarm.set(next.min(tick), now)?;
             tokio::select! {
                 ready = self.readiness.readable() => {
                     if let Ok(mut ready) = ready {
                         ready.clear_ready();
                     }
                     self.more = true;
-                }
-                () = tokio::time::sleep(wait) => self.handle(Input::Time),
-                _ = tick.tick() => {
-                    self.installer.tick();
-                    self.look_at_interfaces();
                 }
                 connection = listener.accept() => {
                     if let Ok((mut stream, _)) = connection {
@@ -191,6 +198,11 @@ impl Controller {
             }
             if self.more {
                 self.receive();
+            }
+            if Instant::now() >= tick {
+                tick = Instant::now() + TICK;
+                self.installer.tick();
+                self.look_at_interfaces();
             }
             self.carry_out();
         };
@@ -238,6 +250,8 @@ impl Controller {
             let now = self.now();
             for token in &ready {
                 match *token {
+                    // it only ends the waiting
+                    ALARM => {}
                     MONITOR => {
                         changed = true;
                         while self.monitor.recv_from_full().is_ok() {}
