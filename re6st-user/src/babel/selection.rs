@@ -79,6 +79,9 @@ impl Speaker {
         if let Some(destination) = self.table.get_mut(id) {
             destination.selected = chosen;
             destination.better_since = better_since;
+            if let Some(chosen) = chosen.filter(|_| chosen != before) {
+                destination.leave_way_of_before(chosen);
+            }
         }
         if newly_better {
             let at = Tick(Tick::from_time(self.now + self.settings.hysteresis).0 + 1);

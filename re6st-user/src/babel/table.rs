@@ -236,6 +236,16 @@ impl Destination {
         full
     }
 
+    /// Another way than before a restart is announced from now on. Whoever hears that may come to be nearer than the way of
+    /// before, which must show anew that it is.
+    pub fn leave_way_of_before(&mut self, chosen: NeighbourId) {
+        for route in &mut self.routes {
+            if route.neighbour != chosen && route.least_metric == Metric::ZERO {
+                route.least_metric = route.metric;
+            }
+        }
+    }
+
     /// Takes for granted that we announced a route of this origin with this sequence number as if we were next to the
     /// origin: from now on only newer ones are feasible.
     pub fn assume_nearest(
