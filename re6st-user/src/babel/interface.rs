@@ -1,7 +1,7 @@
 //! The interface table (RFC 8966 section 3.2.2).
 
 use super::{
-    limits::TokenBucket, quantities::SequenceNumber, settings::InterfaceSettings, updates::Outbox,
+    limits::TokenBucket, outbox::Outbox, quantities::SequenceNumber, settings::InterfaceSettings,
     wire::PacketWriter,
 };
 

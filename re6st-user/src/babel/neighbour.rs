@@ -7,13 +7,13 @@ use super::{
     input::InterfaceId,
     limits::TokenBucket,
     message::NextHop,
+    outbox::Outbox,
     probing::{ProbeState, UNRESPONSIVE},
     quantities::{Interval, Metric, SequenceNumber},
     rtt::SmoothedRoundTrip,
     settings::{Cost, InterfaceSettings},
     table::DestinationId,
     time::Time,
-    updates::Outbox,
 };
 
 /// A neighbour's place in the table.
