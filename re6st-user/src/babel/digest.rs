@@ -1,12 +1,18 @@
 //! What a speaker announces on a link, summed up: equal digests spare the full announcement between speakers of our kind.
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 
 use super::{
-    input::InterfaceId, message::Message, neighbour::NeighbourId, quantities::Interval,
-    speaker::Speaker, table::Announcement, timers::Timer, updates::Audience,
+    input::InterfaceId,
+    message::Message,
+    neighbour::NeighbourId,
+    quantities::Interval,
+    speaker::Speaker,
+    table::{Announcement, Destination},
+    timers::Timer,
+    updates::Audience,
 };
 use crate::dataplane::RouteKey;
 
@@ -45,8 +51,57 @@ impl Digest {
         }
     }
 
-    pub const fn blocks(&self) -> &[u64; Self::BLOCKS] {
-        &self.0
+    /// What is left if all of `part` is taken away.
+    fn without(&self, part: &Self) -> [u64; Self::BLOCKS] {
+        let mut left = self.0;
+        for (block, part) in left.iter_mut().zip(&part.0) {
+            *block = block.wrapping_sub(*part);
+        }
+        left
+    }
+}
+
+/// Digests of all that is announced, and of the part learned on each interface: where the horizon is split, neighbours hear
+/// all but that (RFC 8966 section 3.7.4).
+#[derive(Debug, Default)]
+pub(super) struct Announced {
+    all: Digest,
+    learned: BTreeMap<InterfaceId, Digest>,
+}
+
+impl Announced {
+    /// Counts what is announced of a prefix.
+    pub fn add(&mut self, destination: &Destination) {
+        if let Some(announcement) = destination.announced {
+            self.all.add(&destination.key, announcement);
+            if let Some(interface) = destination.learned_on {
+                let learned = self.learned.entry(interface).or_default();
+                learned.add(&destination.key, announcement);
+            }
+        }
+    }
+
+    /// Takes out what was counted: before announcement or interface change.
+    pub fn remove(&mut self, destination: &Destination) {
+        if let Some(announcement) = destination.announced {
+            self.all.remove(&destination.key, announcement);
+            if let Some(interface) = destination.learned_on
+                && let Some(learned) = self.learned.get_mut(&interface)
+            {
+                learned.remove(&destination.key, announcement);
+                if *learned == Digest::default() {
+                    self.learned.remove(&interface);
+                }
+            }
+        }
+    }
+
+    /// As neighbours of an interface hear it.
+    fn on(&self, interface: InterfaceId, split_horizon: bool) -> [u64; Digest::BLOCKS] {
+        match self.learned.get(&interface) {
+            Some(learned) if split_horizon => self.all.without(learned),
+            _ => self.all.0,
+        }
     }
 }
 
@@ -93,8 +148,8 @@ const fn mix(hash: u64) -> u64 {
 }
 
 impl Speaker {
-    /// Whether a digest may stand for the full announcement: all neighbours there are of our kind and hear the same, and
-    /// have heard all of it.
+    /// Whether a digest may stand for the full announcement: all neighbours there are of our kind, hear all that is
+    /// announced, and have heard it once.
     pub(super) fn digest_suffices(&self, id: InterfaceId) -> bool {
         let Some(interface) = self.interfaces.get(&id) else {
             return false;
@@ -106,10 +161,7 @@ impl Speaker {
             neighbour
                 .is_some_and(|neighbour| neighbour.probes.peer && neighbour.last_dump.is_some())
         };
-        !settings.split_horizon
-            && settings.announce.is_empty()
-            && !neighbours.is_empty()
-            && neighbours.iter().all(of_our_kind)
+        settings.announce.is_empty() && !neighbours.is_empty() && neighbours.iter().all(of_our_kind)
     }
 
     /// Says what was announced, in short. Updates that wait go first, or the digest would be ahead of them.
@@ -127,7 +179,7 @@ impl Speaker {
             return;
         }
         let interval = Interval::from_duration(interface.settings.update_interval);
-        let digest = self.announced.blocks();
+        let digest = self.announced.on(id, interface.settings.split_horizon);
         let messages = digest
             .chunks(BLOCKS_PER_MESSAGE)
             .enumerate()
@@ -165,13 +217,5 @@ impl Speaker {
             0 => self.counters.equal_digests += 1,
             blocks => self.send_soon(from, Message::DigestMismatch { blocks }),
         }
-    }
-
-    /// Announces all of some blocks again.
-    pub(super) fn receive_mismatch(&mut self, from: NeighbourId, blocks: u64) {
-        if let Some(neighbour) = self.neighbours.get_mut(from) {
-            neighbour.outbox.announce_blocks(blocks);
-        }
-        self.timers.set_by(Timer::Flush(from), self.now);
     }
 }

@@ -1,13 +1,16 @@
 //! The interface table (RFC 8966 section 3.2.2).
 
 use super::{
-    limits::TokenBucket, quantities::SequenceNumber, settings::InterfaceSettings, updates::Outbox,
+    limits::TokenBucket, outbox::Outbox, quantities::SequenceNumber, settings::InterfaceSettings,
     wire::PacketWriter,
 };
 
 /// Packets that may leave back to back, and how many a second after that: half of what a receive buffer of 200 kB takes.
 const BURST: u32 = 32;
 const PACKETS_PER_SECOND: u32 = 640;
+/// New neighbours that are greeted a second, and at once.
+const ARRIVALS_PER_SECOND: u32 = 16;
+const ARRIVALS_AT_ONCE: u32 = 256;
 /// Hellos that come quickly after a start or a new neighbour, so that both sides soon have heard enough.
 pub(super) const QUICK_HELLOS: u8 = 3;
 /// Octets of IPv6 and UDP headers.
@@ -34,6 +37,8 @@ pub(super) struct Interface {
     pub outbox: Outbox,
     /// Of packets with updates.
     pub pace: TokenBucket,
+    /// Of new neighbours.
+    pub arrivals: TokenBucket,
 }
 
 impl Interface {
@@ -48,6 +53,7 @@ impl Interface {
             multiplier: 256,
             outbox: Outbox::default(),
             pace: TokenBucket::new(PACKETS_PER_SECOND, BURST),
+            arrivals: TokenBucket::new(ARRIVALS_PER_SECOND, ARRIVALS_AT_ONCE),
         }
     }
 

@@ -28,9 +28,13 @@ impl Speaker {
         let known = self.interfaces.get_mut(&id);
         if let Some(interface) = known {
             let filters = interface.settings.accept != settings.accept;
+            let announced = interface.settings.announce != settings.announce;
             interface.settings = settings;
             interface.up = true;
             self.start_interface(id, false);
+            if announced {
+                self.announce_anew(id);
+            }
             for neighbour in self.neighbours.of_interface(id) {
                 self.cost_changed(neighbour, DownReason::NotHeard);
                 if filters {
@@ -64,9 +68,40 @@ impl Speaker {
         if ask {
             // what neighbours have of a life before is void, unless it is still installed
             if self.restored.is_empty() {
-                self.send(Audience::Group(id), vec![Message::RetractAll]);
+                self.retract_everything(id);
             }
             self.ask_all(id);
+        }
+    }
+
+    /// Says that nothing goes by us: twice, in case one gets lost (section 3.8.2 and appendix B).
+    pub(super) fn retract_everything(&mut self, id: InterfaceId) {
+        for _ in 0..2 {
+            self.send(Audience::Group(id), vec![Message::RetractAll]);
+        }
+    }
+
+    /// Says that nothing goes by us and that we hear nobody: twice, in case one gets lost.
+    pub(super) fn take_leave(&mut self, id: InterfaceId) {
+        let Some(interface) = self.interfaces.get(&id) else {
+            return;
+        };
+        let interval = Interval::from_duration(interface.settings.hello_interval);
+        let neighbours = self.neighbours.of_interface(id).into_iter();
+        let unheard = neighbours.filter_map(|neighbour| {
+            let address = IpAddr::V6(self.neighbours.get(neighbour)?.address);
+            Some(Message::IHeardYou {
+                address: Some(address),
+                reception_cost: Metric::INFINITY,
+                interval,
+                timestamps: None,
+            })
+        });
+        let messages: Vec<_> = std::iter::once(Message::RetractAll)
+            .chain(unheard)
+            .collect();
+        for _ in 0..2 {
+            self.send(Audience::Group(id), messages.clone());
         }
     }
 
@@ -213,9 +248,8 @@ impl Speaker {
             return;
         }
         let before = std::mem::replace(&mut neighbour.cost, cost);
-        neighbour.to_compare = neighbour.routes.len();
         let (interface, address) = (neighbour.interface, neighbour.address);
-        self.enqueue_work(id);
+        self.compare_routes(id);
         match (before.is_infinite(), cost.is_infinite()) {
             (true, false) => {
                 self.event(Event::NeighbourUp { interface, address });

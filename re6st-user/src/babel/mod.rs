@@ -11,6 +11,7 @@ pub mod limits;
 mod links;
 pub mod message;
 mod neighbour;
+mod outbox;
 pub mod output;
 mod probing;
 pub mod quantities;

@@ -7,13 +7,13 @@ use super::{
     input::InterfaceId,
     limits::TokenBucket,
     message::NextHop,
+    outbox::Outbox,
     probing::{ProbeState, UNRESPONSIVE},
     quantities::{Interval, Metric, SequenceNumber},
     rtt::SmoothedRoundTrip,
     settings::{Cost, InterfaceSettings},
     table::DestinationId,
     time::Time,
-    updates::Outbox,
 };
 
 /// A neighbour's place in the table.
@@ -117,6 +117,9 @@ pub(super) struct Neighbour {
     pub cost: Metric,
     /// Prefixes it has routes to; each route knows its place here.
     pub routes: Vec<DestinationId>,
+    /// Where in `routes` its last update was: all is announced in the same order again and again, so the next one is
+    /// probably of the route behind it.
+    pub last_update: u32,
     /// What its routes name as next hop, by number.
     pub next_hops: Vec<NextHop>,
     /// How many of its routes, counted from the end, are still to be compared anew.
@@ -129,6 +132,8 @@ pub(super) struct Neighbour {
     /// Our requests for newer sequence numbers to it.
     pub asking: TokenBucket,
     pub last_dump: Option<Time>,
+    /// Which blocks of the digest are to be announced to it.
+    pub wanted: u64,
     /// Of all it announces.
     pub heard: Digest,
     /// Until when routes of a block are as good as announced again.
@@ -163,6 +168,7 @@ impl Neighbour {
             multiplier: 256,
             cost: Metric::INFINITY,
             routes: Vec::new(),
+            last_update: 0,
             next_hops: vec![NextHop::Ipv6(address)],
             to_compare: 0,
             removed: false,
@@ -171,6 +177,7 @@ impl Neighbour {
             requests: TokenBucket::new(requests_per_second, requests_per_second.saturating_mul(10)),
             asking: TokenBucket::new(ASKED_PER_SECOND, ASKED_AT_ONCE),
             last_dump: None,
+            wanted: 0,
             heard: Digest::default(),
             blocks_expire: [Time(0); Digest::BLOCKS],
         }

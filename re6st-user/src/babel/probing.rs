@@ -90,28 +90,43 @@ impl Speaker {
 
     /// It sent a probe or an answer: from now on its silence means something.
     pub(super) fn found_peer(&mut self, id: NeighbourId) {
-        let interval = self.settings.probing.interval;
         if let Some(neighbour) = self.neighbours.get_mut(id)
             && !neighbour.probes.peer
         {
             neighbour.probes.peer = true;
-            self.timers.set(Timer::Silence(id), self.now + interval);
+            self.expect_sign(id);
         }
     }
 
-    /// [`Timer::Silence`].
+    /// Something came from a neighbour: when to ask for more. One of the two asks, the other waits a little longer and has
+    /// heard it before it would: half the packets.
+    pub(super) fn expect_sign(&mut self, id: NeighbourId) {
+        let Some(neighbour) = self
+            .neighbours
+            .get(id)
+            .filter(|neighbour| neighbour.probes.peer)
+        else {
+            return;
+        };
+        let asks_first = self
+            .interfaces
+            .get(&neighbour.interface)
+            .is_some_and(|interface| interface.settings.link_local < neighbour.address);
+        let settings = &self.settings.probing;
+        let quiet = match asks_first {
+            true => settings.interval,
+            false => settings.interval + settings.repeat,
+        };
+        self.timers.set(Timer::Silence(id), self.now + quiet);
+    }
+
+    /// [`Timer::Silence`]: nothing came for too long.
     pub(super) fn check_silence(&mut self, id: NeighbourId) {
         let now = self.now;
         let settings = self.settings.probing;
         let Some(neighbour) = self.neighbours.get_mut(id) else {
             return;
         };
-        let silence = now.since(neighbour.probes.heard_at);
-        if silence < settings.interval {
-            let due = neighbour.probes.heard_at + settings.interval;
-            self.timers.set(Timer::Silence(id), due);
-            return;
-        }
         let round_trip = neighbour.round_trip.duration();
         let falls_silent = !neighbour.probes.unresponsive
             && neighbour.probes.is_silent(now, &settings, round_trip);

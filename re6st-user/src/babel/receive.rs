@@ -85,9 +85,8 @@ impl Speaker {
             .neighbours
             .get_mut(id)
             .is_some_and(|neighbour| neighbour.probes.heard(now));
+        self.expect_sign(id);
         if revived {
-            let due = now + self.settings.probing.interval;
-            self.timers.set(Timer::Silence(id), due);
             if let Some(neighbour) = self.neighbours.get(id) {
                 let (interface, address) = (neighbour.interface, neighbour.address);
                 self.event(Event::NeighbourResponsive { interface, address });
@@ -110,11 +109,12 @@ impl Speaker {
             return;
         }
         arrival.continues |= arrival.group && matches!(message, Message::Probe { .. });
-        if message == Message::RetractAll {
-            self.restored_retracted_all(arrival.interface, arrival.source);
-        }
         // section 3.4: without a Hello there is no neighbour
         let Some(id) = self.neighbours.find(arrival.interface, arrival.source) else {
+            if message == Message::RetractAll {
+                // but we may go on routing by one of before our restart
+                self.void_all_restored(arrival.interface, arrival.source);
+            }
             return;
         };
         if is_request(&message) {
@@ -174,7 +174,7 @@ impl Speaker {
                 self.found_peer(id);
                 self.receive_digest(id, first, interval, &blocks);
             }
-            Message::DigestMismatch { blocks } => self.receive_mismatch(id, blocks),
+            Message::DigestMismatch { blocks } => self.dump_blocks_to(id, blocks),
         }
     }
 
@@ -258,7 +258,13 @@ impl Speaker {
         } = arrival;
         let count = self.neighbours.of_interface(interface_id).len();
         let limits = self.settings.limits;
-        if count >= limits.neighbours_per_interface {
+        let now = self.now;
+        let room = count < limits.neighbours_per_interface;
+        let greeted = self
+            .interfaces
+            .get_mut(&interface_id)
+            .is_some_and(|interface| room && interface.arrivals.take(now));
+        if !greeted {
             self.counters.limited_neighbours += 1;
             self.limit_reached(interface_id, "neighbours");
             return None;

@@ -57,10 +57,6 @@ impl Speaker {
             self.send_retraction(from, route);
             return;
         };
-        if self.restored.contains_key(&id) {
-            // it is forwarded as before the restart, and announced as soon as it is heard again: no is not the answer
-            return;
-        }
         self.announce_to(from, id);
     }
 
@@ -276,6 +272,9 @@ impl Speaker {
         router_id: RouterId,
         sequence_number: SequenceNumber,
     ) {
+        if self.requests.is_empty() {
+            return;
+        }
         let key = (id, router_id);
         let Some(pending) = self.requests.get(&key).copied() else {
             return;

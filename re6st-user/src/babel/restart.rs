@@ -9,15 +9,13 @@ use std::{
 use super::{
     input::{Distance, InstalledRoute, InterfaceId, Restored},
     message::NextHop,
-    neighbour::NeighbourId,
     output::{Event, Output},
     quantities::{Metric, RouterId},
     selection::SOURCE_LIFETIME,
     speaker::Speaker,
-    table::{Announcement, DestinationId, Installed, Route},
+    table::{Announcement, Destination, DestinationId, Installed, Route},
     timers::{Appointment, Tick, Timer},
 };
-use crate::dataplane::RouteKey;
 
 /// Routes of before the restart that have not been heard again.
 pub(super) type RestoredRoutes = HashMap<DestinationId, InstalledRoute>;
@@ -26,6 +24,10 @@ pub(super) type RestoredWays = HashSet<(InterfaceId, NextHop)>;
 /// Feasibility distances of before the restart.
 pub(super) type RestoredDistances = HashMap<(DestinationId, RouterId), Distance>;
 
+/// After a start that remembers no routes, nothing is selected for so long. A neighbour may still route by us, and must have
+/// heard that we know nothing before another, who has, is believed: or its packets come back to us. Two retractions and three
+/// Hellos are sent meanwhile.
+const LISTEN: Duration = Duration::from_millis(400);
 /// A retraction has been said often enough.
 const RETRACTED: Duration = Duration::from_secs(8);
 
@@ -43,6 +45,10 @@ impl Speaker {
         }
         for distance in restored.distances.iter().flatten() {
             self.restore_distance(distance);
+        }
+        if self.restored.is_empty() {
+            self.listening_until = self.now + LISTEN;
+            self.timers.set(Timer::Listened, self.listening_until);
         }
         if !self.restored.is_empty() || !self.restored_distances.is_empty() {
             let over = self.now + self.settings.restart_time;
@@ -68,6 +74,14 @@ impl Speaker {
             .insert((id, distance.router_id), *distance);
         let forgotten = Tick::from_time(self.now + SOURCE_LIFETIME);
         self.calendar.add(forgotten, Appointment::Destination(id));
+    }
+
+    /// [`Timer::Listened`]: now all that was heard may be used.
+    pub(super) fn compare_all(&mut self) {
+        let all: Vec<_> = self.neighbours.iter().map(|(id, _)| id).collect();
+        for id in all {
+            self.compare_routes(id);
+        }
     }
 
     /// [`Timer::Settled`]: nobody routes through us any more by what we announced before the restart; the retraction has
@@ -155,6 +169,37 @@ impl Speaker {
         }
     }
 
+    /// A neighbour says that the way of before does not go by it any more, or that it forgot all it said: a prefix that was
+    /// not heard again since is lost.
+    pub(super) fn void_restored(
+        &mut self,
+        id: DestinationId,
+        interface: InterfaceId,
+        by: Ipv6Addr,
+    ) {
+        let way = (interface, NextHop::Ipv6(by));
+        let goes_there = |old: &InstalledRoute| (old.interface, old.next_hop) == way;
+        let kept = |destination: &Destination| destination.installed == Installed::Restored;
+        if !self.restored.get(&id).is_some_and(goes_there) || !self.table.get(id).is_some_and(kept)
+        {
+            return;
+        }
+        self.restored.remove(&id);
+        self.refuse(id);
+        self.retract(id);
+        self.select(id);
+    }
+
+    /// The same of everything that goes by a neighbour.
+    pub(super) fn void_all_restored(&mut self, interface: InterfaceId, by: Ipv6Addr) {
+        if !self.restored_ways.remove(&(interface, NextHop::Ipv6(by))) {
+            return;
+        }
+        for id in self.restored.keys().copied().collect::<Vec<_>>() {
+            self.void_restored(id, interface, by);
+        }
+    }
+
     /// [`Timer::RestartOver`]: gives up what was not heard again, and tells neighbours that may still count on it.
     pub(super) fn end_restart(&mut self) {
         let restored = std::mem::take(&mut self.restored);
@@ -172,56 +217,18 @@ impl Speaker {
         self.timers
             .set(Timer::Settled, self.now + wait.max(RETRACTED));
         for (id, route) in restored {
-            removed += usize::from(self.give_up(id, route.route));
+            let Some(destination) = self.table.get_mut(id) else {
+                continue;
+            };
+            if destination.installed != Installed::Restored {
+                continue;
+            }
+            destination.installed = Installed::Nothing;
+            removed += 1;
+            self.outputs.push(Output::Remove { route: route.route });
+            self.retract(id);
+            self.select(id);
         }
         self.event(Event::RestartOver { removed });
-    }
-
-    /// Gives up what was installed before, if it still is.
-    fn give_up(&mut self, id: DestinationId, route: RouteKey) -> bool {
-        let Some(destination) = self.table.get_mut(id) else {
-            return false;
-        };
-        if destination.installed != Installed::Restored {
-            return false;
-        }
-        destination.installed = Installed::Nothing;
-        self.outputs.push(Output::Remove { route });
-        self.retract(id);
-        self.select(id);
-        true
-    }
-
-    /// The neighbour of before has no such route any more.
-    pub(super) fn restored_retracted(&mut self, id: DestinationId, from: NeighbourId) {
-        let Some(old) = self.restored.get(&id).copied() else {
-            return;
-        };
-        let way = self
-            .neighbours
-            .get(from)
-            .map(|neighbour| (neighbour.interface, NextHop::Ipv6(neighbour.address)));
-        if way == Some((old.interface, old.next_hop)) {
-            self.restored.remove(&id);
-            self.give_up(id, old.route);
-        }
-    }
-
-    /// A neighbour says, maybe before it is one again, that no route goes by it.
-    pub(super) fn restored_retracted_all(&mut self, interface: InterfaceId, address: Ipv6Addr) {
-        let way = (interface, NextHop::Ipv6(address));
-        if !self.restored_ways.remove(&way) {
-            return;
-        }
-        let gone: Vec<_> = self
-            .restored
-            .iter()
-            .filter(|(_, old)| (old.interface, old.next_hop) == way)
-            .map(|(id, old)| (*id, old.route))
-            .collect();
-        for (id, route) in gone {
-            self.restored.remove(&id);
-            self.give_up(id, route);
-        }
     }
 }

@@ -13,6 +13,7 @@ use super::{
     time::Time,
     timers::{Appointment, Tick},
 };
+use crate::dataplane::RouteKey;
 
 /// Routes that are compared or removed in one go, when many must be.
 const BATCH: usize = 2048;
@@ -74,6 +75,13 @@ impl Speaker {
             return;
         };
         let feasible = destination.is_route_feasible(&route);
+        let repeated = old.is_some_and(|old| old.is_repeated_by(&route));
+        if feasible && repeated && destination.has_way() {
+            // most updates are: neither selection nor announcement can change
+            self.refresh(id, from, &route);
+            self.satisfy_request(id, router_id, update.sequence_number);
+            return;
+        }
         if !feasible {
             self.counters.unfeasible_updates += 1;
             // the sender's distance is what it was when we selected it or smaller, so the old route is as free of loops
@@ -126,7 +134,9 @@ impl Speaker {
 
     /// The prefix of an update, if the neighbour may announce one more.
     fn place_for(&mut self, from: NeighbourId, update: &Update) -> Option<DestinationId> {
-        let known = self.table.find(&update.route);
+        let known = self
+            .probably(from, &update.route)
+            .or_else(|| self.table.find(&update.route));
         let again = known
             .and_then(|id| self.table.get(id))
             .is_some_and(|destination| destination.route(from).is_some());
@@ -137,6 +147,14 @@ impl Speaker {
             return None;
         }
         Some(known.unwrap_or_else(|| self.table.find_or_insert(update.route)))
+    }
+
+    /// The prefix of an update if it comes in the order of the last time.
+    fn probably(&self, from: NeighbourId, route: &RouteKey) -> Option<DestinationId> {
+        let neighbour = self.neighbours.get(from)?;
+        let id = *neighbour.routes.get(neighbour.last_update as usize + 1)?;
+        let destination = self.table.get(id)?;
+        (destination.key == *route).then_some(id)
     }
 
     /// What is kept of an update, but for its place.
@@ -213,6 +231,21 @@ impl Speaker {
         }
     }
 
+    /// Lets a route that is there live longer.
+    fn refresh(&mut self, id: DestinationId, from: NeighbourId, later: &Route) {
+        let (Some(destination), Some(neighbour)) =
+            (self.table.get_mut(id), self.neighbours.get_mut(from))
+        else {
+            return;
+        };
+        if let Some(route) = destination.route_mut(from) {
+            route.expires = later.expires;
+            route.least_metric = later.least_metric;
+            route.asked = false;
+            neighbour.last_update = route.position;
+        }
+    }
+
     /// Puts a route in its place, and sees to its expiry.
     fn store(&mut self, id: DestinationId, from: NeighbourId, mut route: Route) {
         let (Some(destination), Some(neighbour)) =
@@ -234,6 +267,7 @@ impl Speaker {
             destination.routes.push(route);
         }
         neighbour.heard.add(&key, new);
+        neighbour.last_update = route.position;
         let Some(route) = destination.route_mut(from) else {
             return;
         };
@@ -245,10 +279,13 @@ impl Speaker {
     }
 
     fn receive_retraction(&mut self, from: NeighbourId, update: &Update) {
-        if let Some(id) = self.table.find(&update.route) {
-            self.restored_retracted(id, from);
-            self.retracted(id, from);
+        let Some(id) = self.table.find(&update.route) else {
+            return;
+        };
+        if let Some(neighbour) = self.neighbours.get(from) {
+            self.void_restored(id, neighbour.interface, neighbour.address);
         }
+        self.retracted(id, from);
     }
 
     /// The neighbour's route is unusable from now on (section 3.5.3); it is kept until it expires.
@@ -270,6 +307,9 @@ impl Speaker {
 
     /// Retracts all routes of a neighbour (section 4.6.9).
     pub(super) fn retract_all(&mut self, from: NeighbourId) {
+        if let Some(neighbour) = self.neighbours.get(from) {
+            self.void_all_restored(neighbour.interface, neighbour.address);
+        }
         let routes = self
             .neighbours
             .get(from)

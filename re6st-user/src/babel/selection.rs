@@ -28,6 +28,7 @@ impl Speaker {
         !self.metric(route).is_infinite()
             && destination.is_route_feasible(route)
             && !destination.distance_unknown
+            && self.now >= self.listening_until
     }
 
     /// The best usable route; among equals the first.
@@ -78,6 +79,9 @@ impl Speaker {
         if let Some(destination) = self.table.get_mut(id) {
             destination.selected = chosen;
             destination.better_since = better_since;
+            if let Some(chosen) = chosen.filter(|_| chosen != before) {
+                destination.leave_way_of_before(chosen);
+            }
         }
         if newly_better {
             let at = Tick(Tick::from_time(self.now + self.settings.hysteresis).0 + 1);
@@ -121,28 +125,39 @@ impl Speaker {
             None if destination.own.is_some() || destination.selected.is_some() => {
                 Installed::Nothing
             }
-            // section 2.8: else packets would follow a shorter prefix, maybe in a loop
             None if was_selected && matches!(old, Installed::Via { .. }) => Installed::Unreachable,
             None => old,
         };
         if wanted == old {
             return;
         }
+        if wanted == Installed::Unreachable {
+            self.refuse(id);
+            return;
+        }
         let new = self.installed_route(destination);
         let output = match wanted {
             Installed::Via { .. } => new.and_then(|new| self.unless_restored(id, new)),
-            Installed::Unreachable => Some(Output::Unreachable { route: key }),
+            Installed::Unreachable => None,
             Installed::Nothing | Installed::Restored => Some(Output::Remove { route: key }),
         };
         self.outputs.extend(output);
-        let hold = (wanted == Installed::Unreachable)
-            .then(|| Tick::from_time(self.now + self.settings.hold_time));
-        if let Some(hold) = hold {
-            self.calendar.add(hold, Appointment::Destination(id));
-        }
         if let Some(destination) = self.table.get_mut(id) {
             destination.installed = wanted;
-            destination.hold = hold;
+            destination.hold = None;
+        }
+    }
+
+    /// Packets to a prefix that was lost are refused for a while (section 2.8): else they would follow a shorter prefix, maybe
+    /// in a loop.
+    pub(super) fn refuse(&mut self, id: DestinationId) {
+        let hold = Tick::from_time(self.now + self.settings.hold_time);
+        if let Some(destination) = self.table.get_mut(id) {
+            destination.installed = Installed::Unreachable;
+            destination.hold = Some(hold);
+            let route = destination.key;
+            self.outputs.push(Output::Unreachable { route });
+            self.calendar.add(hold, Appointment::Destination(id));
         }
     }
 
@@ -182,35 +197,41 @@ impl Speaker {
                 });
             }
         }
-        if destination.better_since.is_some() {
+        let forgot = self.collect_sources(id);
+        let lasts = |destination: &Destination| destination.better_since.is_some();
+        // what was not feasible may be now
+        if forgot || self.table.get(id).is_some_and(lasts) {
             self.select(id);
         }
-        self.collect_sources(id);
         self.table.remove_if_empty(id);
     }
 
-    /// Forgets feasibility distances of origins that have not been announced for long (section 3.7.3).
-    fn collect_sources(&mut self, id: DestinationId) {
+    /// Forgets feasibility distances of origins that have not been announced for long (section 3.7.3). Gives whether there
+    /// were any.
+    fn collect_sources(&mut self, id: DestinationId) -> bool {
         let now = Tick::from_time(self.now);
         let Some(destination) = self.table.get_mut(id) else {
-            return;
+            return false;
         };
+        let before = destination.sources.len();
         let lifetime = Tick::from_time(super::time::Time(0) + SOURCE_LIFETIME).0;
-        let announced = destination
-            .announced
-            .filter(|announced| !announced.metric.is_infinite());
-        for source in &mut destination.sources {
-            if announced.is_some_and(|announced| announced.router_id == source.router_id) {
-                source.used = now;
-            }
-        }
+        destination.use_source(now);
         destination
             .sources
             .retain(|source| now.0.saturating_sub(source.used.0) < lifetime);
-        if !destination.sources.is_empty() && announced.is_none() {
-            self.calendar
-                .add(Tick(now.0 + lifetime), Appointment::Destination(id));
+        let forgot = destination.sources.len() < before;
+        let announced = destination
+            .announced
+            .is_some_and(|announced| !announced.metric.is_infinite());
+        let next = destination
+            .sources
+            .iter()
+            .map(|source| source.used.0.saturating_add(lifetime))
+            .min();
+        if let Some(next) = next.filter(|_| !announced) {
+            self.calendar.add(Tick(next), Appointment::Destination(id));
         }
+        forgot
     }
 }
 

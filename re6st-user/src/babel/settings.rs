@@ -60,8 +60,8 @@ pub struct Probing {
 impl Default for Probing {
     fn default() -> Self {
         Self {
-            interval: Duration::from_millis(250),
-            repeat: Duration::from_millis(50),
+            interval: Duration::from_millis(400),
+            repeat: Duration::from_millis(40),
             timeout: Duration::from_millis(700),
             unanswered: 8,
         }

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     counters::Counters,
-    digest::Digest,
+    digest::Announced,
     input::{Input, InterfaceId, Restored},
     interface::Interface,
     limits::TokenBucket,
@@ -65,8 +65,10 @@ pub struct Speaker {
     pub(super) restored_distances: RestoredDistances,
     /// Whether no announcement of ours is in force whose distance is not known.
     pub(super) distances_known: bool,
-    /// Of all that is announced.
-    pub(super) announced: Digest,
+    /// Until then we only listen, after a start that remembers no routes.
+    pub(super) listening_until: Time,
+    /// Of what is announced.
+    pub(super) announced: Announced,
     /// When small changes were last announced.
     pub(super) refreshed: Time,
     pub(super) timers: Timers,
@@ -101,7 +103,8 @@ impl Speaker {
             restart_over: Time(0),
             restored_distances: RestoredDistances::new(),
             distances_known: restored.distances.is_some() || restored.routes.is_empty(),
-            announced: Digest::default(),
+            listening_until: now,
+            announced: Announced::default(),
             refreshed: now,
             timers: Timers::default(),
             calendar: Calendar::default(),
@@ -216,10 +219,19 @@ impl Speaker {
             Timer::UnicastHelloMissed(id) => self.hello_missed(id, true),
             Timer::HearingExpired(id) => self.hearing_expired(id),
             Timer::Silence(id) => self.check_silence(id),
-            Timer::Dump(id) => self.dump_to(id),
+            Timer::Dump(id) => self.start_dump(id),
             Timer::Request(id, router_id) => self.repeat_request(id, router_id),
             Timer::RestartOver => self.end_restart(),
             Timer::Settled => self.settle(),
+            Timer::Listened => self.compare_all(),
+        }
+    }
+
+    /// A neighbour's routes are to be compared anew, a part at a time.
+    pub(super) fn compare_routes(&mut self, id: NeighbourId) {
+        if let Some(neighbour) = self.neighbours.get_mut(id) {
+            neighbour.to_compare = neighbour.routes.len();
+            self.enqueue_work(id);
         }
     }
 
@@ -253,8 +265,7 @@ impl Speaker {
     /// Tells neighbours that nothing goes by us any more (section 3.5.5 and appendix B); installed routes stay.
     fn shut_down(&mut self) {
         for id in self.interfaces.keys().copied().collect::<Vec<_>>() {
-            self.send(Audience::Group(id), vec![Message::RetractAll]);
-            self.send(Audience::Group(id), vec![Message::RetractAll]);
+            self.take_leave(id);
         }
         self.timers = Timers::default();
         self.calendar = Calendar::default();
@@ -294,12 +305,16 @@ impl Speaker {
             return;
         };
         let mut packets = vec![interface.writer()];
-        for message in messages {
+        for mut message in messages {
+            if packets.len() > 1 {
+                forget_times(&mut message);
+            }
             let Some(packet) = packets.last_mut() else {
                 return;
             };
             let mut result = packet.push(&message);
             if matches!(result, Err(PushError::Full)) && !packet.is_empty() {
+                forget_times(&mut message);
                 let mut next = interface.writer();
                 result = next.push(&message);
                 packets.push(next);
@@ -363,5 +378,12 @@ impl Speaker {
             next_hop: None,
         };
         self.send_soon(to, Message::Update(retraction));
+    }
+}
+
+/// Times of an IHU count only beside the Hello they answer with (RFC 9616 section 3.2), which is in the first packet.
+const fn forget_times(message: &mut Message) {
+    if let Message::IHeardYou { timestamps, .. } = message {
+        *timestamps = None;
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     digest,
+    input::InterfaceId,
     neighbour::NeighbourId,
     quantities::{Interval, Metric, RouterId, SequenceNumber},
     timers::Tick,
@@ -50,6 +51,14 @@ impl Route {
         self.router_id == later.router_id
             && self.sequence_number == later.sequence_number
             && !self.metric.is_infinite()
+    }
+
+    /// Whether a later announcement of the same neighbour changes nothing but the time of expiry.
+    pub fn is_repeated_by(&self, later: &Self) -> bool {
+        (self.router_id, self.sequence_number, self.metric)
+            == (later.router_id, later.sequence_number, later.metric)
+            && (self.added, self.interval, self.next_hop, self.ignored)
+                == (later.added, later.interval, later.next_hop, later.ignored)
     }
 }
 
@@ -105,6 +114,8 @@ pub(super) struct Destination {
     pub installed: Installed,
     /// What neighbours were last told, or will be in a moment; `None` if nothing, or the retraction is long ago.
     pub announced: Option<Announcement>,
+    /// On which interface it was learned, as the digests count it.
+    pub learned_on: Option<InterfaceId>,
     /// Until when packets are refused after a loss.
     pub hold: Option<Tick>,
     /// Since when another route has been better.
@@ -128,6 +139,7 @@ impl Destination {
             own: None,
             installed: Installed::Nothing,
             announced: None,
+            learned_on: None,
             hold: None,
             better_since: None,
             resends: 0,
@@ -174,6 +186,22 @@ impl Destination {
         self.is_feasible(route.router_id, route.sequence_number, route.least_metric)
     }
 
+    /// Until now what was announced was announced again and again: its distance is forgotten three minutes after that
+    /// (section 3.7.3).
+    pub fn use_source(&mut self, now: Tick) {
+        let Some(announced) = self
+            .announced
+            .filter(|announced| !announced.metric.is_infinite())
+        else {
+            return;
+        };
+        for source in &mut self.sources {
+            if source.router_id == announced.router_id {
+                source.used = now;
+            }
+        }
+    }
+
     /// Raises the feasibility distance before an announcement is sent (section 3.7.3). Gives whether an origin had to be
     /// forgotten to make room for a new one.
     pub fn raise_source(&mut self, announcement: Announcement, now: Tick, most: usize) -> bool {
@@ -215,6 +243,16 @@ impl Destination {
         full
     }
 
+    /// Another way than before a restart is announced from now on. Whoever hears that may come to be nearer than the way of
+    /// before, which must show anew that it is.
+    pub fn leave_way_of_before(&mut self, chosen: NeighbourId) {
+        for route in &mut self.routes {
+            if route.neighbour != chosen && route.least_metric == Metric::ZERO {
+                route.least_metric = route.metric;
+            }
+        }
+    }
+
     /// Takes for granted that we announced a route of this origin with this sequence number as if we were next to the
     /// origin: from now on only newer ones are feasible.
     pub fn assume_nearest(
@@ -231,6 +269,11 @@ impl Destination {
         };
         self.raise_source(nearest, now, most);
         self.distance_unknown = false;
+    }
+
+    /// Whether packets to it get anywhere.
+    pub const fn has_way(&self) -> bool {
+        self.own.is_some() || self.selected.is_some()
     }
 
     fn is_empty(&self) -> bool {

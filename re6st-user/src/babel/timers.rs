@@ -34,6 +34,8 @@ pub(super) enum Timer {
     RestartOver,
     /// What was announced before a restart no longer counts anywhere.
     Settled,
+    /// Neighbours have heard that we started.
+    Listened,
 }
 
 /// Timers, each set once at most.

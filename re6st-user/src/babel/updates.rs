@@ -1,6 +1,6 @@
 //! Updates (RFC 8966 section 3.7): what is announced, when, to whom, and how fast.
 
-use std::{collections::HashSet, time::Duration};
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -9,10 +9,11 @@ use super::{
     interface::Interface,
     message::{Message, NextHop, Update},
     neighbour::NeighbourId,
+    outbox::Outbox,
     probing::UNRESPONSIVE,
     quantities::{Interval, Metric, SequenceNumber},
     speaker::Speaker,
-    table::{Announcement, Destination, DestinationId, Source, Table},
+    table::{Announcement, Destination, DestinationId, Installed, Source},
     timers::{Appointment, Tick, Timer},
     wire::{PacketWriter, PushError},
 };
@@ -25,99 +26,10 @@ const TRIGGERED: (Duration, Duration) = (Duration::from_millis(20), Duration::fr
 const RESENDS: u8 = 3;
 /// Before the first repetition; doubled each time.
 const RESEND_AFTER: Duration = Duration::from_millis(500);
-/// Prefixes of a full announcement that are sorted and packed together.
-const CHUNK: usize = 1024;
 /// Packets with updates wait until this many may leave, so that they leave together.
 const BATCH: u32 = 8;
 /// Between full announcements that one neighbour asks for.
 const BETWEEN_DUMPS: Duration = Duration::from_secs(2);
-
-/// What waits to be sent to the group or to a neighbour.
-#[derive(Debug, Default)]
-pub(super) struct Outbox {
-    pub messages: Vec<Message>,
-    pending: HashSet<DestinationId>,
-    /// What was pending, sorted, the next one last.
-    queue: Vec<DestinationId>,
-    /// Where an announcement of everything goes on.
-    dump: Option<u32>,
-    /// Which blocks of the digest it covers.
-    blocks: u64,
-    /// The next part of it, sorted, the next one last.
-    chunk: Vec<DestinationId>,
-}
-
-impl Outbox {
-    pub fn announce(&mut self, id: DestinationId) {
-        self.pending.insert(id);
-    }
-
-    /// Announces everything, from the start.
-    pub fn announce_all(&mut self) {
-        self.announce_blocks(u64::MAX);
-    }
-
-    /// Announces all of some blocks of the digest, from the start.
-    pub fn announce_blocks(&mut self, blocks: u64) {
-        let before = if self.is_dumping() { self.blocks } else { 0 };
-        self.blocks = before | blocks;
-        self.dump = Some(0);
-        self.chunk.clear();
-    }
-
-    pub const fn is_dumping(&self) -> bool {
-        self.dump.is_some() || !self.chunk.is_empty()
-    }
-
-    pub fn has_updates(&self) -> bool {
-        !self.pending.is_empty() || !self.queue.is_empty() || self.is_dumping()
-    }
-
-    /// It did not fit: it comes first in the next packet.
-    fn give_back(&mut self, id: DestinationId, dump: bool) {
-        if dump {
-            self.chunk.push(id);
-        } else {
-            self.queue.push(id);
-        }
-    }
-
-    /// The next prefix to announce, and whether just because everything is announced.
-    fn next(&mut self, table: &Table) -> Option<(DestinationId, bool)> {
-        if self.queue.is_empty() && !self.pending.is_empty() {
-            self.queue.extend(self.pending.drain());
-            sort(&mut self.queue, table);
-        }
-        if let Some(id) = self.queue.pop() {
-            return Some((id, false));
-        }
-        while self.chunk.is_empty() {
-            let start = self.dump?;
-            let end = table.end().min(start.saturating_add(CHUNK as u32));
-            let covered = |id: &DestinationId| {
-                let destination = table.get(*id);
-                destination.is_some_and(|destination| self.blocks & (1 << destination.block) != 0)
-            };
-            self.chunk
-                .extend((start..end).map(DestinationId).filter(covered));
-            sort(&mut self.chunk, table);
-            self.dump = (end < table.end()).then_some(end);
-        }
-        self.chunk.pop().map(|id| (id, true))
-    }
-}
-
-/// By family, origin and prefix, so that updates compress well; backwards, because the last one is taken first.
-fn sort(ids: &mut [DestinationId], table: &Table) {
-    ids.sort_by_cached_key(|id| {
-        let destination = table.get(*id);
-        std::cmp::Reverse(destination.map(|destination| {
-            let key = destination.key;
-            let origin = destination.announced.map(|announced| announced.router_id);
-            (key.to().addr().is_ipv4(), origin, key)
-        }))
-    });
-}
 
 /// Where updates go to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -148,6 +60,7 @@ impl Speaker {
     /// Announces a prefix anew if what neighbours were told is too far from the truth (section 3.7.2), or with `exact`
     /// if it differs at all.
     pub(super) fn reconsider_announcement(&mut self, id: DestinationId, exact: bool) {
+        self.follow_horizon(id);
         let Some(destination) = self.table.get(id) else {
             return;
         };
@@ -181,6 +94,45 @@ impl Speaker {
         self.announce_everywhere(id, urgent);
     }
 
+    /// Where a prefix is learned may change without a change of what is announced. Neighbours at the former place have
+    /// heard nothing of it if the horizon is split there (section 3.7.4).
+    fn follow_horizon(&mut self, id: DestinationId) {
+        let Some(destination) = self.table.get(id) else {
+            return;
+        };
+        let learned_on = self.learned_on(destination);
+        let Some(destination) = self.table.get_mut(id) else {
+            return;
+        };
+        if destination.learned_on == learned_on {
+            return;
+        }
+        self.announced.remove(destination);
+        let former = std::mem::replace(&mut destination.learned_on, learned_on);
+        self.announced.add(destination);
+        if destination.announced.is_none() || !destination.has_way() {
+            return;
+        }
+        let at = self.now + self.random.between(TRIGGERED.0, TRIGGERED.1);
+        if let Some(former) = former
+            && let Some(interface) = self.interfaces.get_mut(&former)
+            && interface.up
+            && interface.settings.split_horizon
+        {
+            interface.outbox.announce(id);
+            self.timers.set_by(Timer::FlushGroup(former), at);
+        }
+    }
+
+    /// The interface that a prefix is learned on; `None` of our own and of those without a way.
+    fn learned_on(&self, destination: &Destination) -> Option<InterfaceId> {
+        if destination.own.is_some() {
+            return None;
+        }
+        let via = self.neighbours.get(destination.selected?)?;
+        Some(via.interface)
+    }
+
     /// Changes what neighbours are told of a prefix; the feasibility distance falls first (section 3.7.3).
     fn change_announcement(&mut self, id: DestinationId, new: Announcement, reliable: bool) {
         let now = Tick::from_time(self.now);
@@ -188,16 +140,14 @@ impl Speaker {
         let Some(destination) = self.table.get_mut(id) else {
             return;
         };
+        destination.use_source(now);
         let before = destination.source(new.router_id).map(Source::distance);
         let limited = destination.own.is_none() && destination.raise_source(new, now, most);
         let fell = before != destination.source(new.router_id).map(Source::distance);
-        if let Some(old) = destination.announced {
-            self.announced.remove(&destination.key, old);
-        }
-        self.announced.add(&destination.key, new);
+        self.announced.remove(destination);
         destination.announced = Some(new);
-        if reliable {
-            destination.resends = RESENDS;
+        self.announced.add(destination);
+        if reliable && std::mem::replace(&mut destination.resends, RESENDS) == 0 {
             let at = Tick::from_time(self.now + RESEND_AFTER);
             self.calendar.add(at, Appointment::Resend(id));
         }
@@ -247,6 +197,17 @@ impl Speaker {
         self.table.remove_if_empty(id);
     }
 
+    /// All is announced on an interface as its filter has it now, retractions of what was announced before among it.
+    pub(super) fn announce_anew(&mut self, id: InterfaceId) {
+        let Some(interface) = self.interfaces.get_mut(&id) else {
+            return;
+        };
+        for (destination, _) in self.table.iter() {
+            interface.outbox.announce(destination);
+        }
+        self.timers.set_by(Timer::FlushGroup(id), self.now);
+    }
+
     fn announce_everywhere(&mut self, id: DestinationId, urgent: bool) {
         let (least, most) = if urgent { URGENT } else { TRIGGERED };
         let at = self.now + self.random.between(least, most);
@@ -267,23 +228,34 @@ impl Speaker {
         self.timers.set_by(Timer::Flush(neighbour), at);
     }
 
-    /// Announces everything to one neighbour (section 3.8.1.1); not again and again if it asks too often.
+    /// Announces everything to one neighbour (section 3.8.1.1).
     pub(super) fn dump_to(&mut self, id: NeighbourId) {
-        let now = self.now;
+        self.dump_blocks_to(id, u64::MAX);
+    }
+
+    /// Announces all of some blocks of the digest to one neighbour, soon; not again and again if it asks too often.
+    pub(super) fn dump_blocks_to(&mut self, id: NeighbourId, blocks: u64) {
         let Some(neighbour) = self.neighbours.get_mut(id) else {
             return;
         };
-        if let Some(last) = neighbour.last_dump
-            && now.since(last) < BETWEEN_DUMPS
-        {
-            self.timers.set_by(Timer::Dump(id), last + BETWEEN_DUMPS);
+        neighbour.wanted |= blocks;
+        let soon = self.now + URGENT.0;
+        let due = neighbour
+            .last_dump
+            .map_or(soon, |last| soon.max(last + BETWEEN_DUMPS));
+        self.timers.set_by(Timer::Dump(id), due);
+    }
+
+    /// [`Timer::Dump`].
+    pub(super) fn start_dump(&mut self, id: NeighbourId) {
+        let Some(neighbour) = self.neighbours.get_mut(id) else {
             return;
-        }
-        neighbour.last_dump = Some(now);
-        neighbour.outbox.announce_all();
-        self.counters.full_updates += 1;
-        self.timers.cancel(Timer::Dump(id));
-        self.timers.set_by(Timer::Flush(id), now + URGENT.0);
+        };
+        let blocks = std::mem::take(&mut neighbour.wanted);
+        neighbour.last_dump = Some(self.now);
+        neighbour.outbox.announce_blocks(blocks);
+        self.counters.full_updates += u64::from(blocks == u64::MAX);
+        self.timers.set_by(Timer::Flush(id), self.now);
     }
 
     /// [`Timer::Update`]: the full announcement of an interface (section 3.7.1).
@@ -295,8 +267,8 @@ impl Speaker {
             return;
         };
         let interval = interface.settings.update_interval;
-        // jitter only makes it earlier: routes must not expire
-        let next = now + self.random.between(interval * 7 / 8, interval);
+        // jitter only makes it earlier: routes must not expire; and little, because all is announced
+        let next = now + self.random.between(interval * 63 / 64, interval);
         self.timers.set(Timer::Update(id), next);
         if by_digest {
             self.send_digest(id);
@@ -348,20 +320,16 @@ impl Speaker {
     ) -> Option<Update> {
         let destination = self.table.get(id)?;
         let announced = destination.announced.or_else(|| {
-            // asked for, and there is nothing: a retraction (section 3.8.1.1)
-            (!dump && !group).then_some(Announcement {
+            // asked for, and there is nothing: a retraction (section 3.8.1.1); after a restart we do not know yet
+            let nothing = !dump && !group && destination.installed != Installed::Restored;
+            nothing.then_some(Announcement {
                 router_id: self.settings.router_id,
                 sequence_number: SequenceNumber(0),
                 metric: Metric::INFINITY,
             })
         })?;
         let settings = &interface.settings;
-        let learned_here = || {
-            let via = destination
-                .selected
-                .and_then(|via| self.neighbours.get(via));
-            destination.own.is_none() && via.is_some_and(|via| via.interface == interface_id)
-        };
+        let learned_here = || self.learned_on(destination) == Some(interface_id);
         let finite = !announced.metric.is_infinite();
         // an explicit request is answered all the same (section 3.8.1.1 against 3.7.4)
         if finite && settings.split_horizon && (group || dump) && learned_here() {

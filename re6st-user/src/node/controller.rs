@@ -36,15 +36,22 @@ use crate::{
     },
     config::{Babel, Config},
     dataplane::RouteKey,
-    io::netlink::{Route as Netlink, monitor::Monitor},
+    io::{
+        alarm::Alarm,
+        netlink::{Route as Netlink, monitor::Monitor},
+    },
 };
 
 /// Token of the netlink monitor; interface indexes and places of carriers stay below.
 const MONITOR: u64 = u64::MAX;
+/// Token of the alarm.
+const ALARM: u64 = u64::MAX - 1;
 /// Tokens of carriers begin here; those of plain interfaces are their indexes.
 const CARRIERS: u64 = 1 << 32;
 /// Between two looks at what failed or has grown.
 const TICK: Duration = Duration::from_secs(1);
+/// Sockets looked at together.
+const SOCKETS: usize = 64;
 /// How often all sockets are looked at in one turn.
 const ROUNDS: usize = 4;
 /// The clock of the speaker does not start at zero: there is a time before.
@@ -65,6 +72,8 @@ pub struct Controller {
     monitor: Monitor,
     pub(super) surroundings: Surroundings,
     pub(super) readiness: AsyncFd<Readiness>,
+    /// When the next turn is due.
+    alarm: Alarm,
     /// As last told to the speaker.
     pub(super) known: BTreeMap<InterfaceId, (bool, Option<InterfaceSettings>)>,
     outputs: Vec<Output>,
@@ -95,7 +104,7 @@ impl Readiness {
     }
 
     fn ready(&self) -> Vec<u64> {
-        let mut events = [EpollEvent::empty(); 64];
+        let mut events = [EpollEvent::empty(); SOCKETS];
         let count = self.0.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
         events[..count].iter().map(EpollEvent::data).collect()
     }
@@ -119,6 +128,8 @@ impl Controller {
         let monitor = Monitor::open().context("open the socket for changes of the host")?;
         let readiness = Readiness(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
         readiness.add(monitor.as_fd(), MONITOR)?;
+        let alarm = Alarm::new()?;
+        readiness.add(alarm.as_fd(), ALARM)?;
         for (place, carrier) in transport.carriers.iter().enumerate() {
             readiness.add(carrier.as_fd(), CARRIERS + place as u64)?;
         }
@@ -137,6 +148,7 @@ impl Controller {
             surroundings: Surroundings::default(),
             // SAFETY: the descriptor is the epoll's own, which stays open and the same as long as `Readiness` lives.
             readiness: unsafe { AsyncFd::register(readiness) }?,
+            alarm,
             known: BTreeMap::new(),
             outputs: Vec::new(),
             more: false,
@@ -162,21 +174,17 @@ impl Controller {
         self.keep_distances();
         self.announce();
         self.look_around();
-        let mut tick = tokio::time::interval(TICK);
+        let mut tick = Instant::now() + TICK;
         let for_good = loop {
-            let wait = self.wait();
+            let now = Instant::now();
+            let next = now + self.wait();
+            self.alarm.set(next.min(tick), now)?;
             tokio::select! {
                 ready = self.readiness.readable() => {
                     if let Ok(mut ready) = ready {
                         ready.clear_ready();
                     }
-                }
-                () = tokio::time::sleep(wait) => self.handle(Input::Time),
-                _ = tick.tick() => {
-                    self.installer.tick();
-                    self.surroundings.tick();
-                    self.keep_distances();
-                    self.recorder.iter_mut().for_each(Recorder::flush);
+                    self.more = true;
                 }
                 connection = listener.accept() => {
                     if let Ok((mut stream, _)) = connection {
@@ -190,8 +198,17 @@ impl Controller {
                 _ = terminate.recv() => break false,
                 _ = interrupt.recv() => break true,
             }
-            self.receive();
+            if self.more {
+                self.receive();
+            }
             self.look_around();
+            if Instant::now() >= tick {
+                tick = Instant::now() + TICK;
+                self.installer.tick();
+                self.surroundings.tick();
+                self.keep_distances();
+                self.recorder.iter_mut().for_each(Recorder::flush);
+            }
             self.carry_out();
         };
         if for_good {
@@ -237,12 +254,14 @@ impl Controller {
 
     fn receive(&mut self) {
         let mut inputs = Vec::new();
-        self.more = true;
         for _ in 0..ROUNDS {
             let ready = self.readiness.get_ref().ready();
+            self.more = ready.len() == SOCKETS;
             let now = self.now();
             for token in &ready {
                 match *token {
+                    // it only ends the waiting
+                    ALARM => {}
                     MONITOR => {
                         for change in self.monitor.changes() {
                             self.note(&change);
@@ -250,22 +269,21 @@ impl Controller {
                     }
                     token if token >= CARRIERS => {
                         let place = (token - CARRIERS) as usize;
-                        self.transport.receive_through(place, now, &mut inputs);
+                        self.more |= self.transport.receive_through(place, now, &mut inputs);
                     }
                     token => {
                         let interface = InterfaceId(token as u32);
-                        self.transport.receive_lan(interface, now, &mut inputs);
+                        self.more |= self.transport.receive_lan(interface, now, &mut inputs);
                     }
                 }
             }
             for input in inputs.drain(..) {
                 self.handle(input);
             }
-            if ready.is_empty() {
-                self.more = false;
+            self.carry_out();
+            if !self.more {
                 break;
             }
-            self.carry_out();
         }
     }
 

@@ -214,16 +214,20 @@ impl Transport {
             .send(&bytes, source, destination.into(), PORT, interface.0)
     }
 
-    /// Takes what has come through tunnels by one socket.
-    pub fn receive_through(&mut self, carrier: usize, now: Time, inputs: &mut Vec<Input>) {
+    /// Takes what has come through tunnels by one socket. Gives whether more may wait there.
+    pub fn receive_through(&mut self, carrier: usize, now: Time, inputs: &mut Vec<Input>) -> bool {
         let mut refused = Vec::new();
         let Some(socket) = self.carriers.get_mut(carrier) else {
-            return;
+            return false;
         };
+        let mut more = true;
         for _ in 0..BATCH {
             let datagram = match socket.receive() {
                 Ok(Some(datagram)) => datagram,
-                Ok(None) => break,
+                Ok(None) => {
+                    more = false;
+                    break;
+                }
                 Err(_) => {
                     refused.push("receive-error".to_owned());
                     continue;
@@ -258,19 +262,29 @@ impl Transport {
             });
         }
         refused.into_iter().for_each(|reason| self.count(reason));
+        more
     }
 
-    /// Takes what has come on a plain interface.
-    pub fn receive_lan(&mut self, interface: InterfaceId, now: Time, inputs: &mut Vec<Input>) {
+    /// Takes what has come on a plain interface. Gives whether more may wait there.
+    pub fn receive_lan(
+        &mut self,
+        interface: InterfaceId,
+        now: Time,
+        inputs: &mut Vec<Input>,
+    ) -> bool {
         let mut refused = Vec::new();
         let mut answers = Vec::new();
         let Some(link) = self.lans.get_mut(&interface) else {
-            return;
+            return false;
         };
+        let mut more = true;
         for _ in 0..BATCH {
             let datagram = match link.socket.receive() {
                 Ok(Some(datagram)) => datagram,
-                Ok(None) => break,
+                Ok(None) => {
+                    more = false;
+                    break;
+                }
                 Err(_) => {
                     refused.push("receive-error".to_owned());
                     continue;
@@ -314,6 +328,7 @@ impl Transport {
             }
         }
         refused.into_iter().for_each(|reason| self.count(reason));
+        more
     }
 
     fn count(&mut self, reason: String) {

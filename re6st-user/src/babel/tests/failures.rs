@@ -131,6 +131,9 @@ fn assert_no_false_alarm(seed: u64) {
         |_| {},
     );
     network.run(Duration::from_secs(hours() * 3600));
+    // two of three Hellos may just have been lost
+    network.links[0].loss = 0;
+    network.run(SECOND * 15);
     for node in 0..2 {
         let speaker = network.speakers[node].as_ref().expect("started");
         assert_eq!(speaker.counters().unresponsive_neighbours, 0, "seed {seed}");

@@ -1,10 +1,14 @@
 //! The protocol's promises, kept in a simulated network.
 #![expect(clippy::expect_used, reason = "a test may end there")]
 
+mod bench;
+mod digests;
 mod failures;
 mod families;
 mod hostile;
 mod network;
 mod promises;
+mod published;
 mod restarts;
+mod rules;
 mod scale;

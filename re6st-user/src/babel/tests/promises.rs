@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::network::{Kept, Link, Network, prefix};
+use super::network::{Kept, Link, Network, other_prefixes, prefix};
 use crate::{
     babel::{quantities::Metric, random::Random},
     dataplane::RouteKey,
@@ -10,12 +10,31 @@ use crate::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How many seeds: more with RE6ST_SEEDS.
-fn seeds() -> std::ops::Range<u64> {
-    let wanted = std::env::var("RE6ST_SEEDS")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    1..1 + wanted.unwrap_or(8)
+fn number_from_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Tells how to repeat what failed.
+struct Replay(u64);
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("to repeat this: RE6ST_SEED={} and the test's name", self.0);
+        }
+    }
+}
+
+/// Runs a scenario with 200 seeds, or as many as RE6ST_SEEDS says, or with the one of RE6ST_SEED.
+fn with_seeds(scenario: impl Fn(u64)) {
+    let seeds = match number_from_environment("RE6ST_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 1..1 + number_from_environment("RE6ST_SEEDS").unwrap_or(200),
+    };
+    for seed in seeds {
+        let _replay = Replay(seed);
+        scenario(seed);
+    }
 }
 
 fn chain(nodes: usize) -> Vec<Link> {
@@ -71,23 +90,29 @@ fn a_chain_converges() {
 
 #[test]
 fn a_new_route_crosses_three_hops_in_a_fifth_of_a_second() {
-    for seed in seeds() {
+    with_seeds(|seed| {
         let mut network = Network::new(4, chain(4), seed);
-        network.run(SECOND * 30);
+        network.run(SECOND * 10);
         network.announce(0, prefix(100), Metric(0));
         network.run(Duration::from_millis(200));
-        assert_eq!(network.way(3, &prefix(100)), Some(3 * 96), "seed {seed}");
-    }
+        assert_eq!(network.way(3, &prefix(100)), Some(3 * 96));
+    });
 }
 
 #[test]
 fn random_networks_have_no_loops_and_find_shortest_ways() {
-    for seed in seeds() {
+    with_seeds(|seed| {
         let mut random = Random::new(seed);
         let nodes = 4 + random.below(12) as usize;
         let links = random_links(&mut random, nodes);
         let mut network = Network::new(nodes, links, seed);
-        let prefixes = all(nodes);
+        let mut prefixes = all(nodes);
+        for node in 0..2 {
+            for other in other_prefixes(node) {
+                network.announce(node, other, Metric(0));
+                prefixes.push(other);
+            }
+        }
         network.run_without_loops(SECOND * 20);
         for _ in 0..12 {
             disturb(&mut network, &mut random);
@@ -97,7 +122,36 @@ fn random_networks_have_no_loops_and_find_shortest_ways() {
         calm(&mut network);
         network.run_without_loops(SECOND * 150);
         network.assert_shortest(&prefixes);
-    }
+    });
+}
+
+#[test]
+fn prefixes_of_several_origins_find_the_nearest_and_no_loop_lasts() {
+    with_seeds(|seed| {
+        let mut random = Random::new(seed);
+        let nodes = 4 + random.below(8) as usize;
+        let links = random_links(&mut random, nodes);
+        let mut network = Network::new(nodes, links, seed);
+        let [ipv4, by_source, ipv4_by_source] = other_prefixes(100);
+        let shared = [prefix(100), ipv4, by_source, ipv4_by_source];
+        network.shared.extend(shared);
+        for _ in 0..20 {
+            let node = random.below(nodes as u64) as usize;
+            let key = shared[random.below(4) as usize];
+            match random.below(4) {
+                0 => network.withdraw(node, key),
+                1 => disturb(&mut network, &mut random),
+                _ => network.announce(node, key, Metric(random.below(300) as u16)),
+            }
+            network.run_without_loops(Duration::from_millis(random.below(5_000)));
+        }
+        calm(&mut network);
+        network.run_without_loops(SECOND * 150);
+        for key in &shared {
+            network.assert_no_loop(key);
+        }
+        network.assert_shortest(&shared);
+    });
 }
 
 /// Something happens that routing must get over.
@@ -105,7 +159,7 @@ fn disturb(network: &mut Network, random: &mut Random) {
     const SECONDS_DEAD: u64 = 10;
     let link = random.below(network.links.len() as u64) as usize;
     let node = random.below(network.speakers.len() as u64) as usize;
-    match random.below(8) {
+    match random.below(10) {
         0 | 1 => network.links[link].up = !network.links[link].up,
         2 | 3 => network.set_cost(link, 10 + random.below(400) as u16),
         // whoever routes by a node over a link that is cut does not hear that it forgot everything: until its Hellos are
@@ -114,6 +168,8 @@ fn disturb(network: &mut Network, random: &mut Random) {
         // killed; the file is good, or damaged
         5 => network.restart(node, Kept::Distances),
         6 => network.restart(node, Kept::Routes),
+        7 => network.announce(node, prefix(node), Metric(random.below(200) as u16)),
+        8 => network.links[link].loss = random.below(100),
         _ => {
             network.speakers[node] = None;
             let dead = Duration::from_millis(random.below(SECONDS_DEAD * 1000));
@@ -133,19 +189,24 @@ fn calm(network: &mut Network) {
 
 #[test]
 fn retractions_reach_everybody() {
-    for seed in seeds() {
+    with_seeds(|seed| {
         let mut random = Random::new(seed);
         let links = random_links(&mut random, 10);
         let mut network = Network::new(10, links, seed);
+        let mut lost = vec![prefix(3)];
+        for other in other_prefixes(3) {
+            network.announce(3, other, Metric(0));
+            lost.push(other);
+        }
         network.run(SECOND * 20);
-        network.withdraw(3, prefix(3));
+        for key in &lost {
+            network.withdraw(3, *key);
+        }
         network.run_without_loops(SECOND * 8);
         for node in 0..10 {
-            assert_eq!(
-                network.way(node, &prefix(3)),
-                None,
-                "seed {seed}: node {node}"
-            );
+            for key in &lost {
+                assert_eq!(network.way(node, key), None, "seed {seed}: node {node}");
+            }
         }
-    }
+    });
 }

@@ -97,7 +97,19 @@ impl Part {
             Self::NewRoute => together(&daemons, report, &|daemon| {
                 new_route(testbed, daemon, effort)
             }),
-            Self::Steady => together(&daemons, report, &|daemon| steady(testbed, daemon, effort)),
+            Self::Steady => {
+                together(&daemons, report, &|daemon| {
+                    steady(testbed, (daemon, daemon), daemon.name(), effort)
+                })?;
+                let (ours, others): (Vec<_>, Vec<_>) =
+                    daemons.into_iter().partition(|daemon| is_ours(*daemon));
+                let Some(ours) = ours.first().copied() else {
+                    return Ok(());
+                };
+                together(&others, report, &|other| {
+                    mixed(testbed, ours, other, effort)
+                })
+            }
             Self::Learning => {
                 for group in daemons.chunk_by(|one, other| is_ours(*one) == is_ours(*other)) {
                     together(group, report, &|daemon| learning(testbed, daemon, effort))?;
@@ -210,12 +222,24 @@ fn tell(findings: &mut Findings, name: &str, learned: Learned, whole: usize, lim
     findings.add(format!("{name}-lost"), Unit::Packets, learned.lost as f64);
 }
 
-fn steady(testbed: &Testbed, daemon: &dyn Daemon, effort: Effort) -> Result<Findings> {
+/// A large table is kept by a hub and its neighbour; `name` says who they are.
+fn steady(
+    testbed: &Testbed,
+    (hub, fresh): (&dyn Daemon, &dyn Daemon),
+    name: &str,
+    effort: Effort,
+) -> Result<Findings> {
     let limit = Duration::from_secs(60);
     let table = (LARGE, Origins::One);
-    let mut pair = Pair::start(testbed, "steady", daemon, table, INTERVALS, limit)?;
-    let learned = pair.learn(daemon, INTERVALS, limit)?;
-    let name = daemon.name();
+    let mut pair = Pair::start(
+        testbed,
+        &format!("steady-{}", fresh.name()),
+        hub,
+        table,
+        INTERVALS,
+        limit,
+    )?;
+    let learned = pair.learn(fresh, INTERVALS, limit)?;
     let mut findings = Findings::default();
     let whole = usize::from(LARGE) + 1;
     if learned.routes < whole {
@@ -236,6 +260,28 @@ fn steady(testbed: &Testbed, daemon: &dyn Daemon, effort: Effort) -> Result<Find
     );
     let traffic = format!("babel-steady-traffic-{name}");
     findings.add(traffic, Unit::BytesPerSecond, seen.bytes_per_second);
+    Ok(findings)
+}
+
+/// Ours with a neighbour of another kind, first as the one that learns the table, then as the one that announces it.
+fn mixed(
+    testbed: &Testbed,
+    ours: &dyn Daemon,
+    other: &dyn Daemon,
+    effort: Effort,
+) -> Result<Findings> {
+    let run = |hub: &dyn Daemon, fresh: &dyn Daemon| {
+        let name = format!("{}-of-{}", fresh.name(), hub.name());
+        steady(testbed, (hub, fresh), &name, effort)
+    };
+    let (learning, announcing) = thread::scope(|scope| {
+        let learning = scope.spawn(|| run(other, ours));
+        (learning.join(), run(ours, other))
+    });
+    let mut findings = learning.unwrap_or_else(|_| Err(anyhow!("a panic")))?;
+    let announcing = announcing?;
+    findings.values.extend(announcing.values);
+    findings.remarks.extend(announcing.remarks);
     Ok(findings)
 }
 

@@ -16,7 +16,8 @@ Intervals are 4 s (Hello) and 16 s (update), links are veth pairs, all interface
 - **new-route**: four routers in a row, and in front of them a neighbour that announces a new prefix; until the fourth router's kernel has it.
 - **learn**: a router knows 10,000 routes of 10,000 routers; until the kernel of a fresh router of its kind beside it has all of them. **lost**: packets that found its socket's buffer full. **learn-from-ours**: how the first router learned
   them, of a neighbour made of our own library, which spaces what it sends.
-- **steady**: the same two, all routes of one router, calm, for four update intervals: share of a core, and bytes on the link between them, both ways. **hub** is the one with two neighbours.
+- **steady**: the same two, all routes of one router, calm, for four update intervals: share of a core, and bytes on the link between them, both ways. **hub** is the one with two neighbours, the other of
+  which is made of our own library. Two of our kind tell each other by digest that nothing has changed; **A-of-B** is router A whose hub is B, where one is of another kind and everything is announced again each interval.
 - **huge**: one router, four neighbours made of our own library, 50,000 routes of as many routers from each.
 
 Contenders run at the same time where little happens; where much happens, ours runs alone and the other two together, a core each.

@@ -175,6 +175,7 @@ pub fn comparisons(report: &Report) -> Vec<Comparison> {
         Target::AtMost(1.0),
     );
     babel(&mut compare);
+    mixed(&mut compare);
     all
 }
 
@@ -227,6 +228,43 @@ fn babel(compare: &mut impl FnMut(&str, &str, &str, Theirs<'_>, Target)) {
                 against,
                 Theirs::Measured(&format!("babel-{name}-{other}")),
                 target,
+            );
+        }
+    }
+}
+
+/// Ours beside a neighbour of another kind, against that one beside its own.
+fn mixed(compare: &mut impl FnMut(&str, &str, &str, Theirs<'_>, Target)) {
+    for (other, against) in [("babeld", "babeld"), ("bird", "BIRD")] {
+        for (what, name, ours) in [
+            (
+                "CPU, 10,000 routes announced by it",
+                "steady-cpu",
+                format!("re6st-of-{other}"),
+            ),
+            (
+                "CPU, 10,000 routes announced to it",
+                "steady-cpu-hub",
+                format!("{other}-of-re6st"),
+            ),
+            (
+                "traffic, 10,000 routes announced by it",
+                "steady-traffic",
+                format!("re6st-of-{other}"),
+            ),
+            (
+                "traffic, 10,000 routes announced to it",
+                "steady-traffic",
+                format!("{other}-of-re6st"),
+            ),
+        ] {
+            let of_two = format!("{against} beside {against}");
+            compare(
+                what,
+                &format!("babel-{name}-{ours}"),
+                &of_two,
+                Theirs::Measured(&format!("babel-{name}-{other}")),
+                Target::AtMost(1.0),
             );
         }
     }
