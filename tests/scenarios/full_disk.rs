@@ -137,6 +137,11 @@ fn certificates(registry: &mut Registry) -> Reply {
 
 #[test]
 fn a_registry_whose_disk_is_full() {
+    // the mount namespace is the thread's, and the next scenario may run on this one
+    std::thread::spawn(fill_a_disk).join().unwrap();
+}
+
+fn fill_a_disk() {
     let disk = SmallDisk::mount("2m");
     let database = disk.0.join("registry.db");
     let ballast = disk.0.join("ballast");

@@ -14,8 +14,8 @@
 //! [`rules`] decide and know no disk, clock or socket. [`store`] keeps rows in SQLite and knows no rule. [`Registry`] joins
 //! the two: nothing is told to anybody before it is durable, and what the disk refused has never happened.
 
-mod registry;
+mod durable;
 pub mod rules;
 pub mod store;
 
-pub use registry::{Handled, Registry, RegistryError, Request};
+pub use durable::{Handled, Registry, RegistryError, Request};

@@ -35,7 +35,6 @@ pub enum Action {
     ParametersSet,
     CommunitiesSet,
     MacKeysRotated,
-    Published,
 }
 
 impl Action {
@@ -54,7 +53,6 @@ impl Action {
             Self::ParametersSet => "parameters-set",
             Self::CommunitiesSet => "communities-set",
             Self::MacKeysRotated => "mac-keys-rotated",
-            Self::Published => "published",
         }
     }
 }

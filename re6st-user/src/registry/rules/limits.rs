@@ -131,6 +131,7 @@ pub fn network_of(address: IpAddr) -> IpAddr {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test ends where it fails")]
 mod tests {
     use super::*;
 

@@ -216,7 +216,7 @@ impl Rules {
         self.changes.push(change);
     }
 
-    /// Notes down what the tree has done to itself. The rows are applied once more, which puts the indexes right.
+    /// Notes down what the tree has done to itself: to blocks that nobody holds, which no index knows.
     fn note_blocks(&mut self, replacements: Vec<Replacement<Certificate>>) {
         for Replacement {
             prefix,

@@ -49,6 +49,7 @@ pub fn unpack(octets: &[u8]) -> Result<(u64, &[u8]), PackedIntegerError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test ends where it fails")]
 mod tests {
     use proptest::prelude::*;
 

@@ -235,6 +235,7 @@ impl Parameters {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test ends where it fails")]
 mod tests {
     use serde_json::json;
 

@@ -206,6 +206,7 @@ impl Email {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test ends where it fails")]
 mod tests {
     use super::*;
 

@@ -127,6 +127,7 @@ fn text_of(connection: &Connection, table: &str) -> rusqlite::Result<Option<Stri
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test ends where it fails")]
 mod tests {
     use super::*;
 

@@ -1,5 +1,12 @@
 //! The rules as an operator and his nodes see them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends where it fails"
+)]
+
 mod allocation;
 mod communities;
 mod enrolment;

@@ -1,5 +1,12 @@
 //! The database, with re6stnet's and with ours.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends where it fails"
+)]
+
 mod durability;
 mod re6stnet;
 mod speed;
