@@ -23,11 +23,11 @@ use crate::{
 
 mod babel;
 mod check;
-mod mistake;
+pub(crate) mod mistake;
 mod prefix;
 mod raw;
 mod section;
-mod tunnel;
+pub(crate) mod tunnel;
 
 #[cfg(test)]
 mod tests;
@@ -228,10 +228,32 @@ pub struct Registry {
 }
 
 impl Config {
-    /// Reads a file. At most [`MAXIMUM_SIZE`] bytes of it are ever held.
+    /// Reads a file. At most [`MAXIMUM_SIZE`] bytes of it are ever held. Names of files in it are relative to its folder.
     pub fn from_path(path: &Path) -> Result<Self, ConfigError> {
         let text = mistake::read(path)?;
-        Self::parse(&text).map_err(|error| error.in_file(path))
+        let mut config = Self::parse(&text).map_err(|error| error.in_file(path))?;
+        let folder = path.parent().unwrap_or_else(|| Path::new(""));
+        for file in config.files() {
+            *file = folder.join(&*file);
+        }
+        Ok(config)
+    }
+
+    /// All names of files and folders in it.
+    fn files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let registry = self.registry.as_mut();
+        let registry = registry.map(|registry| {
+            let Registry {
+                ca,
+                certificate,
+                key,
+                ..
+            } = registry;
+            [ca, certificate, key]
+        });
+        let babel = self.babel.as_mut();
+        let state = babel.and_then(|babel| babel.state_directory.as_mut());
+        registry.into_iter().flatten().chain(state)
     }
 
     /// Reads the text of a configuration file.

@@ -32,6 +32,7 @@ mod path_mtu;
 mod paths;
 mod privileges;
 mod refusals;
+mod registry;
 mod relay;
 mod scale;
 mod sites;

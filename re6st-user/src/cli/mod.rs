@@ -7,8 +7,10 @@ use clap::{Parser, Subcommand};
 use re6st_user::{io::bpffs, node::control};
 
 mod babel;
+mod conf;
 mod load;
 mod node;
+mod registry;
 mod replay;
 mod status;
 mod table;
@@ -36,6 +38,10 @@ enum Command {
     Load(load::LoadArguments),
     /// Load, and run the controller: Babel finds the routes.
     Node(node::NodeArguments),
+    /// Become a node of a network: get a certificate from its registry, and a configuration to start with.
+    Conf(conf::ConfArguments),
+    /// Serve the registry of a network, or, with a subcommand, make and manage it.
+    Registry(registry::RegistryArguments),
     /// Do again what a node did that was run with `--record`.
     Replay(replay::ReplayArguments),
     /// Remove every trace of it.
@@ -51,6 +57,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.command {
         Command::Load(command) => load::run(command, &arguments.bpffs),
         Command::Node(command) => node::run(command, &arguments.bpffs, &arguments.sockets),
+        Command::Conf(command) => conf::run(command),
+        Command::Registry(command) => registry::run(command),
         Command::Replay(command) => replay::run(command),
         Command::Unload(command) => unload::run(command, &arguments.bpffs),
         Command::Status(command) => status::run(command, &arguments.bpffs, &arguments.sockets),

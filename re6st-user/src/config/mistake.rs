@@ -39,7 +39,7 @@ pub enum ConfigError {
 
 impl ConfigError {
     /// Says in which file it is.
-    pub(super) fn in_file(mut self, file: &Path) -> Self {
+    pub(crate) fn in_file(mut self, file: &Path) -> Self {
         if let Self::Mistake(mistake) = &mut self {
             mistake.path = Some(file.to_owned());
         }
@@ -76,7 +76,7 @@ impl fmt::Display for Mistake {
 
 impl Mistake {
     /// What the TOML reader found, in the words a configuration file has: keys, not fields.
-    pub(super) fn from_toml(error: &toml::de::Error, text: &str) -> Self {
+    pub(crate) fn from_toml(error: &toml::de::Error, text: &str) -> Self {
         let message = error
             .message()
             .replace("unknown field", "unknown key")

@@ -339,6 +339,20 @@ fn a_mistake_in_a_file_names_the_file_and_the_line() {
 }
 
 #[test]
+fn names_of_files_are_relative_to_the_folder_of_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("re6st.toml");
+    let text = spoiled("key  = \"cert.key\"", "key  = \"/elsewhere/cert.key\"");
+    std::fs::write(&path, text).unwrap();
+
+    let registry = Config::from_path(&path).unwrap().registry.unwrap();
+
+    assert_eq!(registry.ca, directory.path().join("ca.crt"));
+    assert_eq!(registry.certificate, directory.path().join("cert.crt"));
+    assert_eq!(registry.key, Path::new("/elsewhere/cert.key"));
+}
+
+#[test]
 fn babel_may_have_several_keys_announcements_and_filters() {
     let text = format!(
         "{}\n[babel]\ninterfaces = [\"lan0\"]\nround-trip-interfaces = [\"lan0\"]\nupdate-interval = 8\nprobe-timeout = 0.4\n\

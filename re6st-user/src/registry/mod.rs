@@ -13,9 +13,25 @@
 //!
 //! [`rules`] decide and know no disk, clock or socket. [`store`] keeps rows in SQLite and knows no rule. [`Registry`] joins
 //! the two: nothing is told to anybody before it is durable, and what the disk refused has never happened.
+//!
+//! [`http`] finds out who is there and what is wanted, [`engine`] decides it in one thread, [`publication`] signs what all
+//! nodes get, [`server`] is the process, and [`client`] the other side of all this.
 
+pub mod client;
+pub mod config;
+pub mod documents;
 mod durable;
+pub mod engine;
+pub mod http;
+pub mod keys;
+pub mod location;
+pub mod mail;
+pub mod publication;
 pub mod rules;
+pub mod server;
 pub mod store;
+
+#[cfg(test)]
+mod tests;
 
 pub use durable::{Handled, Registry, RegistryError, Request};

@@ -1,0 +1,364 @@
+//! `re6st-user conf`: a newcomer gets its certificate and a configuration to start with.
+//!
+//! The order matters: everything that can fail on this host is done before the token is used, and a second try with the
+//! same key gets the same certificate. So no token is ever lost.
+
+use std::{
+    io::{BufRead as _, IsTerminal as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use re6st_user::{
+    certificate::{
+        authority::AuthorityCertificate,
+        digest::Fingerprint,
+        document::Signed,
+        key::{KeyAlgorithm, PrivateKey},
+        node::NodeCertificate,
+        public_key::KeyKind,
+        request::CertificateRequest,
+        revocations::RevocationList,
+        static_key::StaticKey,
+        subject::Subject,
+        verify::Authorities,
+    },
+    registry::{
+        client::{Client, Trust},
+        documents::NetworkParameters,
+        engine::now,
+    },
+};
+
+pub mod files;
+mod node_file;
+mod ways;
+
+use files::{Pending, existing};
+
+/// Options of `conf`.
+#[derive(Debug, Args)]
+pub struct ConfArguments {
+    /// The registry's address.
+    #[arg(long, value_name = "URL")]
+    registry: String,
+    /// Fingerprint of the network's authority, as the operator tells it.
+    #[arg(long, value_name = "sha256:HEX")]
+    fingerprint: Option<Fingerprint>,
+    /// The token that gives the right to a certificate; - reads it from standard input.
+    #[arg(long, group = "right")]
+    token: Option<String>,
+    /// Have a token sent to this address, and ask for it here.
+    #[arg(long, group = "right")]
+    email: Option<String>,
+    /// Ask for a certificate without any token.
+    #[arg(long, group = "right")]
+    anonymous: bool,
+    /// Where the files go.
+    #[arg(long, short, value_name = "DIR", default_value = ".")]
+    dir: PathBuf,
+    /// A field of the certificate's subject, such as O "Example Inc."; may be given several times.
+    #[arg(long, short, num_args = 2, value_names = ["KEY", "VALUE"], action = clap::ArgAction::Append)]
+    req: Vec<String>,
+    /// Where this node is: country and continent.
+    #[arg(long, value_name = "CC,CONT")]
+    location: Option<String>,
+    /// Only fetch the certificate of the network's authority.
+    #[arg(long, group = "right")]
+    ca_only: bool,
+    /// Only say whether this host needs re6st: exit status 0 if it is not in the network yet, 1 if it is.
+    #[arg(long, group = "right")]
+    is_needed: bool,
+}
+
+/// Does it.
+pub fn run(arguments: &ConfArguments) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(configure(arguments))
+}
+
+async fn configure(arguments: &ConfArguments) -> Result<ExitCode> {
+    let has_right = arguments.token.is_some() || arguments.email.is_some() || arguments.anonymous;
+    if !has_right && !arguments.ca_only && !arguments.is_needed {
+        bail!(
+            "say by what right: --token TOKEN from the operator, --email ADDRESS to have one sent, or --anonymous"
+        );
+    }
+    let authority_file = arguments.dir.join("ca.crt");
+    let known = match existing(&authority_file)? {
+        Some(text) => Some(
+            Authorities::from_pem(&text)
+                .with_context(|| format!("{} is there already, but", authority_file.display()))?,
+        ),
+        None => None,
+    };
+    let (client, authorities) = meet(arguments, known.as_ref()).await?;
+    if arguments.is_needed {
+        return ways::is_needed(authorities.network());
+    }
+    files::directory(&arguments.dir)?;
+    if known.is_none() {
+        Pending::create(&authority_file, 0o644)?.write(authorities.to_pem().as_bytes())?;
+        println!(
+            "{}: the authority of {}",
+            authority_file.display(),
+            authorities.network()
+        );
+    }
+    if arguments.ca_only {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let newcomer = Newcomer::prepare(arguments, &authorities)?;
+    let certificate = newcomer.enrol(arguments, &client, &authorities).await?;
+    newcomer
+        .finish(arguments, &authorities, &certificate)
+        .await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Finds out whose registry it is, as far as that can be told.
+async fn meet(
+    arguments: &ConfArguments,
+    known: Option<&Authorities>,
+) -> Result<(Client, Authorities)> {
+    let trust = match (known, arguments.fingerprint) {
+        (Some(known), fingerprint) => {
+            if let Some(fingerprint) = fingerprint
+                && !known
+                    .iter()
+                    .any(|authority| authority.fingerprint() == fingerprint)
+            {
+                bail!(
+                    "{}/ca.crt is of another authority than {fingerprint}: is it another network? Then choose another --dir",
+                    arguments.dir.display()
+                );
+            }
+            Trust::Authorities(known.clone())
+        }
+        (None, Some(fingerprint)) => Trust::Fingerprint(fingerprint),
+        (None, None) => Trust::FirstSeen,
+    };
+    let client = Client::newcomer(&arguments.registry, trust)?;
+    let seen = client.authority().await?;
+    if known.is_none() && arguments.fingerprint.is_none() {
+        warn(&seen);
+    }
+    let all = client.authorities().await?;
+    if !all.iter().any(|authority| *authority == seen) {
+        bail!(
+            "the registry's list of authorities lacks its own: it is misconfigured, tell its operator"
+        );
+    }
+    match known {
+        // a successor is taken up only with the signature of the one before it, which is the node's business
+        Some(known) => Ok((client, known.clone())),
+        None => Ok((client, all)),
+    }
+}
+
+fn warn(seen: &AuthorityCertificate) {
+    eprintln!(
+        "WARNING: without --fingerprint nobody can tell whether this is the right registry, or somebody in between.\n\
+         WARNING: compare with what its operator tells you: {}",
+        seen.fingerprint()
+    );
+}
+
+/// Everything of a newcomer that is on this host.
+struct Newcomer {
+    key: PrivateKey,
+    request: CertificateRequest,
+    /// Open for writing before anything is asked of the registry.
+    certificate: Pending,
+}
+
+impl Newcomer {
+    fn prepare(arguments: &ConfArguments, authorities: &Authorities) -> Result<Self> {
+        let directory = &arguments.dir;
+        let key = key(&directory.join("cert.key"), authorities)?;
+        let static_key = static_key(&directory.join("x25519.key"))?;
+        let path = directory.join("cert.crt");
+        let before = match existing(&path)? {
+            Some(text) => Some(
+                NodeCertificate::from_pem(&text)
+                    .with_context(|| format!("{} is there already, but", path.display()))?,
+            ),
+            None => None,
+        };
+        let subject = subject(&arguments.req, before.as_ref())?;
+        let request = CertificateRequest::make(&key, Some(static_key.public_key()), &subject)?;
+        Ok(Self {
+            key,
+            request,
+            certificate: Pending::create(&path, 0o644)?,
+        })
+    }
+
+    async fn enrol(
+        &self,
+        arguments: &ConfArguments,
+        client: &Client,
+        authorities: &Authorities,
+    ) -> Result<NodeCertificate> {
+        let token = token(arguments, client).await?;
+        let issued = client
+            .enrol(
+                &self.request,
+                token.as_deref(),
+                arguments.location.as_deref(),
+            )
+            .await;
+        let issued = match (issued, &arguments.email) {
+            (Err(error), Some(_)) if error.is_temporary() => {
+                return Err(error).context("the token is still good: try again with --token");
+            }
+            (issued, _) => issued?,
+        };
+        let certificate = NodeCertificate::from_pem(&issued.certificate)
+            .context("the certificate the registry has issued")?;
+        if certificate.public_key() != self.key.public_key() {
+            bail!("the registry has issued a certificate for another key; tell its operator");
+        }
+        authorities
+            .verify_node(&certificate, &RevocationList::default(), now(), 0)
+            .context("the certificate the registry has issued")?;
+        Ok(certificate)
+    }
+
+    async fn finish(
+        self,
+        arguments: &ConfArguments,
+        authorities: &Authorities,
+        certificate: &NodeCertificate,
+    ) -> Result<()> {
+        let directory = &arguments.dir;
+        self.certificate.write(certificate.to_pem().as_bytes())?;
+        let network = authorities.network();
+        let days = certificate.not_after().since(now()) / 86_400;
+        println!(
+            "{}: node {} for {days} days; it is renewed while the node runs",
+            directory.join("cert.crt").display(),
+            certificate.prefix().common_name(),
+        );
+        if let Some(subnet) = certificate.prefix().subnet(&network) {
+            println!("this node's subnet is {subnet}");
+        }
+        let path = directory.join("re6st.toml");
+        if existing(&path)?.is_some() {
+            println!("{} is there already and stays as it is", path.display());
+            return Ok(());
+        }
+        let pending = Pending::create(&path, 0o644)?;
+        let client = Client::node(&arguments.registry, authorities, certificate, &self.key)?;
+        let envelope = client.parameters(None, std::time::Duration::ZERO).await?;
+        let envelope = envelope.context("the registry has no parameters")?;
+        let parameters: Signed<NetworkParameters> =
+            Signed::verify(&envelope, authorities, now(), None)
+                .context("the network's parameters")?;
+        let text = node_file::text(&node_file::Facts {
+            registry: &arguments.registry,
+            network,
+            certificate,
+            parameters: parameters.content(),
+            interfaces: &ways::uplinks(),
+        });
+        pending.write(text.as_bytes())?;
+        println!(
+            "{}: look it through, then: re6st-user node --config {}",
+            path.display(),
+            path.display()
+        );
+        println!(
+            "Keep a copy of {}: without it this node's place in the network is lost.",
+            directory.join("cert.key").display()
+        );
+        Ok(())
+    }
+}
+
+/// The node's key: the one that is there, or a new one of the kind the authority has.
+fn key(path: &Path, authorities: &Authorities) -> Result<PrivateKey> {
+    if let Some(text) = existing(path)? {
+        println!("{}: the key that is there is used", path.display());
+        return PrivateKey::from_pem(&text).with_context(|| path.display().to_string());
+    }
+    // re6stnet's protocol wants RSA keys of the size the authority has
+    let kind = authorities
+        .iter()
+        .next()
+        .map(|authority| authority.public_key().kind());
+    let algorithm = match kind {
+        Some(KeyKind::Rsa { bits }) if bits > 3072 => KeyAlgorithm::Rsa4096,
+        Some(KeyKind::Rsa { bits }) if bits > 2048 => KeyAlgorithm::Rsa3072,
+        Some(KeyKind::Rsa { .. }) => KeyAlgorithm::Rsa2048,
+        _ => KeyAlgorithm::EcdsaP256,
+    };
+    let key = PrivateKey::generate(algorithm)?;
+    Pending::create(path, 0o600)?.write(key.to_pem().as_bytes())?;
+    Ok(key)
+}
+
+/// The key of the node's encrypted channels.
+fn static_key(path: &Path) -> Result<StaticKey> {
+    if let Some(text) = existing(path)? {
+        return StaticKey::from_pem(&text).with_context(|| path.display().to_string());
+    }
+    let key = StaticKey::generate()?;
+    Pending::create(path, 0o600)?.write(key.to_pem().as_bytes())?;
+    Ok(key)
+}
+
+/// What is said about the node: by options, and by the certificate it has.
+fn subject(options: &[String], before: Option<&NodeCertificate>) -> Result<Subject> {
+    let mut subject = Subject::default();
+    for pair in options.chunks_exact(2) {
+        if let [name, value] = pair {
+            subject
+                .push(name, value)
+                .with_context(|| format!("--req {name}"))?;
+        }
+    }
+    for (name, value) in before.iter().flat_map(|before| before.subject().fields()) {
+        // what the options say counts
+        let said = subject.fields().any(|(said, _)| said == name);
+        if !said {
+            subject.push(&name, value)?;
+        }
+    }
+    Ok(subject)
+}
+
+async fn token(arguments: &ConfArguments, client: &Client) -> Result<Option<String>> {
+    if let Some(token) = &arguments.token {
+        if token != "-" {
+            return Ok(Some(token.clone()));
+        }
+        return line().map(Some);
+    }
+    let Some(email) = &arguments.email else {
+        return Ok(None);
+    };
+    client.request_token(email).await?;
+    if std::io::stdin().is_terminal() {
+        eprint!("A token was sent to {email}. Token: ");
+    } else {
+        eprintln!("A token was sent to {email}.");
+    }
+    let token = line();
+    token
+        .map(Some)
+        .context("when it is there, run the same again with --token TOKEN instead of --email")
+}
+
+fn line() -> Result<String> {
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    match line.trim() {
+        "" => bail!("no token on standard input"),
+        token => Ok(token.to_owned()),
+    }
+}

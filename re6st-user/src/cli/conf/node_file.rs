@@ -1,0 +1,68 @@
+//! The first configuration of a node: `re6st.toml`.
+
+use re6st_user::{
+    certificate::{network::Network, node::NodeCertificate},
+    registry::documents::NetworkParameters,
+};
+use toml::Value;
+
+/// What it is made of.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// The registry's address.
+    pub registry: &'a str,
+    /// The network.
+    pub network: Network,
+    /// The node's certificate.
+    pub certificate: &'a NodeCertificate,
+    /// The network's parameters.
+    pub parameters: &'a NetworkParameters,
+    /// The interfaces that lead to the Internet.
+    pub interfaces: &'a [String],
+}
+
+/// The text of the file.
+pub fn text(facts: &Facts<'_>) -> String {
+    let certificate = facts.certificate;
+    let ipv4 = facts.parameters.ipv4();
+    let ipv4 = ipv4.and_then(|network| network.address(certificate.subject_serial()));
+    let addresses = certificate
+        .prefix()
+        .address(&facts.network)
+        .map(|address| address.to_string())
+        .into_iter()
+        .chain(ipv4.map(|address| address.to_string()));
+    let networks = facts.parameters.networks();
+    let networks = networks.iter().map(ToString::to_string);
+    let interfaces = facts.interfaces.iter().cloned();
+    let mut text = format!(
+        "# Node {} of {}.\n\
+         # Names of files are relative to this folder.\n\n\
+         # this node's addresses; each prefix is a subnet it owns\n\
+         addresses  = {}\n\
+         # where tunnels arrive: the interfaces that lead to the Internet; plain links with other nodes too\n\
+         interfaces = {}\n\
+         # the whole mesh\n\
+         networks   = {}\n\
+         # relay for others\n\
+         forward    = true\n\n\
+         [babel]\n\
+         # links with other nodes, on which they find each other without the Internet\n\
+         # (intervals and keys come from the network's parameters)\n\
+         interfaces = []\n",
+        certificate.prefix().common_name(),
+        facts.network,
+        list(addresses),
+        list(interfaces),
+        list(networks),
+    );
+    text += &format!(
+        "\n[registry]\nurl  = {}\nca   = \"ca.crt\"\ncert = \"cert.crt\"\nkey  = \"cert.key\"\n",
+        Value::String(facts.registry.to_owned())
+    );
+    text
+}
+
+fn list(texts: impl Iterator<Item = String>) -> String {
+    Value::Array(texts.map(Value::String).collect()).to_string()
+}

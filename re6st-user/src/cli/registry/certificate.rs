@@ -1,0 +1,143 @@
+//! `re6st-user registry cert`.
+
+use anyhow::Result;
+use clap::Subcommand;
+use re6st_user::registry::{
+    client::Client,
+    config::RegistryConfig,
+    http::messages::{CertificateName, NodeEntry, Page},
+};
+
+use super::{date, session::Session, show};
+use crate::cli::table::table;
+
+/// How many certificates are asked for at once.
+const PAGE: usize = 5_000;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum CertificateAction {
+    /// List the nodes' certificates.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a certificate.
+    Show {
+        /// The node's prefix (1/16), or the certificate's serial number.
+        name: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// By serial number: revoke a certificate, whose node gets another one. By prefix: end a node and free its prefix.
+    Revoke {
+        /// The node's prefix (1/16), or the certificate's serial number.
+        name: String,
+    },
+}
+
+/// Does it.
+pub async fn run(action: &CertificateAction, config: &RegistryConfig) -> Result<()> {
+    match action {
+        CertificateAction::List { json } => {
+            let certificates = Session::ask(config, all).await?;
+            show(*json, &certificates, |certificates| list(certificates))
+        }
+        CertificateAction::Show { name, json } => {
+            let name = CertificateName { name: name.clone() };
+            let certificate: NodeEntry = Session::ask(config, async |client| {
+                Ok(client.get("/v1/admin/certificate", &name).await?)
+            })
+            .await?;
+            show(*json, &certificate, text)
+        }
+        CertificateAction::Revoke { name } => {
+            let name = CertificateName { name: name.clone() };
+            Session::ask(config, async |client| {
+                Ok(client
+                    .post_for_nothing("/v1/admin/certificates/revoke", &name)
+                    .await?)
+            })
+            .await
+        }
+    }
+}
+
+async fn all(client: &Client) -> Result<Vec<NodeEntry>> {
+    let mut certificates: Vec<NodeEntry> = Vec::new();
+    loop {
+        let page = Page {
+            after: certificates.last().map(|last| last.common_name.clone()),
+            limit: Some(PAGE),
+        };
+        let next: Vec<NodeEntry> = client.get("/v1/admin/certificates", &page).await?;
+        let is_last = next.len() < PAGE;
+        certificates.extend(next);
+        if is_last {
+            return Ok(certificates);
+        }
+    }
+}
+
+fn list(certificates: &[NodeEntry]) -> String {
+    if certificates.is_empty() {
+        return "there are no nodes yet\n".to_owned();
+    }
+    let rows = certificates.iter().map(|certificate| {
+        vec![
+            certificate.common_name.clone(),
+            shown(certificate.subnet),
+            shown(certificate.ipv4),
+            certificate.serial.to_string(),
+            date(certificate.not_after),
+            certificate.email.clone().unwrap_or_default(),
+            remark(certificate),
+        ]
+    });
+    let columns = [
+        "node",
+        "subnet",
+        "IPv4",
+        "serial",
+        "valid until (UTC)",
+        "email",
+        "",
+    ];
+    table("certificates", &columns, rows)
+}
+
+fn remark(certificate: &NodeEntry) -> String {
+    let mut remarks = Vec::new();
+    if certificate.registry {
+        remarks.push("the registry's own node");
+    }
+    if certificate.revoked {
+        remarks.push("REVOKED");
+    }
+    remarks.join(", ")
+}
+
+fn text(certificate: &NodeEntry) -> String {
+    let mut text = String::new();
+    for (name, value) in [
+        ("node", certificate.common_name.clone()),
+        ("subnet", shown(certificate.subnet)),
+        ("IPv4", shown(certificate.ipv4)),
+        ("serial", certificate.serial.to_string()),
+        ("valid from", date(certificate.not_before)),
+        ("valid until", date(certificate.not_after)),
+        ("email", certificate.email.clone().unwrap_or_default()),
+        ("", remark(certificate)),
+    ] {
+        if !value.is_empty() {
+            text += &format!("{name:<12} {value}\n");
+        }
+    }
+    text + certificate.certificate.as_deref().unwrap_or_default()
+}
+
+fn shown<T: ToString>(value: Option<T>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}

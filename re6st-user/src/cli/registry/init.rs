@@ -1,0 +1,258 @@
+//! `re6st-user registry init`: authority, database and configuration file.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+    net::SocketAddr,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, ValueEnum};
+use ipnet::Ipv4Net;
+use re6st_user::{
+    certificate::{
+        authority::{Authority, AuthorityTerms},
+        digest::Fingerprint,
+        key::{KeyAlgorithm, PrivateKey},
+        network::Network,
+        subject::Subject,
+        timestamp::DAY,
+    },
+    registry::{config::RegistryConfig, engine::now, http::messages::ParameterChanges},
+};
+use serde_json::{Map, Value};
+
+use super::{session::Session, wait};
+
+/// Options of `init`.
+#[derive(Debug, Args)]
+pub struct InitArguments {
+    /// The network: an IPv6 prefix that all nodes' addresses are in.
+    #[arg(long, value_name = "PREFIX")]
+    network: Network,
+    /// Where everything is kept.
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// Where the registry listens for HTTPS.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "[::]:443")]
+    listen: SocketAddr,
+    /// The address nodes reach it by, if that is another one.
+    #[arg(long)]
+    url: Option<String>,
+    /// Bits of the prefix a node gets for a token.
+    #[arg(long, value_name = "BITS", default_value_t = 16, value_parser = clap::value_parser!(u8).range(0..=64))]
+    prefix_length: u8,
+    /// Bits of the prefix a node gets without a token; 0: no node does.
+    #[arg(long, value_name = "BITS", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=64))]
+    anonymous_prefix_length: u8,
+    /// An IPv4 network, of which each node gets a part as well.
+    #[arg(long, value_name = "PREFIX", requires = "ipv4_subnet_bits")]
+    ipv4: Option<Ipv4Net>,
+    /// How many bits number the nodes' parts of the IPv4 network.
+    #[arg(long, value_name = "BITS", requires = "ipv4")]
+    ipv4_subnet_bits: Option<u8>,
+    /// The authority's key. RSA is for networks that nodes of re6stnet take part in.
+    #[arg(long, value_enum, default_value_t)]
+    key: KeyArgument,
+    /// The authority's name (common name).
+    #[arg(long, default_value = "re6st")]
+    name: String,
+    /// How many days the authority is valid.
+    #[arg(long, value_name = "DAYS", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    days: u32,
+}
+
+/// The authority's key.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum KeyArgument {
+    /// ECDSA on P-256.
+    #[default]
+    EcdsaP256,
+    /// RSA with 2048 bits.
+    Rsa2048,
+    /// RSA with 3072 bits.
+    Rsa3072,
+    /// RSA with 4096 bits.
+    Rsa4096,
+}
+
+impl KeyArgument {
+    const fn algorithm(self) -> KeyAlgorithm {
+        match self {
+            Self::EcdsaP256 => KeyAlgorithm::EcdsaP256,
+            Self::Rsa2048 => KeyAlgorithm::Rsa2048,
+            Self::Rsa3072 => KeyAlgorithm::Rsa3072,
+            Self::Rsa4096 => KeyAlgorithm::Rsa4096,
+        }
+    }
+}
+
+const FILES: [&str; 4] = ["ca.key", "ca.crt", "registry.toml", "registry.db"];
+
+/// Makes a registry.
+pub fn run(arguments: &InitArguments) -> Result<()> {
+    let directory = &arguments.dir;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .with_context(|| directory.display().to_string())?;
+    for name in FILES {
+        let path = directory.join(name);
+        if path.symlink_metadata().is_ok() {
+            bail!(
+                "{} is there already: this folder has a registry; choose another one, or move it away",
+                path.display()
+            );
+        }
+    }
+    let made = make(arguments);
+    if made.is_err() {
+        // none of them was there before
+        for name in FILES.iter().copied().chain(["registry.lock"]) {
+            fs::remove_file(directory.join(name)).ok();
+        }
+    }
+    println!("{}", next_steps(arguments, made?));
+    Ok(())
+}
+
+fn make(arguments: &InitArguments) -> Result<Fingerprint> {
+    let directory = &arguments.dir;
+    let key = PrivateKey::generate(arguments.key.algorithm())?;
+    write(&directory.join("ca.key"), 0o600, key.to_pem().as_bytes())?;
+    let terms = AuthorityTerms {
+        network: arguments.network,
+        common_name: &arguments.name,
+        subject: &Subject::default(),
+        // clocks of nodes may be behind
+        not_before: now().minus(DAY),
+        not_after: now().plus(u64::from(arguments.days) * DAY),
+    };
+    let authority = Authority::create(key, &terms)?;
+    let certificate = authority.certificate();
+    write(
+        &directory.join("ca.crt"),
+        0o644,
+        certificate.to_pem().as_bytes(),
+    )?;
+    let path = directory.join("registry.toml");
+    write(&path, 0o644, configuration(arguments).as_bytes())?;
+
+    let config = RegistryConfig::from_path(&path)?;
+    let set: Map<String, Value> = [
+        (
+            "ipv4",
+            arguments.ipv4.map(|ipv4| Value::from(ipv4.to_string())),
+        ),
+        (
+            "ipv4-subnet-bits",
+            arguments.ipv4_subnet_bits.map(Value::from),
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+    .collect();
+    wait(Session::ask(&config, async |client| {
+        if !set.is_empty() {
+            let changes = ParameterChanges { set };
+            client
+                .post_for_nothing("/v1/admin/parameters", &changes)
+                .await?;
+        }
+        Ok(())
+    }))?;
+    Ok(certificate.fingerprint())
+}
+
+fn write(path: &Path, mode: u32, content: &[u8]) -> Result<()> {
+    let write = || {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(path)?;
+        file.write_all(content)?;
+        file.sync_all()
+    };
+    write().with_context(|| path.display().to_string())
+}
+
+fn configuration(arguments: &InitArguments) -> String {
+    let InitArguments {
+        network,
+        listen,
+        prefix_length,
+        anonymous_prefix_length,
+        ..
+    } = arguments;
+    let url = arguments.url.as_ref().map_or_else(
+        || "# url = \"https://registry.example/\"   # what mails tell newcomers".to_owned(),
+        |url| format!("url = {}", Value::from(url.as_str())),
+    );
+    format!(
+        r#"# The registry of {network}: `re6st-user registry --config THIS-FILE`.
+# Names of files are relative to this folder. Everything else is in the database: `re6st-user registry --help`.
+
+listen   = ["{listen}"]
+{url}
+ca       = "ca.crt"
+ca-key   = "ca.key"
+database = "registry.db"
+socket   = "registry.sock"
+
+prefix-length           = {prefix_length}   # bits of the prefix a node gets for a token; 0: none does
+anonymous-prefix-length = {anonymous_prefix_length}    # the same without a token
+certificate-days        = 365  # how long a node's certificate is valid
+renewal-days            = 30   # how long before its end it is renewed
+grace-days              = 100  # how long after its end a node can still renew and keeps its prefix
+token-days              = 7    # how long a token is valid
+
+# Tokens by mail. Either a mail server, or a file that is appended to:
+# [mail]
+# from          = "registry@example.com"
+# smtp          = "mail.example.com"
+# tls           = "starttls"        # "immediate" for TLS from the start, "none" for a server on this host
+# user          = "registry"
+# password-file = "mail.password"
+# mailbox       = "/var/mail/registry"
+
+# Communities by the address of newcomers:
+# [location]
+# database = "GeoLite2-Country.mmdb"
+
+# [limits]
+# connections            = 4096     # in all; each source keeps some even then
+# connections-per-source = 256
+# enrolments     = {{ count = 10, seconds = 600 }}   # of one network of addresses, without a good token
+# token-requests = {{ count = 5, seconds = 1500 }}
+"#
+    )
+}
+
+fn next_steps(arguments: &InitArguments, fingerprint: Fingerprint) -> String {
+    let directory = arguments.dir.display();
+    let url = arguments.url.clone().unwrap_or_else(|| {
+        let listen = arguments.listen;
+        if listen.ip().is_unspecified() {
+            format!("https://THIS-HOST:{}/", listen.port())
+        } else {
+            format!("https://{listen}/")
+        }
+    });
+    let right = if arguments.anonymous_prefix_length > 0 {
+        "--anonymous"
+    } else {
+        "--token TOKEN"
+    };
+    format!(
+        "The registry of {network} is in {directory}.\n\
+         Keep {directory}/ca.key safe: whoever has it is the network.\n\n\
+         Serve:       re6st-user registry --config {directory}/registry.toml\n\
+         Token:       re6st-user registry token add --config {directory}/registry.toml --email WHOSE\n\
+         A newcomer:  re6st-user conf --registry {url} --fingerprint {fingerprint} {right} --dir DIR",
+        network = arguments.network,
+    )
+}

@@ -1,0 +1,141 @@
+//! `re6st-user registry`: the server, and the operator's commands.
+
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, Subcommand};
+use re6st_user::registry::config::RegistryConfig;
+use serde::Serialize;
+
+mod authority;
+mod certificate;
+mod init;
+mod others;
+mod serve;
+mod session;
+mod token;
+
+/// Options of `registry`.
+#[derive(Debug, Args)]
+pub struct RegistryArguments {
+    /// The registry's configuration file (TOML), as `registry init` has written it.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Make a registry: authority, database, configuration file.
+    Init(init::InitArguments),
+    /// Tokens: the right to one certificate each.
+    #[command(subcommand)]
+    Token(token::TokenAction),
+    /// Certificates of nodes.
+    #[command(subcommand)]
+    Cert(certificate::CertificateAction),
+    /// The network's authority.
+    #[command(subcommand)]
+    Ca(authority::AuthorityAction),
+    /// The network's parameters.
+    #[command(subcommand)]
+    Params(others::ParametersAction),
+    /// Communities: which part of the network a newcomer's prefix comes from.
+    #[command(subcommand)]
+    Community(others::CommunityAction),
+    /// Keys of Babel's MAC.
+    #[command(subcommand)]
+    MacKeys(others::MacKeysAction),
+    /// Show who did what and when.
+    Audit(others::AuditArguments),
+    /// Copy the database into a file, also while the registry serves.
+    Backup(others::BackupArguments),
+}
+
+/// Runs.
+pub fn run(arguments: &RegistryArguments) -> Result<ExitCode> {
+    // everything the registry writes is for its own eyes
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    let Some(action) = &arguments.action else {
+        return serve::run(&config(arguments)?);
+    };
+    match action {
+        Action::Init(init) => init::run(init)?,
+        Action::Token(action) => wait(token::run(action, &config(arguments)?))?,
+        Action::Cert(action) => wait(certificate::run(action, &config(arguments)?))?,
+        Action::Ca(action) => authority::run(action, &config(arguments)?)?,
+        Action::Params(action) => wait(others::parameters(action, &config(arguments)?))?,
+        Action::Community(action) => wait(others::community(action, &config(arguments)?))?,
+        Action::MacKeys(action) => wait(others::mac_keys(action, &config(arguments)?))?,
+        Action::Audit(audit) => wait(others::audit(audit, &config(arguments)?))?,
+        Action::Backup(backup) => others::backup(backup, &config(arguments)?)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn config(arguments: &RegistryArguments) -> Result<RegistryConfig> {
+    let Some(path) = &arguments.config else {
+        bail!("--config FILE is missing: the registry.toml that `registry init` has written");
+    };
+    Ok(RegistryConfig::from_path(path)?)
+}
+
+/// Waits for something the operator asked.
+fn wait<T>(asked: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(asked)
+}
+
+/// Prints JSON, or what `text` makes of it.
+fn show<T: Serialize>(json: bool, value: &T, text: impl FnOnce(&T) -> String) -> Result<()> {
+    use std::io::Write as _;
+    let shown = if json {
+        serde_json::to_string_pretty(value)? + "\n"
+    } else {
+        text(value)
+    };
+    match std::io::stdout().write_all(shown.as_bytes()) {
+        // the reader has seen enough (`| head`)
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => Ok(outcome?),
+    }
+}
+
+/// A moment for people, UTC: `2026-11-27 03:14:19`.
+fn date(seconds: u64) -> String {
+    let moment = i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok());
+    moment.map_or_else(
+        || seconds.to_string(),
+        |moment| {
+            let (date, clock) = (moment.date(), moment.time());
+            format!(
+                "{:04}-{:02}-{:02} {:02}:{:02}:{:02}",
+                date.year(),
+                u8::from(date.month()),
+                date.day(),
+                clock.hour(),
+                clock.minute(),
+                clock.second()
+            )
+        },
+    )
+}
+
+/// A file as text.
+fn read_text(path: &Path) -> Result<String> {
+    let text = if path == Path::new("-") {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(path)
+    };
+    text.with_context(|| path.display().to_string())
+}

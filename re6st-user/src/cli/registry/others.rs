@@ -1,0 +1,221 @@
+//! `re6st-user registry params`, `community`, `mac-keys`, `audit`, `backup`.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand};
+use re6st_user::registry::{
+    config::RegistryConfig,
+    http::messages::{AuditEntry, CommunitiesText, Page, ParameterChanges, ParametersEntry},
+    store::Reader,
+};
+use serde_json::{Map, Value, json};
+
+use super::{date, read_text, session::Session, show};
+use crate::cli::table::table;
+
+/// What to do with parameters.
+#[derive(Debug, Subcommand)]
+pub enum ParametersAction {
+    /// Show all parameters, or one.
+    Get {
+        /// Its name.
+        name: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change parameters; nodes take them up by themselves.
+    Set {
+        /// NAME=VALUE, the value as JSON has it or as plain text.
+        #[arg(required = true, value_name = "NAME=VALUE", value_parser = assignment)]
+        changes: Vec<(String, Value)>,
+    },
+    /// Return parameters to their defaults.
+    Unset {
+        /// Their names.
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+}
+
+fn assignment(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("expected NAME=VALUE, such as hello-interval=15")?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+    Ok((name.trim().to_owned(), value))
+}
+
+/// Shows or changes parameters.
+pub async fn parameters(action: &ParametersAction, config: &RegistryConfig) -> Result<()> {
+    let set: Map<String, Value> = match action {
+        ParametersAction::Get { name, json } => {
+            let entry: ParametersEntry = Session::ask(config, async |client| {
+                Ok(client.get("/v1/admin/parameters", &()).await?)
+            })
+            .await?;
+            return show_parameters(&entry, name.as_deref(), *json);
+        }
+        ParametersAction::Set { changes } => changes.iter().cloned().collect(),
+        ParametersAction::Unset { names } => names
+            .iter()
+            .map(|name| (name.clone(), Value::Null))
+            .collect(),
+    };
+    let changes = ParameterChanges { set };
+    Session::ask(config, async |client| {
+        Ok(client
+            .post_for_nothing("/v1/admin/parameters", &changes)
+            .await?)
+    })
+    .await
+}
+
+fn show_parameters(entry: &ParametersEntry, name: Option<&str>, json: bool) -> Result<()> {
+    let none = Map::new();
+    let values = entry.content.get("parameters").and_then(Value::as_object);
+    let values = values.unwrap_or(&none);
+    match name {
+        Some(name) => {
+            let Some(value) = values.get(name) else {
+                let known: Vec<_> = values.keys().map(String::as_str).collect();
+                bail!(
+                    "there is no parameter {name}; there are {}",
+                    known.join(", ")
+                );
+            };
+            show(json, value, |value| format!("{}\n", plain(value)))
+        }
+        None => show(json, entry, |entry| {
+            let rows = values
+                .iter()
+                .map(|(name, value)| vec![name.clone(), plain(value)]);
+            format!(
+                "number {}\n{}",
+                entry.number,
+                table("parameters", &["name", "value"], rows)
+            )
+        }),
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// What to do with communities.
+#[derive(Debug, Subcommand)]
+pub enum CommunityAction {
+    /// Show them.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Replace them: lines of bits and locations (FR, @EU, * for all others).
+    Set {
+        /// The file; - reads standard input.
+        file: PathBuf,
+    },
+}
+
+/// Shows or replaces the communities.
+pub async fn community(action: &CommunityAction, config: &RegistryConfig) -> Result<()> {
+    match action {
+        CommunityAction::List { json } => {
+            let communities: CommunitiesText = Session::ask(config, async |client| {
+                Ok(client.get("/v1/admin/communities", &()).await?)
+            })
+            .await?;
+            show(*json, &communities, |communities| communities.text.clone())
+        }
+        CommunityAction::Set { file } => {
+            let text = read_text(file)?;
+            let communities = CommunitiesText { text };
+            Session::ask(config, async |client| {
+                Ok(client
+                    .post_for_nothing("/v1/admin/communities", &communities)
+                    .await?)
+            })
+            .await
+        }
+    }
+}
+
+/// What to do with the keys of Babel's MAC.
+#[derive(Debug, Subcommand)]
+pub enum MacKeysAction {
+    /// The next step to another key; give all nodes time to take each step up.
+    Rotate,
+}
+
+/// Changes the keys of Babel's MAC.
+pub async fn mac_keys(action: &MacKeysAction, config: &RegistryConfig) -> Result<()> {
+    let MacKeysAction::Rotate = action;
+    Session::ask(config, async |client| {
+        Ok(client
+            .post_for_nothing("/v1/admin/mac-keys/rotate", &json!({}))
+            .await?)
+    })
+    .await
+}
+
+/// Options of `audit`.
+#[derive(Debug, Args)]
+pub struct AuditArguments {
+    /// Only lines behind the one with this number.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    after: i64,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Shows the audit log.
+pub async fn audit(arguments: &AuditArguments, config: &RegistryConfig) -> Result<()> {
+    let lines = Session::ask(config, async |client| {
+        let mut lines: Vec<AuditEntry> = Vec::new();
+        loop {
+            let after = lines.last().map_or(arguments.after, |last| last.id);
+            let page = Page {
+                after: Some(after.to_string()),
+                limit: None,
+            };
+            let next: Vec<AuditEntry> = client.get("/v1/admin/audit", &page).await?;
+            if next.is_empty() {
+                return Ok(lines);
+            }
+            lines.extend(next);
+        }
+    })
+    .await?;
+    show(arguments.json, &lines, |lines| {
+        let rows = lines.iter().map(|line| {
+            vec![
+                line.id.to_string(),
+                date(line.time),
+                line.who.clone(),
+                line.action.clone(),
+                line.subject.clone(),
+            ]
+        });
+        table("audit log", &["", "when (UTC)", "who", "what", "on"], rows)
+    })
+}
+
+/// Options of `backup`.
+#[derive(Debug, Args)]
+pub struct BackupArguments {
+    /// The copy. Keep the CA's key and certificate and registry.toml with it; they do not change.
+    file: PathBuf,
+}
+
+/// Copies the database.
+pub fn backup(arguments: &BackupArguments, config: &RegistryConfig) -> Result<()> {
+    Reader::open(&config.database)?.backup(&arguments.file)?;
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! `re6st-user registry --config FILE`: serves.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use re6st_user::registry::{config::RegistryConfig, server};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Serves until SIGTERM or SIGINT.
+pub fn run(config: &RegistryConfig) -> Result<ExitCode> {
+    // each connection is a file
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        setrlimit(Resource::RLIMIT_NOFILE, most, most).ok();
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let (mut terminate, mut interrupt) = (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        );
+        let end = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            eprintln!("the registry ends");
+            // without systemd there is nobody to tell
+            sd_notify::notify(&[NotifyState::Stopping]).ok();
+        };
+        let ready = |addresses: &[std::net::SocketAddr]| {
+            for address in addresses {
+                eprintln!("the registry serves https://{address}/");
+            }
+            sd_notify::notify(&[NotifyState::Ready]).ok();
+        };
+        anyhow::Ok(server::serve(config, server::PATIENCE, ready, end).await?)
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,98 @@
+//! `re6st-user registry token`.
+
+use anyhow::Result;
+use clap::Subcommand;
+use re6st_user::registry::{
+    config::RegistryConfig,
+    http::messages::{MadeToken, NewToken, TokenName, WaitingToken},
+};
+
+use super::{date, session::Session, show};
+use crate::cli::table::table;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum TokenAction {
+    /// Make a token: whoever has it gets one certificate.
+    Add {
+        /// Whose it is.
+        #[arg(long)]
+        email: String,
+        /// A word of your own, hard to guess; without it one is made.
+        #[arg(long)]
+        token: Option<String>,
+        /// Bits of the prefix it gives; without it the setting counts.
+        #[arg(long, value_name = "BITS")]
+        prefix_length: Option<u8>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the tokens that wait to be used.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a token back.
+    Delete {
+        /// Its id in the list.
+        id: String,
+    },
+}
+
+/// Does it.
+pub async fn run(action: &TokenAction, config: &RegistryConfig) -> Result<()> {
+    match action {
+        TokenAction::Add {
+            email,
+            token,
+            prefix_length,
+            json,
+        } => {
+            let new = NewToken {
+                email: email.clone(),
+                token: token.clone(),
+                prefix_length: *prefix_length,
+            };
+            let made: MadeToken = Session::ask(config, async |client| {
+                Ok(client.post("/v1/admin/tokens", &new).await?)
+            })
+            .await?;
+            show(*json, &made, |made| format!("{}\n", made.token))
+        }
+        TokenAction::List { json } => {
+            let tokens: Vec<WaitingToken> = Session::ask(config, async |client| {
+                Ok(client.get("/v1/admin/tokens", &()).await?)
+            })
+            .await?;
+            show(*json, &tokens, |tokens| list(tokens))
+        }
+        TokenAction::Delete { id } => {
+            let name = TokenName { id: id.clone() };
+            Session::ask(config, async |client| {
+                Ok(client
+                    .post_for_nothing("/v1/admin/tokens/delete", &name)
+                    .await?)
+            })
+            .await
+        }
+    }
+}
+
+fn list(tokens: &[WaitingToken]) -> String {
+    if tokens.is_empty() {
+        return "no token waits to be used\n".to_owned();
+    }
+    let rows = tokens.iter().map(|token| {
+        vec![
+            token.id.clone(),
+            token.email.clone(),
+            token.prefix_length.to_string(),
+            date(token.created),
+            date(token.expires),
+        ]
+    });
+    let columns = ["id", "email", "prefix bits", "made (UTC)", "ends"];
+    table("tokens", &columns, rows)
+}

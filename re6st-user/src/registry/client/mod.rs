@@ -1,0 +1,324 @@
+//! The client of a registry: for newcomers, nodes and the operator.
+//!
+//! It only asks and tells what was answered: nothing is written to files, nothing is tried again later. Documents come as
+//! they were signed; the caller verifies them ([`crate::certificate::document::Signed::verify`]) as it would if another node
+//! had passed them on.
+
+use std::{path::PathBuf, time::Duration};
+
+use axum::{
+    body::Bytes,
+    http::{Method, StatusCode, header},
+};
+use rustls::{
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+    sign::CertifiedKey,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::io::DuplexStream;
+
+use super::http::{
+    messages::{
+        Authorities as AuthoritiesMessage, Certificate, Enrolment, MacKeys, Poll, Renewal,
+        TokenRequest,
+    },
+    problem::ErrorBody,
+};
+use crate::certificate::{
+    authority::AuthorityCertificate, key::PrivateKey, node::NodeCertificate,
+    request::CertificateRequest, verify::Authorities,
+};
+
+mod connection;
+mod trust;
+
+use connection::Connection;
+pub use trust::Trust;
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest a request for a newer document waits at the server.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Why a registry did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The address is none.
+    #[error("{0:?} is no registry's address; expected one such as https://registry.example/")]
+    Url(String),
+    /// It is away, or the way to it is. Worth trying again.
+    #[error("the registry {registry} cannot be reached: {problem}")]
+    Unreachable {
+        /// Where it should be.
+        registry: String,
+        /// What happened.
+        problem: String,
+    },
+    /// Somebody else answered.
+    #[error("{registry} is not the network's registry: {why}")]
+    NotTrusted {
+        /// Where it should be.
+        registry: String,
+        /// How that is known.
+        why: String,
+    },
+    /// It says no.
+    #[error("the registry refuses: {message}")]
+    Refused {
+        /// The status.
+        status: StatusCode,
+        /// For programs: [`crate::registry::rules::Refusal::code`], or one of the server's own.
+        code: String,
+        /// For people.
+        message: String,
+        /// When it is worth trying again, if the registry says so.
+        retry_after: Option<Duration>,
+    },
+    /// It answers something that makes no sense.
+    #[error("the registry's answer makes no sense: {0}; are both of one version?")]
+    Unintelligible(String),
+    /// Our own key cannot be used.
+    #[error("the private key cannot be used for TLS: {0}")]
+    Key(String),
+}
+
+impl ClientError {
+    /// Whether the same request may be answered later.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused {
+                status,
+                retry_after,
+                ..
+            } => retry_after.is_some() || status.is_server_error(),
+            _ => false,
+        }
+    }
+}
+
+/// A registry, seen from outside. Connects when it has something to ask, and keeps the connection.
+#[derive(Debug)]
+pub struct Client {
+    connection: Connection,
+}
+
+impl Client {
+    /// For a newcomer, who has no certificate yet.
+    pub fn newcomer(url: &str, trust: Trust) -> Result<Self, ClientError> {
+        let connection = Connection::network(url, trust, None)?;
+        Ok(Self { connection })
+    }
+
+    /// For a node, with its certificate.
+    pub fn node(
+        url: &str,
+        authorities: &Authorities,
+        certificate: &NodeCertificate,
+        key: &PrivateKey,
+    ) -> Result<Self, ClientError> {
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let der = PrivatePkcs8KeyDer::from(key.to_pkcs8_der().to_vec());
+        let key = provider
+            .key_provider
+            .load_private_key(PrivateKeyDer::Pkcs8(der))
+            .map_err(|error| ClientError::Key(error.to_string()))?;
+        let chain = vec![CertificateDer::from(certificate.der().to_vec())];
+        let trust = Trust::Authorities(authorities.clone());
+        let identity = Some(CertifiedKey::new(chain, key));
+        let connection = Connection::network(url, trust, identity)?;
+        Ok(Self { connection })
+    }
+
+    /// For the operator, by the socket of a registry on this host.
+    pub fn operator(socket: PathBuf) -> Self {
+        Self {
+            connection: Connection::socket(socket),
+        }
+    }
+
+    /// For the operator, by a connection within this process.
+    pub async fn in_process(stream: DuplexStream) -> Result<Self, ClientError> {
+        let connection = Connection::stream(stream).await?;
+        Ok(Self { connection })
+    }
+
+    /// The certificate of the authority whose registry this is, out of the TLS handshake.
+    pub async fn authority(&self) -> Result<AuthorityCertificate, ClientError> {
+        self.connection.connect().await?;
+        let der = self.connection.authority();
+        let der = der.ok_or_else(|| ClientError::Unintelligible("no certificate".into()))?;
+        AuthorityCertificate::from_der(&der)
+            .map_err(|error| ClientError::Unintelligible(format!("the CA certificate: {error}")))
+    }
+
+    /// The certificates of all the network's authorities: only as good as the trust in the server.
+    pub async fn authorities(&self) -> Result<Authorities, ClientError> {
+        let message: AuthoritiesMessage = self.get("/v1/ca", &()).await?;
+        Authorities::from_pem(&message.certificates.concat())
+            .map_err(|error| ClientError::Unintelligible(format!("the CA certificate: {error}")))
+    }
+
+    /// The statements of authorities about their successors: envelopes, to be verified.
+    pub async fn successions(&self) -> Result<Vec<Vec<u8>>, ClientError> {
+        let message: AuthoritiesMessage = self.get("/v1/ca", &()).await?;
+        let statements = message.successions.into_iter();
+        Ok(statements.map(String::into_bytes).collect())
+    }
+
+    /// Asks for a token by mail.
+    pub async fn request_token(&self, email: &str) -> Result<(), ClientError> {
+        let email = email.to_owned();
+        self.post_for_nothing("/v1/tokens", &TokenRequest { email })
+            .await
+    }
+
+    /// Asks for a certificate: with a token, or an anonymous one. Asked again with the same key, it is the same.
+    pub async fn enrol(
+        &self,
+        request: &CertificateRequest,
+        token: Option<&str>,
+        location: Option<&str>,
+    ) -> Result<Certificate, ClientError> {
+        let enrolment = Enrolment {
+            request: request.to_pem(),
+            token: token.map(str::to_owned),
+            location: location.map(str::to_owned),
+        };
+        self.post("/v1/certificates", &enrolment).await
+    }
+
+    /// A node: asks for its next certificate; for another key, with a request.
+    pub async fn renew(
+        &self,
+        request: Option<&CertificateRequest>,
+    ) -> Result<Certificate, ClientError> {
+        let request = request.map(CertificateRequest::to_pem);
+        self.post("/v1/certificates/renew", &Renewal { request })
+            .await
+    }
+
+    /// A node: the certificate the registry has for it.
+    pub async fn own_certificate(&self) -> Result<Certificate, ClientError> {
+        self.get("/v1/certificates/own", &()).await
+    }
+
+    /// A node: the envelope of the network's parameters, if they have a higher number than `after`, or get one while the
+    /// request waits, at most [`LONGEST_WAIT`].
+    pub async fn parameters(
+        &self,
+        after: Option<u64>,
+        wait: Duration,
+    ) -> Result<Option<Bytes>, ClientError> {
+        self.poll("/v1/parameters", after, wait).await
+    }
+
+    /// The envelope of the revocation list, as [`Self::parameters`].
+    pub async fn revocations(
+        &self,
+        after: Option<u64>,
+        wait: Duration,
+    ) -> Result<Option<Bytes>, ClientError> {
+        self.poll("/v1/revocations", after, wait).await
+    }
+
+    /// A node: the keys of Babel's MAC.
+    pub async fn mac_keys(&self) -> Result<MacKeys, ClientError> {
+        self.get("/v1/mac-keys", &()).await
+    }
+
+    async fn poll(
+        &self,
+        path: &str,
+        after: Option<u64>,
+        wait: Duration,
+    ) -> Result<Option<Bytes>, ClientError> {
+        let wait = wait.min(LONGEST_WAIT);
+        let poll = Poll {
+            after,
+            wait: (!wait.is_zero()).then_some(wait.as_secs()),
+        };
+        let path = with_query(path, &poll)?;
+        let (status, body) = self
+            .send(&Method::GET, &path, None, PATIENCE + wait)
+            .await?;
+        Ok((status != StatusCode::NO_CONTENT).then_some(body))
+    }
+
+    /// Asks for something that is described in JSON.
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let path = with_query(path, query)?;
+        let (_, body) = self.send(&Method::GET, &path, None, PATIENCE).await?;
+        read(&body)
+    }
+
+    /// Sends something that is answered in JSON.
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let body = Some(write(body)?);
+        let (_, body) = self.send(&Method::POST, path, body, PATIENCE).await?;
+        read(&body)
+    }
+
+    /// Sends something that is only done.
+    pub async fn post_for_nothing(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<(), ClientError> {
+        let body = Some(write(body)?);
+        self.send(&Method::POST, path, body, PATIENCE).await?;
+        Ok(())
+    }
+
+    async fn send(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<Bytes>,
+        patience: Duration,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
+        let answer = self.connection.send(method, path, body, patience).await?;
+        if answer.status.is_success() {
+            return Ok((answer.status, answer.body));
+        }
+        let seconds = answer.headers.get(header::RETRY_AFTER);
+        let seconds = seconds.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+        let error: ErrorBody = serde_json::from_slice(&answer.body).map_err(|_| {
+            ClientError::Unintelligible(format!("status {} without a reason", answer.status))
+        })?;
+        Err(ClientError::Refused {
+            status: answer.status,
+            code: error.error.code,
+            message: error.error.message,
+            retry_after: seconds.map(Duration::from_secs),
+        })
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ClientError> {
+    serde_json::from_slice(body).map_err(|error| ClientError::Unintelligible(error.to_string()))
+}
+
+fn write(body: &impl Serialize) -> Result<Bytes, ClientError> {
+    let text = serde_json::to_vec(body);
+    let text = text.map_err(|error| ClientError::Unintelligible(error.to_string()))?;
+    Ok(text.into())
+}
+
+fn with_query(path: &str, query: &impl Serialize) -> Result<String, ClientError> {
+    let query = serde_urlencoded::to_string(query)
+        .map_err(|error| ClientError::Unintelligible(error.to_string()))?;
+    Ok(if query.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{query}")
+    })
+}

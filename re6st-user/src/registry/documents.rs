@@ -1,0 +1,65 @@
+//! The network's parameters as nodes read them out of the signed document.
+
+use std::time::Duration;
+
+use ipnet::{IpNet, Ipv4Net};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::certificate::{document::Content, network::Ipv4Network};
+
+/// What all nodes do alike. Whatever a node does not know is kept, for those it passes the document on to.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NetworkParameters(pub Map<String, Value>);
+
+impl Content for NetworkParameters {
+    const TYPE: &'static str = "application/vnd.re6st.parameters+json";
+}
+
+impl NetworkParameters {
+    /// A parameter by its name in `registry params`.
+    pub fn parameter(&self, name: &str) -> Option<&Value> {
+        self.0.get("parameters")?.get(name)
+    }
+
+    fn seconds(&self, name: &str) -> Option<Duration> {
+        let seconds = self.parameter(name)?.as_u64()?;
+        Some(Duration::from_secs(seconds))
+    }
+
+    /// Time between two Hellos of Babel.
+    pub fn hello_interval(&self) -> Option<Duration> {
+        self.seconds("hello-interval")
+    }
+
+    /// Time between two full announcements of Babel.
+    pub fn update_interval(&self) -> Option<Duration> {
+        self.seconds("update-interval")
+    }
+
+    /// The IPv4 network, if there is one.
+    pub fn ipv4(&self) -> Option<Ipv4Network> {
+        let prefix: Ipv4Net = self.parameter("ipv4")?.as_str()?.parse().ok()?;
+        let bits = self.parameter("ipv4-subnet-bits")?.as_u64()?;
+        Ipv4Network::new(prefix, u8::try_from(bits).ok()?).ok()
+    }
+
+    /// All networks, IPv6 first.
+    pub fn networks(&self) -> Vec<IpNet> {
+        let ipv6 = self.0.get("network").and_then(Value::as_str);
+        let ipv6 = ipv6.and_then(|network| network.parse().ok());
+        let ipv4 = self.ipv4().map(|network| IpNet::V4(network.prefix()));
+        ipv6.into_iter().chain(ipv4).collect()
+    }
+
+    /// The number of the document with which the keys of Babel's MAC changed last.
+    pub fn mac_keys(&self) -> Option<u64> {
+        self.0.get("mac-keys")?.as_u64()
+    }
+
+    /// The number of the revocation list that goes with these parameters.
+    pub fn revocations(&self) -> Option<u64> {
+        self.0.get("revocations")?.get("number")?.as_u64()
+    }
+}

@@ -1,0 +1,123 @@
+//! Who a node is: the certificate it showed in the TLS handshake, checked against the network's authorities once for the
+//! connection, and against what changes (time, revocations, authorities) for every request.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::http::StatusCode;
+use rustls::pki_types::CertificateDer;
+use sha2::{Digest as _, Sha256};
+
+use super::{connections::Source, problem::Problem, serve::Peer};
+use crate::{
+    certificate::{
+        digest::KeyId, node::NodeCertificate, revocations::RevocationList, timestamp::Timestamp,
+    },
+    registry::publication::Published,
+};
+
+/// A certificate that the peer has proved to hold.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    der: Arc<CertificateDer<'static>>,
+    checked: Arc<OnceLock<Result<Identity, Problem>>>,
+}
+
+/// Whose it is.
+#[derive(Clone, Debug)]
+struct Identity {
+    certificate: NodeCertificate,
+    issuer: KeyId,
+}
+
+/// What a certificate is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// What members of the network get: it must be valid.
+    Membership,
+    /// Getting another one: it may be revoked, or have expired so many seconds ago.
+    Renewal {
+        /// Seconds.
+        grace: u64,
+    },
+}
+
+impl Shown {
+    /// In DER.
+    pub fn new(der: CertificateDer<'static>) -> Self {
+        Self {
+            der: Arc::new(der),
+            checked: Arc::default(),
+        }
+    }
+}
+
+/// The node at the other end.
+pub fn node(
+    peer: &Peer,
+    published: &Published,
+    now: Timestamp,
+    need: Need,
+) -> Result<NodeCertificate, Problem> {
+    let shown = peer.certificate.as_ref().ok_or_else(|| {
+        refused("this is for nodes: show the node's certificate in the TLS handshake")
+    })?;
+    let checked = shown.checked.get_or_init(|| {
+        let identity = identify(&shown.der, published, now)?;
+        peer.ticket
+            .belongs_to(Source::Node(Sha256::digest(shown.der.as_ref()).into()));
+        Ok(identity)
+    });
+    let identity = checked.as_ref().map_err(Problem::clone)?;
+    let certificate = &identity.certificate;
+    let mut authorities = published.authorities.iter();
+    if !authorities
+        .any(|authority| authority.key_id() == identity.issuer && authority.is_valid_at(now))
+    {
+        return Err(refused(
+            "the certificate's authority is not the network's any more: enrol again",
+        ));
+    }
+    let grace = match need {
+        Need::Membership => 0,
+        Need::Renewal { grace } => grace,
+    };
+    if certificate.not_after().plus(grace) < now {
+        return Err(refused(
+            "the certificate has expired: renew it, or enrol again",
+        ));
+    }
+    let revoked = &published.revocation_list;
+    if need == Need::Membership && revoked.contains(&identity.issuer, certificate.serial()) {
+        return Err(refused(
+            "the certificate is revoked: renew it, or enrol again",
+        ));
+    }
+    Ok(certificate.clone())
+}
+
+/// Whatever cannot change while a connection is open.
+fn identify(
+    der: &CertificateDer<'_>,
+    published: &Published,
+    now: Timestamp,
+) -> Result<Identity, Problem> {
+    let bad = |reason: String| {
+        refused(format!(
+            "the certificate shown in the TLS handshake: {reason}"
+        ))
+    };
+    let certificate = NodeCertificate::from_der(der).map_err(|error| bad(error.to_string()))?;
+    let issuer = published
+        .authorities
+        .verify_node(&certificate, &RevocationList::default(), now, u64::MAX)
+        .map_err(|error| bad(error.to_string()))?
+        .key_id();
+    Ok(Identity {
+        certificate,
+        issuer,
+    })
+}
+
+fn refused(message: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "not-identified", message)
+}

@@ -1,0 +1,285 @@
+//! What goes over the wire, for server and client: JSON, keys in kebab case.
+
+use std::fmt;
+
+use ipnet::{Ipv4Net, Ipv6Net};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Asks for a token by mail.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TokenRequest {
+    /// Where the token goes.
+    #[schemars(email, length(max = 254))]
+    pub email: String,
+}
+
+/// Asks for a certificate.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Enrolment {
+    /// PEM of a certificate request (PKCS #10), signed with its own key.
+    pub request: String,
+    /// The right to a certificate; without it an anonymous one is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[!-~]{1,128}$"))]
+    pub token: Option<String>,
+    /// Country and continent, as `FR,EU`; without it the address is looked up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^([A-Z]{2})?(,([A-Z]{2})?)?$"))]
+    pub location: Option<String>,
+}
+
+/// Asks for another certificate for the same prefix.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Renewal {
+    /// PEM of a certificate request with a new key; without it key and subject stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+}
+
+/// A node's certificate, and what it says.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Certificate {
+    /// PEM of the certificate.
+    pub certificate: String,
+    /// The certificate's serial number.
+    pub serial: u64,
+    /// The node's prefix as certificates write it: `1/16`.
+    pub common_name: String,
+    /// The node's subnet.
+    #[schemars(with = "Option<String>")]
+    pub subnet: Option<Ipv6Net>,
+    /// The node's IPv4 address with the length of its subnet, if the network has IPv4.
+    #[schemars(with = "Option<String>")]
+    pub ipv4: Option<Ipv4Net>,
+    /// From when on it is valid, in seconds since 1970.
+    pub not_before: u64,
+    /// Until when.
+    pub not_after: u64,
+}
+
+/// The network's authorities.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Authorities {
+    /// Each in PEM; the one that issues today is first.
+    pub certificates: Vec<String>,
+    /// Of the first one: `sha256:` and the digest of its DER.
+    pub fingerprint: String,
+    /// While one authority takes over from another: the statements of the old ones, each an envelope.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub successions: Vec<String>,
+}
+
+/// Waits for a document that is newer than the one the client has.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Poll {
+    /// The number of the document the client has: it wants a higher one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// How many seconds the answer may wait for one, at most 60.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 60))]
+    pub wait: Option<u64>,
+}
+
+/// How the registry is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Health {
+    /// The program's version.
+    pub version: String,
+    /// The network.
+    pub network: String,
+}
+
+/// The keys of Babel's MAC, for nodes alone. Not shown by `Debug`.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct MacKeys {
+    /// Packets are signed with it (hexadecimal); without it they are not.
+    pub sign: Option<String>,
+    /// Packets signed with it are accepted too (hexadecimal).
+    pub accept: Option<String>,
+    /// Packets with wrong signatures, or without, are accepted too.
+    pub accept_anything: bool,
+}
+
+impl fmt::Debug for MacKeys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("MacKeys").finish_non_exhaustive()
+    }
+}
+
+/// A signed document: a DSSE envelope (version 1.0.2).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Envelope {
+    /// What the payload is.
+    pub payload_type: String,
+    /// The document, JSON in base64: `network`, `number`, `content`.
+    pub payload: String,
+    /// Over type and payload.
+    pub signatures: Vec<EnvelopeSignature>,
+}
+
+/// A signature of one of the network's authorities.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub struct EnvelopeSignature {
+    /// SHA-256 of the authority's public key (hexadecimal).
+    pub keyid: String,
+    /// In base64.
+    pub sig: String,
+}
+
+/// A new token.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct NewToken {
+    /// Who gets it.
+    #[schemars(email, length(max = 254))]
+    pub email: String,
+    /// The operator's own; without it one is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Bits of the prefix; without it the setting counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix_length: Option<u8>,
+}
+
+/// A token that was made.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct MadeToken {
+    /// The secret itself.
+    pub token: String,
+    /// What names it in lists and logs.
+    pub id: String,
+}
+
+/// Names a token.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenName {
+    /// Its id in the list.
+    #[schemars(regex(pattern = "^[0-9a-fA-F]{16}$"))]
+    pub id: String,
+}
+
+/// A token that waits to be used.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct WaitingToken {
+    /// Names it.
+    pub id: String,
+    /// Whose it is.
+    pub email: String,
+    /// Bits of the prefix it gives.
+    pub prefix_length: u8,
+    /// When it was made, in seconds since 1970.
+    pub created: u64,
+    /// When it ends.
+    pub expires: u64,
+}
+
+/// A page of a list.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    /// What the page before ended with; without it the list begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// At most so many; 1000 unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub limit: Option<usize>,
+}
+
+/// Names a certificate.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateName {
+    /// The node's prefix (`1/16`), or the certificate's serial number.
+    pub name: String,
+}
+
+/// A node's present certificate, for the operator.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct NodeEntry {
+    /// The certificate's serial number.
+    pub serial: u64,
+    /// The node's prefix as certificates write it: `1/16`.
+    pub common_name: String,
+    /// Its bits.
+    pub prefix: String,
+    /// The node's subnet.
+    #[schemars(with = "Option<String>")]
+    pub subnet: Option<Ipv6Net>,
+    /// The node's IPv4 address with the length of its subnet, if the network has IPv4.
+    #[schemars(with = "Option<String>")]
+    pub ipv4: Option<Ipv4Net>,
+    /// The node's number among all nodes.
+    pub subject_serial: Option<u32>,
+    /// From when on it is valid, in seconds since 1970.
+    pub not_before: u64,
+    /// Until when.
+    pub not_after: u64,
+    /// Who enrolled; none if anonymously.
+    pub email: Option<String>,
+    /// Whether it is revoked.
+    pub revoked: bool,
+    /// Whether it is that of the registry's own node.
+    pub registry: bool,
+    /// PEM of the certificate, where one certificate is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+}
+
+/// The network's parameters, for the operator.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct ParametersEntry {
+    /// Grows with each change.
+    pub number: u64,
+    /// What is in the signed document.
+    #[serde(flatten)]
+    pub content: Map<String, Value>,
+}
+
+/// Changes parameters.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ParameterChanges {
+    /// Values by name; null returns to the default.
+    pub set: Map<String, Value>,
+}
+
+/// The communities.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CommunitiesText {
+    /// Lines of bits and locations.
+    pub text: String,
+}
+
+/// A line of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub struct AuditEntry {
+    /// Numbers the lines.
+    pub id: i64,
+    /// When, in seconds since 1970.
+    pub time: u64,
+    /// Who.
+    pub who: String,
+    /// What.
+    pub action: String,
+    /// On what.
+    pub subject: String,
+}

@@ -1,0 +1,251 @@
+//! What newcomers and nodes ask.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use tokio::time;
+
+use super::{
+    messages::{Authorities, Certificate, Enrolment, Health, MacKeys, Poll, Renewal, TokenRequest},
+    operation::{
+        Accepted, Context, Created, Found, Nothing, Operations, Purpose, RevocationList,
+        SignedDocument, Who,
+    },
+    problem::Problem,
+    serve::stopped,
+    server::Face,
+};
+use crate::{
+    certificate::request::CertificateRequest,
+    registry::{
+        client::LONGEST_WAIT,
+        mail,
+        publication::{Document, Published},
+        rules::{
+            Caller, CertificateSummary, Command, Reply,
+            community::Location,
+            token::{Email, Token},
+        },
+    },
+};
+
+type Ask = Context<Face, Caller>;
+
+const fn purpose(id: &'static str, who: Who, summary: &'static str) -> Purpose {
+    Purpose { id, summary, who }
+}
+
+/// All of them.
+pub fn operations() -> Operations<Face> {
+    use Who::{Anybody, Holder, Node};
+    Operations::new()
+        .get(
+            "/v1/health",
+            purpose("health", Anybody, "Whether the registry is at work"),
+            health,
+        )
+        .get(
+            "/v1/ca",
+            purpose(
+                "authorities",
+                Anybody,
+                "The certificates of the network's authorities",
+            ),
+            authorities,
+        )
+        .post(
+            "/v1/tokens",
+            purpose("request-token", Anybody, "Have a token sent by mail"),
+            request_token,
+        )
+        .post(
+            "/v1/certificates",
+            purpose(
+                "enrol",
+                Anybody,
+                "Get a certificate and a prefix; asked again with the same key, the same one",
+            ),
+            enrol,
+        )
+        .post(
+            "/v1/certificates/renew",
+            purpose(
+                "renew",
+                Holder,
+                "Get the next certificate, if the present one is due, revoked, or the key is new",
+            ),
+            renew,
+        )
+        .get(
+            "/v1/certificates/own",
+            purpose(
+                "own-certificate",
+                Holder,
+                "The certificate the registry has for the node",
+            ),
+            own_certificate,
+        )
+        .get(
+            "/v1/parameters",
+            purpose("parameters", Node, "The network's parameters, signed"),
+            parameters,
+        )
+        .get(
+            "/v1/mac-keys",
+            purpose("mac-keys", Node, "The keys of Babel's MAC"),
+            mac_keys,
+        )
+        .get(
+            "/v1/revocations",
+            purpose("revocations", Anybody, "What is revoked, signed"),
+            revocations,
+        )
+        .get(
+            "/v1/crl",
+            purpose("crl", Anybody, "What is revoked, as X.509 has it"),
+            crl,
+        )
+}
+
+async fn health(ask: Ask, _: Nothing) -> Result<Found<Health>, Problem> {
+    let network = ask.state.published.borrow().authorities.network();
+    Ok(Found(Health {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        network: network.to_string(),
+    }))
+}
+
+async fn authorities(ask: Ask, _: Nothing) -> Result<Found<Authorities>, Problem> {
+    let published = ask.state.published.borrow().clone();
+    let authorities = published.authorities;
+    let first = authorities.iter().next();
+    Ok(Found(Authorities {
+        certificates: authorities
+            .iter()
+            .map(|authority| authority.to_pem())
+            .collect(),
+        fingerprint: first.map_or_else(String::new, |first| first.fingerprint().to_string()),
+        successions: published.successions.to_vec(),
+    }))
+}
+
+async fn request_token(ask: Ask, message: TokenRequest) -> Result<Accepted, Problem> {
+    let email = Email::parse(&message.email)?;
+    if mail::address(email.as_str()).is_none() {
+        return Err(Problem::bad_request(
+            "email: expected a mail address such as user@example.com",
+        ));
+    }
+    ask.state
+        .ask(ask.caller, Command::RequestToken { email })
+        .await?;
+    Ok(Accepted)
+}
+
+async fn enrol(ask: Ask, message: Enrolment) -> Result<Created<Certificate>, Problem> {
+    let told = message.location.as_deref().map(Location::parse).transpose();
+    let told = told.map_err(|error| Problem::bad_request(format!("location: {error}")))?;
+    let known = match &ask.caller {
+        Caller::Anonymous { address } => ask.state.location(*address),
+        _ => None,
+    };
+    // nobody chooses a community by telling where it would like to be, if the registry knows better
+    let location = known.or(told);
+    let command = Command::Enrol {
+        token: message.token.as_deref().map(Token::parse).transpose()?,
+        request: Box::new(certificate_request(&message.request)?),
+        location,
+    };
+    issued(ask.state.ask(ask.caller, command).await?).map(Created)
+}
+
+async fn renew(ask: Ask, message: Renewal) -> Result<Found<Certificate>, Problem> {
+    let request = match message.request {
+        Some(request) => Some(Box::new(certificate_request(&request)?)),
+        None => None,
+    };
+    let reply = ask.state.ask(ask.caller, Command::Renew { request });
+    issued(reply.await?).map(Found)
+}
+
+async fn own_certificate(ask: Ask, _: Nothing) -> Result<Found<Certificate>, Problem> {
+    let reply = ask.state.ask(ask.caller, Command::FetchOwnCertificate);
+    issued(reply.await?).map(Found)
+}
+
+async fn parameters(ask: Ask, poll: Poll) -> Result<Option<SignedDocument>, Problem> {
+    newer(ask, poll, |published| &published.parameters).await
+}
+
+async fn revocations(ask: Ask, poll: Poll) -> Result<Option<SignedDocument>, Problem> {
+    newer(ask, poll, |published| &published.revocations).await
+}
+
+async fn mac_keys(ask: Ask, _: Nothing) -> Result<Found<MacKeys>, Problem> {
+    Ok(Found(ask.state.published.borrow().mac_keys.clone()))
+}
+
+async fn crl(ask: Ask, _: Nothing) -> Result<RevocationList, Problem> {
+    Ok(RevocationList(ask.state.published.borrow().crl.clone()))
+}
+
+/// The document if it is newer than what the client has, or becomes so while it waits.
+async fn newer(
+    ask: Ask,
+    poll: Poll,
+    which: impl Fn(&Published) -> &Document,
+) -> Result<Option<SignedDocument>, Problem> {
+    let wait = Duration::from_secs(poll.wait.unwrap_or(0));
+    if wait > LONGEST_WAIT {
+        let longest = LONGEST_WAIT.as_secs();
+        return Err(Problem::bad_request(format!(
+            "wait: expected at most {longest} seconds"
+        )));
+    }
+    let mut published = ask.state.published.clone();
+    let mut stop = ask.state.stop.clone();
+    let found = published.wait_for(|published| {
+        poll.after
+            .is_none_or(|after| which(published).number > after)
+    });
+    tokio::select! {
+        biased;
+        found = found => {
+            // the thread that publishes ends after the last request
+            let Ok(found) = found else { return Ok(None) };
+            Ok(Some(SignedDocument(which(&found).envelope.clone())))
+        }
+        () = time::sleep(wait) => Ok(None),
+        () = stopped(&mut stop) => Ok(None),
+    }
+}
+
+fn certificate_request(text: &str) -> Result<CertificateRequest, Problem> {
+    CertificateRequest::from_pem(text).map_err(|error| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "bad-certificate-request",
+            format!("the certificate request: {error}"),
+        )
+    })
+}
+
+fn issued(reply: Reply) -> Result<Certificate, Problem> {
+    match reply {
+        Reply::Issued { certificate, pem } => Ok(message(&certificate, &pem)),
+        _ => Err(Problem::unexpected()),
+    }
+}
+
+/// A certificate as it goes over the wire.
+pub fn message(certificate: &CertificateSummary, pem: &str) -> Certificate {
+    Certificate {
+        certificate: pem.to_owned(),
+        serial: certificate.serial.number(),
+        common_name: certificate.common_name.clone(),
+        subnet: certificate.subnet,
+        ipv4: certificate.ipv4,
+        not_before: certificate.not_before.0,
+        not_after: certificate.not_after.0,
+    }
+}

@@ -1,0 +1,136 @@
+//! What the operations are given, and who may ask for what.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use axum::{Router, http::StatusCode};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::{
+    identity::{self, Need},
+    operation::{Operations, Server, Who},
+    operator,
+    problem::Problem,
+    public,
+    serve::{Origin, Peer},
+};
+use crate::registry::{
+    engine::{Engine, now},
+    location::{Locations, Place},
+    publication::Published,
+    rules::{Caller, Command, Refusal, Reply, community::Location},
+};
+
+/// The server's state.
+#[derive(Debug)]
+pub struct Face {
+    /// The rules and the store.
+    pub engine: Engine,
+    /// What is published.
+    pub published: watch::Receiver<Published>,
+    /// Where addresses are, if there is a database.
+    pub locations: Option<Locations>,
+    /// How many seconds after its end a certificate can be renewed.
+    pub grace: u64,
+    /// The server ends.
+    pub stop: watch::Receiver<bool>,
+}
+
+impl Server for Face {
+    type Caller = Caller;
+
+    fn identify(&self, peer: &Peer, who: Who) -> Result<Caller, Problem> {
+        let node = |need| {
+            let certificate = identity::node(peer, &self.published.borrow(), now(), need)?;
+            let certificate = Box::new(certificate);
+            Ok(Caller::Node { certificate })
+        };
+        match (who, &peer.origin) {
+            (Who::Anybody, Origin::Internet(address)) => {
+                Ok(Caller::Anonymous { address: *address })
+            }
+            (Who::Anybody | Who::Operator, Origin::Host(name)) => {
+                Ok(Caller::Operator { name: name.clone() })
+            }
+            (Who::Node, _) => node(Need::Membership),
+            (Who::Holder, _) => node(Need::Renewal { grace: self.grace }),
+            // these operations have no route there
+            (Who::Operator, Origin::Internet(_)) => Err(Refusal::Forbidden.into()),
+        }
+    }
+}
+
+impl Face {
+    /// Asks the rules.
+    pub async fn ask(&self, caller: Caller, command: Command) -> Result<Reply, Problem> {
+        Ok(self.engine.ask(caller, command).await?)
+    }
+
+    /// Where an address is, if the database knows.
+    pub fn location(&self, address: IpAddr) -> Option<Location> {
+        let Place { country, continent } = self.locations.as_ref()?.find(address);
+        let known = country.is_some() || continent.is_some();
+        known.then_some(Location { country, continent })
+    }
+
+    /// What everybody on the Internet can ask.
+    pub fn public(self: &Arc<Self>) -> Router {
+        let mut operations = public::operations();
+        let document = describe(&mut operations, PUBLIC);
+        with_document(operations, document, self)
+    }
+
+    /// What the operator can ask, on the Unix socket.
+    pub fn operator(self: &Arc<Self>) -> Router {
+        let mut operations = operator::operations();
+        let document = describe(&mut operations, OPERATOR);
+        with_document(operations, document, self)
+    }
+}
+
+const PUBLIC: &str = "What newcomers and nodes of the network ask of its registry, over HTTPS. The server's certificate is \
+                      issued by the network's own authority, for the name registry.re6st.internal; nodes show theirs in the \
+                      TLS handshake.";
+const OPERATOR: &str = "What the operator asks of the registry, over its Unix socket.";
+
+fn describe(operations: &mut Operations<Face>, description: &str) -> Value {
+    operations.document("re6st registry", description)
+}
+
+/// The OpenAPI document of [`Face::public`].
+pub fn public_document() -> Value {
+    describe(&mut public::operations(), PUBLIC)
+}
+
+/// The OpenAPI document of [`Face::operator`].
+pub fn operator_document() -> Value {
+    describe(&mut operator::operations(), OPERATOR)
+}
+
+fn with_document(operations: Operations<Face>, document: Value, face: &Arc<Face>) -> Router {
+    operations
+        .serve_document("/v1/openapi.json", document)
+        .router(Arc::clone(face))
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let status = match &refusal {
+            Refusal::Invalid(_) => StatusCode::BAD_REQUEST,
+            Refusal::NotIdentified | Refusal::NotCurrent { .. } => StatusCode::UNAUTHORIZED,
+            Refusal::BadToken | Refusal::Disabled(_) | Refusal::Forbidden => StatusCode::FORBIDDEN,
+            Refusal::NotFound(_) => StatusCode::NOT_FOUND,
+            Refusal::Conflict(_) => StatusCode::CONFLICT,
+            Refusal::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Refusal::Full { .. } | Refusal::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let problem = Self::new(status, refusal.code(), refusal.to_string());
+        match refusal {
+            Refusal::TooMany { retry_after } => {
+                problem.retry_after(Duration::from_secs(retry_after))
+            }
+            Refusal::Unavailable(_) => problem.retry_after(Duration::from_secs(10)),
+            _ => problem,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What the registry tells all nodes, signed and ready to be sent: made once for each change, taken by everybody.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use data_encoding::HEXLOWER;
+
+use super::{
+    documents::NetworkParameters,
+    http::messages::MacKeys as MacKeysMessage,
+    keys::Keys,
+    rules::{
+        mac_keys::{MacKey, MacKeys},
+        publication::{ParametersDocument, RevocationsDocument},
+    },
+};
+use crate::certificate::{
+    error::IssueError,
+    revocations::{Revocation, RevocationList},
+    timestamp::{DAY, Timestamp},
+    verify::Authorities,
+};
+
+/// How long a CRL is good for those who look at that; a newer one may be fetched at any time.
+const CRL_VALIDITY: u64 = 7 * DAY;
+
+/// A signed document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Its number.
+    pub number: u64,
+    /// The envelope as it is passed on.
+    pub envelope: Bytes,
+}
+
+/// Everything that is published.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The network's authorities, the one that issues first.
+    pub authorities: Arc<Authorities>,
+    /// Statements of authorities about their successors.
+    pub successions: Arc<[String]>,
+    /// The network's parameters.
+    pub parameters: Document,
+    /// What is revoked.
+    pub revocations: Document,
+    /// The same, to look certificates up in.
+    pub revocation_list: Arc<RevocationList>,
+    /// The same as an X.509 CRL, in DER.
+    pub crl: Bytes,
+    /// The keys of Babel's MAC, for nodes alone.
+    pub mac_keys: MacKeysMessage,
+}
+
+/// Signs what is published.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    keys: Arc<Keys>,
+    authorities: Arc<Authorities>,
+    successions: Arc<[String]>,
+}
+
+impl Publisher {
+    /// With the authority's key, and the next one's.
+    pub fn new(keys: Arc<Keys>) -> Result<Self, IssueError> {
+        Ok(Self {
+            authorities: Arc::new(keys.all().clone()),
+            successions: keys.successions()?.into(),
+            keys,
+        })
+    }
+
+    /// Signs everything.
+    pub fn publish(
+        &self,
+        now: Timestamp,
+        parameters: &ParametersDocument,
+        revocations: &RevocationsDocument,
+        mac_keys: &MacKeys,
+    ) -> Result<Published, IssueError> {
+        let mut list = RevocationList::default();
+        for authority in self.authorities.iter() {
+            for revoked in &revocations.revoked {
+                let revocation = Revocation {
+                    at: revoked.at,
+                    not_after: revoked.not_after,
+                };
+                list.insert(authority.key_id(), revoked.serial, revocation);
+            }
+        }
+        let crl = list.to_crl(
+            self.keys.present(),
+            revocations.number,
+            now,
+            now.plus(CRL_VALIDITY),
+        )?;
+        let content = NetworkParameters(parameters.content.clone());
+        let parameters = self.keys.sign_document(parameters.number, content)?;
+        let revocations = self.keys.sign_document(revocations.number, list)?;
+        Ok(Published {
+            authorities: Arc::clone(&self.authorities),
+            successions: Arc::clone(&self.successions),
+            parameters: Document {
+                number: parameters.number(),
+                envelope: Bytes::copy_from_slice(parameters.envelope()),
+            },
+            revocations: Document {
+                number: revocations.number(),
+                envelope: Bytes::copy_from_slice(revocations.envelope()),
+            },
+            revocation_list: Arc::new(revocations.into_content()),
+            crl: crl.into(),
+            mac_keys: MacKeysMessage {
+                sign: mac_keys.sign.as_ref().map(hexadecimal),
+                accept: mac_keys.accept.as_ref().map(hexadecimal),
+                accept_anything: mac_keys.accept_anything,
+            },
+        })
+    }
+}
+
+fn hexadecimal(key: &MacKey) -> String {
+    HEXLOWER.encode(key.reveal())
+}

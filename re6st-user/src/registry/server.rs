@@ -1,0 +1,456 @@
+//! The registry as a process: opens what the configuration names, serves until it is told to end, and ends without losing
+//! anything it has acknowledged.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use nix::fcntl::{Flock, FlockArg};
+use rustls::{
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+    sign::CertifiedKey,
+};
+use tokio::{
+    net::{TcpListener, UnixListener},
+    sync::{mpsc, watch},
+    time,
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{
+    Registry,
+    config::RegistryConfig,
+    engine::{Engine, EngineError, EngineThread, SystemRandomness, TokenMail, now},
+    http::{
+        connections::Connections,
+        serve::{self, Patience},
+        server::Face,
+        tls::{self, ServerCertificate},
+    },
+    keys::Keys,
+    location::{Locations, LocationsError},
+    mail::{self, MailError, Mailer},
+    publication::Publisher,
+    rules::Randomness as _,
+};
+use crate::certificate::{
+    authority::Authority,
+    error::{FormError, IssueError, KeyError},
+    expiry::ExpiryWarning,
+    key::{KeyAlgorithm, PrivateKey},
+    serial::Serial,
+    timestamp::{DAY, Timestamp},
+};
+
+/// How long the server's own certificate is valid, in seconds. Its key is made anew with it and never written down.
+const CERTIFICATE_VALIDITY: u64 = 90 * DAY;
+/// The server's own certificate is replaced when it is valid for less than this.
+const CERTIFICATE_RENEWAL: u64 = 30 * DAY;
+/// Clocks of nodes may be behind by so many seconds.
+const CLOCK_SKEW: u64 = 3_600;
+/// How often certificates are looked at.
+const CARE: Duration = Duration::from_secs(3_600);
+/// When a mail is tried again.
+const MAIL_RETRIES: [Duration; 3] = [
+    Duration::from_secs(10),
+    Duration::from_secs(60),
+    Duration::from_secs(600),
+];
+/// What peers may take.
+pub const PATIENCE: Patience = Patience {
+    handshake: Duration::from_secs(10),
+    head: Duration::from_secs(30),
+    body: Duration::from_secs(10),
+    acknowledgment: Duration::from_secs(30),
+    end: Duration::from_secs(5),
+};
+
+/// Why the registry does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A file.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Another process has it.
+    #[error(
+        "the registry of {} is already open in another process: end that one first, or use its socket",
+        .0.display()
+    )]
+    Locked(PathBuf),
+    /// The authority's certificates or its key.
+    #[error("{}: {source}", path.display())]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: FormError,
+    },
+    /// The key belongs to none of the certificates.
+    #[error(
+        "the key {} belongs to no certificate in {}: put the authority's certificate there",
+        key.display(),
+        certificates.display()
+    )]
+    Mismatch {
+        /// The key.
+        key: PathBuf,
+        /// The certificates.
+        certificates: PathBuf,
+    },
+    /// The authority cannot issue.
+    #[error("the network's authority: {0}")]
+    Authority(#[from] IssueError),
+    /// The server has no key.
+    #[error("the server's key: {0}")]
+    Key(#[from] KeyError),
+    /// TLS.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The rules or the store.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The locations' database.
+    #[error("{}: {source}", path.display())]
+    Locations {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: LocationsError,
+    },
+    /// The mail settings.
+    #[error("[mail]: {0}")]
+    Mail(#[from] MailError),
+    /// An address.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+impl ServeError {
+    /// About a file that cannot be read or written.
+    pub(super) fn file(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
+        |source| Self::File {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// About a file with something else in it.
+    pub(super) fn form(path: &Path) -> impl Fn(FormError) -> Self + '_ {
+        |source| Self::Form {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// A registry that this process alone has open.
+#[derive(Debug)]
+pub struct OpenRegistry {
+    /// What it answers.
+    pub face: Arc<Face>,
+    keys: Arc<Keys>,
+    thread: EngineThread,
+    mails: mpsc::UnboundedReceiver<TokenMail>,
+    stop: watch::Sender<bool>,
+    _lock: Flock<File>,
+}
+
+impl OpenRegistry {
+    /// Opens everything the configuration names.
+    pub fn open(config: &RegistryConfig) -> Result<Self, ServeError> {
+        let lock = lock(&config.database.with_extension("lock"), &config.database)?;
+        let keys = Arc::new(Keys::open(config, now())?);
+        let settings = config.settings(keys.all());
+        let locations = match &config.locations {
+            None => None,
+            Some(path) => Some(Locations::open(path).map_err(|source| {
+                let path = path.clone();
+                ServeError::Locations { path, source }
+            })?),
+        };
+        let issuer = Box::new(Arc::clone(&keys));
+        let registry =
+            Registry::open(&config.database, settings, issuer).map_err(EngineError::from)?;
+        for (prefix, reason) in registry.unreadable() {
+            eprintln!(
+                "WARNING: the certificate of {} cannot be read ({reason}); its prefix stays taken",
+                prefix.common_name()
+            );
+        }
+        let publisher = Publisher::new(Arc::clone(&keys))?;
+        let (mail, mails) = mpsc::unbounded_channel();
+        let (engine, thread) = Engine::start(registry, publisher, mail)?;
+        let (stop, stopped) = watch::channel(false);
+        let face = Face {
+            published: engine.published(),
+            engine,
+            locations,
+            grace: config.grace().as_secs(),
+            stop: stopped,
+        };
+        Ok(Self {
+            face: Arc::new(face),
+            keys,
+            thread,
+            mails,
+            stop,
+            _lock: lock,
+        })
+    }
+
+    /// Finishes what was acknowledged and leaves one file.
+    pub fn close(self) -> Result<(), ServeError> {
+        self.stop.send_replace(true);
+        Ok(self.thread.end().map_err(EngineError::from)?)
+    }
+}
+
+/// Keeps every other process off the database.
+fn lock(path: &Path, database: &Path) -> Result<Flock<File>, ServeError> {
+    let opened = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path);
+    let opened = opened.map_err(ServeError::file(path))?;
+    Flock::lock(opened, FlockArg::LockExclusiveNonblock)
+        .map_err(|_| ServeError::Locked(database.to_owned()))
+}
+
+/// Serves until `end` is done, with [`PATIENCE`] unless a test is in a hurry. `ready` is called as soon as requests are answered, with the addresses listened on.
+pub async fn serve(
+    config: &RegistryConfig,
+    patience: Patience,
+    ready: impl FnOnce(&[SocketAddr]),
+    end: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let mailer = config.mail.as_ref().map(Mailer::new).transpose()?;
+    let mut registry = OpenRegistry::open(config)?;
+    let stop = registry.stop.subscribe();
+    let certificate = Arc::new(ServerCertificate::new(server_certificate(&registry)?));
+    let acceptor = TlsAcceptor::from(Arc::new(tls::server_config(Arc::clone(&certificate))?));
+    let connections = Connections::new(config.connections);
+
+    let mut serving = tokio::task::JoinSet::new();
+    let mut addresses = Vec::new();
+    for address in &config.listen {
+        let failed = |source| ServeError::Listen {
+            address: *address,
+            source,
+        };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        addresses.push(listener.local_addr().map_err(failed)?);
+        serving.spawn(serve::tls(
+            listener,
+            acceptor.clone(),
+            registry.face.public(),
+            connections.clone(),
+            patience,
+            stop.clone(),
+        ));
+    }
+    let listener = listen(&config.socket)?;
+    let operator = registry.face.operator();
+    serving.spawn(serve::unix(listener, operator, patience, stop.clone()));
+    let mails = std::mem::replace(&mut registry.mails, mpsc::unbounded_channel().1);
+    let subject = MailText::new(config, registry.keys.present());
+    let mailing = tokio::spawn(send_mails(mails, mailer, subject, stop));
+    ready(&addresses);
+
+    tokio::select! {
+        () = end => {}
+        () = care(&registry, &certificate) => {}
+    }
+    registry.stop.send_replace(true);
+    while serving.join_next().await.is_some() {}
+    let _ = time::timeout(patience.end, mailing).await;
+    fs::remove_file(&config.socket).ok();
+    registry.close()
+}
+
+/// Replaces the server's certificate before it expires, and warns while there is time to do something about the authority.
+async fn care(registry: &OpenRegistry, certificate: &ServerCertificate) {
+    let mut renewal = now().plus(CERTIFICATE_VALIDITY - CERTIFICATE_RENEWAL);
+    let mut warned = None;
+    loop {
+        let authority = registry.keys.present().certificate();
+        let warning = ExpiryWarning::at(now(), authority.not_after());
+        let warning = warning.filter(|_| registry.keys.next().is_none());
+        if warning.is_some() && warning != warned {
+            let days = authority.not_after().since(now()) / DAY;
+            eprintln!(
+                "WARNING: the network's authority expires in {days} days: make its successor"
+            );
+        }
+        warned = warning;
+        time::sleep(CARE).await;
+        if now() < renewal {
+            continue;
+        }
+        match server_certificate(registry) {
+            Ok(next) => {
+                certificate.replace(next);
+                renewal = now().plus(CERTIFICATE_VALIDITY - CERTIFICATE_RENEWAL);
+            }
+            Err(error) => eprintln!("WARNING: the server's certificate is not renewed: {error}"),
+        }
+    }
+}
+
+/// A new key and a certificate for it, with the authorities' certificates behind it.
+fn server_certificate(registry: &OpenRegistry) -> Result<CertifiedKey, ServeError> {
+    let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256)?;
+    let from = Timestamp(now().0.saturating_sub(CLOCK_SKEW));
+    let until = now().plus(CERTIFICATE_VALIDITY);
+    let certificate =
+        registry
+            .keys
+            .present()
+            .issue_registry(key.public_key(), own_serial(), from, until)?;
+    let published = registry.face.published.borrow();
+    let authorities = published
+        .authorities
+        .iter()
+        .map(|authority| authority.der());
+    let chain = std::iter::once(certificate.der()).chain(authorities);
+    let chain = chain.map(|der| CertificateDer::from(der.to_vec()));
+    let der = PrivatePkcs8KeyDer::from(key.to_pkcs8_der().to_vec());
+    let key = tls::provider()
+        .key_provider
+        .load_private_key(PrivateKeyDer::Pkcs8(der))?;
+    Ok(CertifiedKey::new(chain.collect(), key))
+}
+
+/// A random serial number far above those that are counted for nodes.
+fn own_serial() -> Serial {
+    loop {
+        let mut octets = [0; 8];
+        SystemRandomness.fill(&mut octets);
+        let number = u64::from_be_bytes(octets) >> 2 | 1 << 62;
+        if let Some(serial) = Serial::new(number) {
+            return serial;
+        }
+    }
+}
+
+/// The socket of the operator's commands, for the registry's own user and root.
+fn listen(path: &Path) -> Result<UnixListener, ServeError> {
+    // we hold the lock: whatever is there is left from before
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(ServeError::file(path)(error));
+        }
+        _ => {}
+    }
+    // the process's umask keeps everybody else off
+    UnixListener::bind(path).map_err(ServeError::file(path))
+}
+
+/// What stands in a mail with a token.
+struct MailText {
+    network: String,
+    url: String,
+    fingerprint: String,
+}
+
+impl MailText {
+    fn new(config: &RegistryConfig, authority: &Authority) -> Self {
+        let certificate = authority.certificate();
+        Self {
+            network: certificate.network().to_string(),
+            url: config.url.clone().unwrap_or_else(|| "URL".to_owned()),
+            fingerprint: certificate.fingerprint().to_string(),
+        }
+    }
+
+    fn with(&self, token: &str) -> String {
+        let Self {
+            network,
+            url,
+            fingerprint,
+        } = self;
+        format!(
+            "Hello,\n\nsomebody, probably you, asked for a place in the network {network}. Your token is\n\n    {token}\n\n\
+             It is good for one node:\n\n    \
+             re6st-user conf --registry {url} --fingerprint {fingerprint} --token {token} --dir DIR\n\n\
+             If it was not you, ignore this mail.\n"
+        )
+    }
+}
+
+/// Sends one mail after the other until the registry ends.
+async fn send_mails(
+    mut mails: mpsc::UnboundedReceiver<TokenMail>,
+    mailer: Option<Mailer>,
+    text: MailText,
+    stop: watch::Receiver<bool>,
+) {
+    let Some(mailer) = mailer.map(Arc::new) else {
+        return;
+    };
+    let text = Arc::new(text);
+    let mut sending = tokio::task::JoinSet::new();
+    let mut stopped = stop.clone();
+    loop {
+        let mail = tokio::select! {
+            mail = mails.recv() => mail,
+            Some(_) = sending.join_next() => continue,
+            () = serve::stopped(&mut stopped), if mails.is_empty() => None,
+        };
+        let Some(mail) = mail else { break };
+        let (mailer, text, stop) = (Arc::clone(&mailer), Arc::clone(&text), stop.clone());
+        sending.spawn(send_mail(mail, mailer, text, stop));
+    }
+    while sending.join_next().await.is_some() {}
+}
+
+async fn send_mail(
+    mail: TokenMail,
+    mailer: Arc<Mailer>,
+    text: Arc<MailText>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let id = mail.token.digest();
+    let Some(address) = mail::address(mail.email.as_str()) else {
+        return;
+    };
+    let subject = format!("[re6st] token for {}", text.network);
+    let mut retries = MAIL_RETRIES.iter();
+    loop {
+        let body = text.with(mail.token.reveal());
+        let Err(error) = mailer.send(address.clone(), &subject, body).await else {
+            return;
+        };
+        let retry = retries.next();
+        eprintln!(
+            "WARNING: token {id} is not mailed: {error}{}",
+            if retry.is_some() {
+                "; trying again"
+            } else {
+                "; given up"
+            }
+        );
+        let Some(pause) = retry else { return };
+        tokio::select! {
+            () = time::sleep(*pause) => {}
+            () = serve::stopped(&mut stop) => return,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What only nodes get, and who is taken for one.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::support::{TestNode, TestRegistry, authority, newcomer, refused};
+use crate::{
+    certificate::{
+        authority::Authority,
+        issue::NodeTerms,
+        network::SubjectSerial,
+        node::NodeCertificate,
+        node_prefix::NodePrefix,
+        serial::Serial,
+        timestamp::{DAY, Timestamp},
+    },
+    registry::{engine::now, server::PATIENCE},
+};
+
+/// A node's certificate of any authority, valid from and until.
+fn node(authority: &Authority, from: Timestamp, until: Timestamp) -> TestNode {
+    let (key, request) = newcomer();
+    let terms = NodeTerms {
+        serial: Serial::new(1).unwrap(),
+        prefix: NodePrefix::from_common_name("0/16").unwrap(),
+        subject_serial: SubjectSerial(0),
+        not_before: from,
+        not_after: until,
+    };
+    let certificate = authority.issue_node((&request).into(), &terms).unwrap();
+    TestNode { key, certificate }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_certificate_there_is_nothing_for_nodes() {
+    let registry = TestRegistry::start().await;
+    registry.enrol().await;
+
+    for path in ["/v1/parameters", "/v1/mac-keys", "/v1/certificates/own"] {
+        let outcome: Result<Value, _> = registry.client().get(path, &()).await;
+        assert_eq!(refused(outcome), (401, "not-identified".into()), "{path}");
+    }
+    let outcome = registry.client().renew(None).await;
+    assert_eq!(refused(outcome), (401, "not-identified".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_gets_parameters_keys_and_its_own_certificate() {
+    let registry = TestRegistry::start().await;
+    let node = registry.enrol().await;
+    let client = registry.as_node(&node);
+
+    assert!(
+        client
+            .parameters(None, Duration::ZERO)
+            .await
+            .unwrap()
+            .is_some()
+    );
+    assert!(client.mac_keys().await.unwrap().sign.is_some());
+    let own = client.own_certificate().await.unwrap();
+    assert_eq!(own.certificate, node.certificate.to_pem());
+    let kept = client.renew(None).await.unwrap();
+    assert_eq!(kept.certificate, node.certificate.to_pem(), "it is not due");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_of_others_and_of_other_times_are_no_identity() {
+    let ours = authority();
+    let registry = TestRegistry::of(&ours, "grace-days = 100\n", PATIENCE).await;
+    let now = now();
+    let (past, future) = (now.minus(200 * DAY), now.plus(200 * DAY));
+    for (name, node) in [
+        ("of another authority", node(&authority(), past, future)),
+        ("expired", node(&ours, past, now.minus(DAY))),
+        ("expired for long", node(&ours, past, now.minus(150 * DAY))),
+        ("not valid yet", node(&ours, now.plus(DAY), future)),
+    ] {
+        let outcome = registry
+            .as_node(&node)
+            .parameters(None, Duration::ZERO)
+            .await;
+        assert_eq!(refused(outcome), (401, "not-identified".into()), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_certificate_ends_at_once_on_an_open_connection_and_can_be_renewed() {
+    let registry = TestRegistry::start().await;
+    let node = registry.enrol().await;
+    let client = registry.as_node(&node);
+    client.parameters(None, Duration::ZERO).await.unwrap();
+
+    let name = json!({"name": node.certificate.serial().to_string()});
+    let operator = registry.operator();
+    operator
+        .post_for_nothing("/v1/admin/certificates/revoke", &name)
+        .await
+        .unwrap();
+
+    let outcome = client.parameters(None, Duration::ZERO).await;
+    assert_eq!(refused(outcome), (401, "not-identified".into()));
+    let renewed = client.renew(None).await.unwrap();
+    let certificate = NodeCertificate::from_pem(&renewed.certificate).unwrap();
+    assert_ne!(certificate.serial(), node.certificate.serial());
+    assert_eq!(certificate.prefix(), node.certificate.prefix());
+    let node = TestNode {
+        certificate,
+        ..node
+    };
+    let client = registry.as_node(&node);
+    assert!(
+        client
+            .parameters(None, Duration::ZERO)
+            .await
+            .unwrap()
+            .is_some()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_ended_is_nobody() {
+    let registry = TestRegistry::start().await;
+    registry.enrol().await;
+    let node = registry.enrol().await;
+
+    let name = json!({"name": node.certificate.prefix().common_name()});
+    let operator = registry.operator();
+    operator
+        .post_for_nothing("/v1/admin/certificates/revoke", &name)
+        .await
+        .unwrap();
+
+    let client = registry.as_node(&node);
+    assert_eq!(
+        refused(client.parameters(None, Duration::ZERO).await).0,
+        401
+    );
+    assert_eq!(refused(client.renew(None).await).0, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operators_paths_are_not_on_the_internet() {
+    let registry = TestRegistry::start().await;
+    let node = registry.enrol().await;
+
+    for client in [registry.client(), registry.as_node(&node)] {
+        let outcome: Result<Value, _> = client.get("/v1/admin/tokens", &()).await;
+        assert_eq!(refused(outcome), (404, "not-found".into()));
+    }
+    assert!(
+        registry
+            .operator()
+            .get::<Value>("/v1/admin/tokens", &())
+            .await
+            .is_ok()
+    );
+}

@@ -1,0 +1,17 @@
+//! The registry as its clients meet it: a whole server on a loopback address, each with a database of its own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
+mod connections;
+mod documents;
+mod enrolment;
+mod hostile;
+mod identity;
+mod load;
+mod openapi;
+mod operator;
+mod succession;
+pub(super) mod support;

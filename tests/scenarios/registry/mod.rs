@@ -1,0 +1,7 @@
+//! The registry and its newcomers, as commands on hosts of their own.
+
+mod backup;
+mod enrolment;
+mod operator;
+mod support;
+mod tls;

@@ -1,0 +1,174 @@
+//! A registry on a host, and newcomers on others.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use testbed::{
+    host::{Host, Testbed},
+    internet::{Internet, Uplink},
+    link::LinkOptions,
+    node::re6st_user,
+    process::{Output, Process},
+};
+
+/// How long a command may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The port of the registry.
+const PORT: u16 = 4443;
+
+/// A host with a registry on the Internet, serving.
+pub struct RegistryHost {
+    pub host: Host,
+    pub uplink: Uplink,
+    pub process: Option<Process>,
+    pub fingerprint: String,
+}
+
+/// Runs `re6st-user` on a host.
+pub fn run(host: &Host, arguments: &[&str]) -> Result<Output> {
+    host.spawn(Command::new(re6st_user()?).args(arguments))?
+        .wait(PATIENCE)
+}
+
+/// A host on the Internet.
+pub fn host(testbed: &Testbed, internet: &Internet, name: &str) -> Result<(Host, Uplink)> {
+    let host = testbed.host(name)?;
+    let uplink = internet.attach(&host, "eth0", LinkOptions::default())?;
+    Ok((host, uplink))
+}
+
+impl RegistryHost {
+    /// `registry init` with more options, more lines in its configuration, and then it serves.
+    pub fn new(
+        testbed: &Testbed,
+        internet: &Internet,
+        options: &[&str],
+        lines: &str,
+    ) -> Result<Self> {
+        let (host, uplink) = host(testbed, internet, "registry")?;
+        let listen = format!("[::]:{PORT}");
+        let directory = host.directory().join("registry");
+        let directory = directory.to_str().context("a folder's name")?.to_owned();
+        let mut arguments = vec!["registry", "init", "--network", "2001:db8:42::/48"];
+        arguments.extend(["--dir", &directory, "--listen", &listen]);
+        arguments.extend(options);
+        let said = run(&host, &arguments)?.success()?.stdout;
+        let fingerprint = said
+            .split_whitespace()
+            .find(|word| word.starts_with("sha256:"))
+            .with_context(|| format!("no fingerprint in {said}"))?
+            .to_owned();
+        let mut registry = Self {
+            host,
+            uplink,
+            process: None,
+            fingerprint,
+        };
+        let path = registry.file("registry.toml");
+        fs::write(&path, fs::read_to_string(&path)? + lines)?;
+        registry.serve()?;
+        Ok(registry)
+    }
+
+    /// A file of the registry's folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.host.directory().join("registry").join(name)
+    }
+
+    /// Starts to serve.
+    pub fn serve(&mut self) -> Result<()> {
+        let config = self.file("registry.toml");
+        let mut command = Command::new(re6st_user()?);
+        command.args(["registry", "--config"]).arg(config);
+        let process = self.host.spawn(&mut command)?;
+        wait_until_it_serves(&process)?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Ends it by a signal; all it has said.
+    pub fn stop(&mut self, signal: Signal) -> Result<Output> {
+        let process = self.process.take().context("it is not running")?;
+        process.stop(signal)
+    }
+
+    /// The address newcomers are given.
+    pub fn url(&self) -> String {
+        format!("https://{}:{PORT}/", self.uplink.ipv4)
+    }
+
+    /// An operator's command.
+    pub fn operate(&self, arguments: &[&str]) -> Result<Output> {
+        let config = self.file("registry.toml");
+        let config = config.to_str().context("a file's name")?;
+        run(
+            &self.host,
+            &[&["registry"], arguments, &["--config", config]].concat(),
+        )
+    }
+
+    /// What an operator's command shows.
+    pub fn shown(&self, arguments: &[&str]) -> Result<Value> {
+        let output = self
+            .operate(&[arguments, &["--json"]].concat())?
+            .success()?;
+        serde_json::from_str(&output.stdout).with_context(|| output.stdout.clone())
+    }
+
+    /// A new token.
+    pub fn token(&self) -> Result<String> {
+        let output = self.operate(&["token", "add", "--email", "user@example.com"])?;
+        Ok(output.success()?.stdout.trim().to_owned())
+    }
+
+    /// `conf` on a host, with the fingerprint and more options; its files are in the folder `node`.
+    pub fn conf(&self, host: &Host, options: &[&str]) -> Result<Output> {
+        let directory = host.directory().join("node");
+        let directory = directory.to_str().context("a folder's name")?;
+        let url = self.url();
+        let mut arguments = vec!["conf", "--registry", &url, "--dir", directory];
+        arguments.extend(["--fingerprint", &self.fingerprint]);
+        arguments.extend(options);
+        run(host, &arguments)
+    }
+}
+
+/// Waits for its word.
+pub fn wait_until_it_serves(process: &Process) -> Result<()> {
+    wait_for("the registry to serve", || {
+        Ok(process.stderr().contains("the registry serves"))
+    })
+    .with_context(|| process.stderr())
+}
+
+/// Waits until something is so.
+pub fn wait_for(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
+    let begin = Instant::now();
+    while begin.elapsed() < PATIENCE {
+        if is_so()? {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    bail!("waited too long for {what}");
+}
+
+/// A file of a newcomer.
+pub fn node_file(host: &Host, name: &str) -> Result<String> {
+    let path = host.directory().join("node").join(name);
+    fs::read_to_string(&path).with_context(|| path.display().to_string())
+}
+
+/// Who may read a file.
+pub fn mode(path: &Path) -> Result<u32> {
+    use std::os::unix::fs::PermissionsExt as _;
+    Ok(fs::metadata(path)?.permissions().mode() & 0o777)
+}

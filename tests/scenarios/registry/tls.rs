@@ -1,0 +1,101 @@
+//! TLS as openssl sees it from outside.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use testbed::{
+    host::{Host, Testbed},
+    internet::Internet,
+};
+
+use super::support::{RegistryHost, host};
+
+/// Whether openssl can shake hands with these options, and all it said.
+fn shakes_hands(host: &Host, registry: &RegistryHost, options: &[&str]) -> Result<(bool, String)> {
+    let address = format!("{}:4443", registry.uplink.ipv4);
+    let mut arguments = vec!["s_client", "-connect", &address];
+    arguments.extend(options);
+    let output = host.output("openssl", &arguments)?;
+    Ok((output.status.success(), output.stdout + &output.stderr))
+}
+
+#[test]
+fn only_good_versions_and_ciphers_are_spoken_and_there_is_no_renegotiation() -> Result<()> {
+    let testbed = Testbed::new()?;
+    let internet = Internet::new(&testbed)?;
+    let registry = RegistryHost::new(&testbed, &internet, &[], "")?;
+    let (node, _) = host(&testbed, &internet, "node")?;
+    let authority = registry.file("ca.crt");
+
+    // by the rules of openssl the chain is right, for the registry's name and for no other
+    let verified = [
+        "-CAfile",
+        authority.to_str().unwrap(),
+        "-x509_strict",
+        "-verify_return_error",
+        "-verify_hostname",
+    ];
+    let name = [&verified[..], &["registry.re6st.internal"]].concat();
+    let (good, said) = shakes_hands(&node, &registry, &name)?;
+    assert!(
+        good && said.contains("Verify return code: 0 (ok)"),
+        "{said}"
+    );
+    let (good, said) = shakes_hands(
+        &node,
+        &registry,
+        &[&verified[..], &["registry.example"]].concat(),
+    )?;
+    assert!(!good, "{said}");
+
+    let anything = ["-cipher", "ALL:COMPLEMENTOFALL:@SECLEVEL=0"];
+    for (version, spoken) in [
+        ("-tls1", false),
+        ("-tls1_1", false),
+        ("-tls1_2", true),
+        ("-tls1_3", true),
+    ] {
+        let options = [&[version][..], &anything].concat();
+        let (good, said) = shakes_hands(&node, &registry, &options)?;
+        assert_eq!(good, spoken, "{version}: {said}");
+        assert!(!said.contains("Compression: zlib"), "{said}");
+    }
+
+    let all = node.run(
+        "openssl",
+        &["ciphers", "-tls1_2", "ALL:COMPLEMENTOFALL:@SECLEVEL=0"],
+    )?;
+    let mut spoken = BTreeSet::new();
+    for cipher in all
+        .trim()
+        .split(':')
+        .filter(|cipher| !cipher.starts_with("TLS_"))
+    {
+        let weak = format!("{cipher}:@SECLEVEL=0");
+        if shakes_hands(&node, &registry, &["-tls1_2", "-cipher", &weak])?.0 {
+            spoken.insert(cipher);
+        }
+    }
+    let good = BTreeSet::from([
+        "ECDHE-ECDSA-AES128-GCM-SHA256",
+        "ECDHE-ECDSA-AES256-GCM-SHA384",
+        "ECDHE-ECDSA-CHACHA20-POLY1305",
+    ]);
+    assert_eq!(spoken, good);
+
+    // the command R of s_client asks for a renegotiation
+    let line = format!(
+        "(sleep 1; echo R; sleep 2) | openssl s_client -tls1_2 -connect {}:4443 2>&1",
+        registry.uplink.ipv4
+    );
+    let output = node.output("sh", &["-c", &line])?;
+    assert!(output.stdout.contains("RENEGOTIATING"), "{}", output.stdout);
+    assert!(
+        output.stdout.contains("no renegotiation")
+            || output.stdout.contains("alert")
+            || output.stdout.contains("error"),
+        "{}",
+        output.stdout
+    );
+    Ok(())
+}
