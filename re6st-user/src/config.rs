@@ -162,10 +162,10 @@ pub struct Babel {
     pub interfaces: Vec<String>,
     /// Those of them whose cost follows the round-trip time (RFC 9616), as that of tunnels does.
     pub round_trip_interfaces: Vec<String>,
-    /// Time between two Hellos.
-    pub hello_interval: Duration,
-    /// Time between two full announcements.
-    pub update_interval: Duration,
+    /// Time between two Hellos, if the file says it: see [`Self::intervals`].
+    pub hello_interval: Option<Duration>,
+    /// Time between two full announcements, if the file says it.
+    pub update_interval: Option<Duration>,
     /// Least silence before a neighbour of our kind is dead; the protocol's default if `None`.
     pub probe_timeout: Option<Duration>,
     /// How packets on plain interfaces are authenticated (RFC 8967); not at all if there are none.
@@ -182,6 +182,28 @@ pub struct Babel {
     pub announce_filter: Filter,
     /// What is put into the data plane.
     pub install_filter: Filter,
+}
+
+impl Babel {
+    /// Time between two Hellos and between two full announcements: what the file says, else what the network's parameters
+    /// say (as far as neighbours can be told), else the defaults (RFC 8966 appendix B).
+    pub fn intervals(
+        &self,
+        network_hello: Option<Duration>,
+        network_update: Option<Duration>,
+    ) -> (Duration, Duration) {
+        let usable = |interval: Option<Duration>| {
+            let interval = interval.filter(|interval| !interval.is_zero());
+            interval.map(|interval| interval.min(babel::LONGEST_INTERVAL))
+        };
+        let hello = self.hello_interval.or(usable(network_hello));
+        let hello = hello.unwrap_or(babel::DEFAULT_HELLO_INTERVAL);
+        let update = self.update_interval.or(usable(network_update));
+        (
+            hello,
+            update.unwrap_or_else(|| babel::update_interval(hello)),
+        )
+    }
 }
 
 /// A MAC algorithm of RFC 8967 section 4.1 and its key, which `Debug` does not show.

@@ -6,6 +6,7 @@ pub mod config;
 pub mod dataplane;
 pub mod description;
 pub mod io;
+pub mod membership;
 pub mod node;
 pub mod registry;
 pub mod trace;

@@ -22,11 +22,11 @@ use crate::{
 };
 
 /// Time between two Hellos unless configured (RFC 8966 appendix B).
-const DEFAULT_HELLO_INTERVAL: Duration = Duration::from_secs(4);
+pub const DEFAULT_HELLO_INTERVAL: Duration = Duration::from_secs(4);
 /// So many Hello intervals are between two full announcements unless configured (RFC 8966 appendix B).
 const HELLOS_PER_UPDATE: u32 = 4;
 /// The longest interval that can be told to neighbours: 16 bits of centiseconds, of which one value means "never".
-const LONGEST_INTERVAL: Duration = Duration::from_millis(655_340);
+pub const LONGEST_INTERVAL: Duration = Duration::from_millis(655_340);
 /// Bytes of the longest MAC key: the block size of SHA-256 (RFC 2104), the key size of BLAKE2s (RFC 7693).
 const fn maximum_key(algorithm: MacAlgorithm) -> usize {
     match algorithm {
@@ -37,15 +37,15 @@ const fn maximum_key(algorithm: MacAlgorithm) -> usize {
 
 /// The section `[babel]`.
 pub fn babel(raw: &raw::Babel) -> Result<Babel, Wrong> {
-    let hello_interval = match &raw.hello_interval {
-        // on the wire it is a 16-bit number of centiseconds (RFC 8966 section 4.6.5)
-        Some(value) => seconds("babel.hello-interval", value, 0.01..=655.35)?,
-        None => DEFAULT_HELLO_INTERVAL,
-    };
-    let update_interval = match &raw.update_interval {
-        Some(value) => seconds("babel.update-interval", value, 0.01..=655.34)?,
-        None => (hello_interval * HELLOS_PER_UPDATE).min(LONGEST_INTERVAL),
-    };
+    // on the wire it is a 16-bit number of centiseconds (RFC 8966 section 4.6.5)
+    let hello_interval = raw.hello_interval.as_ref();
+    let hello_interval = hello_interval
+        .map(|value| seconds("babel.hello-interval", value, 0.01..=655.35))
+        .transpose()?;
+    let update_interval = raw.update_interval.as_ref();
+    let update_interval = update_interval
+        .map(|value| seconds("babel.update-interval", value, 0.01..=655.34))
+        .transpose()?;
     let mac = match &raw.mac {
         None => Vec::new(),
         Some(raw) => raw.0.iter().map(mac).collect::<Result<_, _>>()?,
@@ -95,6 +95,11 @@ pub fn babel(raw: &raw::Babel) -> Result<Babel, Wrong> {
         announce_filter,
         install_filter,
     })
+}
+
+/// Time between two full announcements unless configured.
+pub fn update_interval(hello_interval: Duration) -> Duration {
+    (hello_interval * HELLOS_PER_UPDATE).min(LONGEST_INTERVAL)
 }
 
 fn seconds(

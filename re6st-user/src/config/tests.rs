@@ -111,7 +111,7 @@ fn a_good_file_says_what_it_says() {
         }
     );
     let babel = config.babel.unwrap();
-    assert_eq!(babel.hello_interval, Duration::from_secs(4));
+    assert_eq!(babel.hello_interval, Some(Duration::from_secs(4)));
     assert_eq!(babel.mac[0].key, [0x00, 0xff]);
     assert_eq!(config.registry.unwrap().ca, Path::new("ca.crt"));
 }
@@ -368,7 +368,7 @@ fn babel_may_have_several_keys_announcements_and_filters() {
     let babel = Config::parse(&text).unwrap().babel.unwrap();
 
     assert_eq!(babel.round_trip_interfaces, ["lan0"]);
-    assert_eq!(babel.update_interval, Duration::from_secs(8));
+    assert_eq!(babel.intervals(None, None).1, Duration::from_secs(8));
     assert_eq!(babel.probe_timeout, Some(Duration::from_millis(400)));
     assert_eq!(
         babel.router_id.unwrap().to_string(),

@@ -20,6 +20,7 @@ use crate::{
         quantities::SequenceNumber,
     },
     dataplane::bpf::InstanceName,
+    membership,
 };
 
 /// Where control sockets are unless said otherwise.
@@ -49,6 +50,8 @@ pub struct Report {
     pub installing: InstallCounters,
     /// Of the file of feasibility distances.
     pub distances: JournalCounters,
+    /// Of a member of a managed mesh.
+    pub registry: Option<membership::report::Report>,
 }
 
 /// The path of an instance's control socket.

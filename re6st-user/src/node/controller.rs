@@ -13,6 +13,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use tokio::{
     io::{AsyncWriteExt as _, unix::AsyncFd},
     signal::unix::{SignalKind, signal},
+    sync::watch,
 };
 
 use super::{
@@ -40,6 +41,7 @@ use crate::{
         alarm::Alarm,
         netlink::{Route as Netlink, monitor::Monitor},
     },
+    membership::{babel::BabelParameters, shell::Standing},
 };
 
 /// Token of the netlink monitor; interface indexes and places of carriers stay below.
@@ -61,6 +63,9 @@ const CLOCK_START: u64 = 1_000_000;
 pub struct Controller {
     pub(super) config: Config,
     pub(super) babel: Babel,
+    /// What of it the network's parameters may change.
+    pub(super) parameters: BabelParameters,
+    membership: Option<watch::Receiver<Standing>>,
     started: Instant,
     pub(super) speaker: Speaker,
     pub(super) transport: Transport,
@@ -124,7 +129,12 @@ impl Controller {
         state: State,
         journal: Journal,
         recorder: Option<Recorder>,
+        membership: Option<watch::Receiver<Standing>>,
     ) -> Result<Self> {
+        let parameters = membership.as_ref().map_or_else(
+            || BabelParameters::configured(&babel),
+            |standing| standing.borrow().babel.clone(),
+        );
         let monitor = Monitor::open().context("open the socket for changes of the host")?;
         let readiness = Readiness(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
         readiness.add(monitor.as_fd(), MONITOR)?;
@@ -136,6 +146,8 @@ impl Controller {
         Ok(Self {
             config,
             babel,
+            parameters,
+            membership,
             started,
             speaker,
             transport,
@@ -195,6 +207,7 @@ impl Controller {
                         });
                     }
                 }
+                () = news(&mut self.membership) => self.take_parameters(),
                 _ = terminate.recv() => break false,
                 _ = interrupt.recv() => break true,
             }
@@ -376,7 +389,26 @@ impl Controller {
         }
     }
 
+    /// Takes up what the membership says, without anything being restarted.
+    fn take_parameters(&mut self) {
+        let Some(standing) = &mut self.membership else {
+            return;
+        };
+        let parameters = standing.borrow_and_update().babel.clone();
+        if parameters == self.parameters {
+            return;
+        }
+        self.parameters = parameters;
+        if let Some(mac) = &self.parameters.mac
+            && let Err(error) = self.transport.set_mac(mac)
+        {
+            eprintln!("the network's {error}");
+        }
+        self.surroundings.interfaces_changed();
+    }
+
     fn report(&self) -> Vec<u8> {
+        let membership = self.membership.as_ref();
         let now = self.now();
         let report = Report {
             router_id: self.speaker.settings().router_id.to_string(),
@@ -388,7 +420,18 @@ impl Controller {
             refused: self.transport.counters.clone(),
             installing: self.installer.counters,
             distances: self.journal.counters,
+            registry: membership.map(|standing| standing.borrow().report.clone()),
         };
         serde_json::to_vec(&report).unwrap_or_default()
     }
+}
+
+/// Waits until the membership has something new; for ever if there is none, or if its thread has ended.
+async fn news(membership: &mut Option<watch::Receiver<Standing>>) {
+    if let Some(standing) = membership
+        && standing.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }

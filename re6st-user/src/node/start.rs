@@ -2,6 +2,8 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fs::File,
+    io::Read as _,
     net::{IpAddr, Ipv6Addr},
     path::{Path, PathBuf},
     time::Instant,
@@ -42,6 +44,7 @@ use crate::{
         mesh_route::{self, Way},
         route::Destination,
     },
+    membership::shell::Membership,
 };
 
 /// What survives restarts is kept below here unless configured.
@@ -70,6 +73,12 @@ pub fn start(request: &Request<'_>, record: Option<&Path>) -> Result<Started> {
     let directory = state_directory(babel, request.pins);
     let state = State::open(&directory)
         .with_context(|| format!("open the state directory {}", directory.display()))?;
+    // whatever is wrong with its files is said before anything is attached
+    let mut membership = config
+        .registry
+        .as_ref()
+        .map(|registry| Membership::open(registry, babel, config, &directory, seed()?))
+        .transpose()?;
     let mut netlink = Netlink::open().context("open rtnetlink")?;
     let before = Before::look(request.pins, &mut netlink)?;
     let summary = load::load(&Request {
@@ -111,6 +120,9 @@ pub fn start(request: &Request<'_>, record: Option<&Path>) -> Result<Started> {
     let restored = start.restored;
     let mut notes = summary.notes.clone();
     notes.retain(|note| !note.contains("[babel]"));
+    if let Some(membership) = &mut membership {
+        notes.append(&mut membership.notes);
+    }
     notes.extend(unusable.map(|why| {
         format!(
             "the feasibility distances kept in {} are not used: {why}",
@@ -149,8 +161,16 @@ pub fn start(request: &Request<'_>, record: Option<&Path>) -> Result<Started> {
         state,
         journal,
         recorder,
+        membership.map(Membership::start).transpose()?,
     )?;
     Ok(Started { controller, notes })
+}
+
+/// For what happens at a random time.
+fn seed() -> Result<u64> {
+    let mut octets = [0; 8];
+    File::open("/dev/urandom")?.read_exact(&mut octets)?;
+    Ok(u64::from_ne_bytes(octets))
 }
 
 /// Interfaces' numbers in the file of distances: the kernel's, and those of tunnels.

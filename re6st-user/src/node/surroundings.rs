@@ -63,6 +63,11 @@ impl Surroundings {
         self.interfaces || self.tunnels
     }
 
+    /// What interfaces are to be told has changed.
+    pub const fn interfaces_changed(&mut self) {
+        self.interfaces = true;
+    }
+
     /// Once a second: what failed is tried again.
     pub fn tick(&mut self) {
         if !self.trouble.is_empty() {
@@ -189,8 +194,8 @@ impl Controller {
     }
 
     fn common(&self, settings: &mut InterfaceSettings) {
-        settings.hello_interval = self.babel.hello_interval;
-        settings.update_interval = self.babel.update_interval;
+        settings.hello_interval = self.parameters.hello_interval;
+        settings.update_interval = self.parameters.update_interval;
         settings.accept = self.babel.accept_filter.clone();
         settings.announce = self.babel.announce_filter.clone();
     }
@@ -214,6 +219,10 @@ impl Controller {
         let Some(interface) = found else {
             return Ok(());
         };
+        if self.parameters.mac.is_none() {
+            // others would not hear us, and we must not hear just anybody
+            return Ok(());
+        }
         let addresses = self.netlink.addresses(interface.index)?;
         let link_local = addresses.iter().find_map(|address| match address {
             IpAddr::V6(address) if address.is_unicast_link_local() => Some(*address),
@@ -246,27 +255,22 @@ impl Controller {
     ) -> Result<InterfaceSettings> {
         let id = InterfaceId(interface.index);
         let known = self.transport.lans.get(&id).map(|link| link.link_local);
-        let reserved = match self.known.get(&id) {
-            Some((_, Some(settings))) if known == Some(link_local) => settings.reserved,
-            _ => {
-                let overhead = self.transport.add_lan(
-                    &interface.name,
-                    interface.index,
-                    link_local,
-                    &self.babel.mac,
-                )?;
-                if let Some(link) = self.transport.lans.get(&id) {
-                    self.readiness
-                        .get_ref()
-                        .add(link.socket.as_fd(), u64::from(interface.index))?;
-                }
-                overhead
+        let told = matches!(self.known.get(&id), Some((_, Some(_))));
+        if !told || known != Some(link_local) {
+            if let Some(mac) = &self.parameters.mac {
+                self.transport
+                    .add_lan(&interface.name, interface.index, link_local, mac)?;
             }
-        };
+            if let Some(link) = self.transport.lans.get(&id) {
+                self.readiness
+                    .get_ref()
+                    .add(link.socket.as_fd(), u64::from(interface.index))?;
+            }
+        }
         let mut settings = InterfaceSettings::new(InterfaceKind::Lan, link_local);
         settings.name.clone_from(&interface.name);
         settings.mtu = interface.mtu;
-        settings.reserved = reserved;
+        settings.reserved = self.transport.overhead(id);
         settings.ipv4 = addresses.iter().find_map(|address| match address {
             IpAddr::V4(address) => Some(*address),
             IpAddr::V6(_) => None,

@@ -14,9 +14,10 @@ use crate::{
         output::{OutgoingPacket, PORT},
         time::Time,
     },
-    config::{Encapsulation, Mac, MacAlgorithm},
+    config::{Encapsulation, MacAlgorithm},
     dataplane::bpf::resolve::ResolvedTunnel,
     io::datagram::Socket,
+    membership::mac_keys::NetworkMacKeys,
     node::encapsulation,
 };
 
@@ -49,6 +50,24 @@ pub struct LanLink {
     /// Where packets come in.
     pub socket: Socket,
     authentication: Option<Authentication>,
+    /// Whether what authentication refuses is taken all the same.
+    accept_anything: bool,
+}
+
+impl LanLink {
+    fn set_mac(&mut self, mac: &NetworkMacKeys, mut entropy: &File) -> Result<(), KeyError> {
+        let keys = keys(mac)?;
+        self.accept_anything = mac.accept_anything;
+        match &mut self.authentication {
+            _ if mac.keys.is_empty() => self.authentication = None,
+            Some(authentication) => authentication.set_keys(keys),
+            None => {
+                let mut random = |octets: &mut [u8]| fill(&mut entropy, octets);
+                self.authentication = Some(Authentication::new(keys, &mut random));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// All sockets.
@@ -108,33 +127,38 @@ impl Transport {
         Ok(u64::from_ne_bytes(octets))
     }
 
-    /// Begins on a plain interface. How many octets of a packet authentication needs.
+    /// Begins on a plain interface.
     pub fn add_lan(
         &mut self,
         name: &str,
         index: u32,
         link_local: Ipv6Addr,
-        macs: &[Mac],
-    ) -> io::Result<usize> {
-        let authentication = match macs {
-            [] => None,
-            macs => {
-                let keys = keys(macs).map_err(io::Error::other)?;
-                let mut entropy = &self.entropy;
-                Some(Authentication::new(keys, &mut |octets| {
-                    fill(&mut entropy, octets);
-                }))
-            }
-        };
-        let overhead = authentication.as_ref().map_or(0, Authentication::overhead);
-        let link = LanLink {
+        mac: &NetworkMacKeys,
+    ) -> io::Result<()> {
+        let mut link = LanLink {
             name: name.to_owned(),
             link_local,
             socket: Socket::babel(name, index)?,
-            authentication,
+            authentication: None,
+            accept_anything: false,
         };
+        link.set_mac(mac, &self.entropy).map_err(io::Error::other)?;
         self.lans.insert(InterfaceId(index), link);
-        Ok(overhead)
+        Ok(())
+    }
+
+    /// Changes the keys on all plain interfaces. Who was known stays known.
+    pub fn set_mac(&mut self, mac: &NetworkMacKeys) -> Result<(), KeyError> {
+        self.lans
+            .values_mut()
+            .try_for_each(|link| link.set_mac(mac, &self.entropy))
+    }
+
+    /// How many octets of a packet authentication needs on a plain interface.
+    pub fn overhead(&self, interface: InterfaceId) -> usize {
+        let link = self.lans.get(&interface);
+        let authentication = link.and_then(|link| link.authentication.as_ref());
+        authentication.map_or(0, Authentication::overhead)
     }
 
     /// Sends what the speaker wants sent.
@@ -311,7 +335,9 @@ impl Transport {
                 answers.extend(verdict.answer.map(|answer| (source, answer)));
                 if let Err(reason) = verdict.accepted {
                     refused.push(reason.to_string());
-                    continue;
+                    if !link.accept_anything {
+                        continue;
+                    }
                 }
             }
             inputs.push(Input::Received {
@@ -341,9 +367,9 @@ fn fill(entropy: &mut &File, octets: &mut [u8]) {
     let _ = entropy.read_exact(octets);
 }
 
-fn keys(macs: &[Mac]) -> Result<Keys, KeyError> {
+fn keys(mac: &NetworkMacKeys) -> Result<Keys, KeyError> {
     let mut keys = Keys::default();
-    for mac in macs {
+    for mac in &mac.keys {
         let algorithm = match mac.algorithm {
             MacAlgorithm::Blake2s128 => Algorithm::Blake2s128,
             MacAlgorithm::HmacSha256 => Algorithm::HmacSha256,

@@ -1,0 +1,103 @@
+//! What is asked of the registry, one question at a time, and what comes back.
+
+use std::time::Duration;
+
+use super::mac_keys::NetworkMacKeys;
+
+/// What a question is about; in the order in which they are asked if several are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    /// A new authority, and the old one's statement that it is one.
+    Successions,
+    /// Our own certificate.
+    Certificate,
+    /// What is revoked.
+    Revocations,
+    /// The keys of Babel's MAC.
+    MacKeys,
+    /// The network's parameters, of which all others but the own certificate are known to be due.
+    Parameters,
+}
+
+impl Topic {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Successions,
+        Self::Certificate,
+        Self::Revocations,
+        Self::MacKeys,
+        Self::Parameters,
+    ];
+}
+
+/// A question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// The statements of authorities about their successors.
+    Successions,
+    /// The next certificate.
+    Renewal,
+    /// The revocation list, if it has a higher number.
+    Revocations {
+        /// The number of ours.
+        after: Option<u64>,
+    },
+    /// The keys of Babel's MAC.
+    MacKeys {
+        /// The number of the parameters with which they became so.
+        number: u64,
+    },
+    /// The parameters, if they have a higher number.
+    Parameters {
+        /// The number of ours; none asks for whatever there is.
+        after: Option<u64>,
+        /// How long the registry may wait for a higher one.
+        wait: Duration,
+    },
+}
+
+impl Question {
+    /// What it is about.
+    pub const fn topic(&self) -> Topic {
+        match self {
+            Self::Successions => Topic::Successions,
+            Self::Renewal => Topic::Certificate,
+            Self::Revocations { .. } => Topic::Revocations,
+            Self::MacKeys { .. } => Topic::MacKeys,
+            Self::Parameters { .. } => Topic::Parameters,
+        }
+    }
+}
+
+/// What the registry says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// An envelope, if there is a newer one.
+    Document(Option<Vec<u8>>),
+    /// Envelopes.
+    Successions(Vec<Vec<u8>>),
+    /// The keys.
+    MacKeys(NetworkMacKeys),
+    /// PEM of a certificate.
+    Certificate(String),
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// For people.
+    pub message: String,
+    /// What to make of it.
+    pub kind: FailureKind,
+}
+
+/// What to make of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The registry is away, or somebody else is in its place, or it does not make sense: no question is worth asking.
+    Away,
+    /// The registry is there, and asks for patience.
+    Busy(Duration),
+    /// The registry is there, and says no to this question.
+    Refused,
+}

@@ -1,0 +1,168 @@
+//! What a node holds of what the registry tells all nodes: signed documents, verified again whenever they are read, and never
+//! rolled back. Whom they came from does not matter.
+
+use serde_json::Value;
+
+use super::mac_keys::KeptMacKeys;
+use crate::{
+    certificate::{
+        document::{Content, DocumentError, Signed},
+        revocations::RevocationList,
+        timestamp::Timestamp,
+        verify::Authorities,
+    },
+    registry::documents::NetworkParameters,
+};
+
+/// What was kept by a node before.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// Envelope of the parameters.
+    pub parameters: Option<Vec<u8>>,
+    /// Envelope of the revocation list.
+    pub revocations: Option<Vec<u8>>,
+    /// As [`KeptMacKeys::to_json`] made it.
+    pub mac_keys: Option<Vec<u8>>,
+}
+
+/// What is held.
+#[derive(Debug, Default)]
+pub struct Held {
+    /// The network's parameters.
+    pub parameters: Option<Signed<NetworkParameters>>,
+    /// What is revoked.
+    pub revocations: Option<Signed<RevocationList>>,
+    /// The keys of Babel's MAC.
+    pub mac_keys: Option<KeptMacKeys>,
+    nothing: RevocationList,
+}
+
+/// A document that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// The parameters.
+    Parameters,
+    /// The revocation list.
+    Revocations,
+}
+
+impl Held {
+    /// Takes back what was kept, and says what of it cannot be used.
+    ///
+    /// It was accepted when it came. So it is verified as of a moment when its authority was valid: neither a wrong clock at
+    /// the start of a host nor an authority that has expired makes a node forget what the network does.
+    pub fn restore(kept: &Kept, authorities: &Authorities) -> (Self, Vec<String>) {
+        let mut held = Self::default();
+        let mut unusable = Vec::new();
+        let mut problem = |what: &str, problem: String| {
+            unusable.push(format!(
+                "the kept {what} cannot be used, the registry is asked again: {problem}"
+            ));
+        };
+        if let Some(envelope) = &kept.parameters {
+            match verify_kept(envelope, authorities) {
+                Ok(document) => held.parameters = Some(document),
+                Err(error) => problem("parameters", error.to_string()),
+            }
+        }
+        if let Some(envelope) = &kept.revocations {
+            match verify_kept(envelope, authorities) {
+                Ok(document) => held.revocations = Some(document),
+                Err(error) => problem("revocation list", error.to_string()),
+            }
+        }
+        if let Some(text) = &kept.mac_keys {
+            held.mac_keys = KeptMacKeys::from_json(text);
+            if held.mac_keys.is_none() {
+                problem("MAC keys", "they are damaged".to_owned());
+            }
+        }
+        (held, unusable)
+    }
+
+    /// Takes a document that came from anybody, if it is good and newer than ours.
+    pub fn take(
+        &mut self,
+        envelope: &[u8],
+        authorities: &Authorities,
+        now: Timestamp,
+    ) -> Result<Taken, DocumentError> {
+        match Signed::verify(envelope, authorities, now, self.parameters_number()) {
+            Err(DocumentError::Type { .. }) => {}
+            outcome => {
+                self.parameters = Some(outcome?);
+                return Ok(Taken::Parameters);
+            }
+        }
+        let document = Signed::verify(envelope, authorities, now, self.revocations_number())?;
+        self.revocations = Some(document);
+        Ok(Taken::Revocations)
+    }
+
+    /// The number of our parameters.
+    pub fn parameters_number(&self) -> Option<u64> {
+        self.parameters.as_ref().map(Signed::number)
+    }
+
+    /// The number of our revocation list.
+    pub fn revocations_number(&self) -> Option<u64> {
+        self.revocations.as_ref().map(Signed::number)
+    }
+
+    /// The parameters themselves.
+    pub fn network(&self) -> Option<&NetworkParameters> {
+        self.parameters.as_ref().map(Signed::content)
+    }
+
+    /// What is revoked, as far as we know.
+    pub fn revoked(&self) -> &RevocationList {
+        let list = self.revocations.as_ref().map(Signed::content);
+        list.unwrap_or(&self.nothing)
+    }
+
+    /// Whether our parameters say that there is a newer revocation list than ours, or we have none.
+    pub fn wants_revocations(&self) -> bool {
+        let there = self.network().and_then(NetworkParameters::revocations);
+        self.revocations_number()
+            .is_none_or(|ours| there.is_some_and(|there| there > ours))
+    }
+
+    /// The number of the parameters that have other MAC keys than ours; 0 if there are no parameters yet.
+    pub fn wanted_mac_keys(&self) -> Option<u64> {
+        let there = self.network().and_then(NetworkParameters::mac_keys);
+        let there = there.unwrap_or_default();
+        match &self.mac_keys {
+            Some(ours) if ours.number >= there => None,
+            _ => Some(there),
+        }
+    }
+
+    /// Whether our parameters name an authority that we do not know.
+    pub fn names_unknown_authority(&self, authorities: &Authorities) -> bool {
+        let named = self
+            .network()
+            .and_then(|network| network.0.get("authorities")?.as_array());
+        let unknown = |fingerprint: &Value| {
+            let known = authorities
+                .iter()
+                .any(|known| fingerprint.as_str() == Some(&known.fingerprint().to_string()));
+            !known
+        };
+        named.is_some_and(|named| named.iter().any(unknown))
+    }
+}
+
+/// Of the moments when the authorities were valid, any will do.
+fn verify_kept<T: Content>(
+    envelope: &[u8],
+    authorities: &Authorities,
+) -> Result<Signed<T>, DocumentError> {
+    let mut outcome = Err(DocumentError::Signature);
+    for authority in authorities.iter() {
+        outcome = Signed::verify(envelope, authorities, authority.not_after(), None);
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
+}

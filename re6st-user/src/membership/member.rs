@@ -1,0 +1,670 @@
+//! What a member of a managed mesh does: pure; time, randomness and answers go in, actions come out.
+
+use std::time::Duration;
+
+use super::{
+    babel::{self, BabelParameters},
+    credentials::Credentials,
+    exchange::{Answer, Failure, FailureKind, Question, Topic},
+    expiry::Watch,
+    held::{Held, Taken},
+    mac_keys::KeptMacKeys,
+    schedule::{Moment, Pace, Retry},
+};
+use crate::{
+    babel::random::Random,
+    certificate::{
+        document::{DocumentError, Signed},
+        succession::SuccessionError,
+        timestamp::{DAY, Timestamp},
+    },
+    config,
+    registry::documents::NetworkParameters,
+};
+
+/// How long before its end a certificate is renewed.
+const RENEWAL: u64 = 30 * DAY;
+/// Nodes that enrolled together do not renew together.
+const RENEWAL_SPREAD: u64 = DAY;
+/// A registry that is away: soon at first; after months, by all nodes of a big network, some hundred times a second in all.
+const CONTACT: Pace = Pace {
+    first: Duration::from_secs(4),
+    longest: Duration::from_secs(300),
+};
+/// A question that was refused, or whose answer was of no use.
+const QUESTION: Pace = Pace {
+    first: Duration::from_secs(8),
+    longest: Duration::from_secs(600),
+};
+/// The same of a renewal, which at least once a day is asked for.
+const RENEWAL_QUESTION: Pace = Pace {
+    first: Duration::from_secs(600),
+    longest: Duration::from_secs(16 * 3600),
+};
+/// How long the registry may wait before it says that there is nothing new.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// An answer that there is nothing new comes no sooner from a registry that stays.
+const LEAST_PATIENCE: Duration = Duration::from_secs(30);
+/// What could not be kept is tried again after this.
+const KEEP_AGAIN: Duration = Duration::from_secs(60);
+/// The clock is looked at so often.
+const LOOK: Duration = Duration::from_secs(60);
+/// The wall clock was set if it moved so much further than time passed.
+const CLOCK_JUMP: u64 = 120;
+
+/// What happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Nothing but time has passed.
+    Time,
+    /// The registry's answer to what was asked last.
+    Answered(Result<Answer, Failure>),
+    /// A signed document, from anybody.
+    Document(Vec<u8>),
+    /// Something could not be kept.
+    NotKept(Keep, String),
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The registry is to be asked; [`Input::Answered`] follows.
+    Ask(Question),
+    /// Something has to survive a restart.
+    Keep(Keep),
+    /// People should know.
+    Say(String),
+}
+
+/// What has to survive a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// An envelope.
+    Parameters(Vec<u8>),
+    /// An envelope.
+    Revocations(Vec<u8>),
+    /// Keys, for root alone.
+    MacKeys(Vec<u8>),
+    /// PEM of our certificate.
+    Certificate(String),
+    /// PEM of the authorities' certificates.
+    Authorities(String),
+}
+
+impl Keep {
+    const fn replaces(&self, other: &Self) -> bool {
+        matches!(
+            (self, other),
+            (Self::Parameters(_), Self::Parameters(_))
+                | (Self::Revocations(_), Self::Revocations(_))
+                | (Self::MacKeys(_), Self::MacKeys(_))
+                | (Self::Certificate(_), Self::Certificate(_))
+                | (Self::Authorities(_), Self::Authorities(_))
+        )
+    }
+}
+
+/// Something that went wrong, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// With which question; none: with all of them.
+    pub topic: Option<Topic>,
+    /// When.
+    pub at: Timestamp,
+    /// For people.
+    pub message: String,
+}
+
+/// A member.
+#[derive(Debug)]
+pub struct Member {
+    pub(super) credentials: Credentials,
+    pub(super) held: Held,
+    pub(super) babel: config::Babel,
+    pub(super) networks: Vec<ipnet::IpNet>,
+    random: Random,
+    asked: Option<(Question, Moment)>,
+    /// Of all questions.
+    contact: Retry,
+    /// Of each, in the order of [`Topic`].
+    topics: [Retry; Topic::ALL.len()],
+    /// Whether the registry answered last; then it is asked to wait for news.
+    pub(super) in_touch: bool,
+    /// The registry said no, for a reason that the revocation list may tell.
+    suspicious: bool,
+    renewal_spread: u64,
+    unkept: Vec<Keep>,
+    keep_again: Duration,
+    last_look: Option<Moment>,
+    expiry: [Watch; 2],
+    revoked_said: bool,
+    /// When the registry answered last.
+    pub(super) last_contact: Option<Timestamp>,
+    /// What went wrong last and has not gone well since.
+    pub(super) last_problem: Option<Problem>,
+    /// What could not be kept.
+    pub(super) not_kept: Option<Problem>,
+    /// Documents from others that were refused.
+    pub(super) refused_documents: u64,
+}
+
+impl Member {
+    /// One that begins, with what it kept.
+    pub fn new(
+        credentials: Credentials,
+        held: Held,
+        babel: config::Babel,
+        networks: Vec<ipnet::IpNet>,
+        seed: u64,
+    ) -> Self {
+        let mut random = Random::new(seed);
+        Self {
+            renewal_spread: random.below(RENEWAL_SPREAD),
+            credentials,
+            held,
+            babel,
+            networks,
+            random,
+            asked: None,
+            contact: Retry::default(),
+            topics: Default::default(),
+            in_touch: false,
+            suspicious: false,
+            unkept: Vec::new(),
+            keep_again: Duration::ZERO,
+            last_look: None,
+            expiry: Default::default(),
+            revoked_said: false,
+            last_contact: None,
+            last_problem: None,
+            not_kept: None,
+            refused_documents: 0,
+        }
+    }
+
+    /// Who we are.
+    pub const fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// What is held of the network's documents, to be passed on to others.
+    pub const fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// What Babel does from now on.
+    pub fn babel_parameters(&self) -> BabelParameters {
+        let keys = self.held.mac_keys.as_ref().map(|kept| &kept.keys);
+        BabelParameters::managed(&self.babel, self.held.network(), keys)
+    }
+
+    /// When something is due, if nothing happens before; at the latest in a minute.
+    pub fn next_deadline(&self, now: Moment) -> Duration {
+        let mut deadline = now.elapsed + LOOK;
+        if !self.unkept.is_empty() {
+            deadline = deadline.min(self.keep_again);
+        }
+        if self.asked.is_none() {
+            for topic in Topic::ALL {
+                if self.wants(topic, now) {
+                    let retry = &self.topics[topic as usize];
+                    let due = retry.not_before().max(self.contact.not_before());
+                    deadline = deadline.min(due);
+                }
+            }
+        }
+        deadline.max(now.elapsed)
+    }
+
+    /// Something has happened.
+    pub fn handle(&mut self, now: Moment, input: Input, actions: &mut Vec<Action>) {
+        match input {
+            Input::Time => {}
+            Input::Answered(outcome) => {
+                if let Some((question, asked)) = self.asked.take() {
+                    self.answered(now, question, asked, outcome, actions);
+                }
+            }
+            Input::Document(envelope) => self.document(now, &envelope, actions),
+            Input::NotKept(keep, message) => self.not_kept(now, keep, message),
+        }
+        self.look(now, actions);
+        self.keep_again(now, actions);
+        self.ask(now, actions);
+    }
+
+    /// What only time changes.
+    fn look(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        if let Some(before) = self.last_look {
+            let passed = (now.elapsed.saturating_sub(before.elapsed)).as_secs();
+            let expected = before.wall.plus(passed);
+            if now.wall.since(expected).max(expected.since(now.wall)) > CLOCK_JUMP {
+                // what failed may have failed because of the clock
+                self.contact.succeeded();
+                self.topics = Default::default();
+                actions.push(Action::Say("the clock of this host was set".to_owned()));
+            }
+        }
+        self.last_look = Some(now);
+        if self.credentials.authorities.prune(now.wall) {
+            let pem = self.credentials.authorities.to_pem();
+            actions.push(Action::Keep(Keep::Authorities(pem)));
+            actions.push(Action::Say(
+                "an authority of before has expired and is not trusted any more".to_owned(),
+            ));
+        }
+        let certificate = self.credentials.certificate.not_after();
+        let subjects = [
+            ("this node's certificate", certificate),
+            ("the network's authority", self.last_authority_ends()),
+        ];
+        for (watch, (subject, not_after)) in self.expiry.iter_mut().zip(subjects) {
+            if let Some(warning) = watch.look(now.wall, not_after) {
+                let words = super::expiry::words(warning);
+                actions.push(Action::Say(format!("WARNING: {subject} {words}")));
+            }
+        }
+        let revoked = self.is_revoked();
+        if revoked && !self.revoked_said {
+            self.topics[Topic::Certificate as usize].succeeded();
+            actions.push(Action::Say(
+                "WARNING: THIS NODE'S CERTIFICATE IS REVOKED: asking for another one; until there is one, others will not talk to this node".to_owned(),
+            ));
+        }
+        self.revoked_said = revoked;
+    }
+
+    /// When nobody is trusted any more.
+    pub(super) fn last_authority_ends(&self) -> Timestamp {
+        let authorities = self.credentials.authorities.iter();
+        let ends = authorities.map(|authority| authority.not_after());
+        ends.max().unwrap_or_default()
+    }
+
+    /// Whether the registry has taken our certificate back.
+    pub fn is_revoked(&self) -> bool {
+        self.credentials.is_revoked(self.held.revoked())
+    }
+
+    /// From when on our certificate is to be renewed.
+    fn renewal(&self) -> Timestamp {
+        let not_after = self.credentials.certificate.not_after();
+        not_after.minus(RENEWAL).plus(self.renewal_spread)
+    }
+
+    fn wants(&self, topic: Topic, now: Moment) -> bool {
+        match topic {
+            Topic::Successions => self
+                .held
+                .names_unknown_authority(&self.credentials.authorities),
+            Topic::Certificate => now.wall >= self.renewal() || self.is_revoked(),
+            Topic::Revocations => self.suspicious || self.held.wants_revocations(),
+            Topic::MacKeys => self.babel.mac.is_empty() && self.held.wanted_mac_keys().is_some(),
+            Topic::Parameters => true,
+        }
+    }
+
+    fn ask(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        if self.asked.is_some() || !self.contact.is_due(now) {
+            return;
+        }
+        let due = |topic: &Topic| self.topics[*topic as usize].is_due(now);
+        // a registry that was away first says what is new, then it is known what else to ask
+        let first = (!self.in_touch).then_some(Topic::Parameters);
+        let topics = first.into_iter().chain(Topic::ALL).filter(due);
+        let Some(topic) = topics.into_iter().find(|topic| self.wants(*topic, now)) else {
+            return;
+        };
+        let question = match topic {
+            Topic::Successions => Question::Successions,
+            Topic::Certificate => Question::Renewal,
+            Topic::Revocations => Question::Revocations {
+                after: self.held.revocations_number(),
+            },
+            Topic::MacKeys => Question::MacKeys {
+                number: self.held.wanted_mac_keys().unwrap_or_default(),
+            },
+            Topic::Parameters if self.in_touch => Question::Parameters {
+                after: self.held.parameters_number(),
+                wait: PATIENCE,
+            },
+            Topic::Parameters => Question::Parameters {
+                after: None,
+                wait: Duration::ZERO,
+            },
+        };
+        self.asked = Some((question, now));
+        actions.push(Action::Ask(question));
+    }
+
+    fn answered(
+        &mut self,
+        now: Moment,
+        question: Question,
+        asked: Moment,
+        outcome: Result<Answer, Failure>,
+        actions: &mut Vec<Action>,
+    ) {
+        let topic = question.topic();
+        let answer = match outcome {
+            Ok(answer) => answer,
+            Err(failure) => return self.failed(now, topic, failure, actions),
+        };
+        self.reached(now, actions);
+        self.in_touch = true;
+        let useful = match (question, answer) {
+            (Question::Parameters { .. }, Answer::Document(None)) => {
+                if now.elapsed.saturating_sub(asked.elapsed) < LEAST_PATIENCE {
+                    // it is about to stop, or is no registry of ours
+                    self.topics[topic as usize].failed(now, QUESTION, &mut self.random);
+                    return;
+                }
+                Ok(())
+            }
+            (Question::Parameters { .. }, Answer::Document(Some(envelope))) => {
+                self.parameters(now, &envelope, actions)
+            }
+            (Question::Revocations { .. }, Answer::Document(envelope)) => {
+                self.suspicious = false;
+                self.revocations(now, envelope, actions)
+            }
+            (Question::Successions, Answer::Successions(statements)) => {
+                self.successions(now, &statements, actions)
+            }
+            (Question::MacKeys { number }, Answer::MacKeys(keys)) => {
+                self.mac_keys(KeptMacKeys { number, keys }, actions);
+                Ok(())
+            }
+            (Question::Renewal, Answer::Certificate(certificate)) => {
+                return self.renewed(now, &certificate, actions);
+            }
+            _ => Err("an answer to something else".to_owned()),
+        };
+        match useful {
+            Ok(()) => {
+                self.topics[topic as usize].succeeded();
+                self.solved(topic);
+            }
+            Err(message) => self.useless(now, topic, message, actions),
+        }
+    }
+
+    /// The registry is there.
+    fn reached(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        self.contact.succeeded();
+        self.last_contact = Some(now.wall);
+        if self
+            .last_problem
+            .as_ref()
+            .is_some_and(|problem| problem.topic.is_none())
+        {
+            self.last_problem = None;
+            actions.push(Action::Say("the registry answers again".to_owned()));
+        }
+    }
+
+    fn solved(&mut self, topic: Topic) {
+        self.last_problem
+            .take_if(|problem| problem.topic == Some(topic));
+    }
+
+    fn failed(&mut self, now: Moment, topic: Topic, failure: Failure, actions: &mut Vec<Action>) {
+        match failure.kind {
+            FailureKind::Away => {
+                self.in_touch = false;
+                self.contact.failed(now, CONTACT, &mut self.random);
+                self.problem(now, None, failure.message, actions);
+            }
+            FailureKind::Busy(wait) => {
+                self.in_touch = false;
+                // whoever says "in months" is not believed
+                let wait = wait.min(CONTACT.longest);
+                self.contact.postpone(now, wait, &mut self.random);
+                self.problem(now, None, failure.message, actions);
+            }
+            FailureKind::Refused => {
+                self.reached(now, actions);
+                self.suspicious = topic == Topic::Parameters || topic == Topic::MacKeys;
+                self.useless(now, topic, failure.message, actions);
+            }
+        }
+    }
+
+    fn useless(&mut self, now: Moment, topic: Topic, message: String, actions: &mut Vec<Action>) {
+        let pace = match topic {
+            Topic::Certificate => RENEWAL_QUESTION,
+            _ => QUESTION,
+        };
+        self.topics[topic as usize].failed(now, pace, &mut self.random);
+        self.problem(now, Some(topic), message, actions);
+    }
+
+    /// Says a problem once.
+    fn problem(
+        &mut self,
+        now: Moment,
+        topic: Option<Topic>,
+        message: String,
+        actions: &mut Vec<Action>,
+    ) {
+        let known = self
+            .last_problem
+            .as_ref()
+            .is_some_and(|known| known.message == message);
+        if !known {
+            actions.push(Action::Say(message.clone()));
+        }
+        self.last_problem = Some(Problem {
+            topic,
+            at: now.wall,
+            message,
+        });
+    }
+
+    fn parameters(
+        &mut self,
+        now: Moment,
+        envelope: &[u8],
+        actions: &mut Vec<Action>,
+    ) -> Result<(), String> {
+        match self.take(now, envelope, actions) {
+            Ok(()) => Ok(()),
+            // asked without a number, the registry tells what it has
+            Err(DocumentError::NotNewer { held, offered })
+                if held == offered && self.is_held(now, envelope) =>
+            {
+                Ok(())
+            }
+            Err(DocumentError::NotNewer { held, offered }) => Err(format!(
+                "the registry's parameters have number {offered}, those this node has {held}, and say something else: was the registry restored from an old backup? This node goes on with its own until the registry's have a higher number"
+            )),
+            Err(error) => Err(format!("the registry's parameters: {error}")),
+        }
+    }
+
+    /// Whether parameters, which are good, say what ours say. Their signature may be another.
+    fn is_held(&self, now: Moment, envelope: &[u8]) -> bool {
+        let authorities = &self.credentials.authorities;
+        let offered = Signed::<NetworkParameters>::verify(envelope, authorities, now.wall, None);
+        offered.is_ok_and(|offered| Some(offered.content()) == self.held.network())
+    }
+
+    fn revocations(
+        &mut self,
+        now: Moment,
+        envelope: Option<Vec<u8>>,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), String> {
+        if let Some(envelope) = envelope {
+            match self.take(now, &envelope, actions) {
+                Ok(()) | Err(DocumentError::NotNewer { .. }) => {}
+                Err(error) => return Err(format!("the registry's revocation list: {error}")),
+            }
+        }
+        if self.held.wants_revocations() {
+            return Err(
+                "the registry does not have the revocation list its parameters name".into(),
+            );
+        }
+        Ok(())
+    }
+
+    /// From the registry or from anybody.
+    fn take(
+        &mut self,
+        now: Moment,
+        envelope: &[u8],
+        actions: &mut Vec<Action>,
+    ) -> Result<(), DocumentError> {
+        let authorities = &self.credentials.authorities;
+        match self.held.take(envelope, authorities, now.wall)? {
+            Taken::Parameters => {
+                let number = self.held.parameters_number().unwrap_or_default();
+                let mut text = format!("the network's parameters number {number}");
+                if let Some(network) = self.held.network() {
+                    for remark in babel::overridden(&self.babel, network) {
+                        text += "; ";
+                        text += &remark;
+                    }
+                }
+                actions.push(Action::Say(text));
+                for remark in self.not_applied() {
+                    actions.push(Action::Say(format!("WARNING: {remark}")));
+                }
+                actions.push(Action::Keep(Keep::Parameters(envelope.to_vec())));
+            }
+            Taken::Revocations => {
+                let number = self.held.revocations_number().unwrap_or_default();
+                let count = self.held.revoked().len();
+                actions.push(Action::Say(format!(
+                    "the revocation list number {number}: {count} certificates"
+                )));
+                actions.push(Action::Keep(Keep::Revocations(envelope.to_vec())));
+            }
+        }
+        Ok(())
+    }
+
+    fn document(&mut self, now: Moment, envelope: &[u8], actions: &mut Vec<Action>) {
+        match self.take(now, envelope, actions) {
+            Ok(()) | Err(DocumentError::NotNewer { .. }) => {}
+            Err(DocumentError::Type { .. }) => {
+                if self.follow(now, envelope, actions).is_err() {
+                    self.refused_documents += 1;
+                }
+            }
+            Err(_) => self.refused_documents += 1,
+        }
+    }
+
+    fn successions(
+        &mut self,
+        now: Moment,
+        statements: &[Vec<u8>],
+        actions: &mut Vec<Action>,
+    ) -> Result<(), String> {
+        let mut problem = None;
+        for statement in statements {
+            if let Err(error) = self.follow(now, statement, actions) {
+                problem = Some(format!("a new authority is not trusted: {error}"));
+            }
+        }
+        match problem {
+            Some(problem) => Err(problem),
+            None if self.wants(Topic::Successions, now) => Err(
+                "the parameters name an authority that no statement of the old one is about".into(),
+            ),
+            None => Ok(()),
+        }
+    }
+
+    fn follow(
+        &mut self,
+        now: Moment,
+        statement: &[u8],
+        actions: &mut Vec<Action>,
+    ) -> Result<(), SuccessionError> {
+        let authorities = &mut self.credentials.authorities;
+        if authorities.follow(statement, now.wall)? {
+            actions.push(Action::Say(
+                "a new authority takes over, by the word of the old one; both are trusted until the old one ends".to_owned(),
+            ));
+            actions.push(Action::Keep(Keep::Authorities(authorities.to_pem())));
+        }
+        Ok(())
+    }
+
+    fn mac_keys(&mut self, kept: KeptMacKeys, actions: &mut Vec<Action>) {
+        let before = self.held.mac_keys.take();
+        if before.is_none_or(|before| before.keys != kept.keys) {
+            let summary = kept.keys.summary();
+            actions.push(Action::Say(format!("keys of Babel's MAC: {summary}")));
+        }
+        actions.push(Action::Keep(Keep::MacKeys(kept.to_json())));
+        self.held.mac_keys = Some(kept);
+    }
+
+    fn renewed(&mut self, now: Moment, certificate: &str, actions: &mut Vec<Action>) {
+        let revoked = self.held.revoked();
+        match self.credentials.renew(certificate, revoked, now.wall) {
+            Ok(true) => {
+                self.solved(Topic::Certificate);
+                let serial = self.credentials.certificate.serial();
+                actions.push(Action::Say(format!(
+                    "this node's certificate is renewed: serial number {serial}"
+                )));
+                let pem = self.credentials.certificate.to_pem();
+                actions.push(Action::Keep(Keep::Certificate(pem)));
+                // whatever was refused to the old one
+                self.topics = Default::default();
+                self.renewal_spread = self.random.below(RENEWAL_SPREAD);
+                // a registry whose certificates are short gives another one at once, and again
+                self.postpone_renewal(now);
+            }
+            Ok(false) if self.is_revoked() => {
+                let message = "the registry gives no other certificate in place of the revoked one";
+                self.useless(now, Topic::Certificate, message.to_owned(), actions);
+            }
+            Ok(false) => {
+                self.solved(Topic::Certificate);
+                self.postpone_renewal(now);
+            }
+            Err(unfit) => {
+                let message = format!("the certificate the registry gave is not used: {unfit}");
+                self.useless(now, Topic::Certificate, message, actions);
+            }
+        }
+    }
+
+    fn postpone_renewal(&mut self, now: Moment) {
+        let wait = Duration::from_secs(DAY * 2 / 3);
+        self.topics[Topic::Certificate as usize].postpone(now, wait, &mut self.random);
+    }
+
+    fn not_kept(&mut self, now: Moment, keep: Keep, message: String) {
+        self.not_kept = Some(Problem {
+            topic: None,
+            at: now.wall,
+            message,
+        });
+        self.unkept.retain(|older| !keep.replaces(older));
+        self.unkept.push(keep);
+        self.keep_again = now.elapsed + KEEP_AGAIN;
+    }
+
+    fn keep_again(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        // what is newer is kept instead of what could not be
+        self.unkept.retain(|older| {
+            !actions
+                .iter()
+                .any(|action| matches!(action, Action::Keep(keep) if keep.replaces(older)))
+        });
+        if self.unkept.is_empty() {
+            return;
+        }
+        if self.keep_again <= now.elapsed {
+            self.not_kept = None;
+            actions.extend(self.unkept.drain(..).map(Action::Keep));
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! When something that failed is tried again.
+
+use std::time::Duration;
+
+use crate::{babel::random::Random, certificate::timestamp::Timestamp};
+
+/// A moment, by two clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Since the start, by a clock that nobody sets: what waiting is measured by.
+    pub elapsed: Duration,
+    /// What certificates are valid by. May be wrong, and may be set.
+    pub wall: Timestamp,
+}
+
+/// How fast retries become rare.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// The wait after the first failure, on average.
+    pub first: Duration,
+    /// The longest wait, on average.
+    pub longest: Duration,
+}
+
+/// Exponential backoff. Each wait is between half and one and a half of its average, so that the nodes of a network, which
+/// all see a registry go and come back at the same time, do not come at the same time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retry {
+    failures: u32,
+    not_before: Duration,
+}
+
+impl Retry {
+    /// Whether it may be tried.
+    pub fn is_due(&self, now: Moment) -> bool {
+        self.not_before <= now.elapsed
+    }
+
+    /// From when on it may be tried.
+    pub const fn not_before(&self) -> Duration {
+        self.not_before
+    }
+
+    /// It went wrong: later, and later each time.
+    pub fn failed(&mut self, now: Moment, pace: Pace, random: &mut Random) {
+        let doubled = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
+        let average = pace.first.saturating_mul(doubled).min(pace.longest);
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = now.elapsed + random.between(average / 2, average * 3 / 2);
+    }
+
+    /// Not before so long from now, nor much later.
+    pub fn postpone(&mut self, now: Moment, wait: Duration, random: &mut Random) {
+        self.not_before = now.elapsed + random.between(wait, wait * 3 / 2);
+    }
+
+    /// It went well: at once, when it is wanted again.
+    pub const fn succeeded(&mut self) {
+        self.failures = 0;
+        self.not_before = Duration::ZERO;
+    }
+}

@@ -1,0 +1,255 @@
+//! The thread that asks the registry and keeps files. The controller gets what changed through a channel.
+
+use std::{
+    future::Future,
+    io,
+    path::Path,
+    pin::Pin,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, Result};
+use tokio::{sync::watch, time};
+
+use super::{
+    babel::BabelParameters,
+    credentials::{Credentials, Texts},
+    exchange::{Answer, Failure, FailureKind, Question},
+    files::{Files, read_text},
+    held::Held,
+    mac_keys::NetworkMacKeys,
+    member::{Action, Input, Keep, Member},
+    report::Report,
+    schedule::Moment,
+};
+use crate::{
+    certificate::timestamp::Timestamp,
+    config::{Babel, Config, Registry},
+    registry::client::{Client, ClientError},
+};
+
+/// How long a registry that says "later" without a time is left alone.
+const LATER: Duration = Duration::from_secs(60);
+
+/// How the member is, for the controller.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// What Babel does from now on.
+    pub babel: BabelParameters,
+    /// For people.
+    pub report: Report,
+}
+
+/// A member that is about to start.
+#[derive(Debug)]
+pub struct Membership {
+    member: Member,
+    files: Files,
+    url: String,
+    started: Instant,
+    client: Option<Arc<Client>>,
+    /// What people should know.
+    pub notes: Vec<String>,
+}
+
+type Asking = Pin<Box<dyn Future<Output = Result<Answer, Failure>>>>;
+
+impl Membership {
+    /// Reads the files of the section `[registry]` and what was kept in the state directory, and checks that all of it
+    /// belongs together. Nothing is asked of the registry yet.
+    ///
+    /// # Errors
+    /// A file of the section cannot be read, or is not what it should be.
+    pub fn open(
+        registry: &Registry,
+        babel: &Babel,
+        config: &Config,
+        state: &Path,
+        seed: u64,
+    ) -> Result<Self> {
+        let text = |path: &Path| {
+            read_text(path).with_context(|| {
+                format!(
+                    "{}: cannot be read; `re6st-user conf` writes it",
+                    path.display()
+                )
+            })
+        };
+        let (authorities, certificate) = (text(&registry.ca)?, text(&registry.certificate)?);
+        let key = zeroize::Zeroizing::new(text(&registry.key)?);
+        let texts = Texts {
+            authorities: &authorities,
+            certificate: &certificate,
+            key: &key,
+        };
+        let credentials = Credentials::read(&texts, registry, config)?;
+        let files = Files::new(registry, state);
+        let (kept, mut notes) = files.kept();
+        let (held, unusable) = Held::restore(&kept, &credentials.authorities);
+        notes.extend(unusable);
+        let networks = config.networks.clone();
+        Ok(Self {
+            member: Member::new(credentials, held, babel.clone(), networks, seed),
+            files,
+            url: registry.url.clone(),
+            started: Instant::now(),
+            client: None,
+            notes,
+        })
+    }
+
+    /// How it is now.
+    pub fn standing(&self) -> Standing {
+        Standing {
+            babel: self.member.babel_parameters(),
+            report: self.member.report(self.now(), &self.url),
+        }
+    }
+
+    /// Starts the thread. It ends with the process, or when nobody listens any more: whatever it writes is whole or not there.
+    ///
+    /// # Errors
+    /// The operating system gives no thread.
+    pub fn start(self) -> io::Result<watch::Receiver<Standing>> {
+        let (sender, receiver) = watch::channel(self.standing());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        thread::Builder::new()
+            .name("membership".to_owned())
+            .spawn(move || runtime.block_on(self.run(&sender)))?;
+        Ok(receiver)
+    }
+
+    fn now(&self) -> Moment {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+        Moment {
+            elapsed: self.started.elapsed(),
+            wall: Timestamp(wall.unwrap_or_default().as_secs()),
+        }
+    }
+
+    async fn run(mut self, listeners: &watch::Sender<Standing>) {
+        let mut asking: Option<Asking> = None;
+        let mut input = Input::Time;
+        loop {
+            if let Some(question) = self.handle(input) {
+                asking = Some(self.ask(question));
+            }
+            let standing = self.standing();
+            listeners.send_if_modified(|last| {
+                let changed = *last != standing;
+                *last = standing;
+                changed
+            });
+            let now = self.now();
+            let wait = self.member.next_deadline(now).saturating_sub(now.elapsed);
+            input = tokio::select! {
+                outcome = answer(&mut asking) => Input::Answered(outcome),
+                () = time::sleep(wait) => Input::Time,
+                () = listeners.closed() => return,
+            };
+        }
+    }
+
+    /// Does what is to be done, but for the question, which is returned.
+    fn handle(&mut self, input: Input) -> Option<Question> {
+        let mut question = None;
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            let mut actions = Vec::new();
+            let now = self.now();
+            self.member.handle(now, input, &mut actions);
+            for action in actions {
+                match action {
+                    Action::Ask(asked) => question = Some(asked),
+                    Action::Say(text) => eprintln!("registry: {text}"),
+                    Action::Keep(keep) => {
+                        if matches!(keep, Keep::Certificate(_) | Keep::Authorities(_)) {
+                            // the next question goes by another connection
+                            self.client = None;
+                        }
+                        if let Err(problem) = self.files.keep(&keep) {
+                            eprintln!("registry: cannot be kept: {problem}");
+                            inputs.push(Input::NotKept(keep, problem));
+                        }
+                    }
+                }
+            }
+        }
+        question
+    }
+
+    fn client(&mut self) -> Result<Arc<Client>, ClientError> {
+        if let Some(client) = &self.client {
+            return Ok(Arc::clone(client));
+        }
+        let credentials = self.member.credentials();
+        let client = Arc::new(Client::node(
+            &self.url,
+            &credentials.authorities,
+            &credentials.certificate,
+            &credentials.key,
+        )?);
+        self.client = Some(Arc::clone(&client));
+        Ok(client)
+    }
+
+    fn ask(&mut self, question: Question) -> Asking {
+        let client = self.client();
+        Box::pin(async move { Ok(ask(&*client?, question).await?) })
+    }
+}
+
+/// Waits for an answer, for ever if nothing was asked.
+async fn answer(asking: &mut Option<Asking>) -> Result<Answer, Failure> {
+    let outcome = match asking {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    };
+    *asking = None;
+    outcome
+}
+
+async fn ask(client: &Client, question: Question) -> Result<Answer, ClientError> {
+    Ok(match question {
+        Question::Parameters { after, wait } => {
+            let envelope = client.parameters(after, wait).await?;
+            Answer::Document(envelope.map(|envelope| envelope.to_vec()))
+        }
+        Question::Revocations { after } => {
+            let envelope = client.revocations(after, Duration::ZERO).await?;
+            Answer::Document(envelope.map(|envelope| envelope.to_vec()))
+        }
+        Question::MacKeys { .. } => {
+            let keys = NetworkMacKeys::try_from(&client.mac_keys().await?);
+            Answer::MacKeys(keys.map_err(|error| ClientError::Unintelligible(error.to_string()))?)
+        }
+        Question::Successions => Answer::Successions(client.successions().await?),
+        Question::Renewal => Answer::Certificate(client.renew(None).await?.certificate),
+    })
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let kind = match &error {
+            ClientError::Refused {
+                retry_after: Some(wait),
+                ..
+            } => FailureKind::Busy(*wait),
+            ClientError::Refused { status, .. } if status.as_u16() == 429 => {
+                FailureKind::Busy(LATER)
+            }
+            ClientError::Refused { status, .. } if !status.is_server_error() => {
+                FailureKind::Refused
+            }
+            _ => FailureKind::Away,
+        };
+        Self {
+            message: error.to_string(),
+            kind,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Files that do not belong together are refused at the start, and the message says which and how to mend it.
+
+use super::world::{CONFIGURATION, Keys, authority, authority_of, registry_section};
+use crate::{
+    certificate::{authority::Authority, node::NodeCertificate},
+    config::Config,
+    membership::credentials::{Credentials, Texts},
+};
+
+fn read(
+    authority: &Authority,
+    certificate: &NodeCertificate,
+    keys: &Keys,
+    configuration: &str,
+) -> Result<Credentials, String> {
+    let texts = Texts {
+        authorities: &authority.certificate().to_pem(),
+        certificate: &certificate.to_pem(),
+        key: &keys.key.to_pem(),
+    };
+    let config = Config::parse(configuration).unwrap();
+    Credentials::read(&texts, &registry_section(), &config).map_err(|error| error.to_string())
+}
+
+#[test]
+fn what_belongs_together_is_accepted_even_if_it_has_expired() {
+    let (authority, keys) = (authority(), Keys::new());
+    let certificate = keys.certificate(&authority, 5, 1);
+    assert!(read(&authority, &certificate, &keys, CONFIGURATION).is_ok());
+}
+
+#[test]
+fn what_does_not_belong_together_is_named() {
+    let (ours, keys) = (authority(), Keys::new());
+    let certificate = keys.certificate(&ours, 5, 365);
+    let stranger = authority();
+    let elsewhere = authority_of("2001:db8:43::/48");
+    let without = CONFIGURATION.replace("2001:db8:42:1::1/64", "2001:db8:42:1::7/64");
+    let foreign = CONFIGURATION.replace(
+        "\"2001:db8:42:1::1/64\"",
+        "\"2001:db8:42:1::1/64\", \"2001:db8:42:2::1/64\"",
+    );
+    let wider = CONFIGURATION.replace("\"2001:db8:42::/48\"", "\"2001:db8::/32\"");
+    let cases = [
+        (
+            read(&ours, &certificate, &Keys::new(), CONFIGURATION),
+            "cert.key is not the key of cert.crt",
+        ),
+        (
+            read(&stranger, &certificate, &keys, CONFIGURATION),
+            "cert.crt was not issued by the authority in ca.crt",
+        ),
+        (
+            read(
+                &elsewhere,
+                &keys.certificate(&elsewhere, 5, 365),
+                &keys,
+                CONFIGURATION,
+            ),
+            "networks = [2001:db8:42::/48]: cert.crt is for 2001:db8:43::/48; add it",
+        ),
+        (
+            read(&ours, &certificate, &keys, &wider),
+            "networks = [2001:db8::/32]: cert.crt is for 2001:db8:42::/48; add it",
+        ),
+        (
+            read(&ours, &certificate, &keys, &without),
+            "addresses = [2001:db8:42:1::7/64]: cert.crt gives this node 2001:db8:42:1::1/64; add it",
+        ),
+        (
+            read(&ours, &certificate, &keys, &foreign),
+            "2001:db8:42:2::1/64 is in the network of cert.crt, but not in the subnet 2001:db8:42:1::/64",
+        ),
+    ];
+    for (outcome, words) in cases {
+        let message = outcome.expect_err(words);
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+#[test]
+fn a_file_that_is_something_else_is_named() {
+    let (authority, keys) = (authority(), Keys::new());
+    let texts = Texts {
+        authorities: &authority.certificate().to_pem(),
+        certificate: &keys.key.to_pem(),
+        key: &keys.key.to_pem(),
+    };
+    let config = Config::parse(CONFIGURATION).unwrap();
+    let error = Credentials::read(&texts, &registry_section(), &config).unwrap_err();
+    let message = error.to_string();
+    assert!(message.starts_with("cert.crt: "), "{message}");
+    assert!(message.contains("re6st-user conf"), "{message}");
+    assert!(!message.contains("PRIVATE"), "{message}");
+}

@@ -1,0 +1,15 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what it wants by stopping"
+)]
+
+mod contact;
+mod credentials;
+mod documents;
+mod files;
+mod intervals;
+mod renewal;
+mod succession;
+mod world;

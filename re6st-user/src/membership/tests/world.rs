@@ -1,0 +1,418 @@
+//! A member, a registry and a clock that moves only when a test says so.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    certificate::{
+        authority::{Authority, AuthorityTerms},
+        document::Signed,
+        issue::NodeTerms,
+        key::{KeyAlgorithm, PrivateKey},
+        network::SubjectSerial,
+        node::NodeCertificate,
+        node_prefix::NodePrefix,
+        request::CertificateRequest,
+        revocations::{Revocation, RevocationList},
+        serial::Serial,
+        static_key::StaticKey,
+        subject::Subject,
+        timestamp::{DAY, Timestamp},
+        verify::Authorities,
+    },
+    config::{Config, Registry},
+    membership::{
+        credentials::{Credentials, Texts},
+        exchange::{Answer, Failure, FailureKind, Question},
+        held::{Held, Kept},
+        mac_keys::NetworkMacKeys,
+        member::{Action, Input, Keep, Member},
+        schedule::Moment,
+    },
+    registry::{documents::NetworkParameters, http::messages::MacKeys},
+};
+
+/// The moment tests begin: 2026-01-01.
+pub const START: Timestamp = Timestamp(1_767_225_600);
+
+pub fn authority_of(network: &str) -> Authority {
+    let terms = AuthorityTerms {
+        network: network.parse().unwrap(),
+        common_name: "test network",
+        subject: &Subject::default(),
+        not_before: START.minus(30 * DAY),
+        not_after: START.plus(3650 * DAY),
+    };
+    Authority::create(
+        PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap(),
+        &terms,
+    )
+    .unwrap()
+}
+
+pub fn authority() -> Authority {
+    authority_of("2001:db8:42::/48")
+}
+
+pub const CONFIGURATION: &str = r#"
+    addresses  = ["2001:db8:42:1::1/64"]
+    interfaces = ["eth0"]
+    networks   = ["2001:db8:42::/48"]
+    [babel]
+    [registry]
+    url  = "https://registry.example/"
+    ca   = "ca.crt"
+    cert = "cert.crt"
+    key  = "cert.key"
+"#;
+
+pub fn registry_section() -> Registry {
+    Config::parse(CONFIGURATION).unwrap().registry.unwrap()
+}
+
+/// A node's keys.
+pub struct Keys {
+    pub key: PrivateKey,
+    pub fixed: StaticKey,
+}
+
+impl Keys {
+    pub fn new() -> Self {
+        Self {
+            key: PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap(),
+            fixed: StaticKey::generate().unwrap(),
+        }
+    }
+
+    /// A certificate for the prefix `1/16`.
+    pub fn certificate(&self, authority: &Authority, serial: u64, days: u64) -> NodeCertificate {
+        self.certificate_from(authority, serial, "1/16", START, days)
+    }
+
+    pub fn certificate_from(
+        &self,
+        authority: &Authority,
+        serial: u64,
+        prefix: &str,
+        from: Timestamp,
+        days: u64,
+    ) -> NodeCertificate {
+        let fixed = Some(self.fixed.public_key());
+        let request = CertificateRequest::make(&self.key, fixed, &Subject::default()).unwrap();
+        let terms = NodeTerms {
+            serial: Serial::new(serial).unwrap(),
+            prefix: NodePrefix::from_common_name(prefix).unwrap(),
+            subject_serial: SubjectSerial(1),
+            not_before: from,
+            not_after: from.plus(days * DAY),
+        };
+        authority.issue_node((&request).into(), &terms).unwrap()
+    }
+}
+
+/// A document as the registry publishes it.
+pub fn parameters(
+    authority: &Authority,
+    number: u64,
+    mac_keys: u64,
+    revocations: u64,
+    values: &Value,
+) -> Vec<u8> {
+    let content = json!({
+        "network": authority.certificate().network().to_string(),
+        "authorities": [authority.certificate().fingerprint().to_string()],
+        "mac-keys": mac_keys,
+        "revocations": {"number": revocations, "digest": ""},
+        "parameters": values,
+    });
+    let content: Map<String, Value> = content.as_object().unwrap().clone();
+    let signed = Signed::sign(number, NetworkParameters(content), authority, None).unwrap();
+    signed.envelope().to_vec()
+}
+
+/// A revocation list.
+pub fn revocations(authority: &Authority, number: u64, serials: &[u64]) -> Vec<u8> {
+    let mut list = RevocationList::default();
+    for serial in serials {
+        let revocation = Revocation {
+            at: START,
+            not_after: START.plus(365 * DAY),
+        };
+        let issuer = authority.certificate().key_id();
+        list.insert(issuer, Serial::new(*serial).unwrap(), revocation);
+    }
+    let signed = Signed::sign(number, list, authority, None).unwrap();
+    signed.envelope().to_vec()
+}
+
+pub fn mac_keys(sign: &str, accept: Option<&str>) -> NetworkMacKeys {
+    let message = MacKeys {
+        sign: Some(sign.to_owned()),
+        accept: accept.map(str::to_owned),
+        accept_anything: false,
+    };
+    NetworkMacKeys::try_from(&message).unwrap()
+}
+
+/// What the registry answers.
+pub struct RegistryModel {
+    pub up: bool,
+    pub number: u64,
+    pub parameters: Vec<u8>,
+    pub revocations: (u64, Vec<u8>),
+    pub mac_keys: NetworkMacKeys,
+    pub certificate: String,
+    pub successions: Vec<Vec<u8>>,
+    /// Asks for patience.
+    pub busy: Option<Duration>,
+    /// Does not wait for news.
+    pub impatient: bool,
+    /// Says no to everything but renewals and the revocation list.
+    pub refuses: bool,
+    /// Says no to renewals.
+    pub refuses_renewal: bool,
+}
+
+impl RegistryModel {
+    fn answer(&self, question: Question) -> Result<Answer, Failure> {
+        let failure = |kind| {
+            Err(Failure {
+                message: "no".to_owned(),
+                kind,
+            })
+        };
+        if !self.up {
+            return failure(FailureKind::Away);
+        }
+        if let Some(wait) = self.busy {
+            return failure(FailureKind::Busy(wait));
+        }
+        match question {
+            Question::Parameters { .. } | Question::MacKeys { .. } if self.refuses => {
+                failure(FailureKind::Refused)
+            }
+            Question::Renewal if self.refuses_renewal => failure(FailureKind::Refused),
+            Question::Parameters { after, .. } => {
+                let newer = after.is_none_or(|after| after < self.number);
+                Ok(Answer::Document(newer.then(|| self.parameters.clone())))
+            }
+            Question::Revocations { after } => {
+                let newer = after.is_none_or(|after| after < self.revocations.0);
+                let envelope = newer.then(|| self.revocations.1.clone());
+                Ok(Answer::Document(envelope))
+            }
+            Question::MacKeys { .. } => Ok(Answer::MacKeys(self.mac_keys.clone())),
+            Question::Successions => Ok(Answer::Successions(self.successions.clone())),
+            Question::Renewal => Ok(Answer::Certificate(self.certificate.clone())),
+        }
+    }
+}
+
+/// All of it.
+pub struct World {
+    pub authority: Authority,
+    pub keys: Keys,
+    pub member: Member,
+    pub registry: RegistryModel,
+    pub now: Moment,
+    pub said: Vec<String>,
+    pub kept: Vec<Keep>,
+    pub asked: Vec<(Moment, Question)>,
+    /// Nothing can be written.
+    pub disk_full: bool,
+    pending: Option<(Duration, Question)>,
+}
+
+impl World {
+    /// A node with a certificate for so many days; the registry has parameters number 1 and nothing revoked.
+    pub fn new(days: u64) -> Self {
+        Self::with(days, Kept::default(), CONFIGURATION, 7)
+    }
+
+    pub fn with(days: u64, kept: Kept, configuration: &str, seed: u64) -> Self {
+        let authority = authority();
+        let keys = Keys::new();
+        let certificate = keys.certificate(&authority, 5, days);
+        Self::of(authority, keys, &certificate, &kept, configuration, seed)
+    }
+
+    pub fn of(
+        authority: Authority,
+        keys: Keys,
+        certificate: &NodeCertificate,
+        kept: &Kept,
+        configuration: &str,
+        seed: u64,
+    ) -> Self {
+        let config = Config::parse(configuration).unwrap();
+        let texts = Texts {
+            authorities: &authority.certificate().to_pem(),
+            certificate: &certificate.to_pem(),
+            key: &keys.key.to_pem(),
+        };
+        let credentials = Credentials::read(&texts, &registry_section(), &config).unwrap();
+        let (held, said) = Held::restore(kept, &credentials.authorities);
+        let values = json!({"hello-interval": 15, "update-interval": 60});
+        let registry = RegistryModel {
+            up: true,
+            number: 1,
+            parameters: parameters(&authority, 1, 1, 1, &values),
+            revocations: (1, revocations(&authority, 1, &[])),
+            mac_keys: mac_keys("0a", None),
+            certificate: certificate.to_pem(),
+            successions: Vec::new(),
+            busy: None,
+            impatient: false,
+            refuses: false,
+            refuses_renewal: false,
+        };
+        let babel = config.babel.unwrap();
+        Self {
+            member: Member::new(credentials, held, babel, config.networks, seed),
+            authority,
+            keys,
+            registry,
+            now: Moment {
+                elapsed: Duration::from_secs(1000),
+                wall: START,
+            },
+            said,
+            kept: Vec::new(),
+            asked: Vec::new(),
+            disk_full: false,
+            pending: None,
+        }
+    }
+
+    /// Something happens now.
+    pub fn input(&mut self, input: Input) {
+        let mut actions = Vec::new();
+        self.member.handle(self.now, input, &mut actions);
+        for action in actions {
+            match action {
+                Action::Say(text) => self.said.push(text),
+                Action::Keep(keep) if self.disk_full => {
+                    self.input(Input::NotKept(keep, "disk full".to_owned()));
+                }
+                Action::Keep(keep) => self.kept.push(keep),
+                Action::Ask(question) => {
+                    assert!(self.pending.is_none(), "one question at a time");
+                    self.asked.push((self.now, question));
+                    let patient = match question {
+                        Question::Parameters { after, wait }
+                            if self.registry.up
+                                && !self.registry.impatient
+                                && !self.registry.refuses
+                                && after >= Some(self.registry.number) =>
+                        {
+                            wait
+                        }
+                        _ => Duration::from_millis(10),
+                    };
+                    self.pending = Some((self.now.elapsed + patient, question));
+                }
+            }
+        }
+    }
+
+    /// Time passes.
+    pub fn run(&mut self, span: Duration) {
+        let end = self.now.elapsed + span;
+        // a question and an answer a minute, and some more
+        let most = 1000 + span.as_secs() / 15;
+        let mut events = 0;
+        self.input(Input::Time);
+        loop {
+            events += 1;
+            assert!(events < most, "it does not come to rest: {:?}", self.said);
+            let answer = self.pending.map(|(due, _)| due);
+            let next = answer
+                .unwrap_or(Duration::MAX)
+                .min(self.member.next_deadline(self.now))
+                // a deadline that is now has had its turn
+                .max(self.now.elapsed + Duration::from_millis(1));
+            if next > end {
+                self.pass(end);
+                return;
+            }
+            self.pass(next);
+            match self.pending {
+                Some((due, question)) if due <= self.now.elapsed => {
+                    self.pending = None;
+                    let answer = self.registry.answer(question);
+                    self.input(Input::Answered(answer));
+                }
+                _ => self.input(Input::Time),
+            }
+        }
+    }
+
+    fn pass(&mut self, to: Duration) {
+        let whole = |elapsed: Duration| elapsed.as_secs();
+        self.now.wall = self.now.wall.plus(whole(to) - whole(self.now.elapsed));
+        self.now.elapsed = to;
+    }
+
+    pub fn run_days(&mut self, days: u64) {
+        self.run(Duration::from_secs(days * DAY));
+    }
+
+    /// The registry has new parameters; who waits for them is answered.
+    pub fn publish(&mut self, number: u64, mac_keys: u64, revocations: u64, values: &Value) {
+        self.registry.number = number;
+        self.registry.parameters =
+            parameters(&self.authority, number, mac_keys, revocations, values);
+        if let Some((due, Question::Parameters { .. })) = &mut self.pending {
+            *due = self.now.elapsed;
+        }
+    }
+
+    /// The registry goes; who waits is told.
+    pub fn take_down(&mut self) {
+        self.registry.up = false;
+        if let Some((due, _)) = &mut self.pending {
+            *due = self.now.elapsed;
+        }
+    }
+
+    /// The same node after a restart, with what it kept.
+    pub fn restarted(self, seed: u64) -> Self {
+        let mut kept = Kept::default();
+        for keep in &self.kept {
+            match keep {
+                Keep::Parameters(envelope) => kept.parameters = Some(envelope.clone()),
+                Keep::Revocations(envelope) => kept.revocations = Some(envelope.clone()),
+                Keep::MacKeys(keys) => kept.mac_keys = Some(keys.clone()),
+                Keep::Certificate(_) | Keep::Authorities(_) => {}
+            }
+        }
+        let certificate = self.member.credentials().certificate.clone();
+        let mut world = Self::of(
+            self.authority,
+            self.keys,
+            &certificate,
+            &kept,
+            CONFIGURATION,
+            seed,
+        );
+        world.registry = self.registry;
+        world.now = self.now;
+        world
+    }
+
+    pub fn trust(&self) -> &Authorities {
+        &self.member.credentials().authorities
+    }
+
+    pub fn count(&self, kind: impl Fn(&Question) -> bool) -> usize {
+        self.asked
+            .iter()
+            .filter(|(_, question)| kind(question))
+            .count()
+    }
+
+    pub fn has_said(&self, words: &str) -> bool {
+        self.said.iter().any(|text| text.contains(words))
+    }
+}
