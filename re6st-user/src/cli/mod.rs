@@ -9,6 +9,7 @@ use re6st_user::{io::bpffs, node::control};
 mod babel;
 mod conf;
 mod load;
+mod membership;
 mod node;
 mod registry;
 mod replay;

@@ -13,7 +13,7 @@ use re6st_user::{
     node::control,
 };
 
-use crate::cli::{babel, table::table};
+use crate::cli::{babel, membership, table::table};
 
 /// Options of `status`.
 #[derive(Debug, Args)]
@@ -97,6 +97,7 @@ fn text(status: &Status, all_routes: bool) -> String {
     text += &tunnels(status);
     text += &routes(status, all_routes);
     if let Some(controller) = &status.controller {
+        text += &membership::text(&controller["registry"]);
         text += &babel::text(controller, all_routes);
     }
     for (title, fate) in [
