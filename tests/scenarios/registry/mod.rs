@@ -2,6 +2,7 @@
 
 mod backup;
 mod enrolment;
+mod members;
 mod operator;
 mod support;
 mod tls;
