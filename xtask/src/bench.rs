@@ -18,6 +18,10 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     setup::ensure(&[Purpose::Build, Purpose::Bench])?;
+    let with_registry = |word: &String| word.starts_with("registry");
+    if arguments.arguments.iter().any(with_registry) {
+        setup::re6stnet::ensure()?;
+    }
     command::cargo_build("release", &["-p", "re6st-user", "-p", "tests", "--bins"])?;
     let bench = command::built("release", "bench");
     let mut words =

@@ -2,6 +2,8 @@
 
 mod babel;
 mod chart;
+mod data_plane;
+mod registry;
 mod targets;
 
 use std::{
@@ -81,6 +83,75 @@ pub enum Section {
     DataPlane,
     /// Routes.
     Babel,
+    /// Certificates.
+    Registry,
+}
+
+impl Section {
+    /// In the order of the document.
+    pub const ALL: [Self; 3] = [Self::DataPlane, Self::Babel, Self::Registry];
+
+    /// The line it begins with.
+    const fn heading(self) -> &'static str {
+        match self {
+            Self::DataPlane => "# Benchmark\n",
+            Self::Babel => "## Babel\n",
+            Self::Registry => "## Registry\n",
+        }
+    }
+
+    /// What is measured, and how.
+    const fn introduction(self) -> &'static str {
+        match self {
+            Self::DataPlane => data_plane::INTRODUCTION,
+            Self::Babel => babel::INTRODUCTION,
+            Self::Registry => registry::INTRODUCTION,
+        }
+    }
+
+    /// The headings of its tables: targets, and all numbers.
+    const fn tables(self) -> [&'static str; 2] {
+        match self {
+            Self::DataPlane => ["## Targets", "## All numbers"],
+            Self::Babel => ["### Babel's targets", "### All of Babel's numbers"],
+            Self::Registry => [
+                "### The registry's targets",
+                "### All of the registry's numbers",
+            ],
+        }
+    }
+
+    /// What comes after the command, to measure it whole.
+    const fn argument(self) -> &'static str {
+        match self {
+            Self::DataPlane => "",
+            Self::Babel => " babel",
+            Self::Registry => " registry",
+        }
+    }
+
+    /// Its text in a document; none if it is not there.
+    fn find(self, document: &str) -> Option<&str> {
+        let begin = start_of(document, self.heading())?;
+        let rest = &document[begin..];
+        let end = Self::ALL
+            .iter()
+            .filter(|other| **other != self)
+            .filter_map(|other| start_of(rest, other.heading()))
+            .min();
+        Some(rest[..end.unwrap_or(rest.len())].trim_end())
+    }
+}
+
+/// Where a line is.
+fn start_of(document: &str, line: &str) -> Option<usize> {
+    if document.starts_with(line) {
+        return Some(0);
+    }
+    document
+        .match_indices(line)
+        .map(|(at, _)| at)
+        .find(|at| document[..*at].ends_with('\n'))
 }
 
 /// Everything that was measured in one run.
@@ -200,7 +271,7 @@ impl Report {
             .with_context(|| format!("writing {}", path.display()))
     }
 
-    /// Writes a section for people, and leaves the other one as it is.
+    /// Writes a section for people, and leaves the others as they are.
     pub fn write_documents(
         &self,
         section: Section,
@@ -210,49 +281,38 @@ impl Report {
     ) -> Result<()> {
         let file = folder.join("benchmark.md");
         let there = fs::read_to_string(&file).unwrap_or_default();
-        let (data_plane, babel) = there
-            .find(babel::HEADING)
-            .map_or((there.as_str(), ""), |at| there.split_at(at));
-        let text = match section {
-            Section::DataPlane => {
-                let data_plane = self.markdown(machine, command);
-                let gap = if babel.is_empty() { "" } else { "\n" };
-                data_plane + gap + babel
-            }
-            Section::Babel => {
-                let data_plane = data_plane.trim_end();
-                format!("{data_plane}\n\n{}", self.babel_markdown(machine, command))
-            }
-        };
+        let new = self.markdown(section, machine, command);
+        let sections: Vec<_> = Section::ALL
+            .iter()
+            .filter_map(|other| match *other == section {
+                true => Some(new.trim_end()),
+                false => other.find(&there),
+            })
+            .collect();
+        let text = sections.join("\n\n") + "\n";
         fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
         match section {
             Section::DataPlane => chart::draw(self, &folder.join("benchmark.svg")),
-            Section::Babel => Ok(()),
+            Section::Babel | Section::Registry => Ok(()),
         }
     }
 
-    fn babel_markdown(&self, machine: &str, command: &str) -> String {
-        let mut text = format!("{}\n{}", babel::HEADING, babel::INTRODUCTION);
+    fn markdown(&self, section: Section, machine: &str, command: &str) -> String {
+        let mut text = format!("{}\n{}", section.heading(), section.introduction());
+        let argument = section.argument();
         let _ = write!(
             text,
-            "\nMeasured with `{command} babel` on {machine}.\n\n### Babel's targets\n\n"
+            "\nMeasured with `{command}{argument}` on {machine}.\n\n"
         );
-        self.write_tables(&mut text, "### All of Babel's numbers");
+        if section == Section::DataPlane {
+            text.push_str("![Packets per second](benchmark.svg)\n\n");
+        }
+        self.write_tables(&mut text, section.tables());
         text
     }
 
-    fn markdown(&self, machine: &str, command: &str) -> String {
-        let mut text = String::from(INTRODUCTION);
-        let _ = write!(
-            text,
-            "\nMeasured with `{command}` on {machine}.\n\n![Packets per second](benchmark.svg)\n\n"
-        );
-        text.push_str("## Targets\n\n");
-        self.write_tables(&mut text, "## All numbers");
-        text
-    }
-
-    fn write_tables(&self, text: &mut String, numbers: &str) {
+    fn write_tables(&self, text: &mut String, [targets, numbers]: [&str; 2]) {
+        let _ = write!(text, "{targets}\n\n");
         text.push_str("| what | ours | against | theirs | ratio | target | |\n|---|---|---|---|---|---|---|\n");
         for comparison in comparisons(self) {
             let _ = writeln!(text, "{}", comparison.row());
@@ -276,25 +336,3 @@ impl Report {
         }
     }
 }
-
-const INTRODUCTION: &str = "# Benchmark
-
-What a relay and a tunnel of re6st-ebpf carry, side by side with what one would otherwise run. `cargo xtask bench` measures the data plane again in less than ten minutes and
-writes this file, `cargo xtask bench babel` the section on Babel in about five; `cargo xtask bench relay` measures one part (`relay`, `tcp`, `routes`, `latency`, `load`, `memory`, `babel`), `--quick` takes a first look and leaves this file alone, `--floor` leaves out of the relays all but ours and the floor.
-
-## How it is measured
-
-Hosts are network namespaces on one machine with at least two cores, links are veth pairs.
-
-- **Packets per second**: generator, relay, sink. The generator (an XDP program that the kernel's test runner feeds, so that no kernel stack is in the way) has one core. The other is the relay's: it
-  receives, forwards, and also empties the far end of its second link, which stands for finishing a network card's transmissions. The rate is raised until packets are lost, and taken where at
-  least 98 % arrive at the sink: a flooded relay would also pay for what it loses. What is stated is the number of packets for each second that the relay's threads ran (`schedstat`), so that other work on the machine
-  counts less; on a quiet machine they run nearly all of the time, and then it is simply packets per second. The share, and the rates offered and delivered, are in `target/benchmark.json`. The sink counts only frames of the right length with the right mark, and now and then one of them is compared
-  byte by byte with what must arrive. Packets come in bursts of 64, so that a relay as fast as the generator does not find its queue with one packet in it, now and then, and both wait for the queue's memory.
-- The **floor** is an XDP program that writes a new Ethernet header and redirects, nothing else: the same packets through the same links. **Forwarding** is the kernel's IPv6 forwarding without any tunnel. **VXLAN** is the kernel forwarding
-  between two VXLAN devices, **OpenVPN** between two tap devices of OpenVPN processes with `--cipher none --auth none`, which is what re6st runs. Our relay is set up by `re6st-user load`, FOU over IPv4. Packet sizes are those of the inner IPv6 packet.
-- **TCP**: one connection between two hosts whose programs have a core each, the veth devices' offloads off (checksums, gathering, segmentation, merging), so that no frame on the link is bigger than its MTU of 1,500 bytes.
-  Two other baselines explain the ratio: the link with merging (GRO) on, and the link with an XDP program that does nothing, which also makes a veth device merge, but copies each packet first, which a network card does not.
-- **Round trip**: twice the median of the time a packet takes from the generator through an idle relay to the sink.
-- Contenders take turns in short rounds. The numbers are medians; a ratio is the median of the rounds' ratios, because a virtual machine is twice as fast in one minute as in the next.
-";

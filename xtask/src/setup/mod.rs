@@ -1,6 +1,7 @@
 //! `cargo xtask setup`: installs what is missing, and only that.
 
 mod packages;
+pub mod re6stnet;
 
 use std::process::{Command, ExitCode};
 

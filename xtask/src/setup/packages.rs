@@ -138,6 +138,12 @@ pub const TOOLS: &[Package] = &[
         presence: Program("openssl"),
         purposes: &[Test, Bench],
     },
+    Package {
+        name: "python3-venv",
+        reason: "to install re6stnet, to compare our registry with",
+        presence: Installed,
+        purposes: &[Bench],
+    },
 ];
 
 /// Debian's newest Rust with the source of `core`: compiles for BPF where there is no rustup nightly that can.

@@ -1,8 +1,5 @@
 //! What is said about the measurements of Babel.
 
-/// Begins the section.
-pub const HEADING: &str = "## Babel\n";
-
 /// What is measured, and how.
 pub const INTRODUCTION: &str = "\
 Our Babel (`re6st-user node`) side by side with babeld and BIRD. `cargo xtask bench babel` measures it again in about five minutes and writes this
