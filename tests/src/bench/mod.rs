@@ -13,6 +13,7 @@ mod layout;
 mod maps;
 mod openvpn;
 pub mod parts;
+mod registry;
 mod relay_node;
 pub mod report;
 mod tcp;

@@ -8,7 +8,7 @@ use super::{
     babel,
     chain::Chain,
     contender::{Contender, Kind, Polling},
-    maps, openvpn,
+    maps, openvpn, registry,
     report::{Report, Section, Unit},
     tcp::{Carrier, Pair},
     throughput::{BUSY, measure, with_generator},
@@ -42,6 +42,14 @@ pub enum Part {
     BabelSteady,
     /// A huge table from several neighbours.
     BabelHuge,
+    /// Our registry beside re6stnet's: all of the following.
+    Registry,
+    /// How many certificates are issued a second, with few and with many in the database.
+    RegistryEnrolment,
+    /// How often a node can fetch the parameters.
+    RegistryParameters,
+    /// How long that takes among slow connections.
+    RegistrySlow,
 }
 
 /// How thoroughly to measure.
@@ -82,18 +90,32 @@ impl Part {
         Self::BabelHuge,
     ];
 
-    /// Those that belong to a section, with [`Self::Babel`] taken apart.
+    /// What [`Self::Registry`] stands for.
+    pub const REGISTRY: &'static [Self] = &[
+        Self::RegistryEnrolment,
+        Self::RegistryParameters,
+        Self::RegistrySlow,
+    ];
+
+    /// All of a section.
+    pub const fn whole(section: Section) -> &'static [Self] {
+        match section {
+            Section::DataPlane => Self::DATA_PLANE,
+            Section::Babel => Self::BABEL,
+            Section::Registry => Self::REGISTRY,
+        }
+    }
+
+    /// Those that belong to a section, with [`Self::Babel`] and [`Self::Registry`] taken apart.
     pub fn of_section(parts: &[Self], section: Section) -> Vec<Self> {
         parts
             .iter()
             .flat_map(|part| match part {
                 Self::Babel => Self::BABEL.to_vec(),
+                Self::Registry => Self::REGISTRY.to_vec(),
                 part => vec![*part],
             })
-            .filter(|part| match section {
-                Section::DataPlane => Self::DATA_PLANE.contains(part),
-                Section::Babel => Self::BABEL.contains(part),
-            })
+            .filter(|part| Self::whole(section).contains(part))
             .collect()
     }
 
@@ -106,14 +128,23 @@ impl Part {
             Self::Latency => latency(testbed, effort, report),
             Self::Load => load(testbed, effort, report),
             Self::Memory => memory(testbed, report),
-            Self::Babel => Self::BABEL
-                .iter()
-                .try_for_each(|part| part.run(testbed, effort, report)),
+            Self::Babel | Self::Registry => {
+                let parts = match self {
+                    Self::Babel => Self::BABEL,
+                    _ => Self::REGISTRY,
+                };
+                parts
+                    .iter()
+                    .try_for_each(|part| part.run(testbed, effort, report))
+            }
             Self::BabelOutage => babel::Part::Outage.run(testbed, effort, report),
             Self::BabelNewRoute => babel::Part::NewRoute.run(testbed, effort, report),
             Self::BabelLearning => babel::Part::Learning.run(testbed, effort, report),
             Self::BabelSteady => babel::Part::Steady.run(testbed, effort, report),
             Self::BabelHuge => babel::Part::Huge.run(testbed, effort, report),
+            Self::RegistryEnrolment => registry::Part::Enrolment.run(testbed, effort, report),
+            Self::RegistryParameters => registry::Part::Parameters.run(testbed, effort, report),
+            Self::RegistrySlow => registry::Part::Slow.run(testbed, effort, report),
         }
     }
 }

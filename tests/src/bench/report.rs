@@ -38,6 +38,8 @@ pub enum Unit {
     Share,
     /// Packets.
     Packets,
+    /// Of anything, a second.
+    PerSecond,
 }
 
 impl Unit {
@@ -53,6 +55,7 @@ impl Unit {
             Self::BytesPerSecond => format!("{:.2} kB/s", value / 1e3),
             Self::Share => format!("{:.3} %", value * 100.0),
             Self::Packets => format!("{value:.0} packets"),
+            Self::PerSecond => format!("{value:.0} /s"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measures the data plane and Babel beside everything a user would otherwise run.
+//! `cargo xtask bench`: measures the data plane, Babel and the registry beside everything a user would otherwise run.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -14,7 +14,7 @@ use testbed::{
 
 const COMMAND: &str = "cargo xtask bench";
 
-/// Measures the data plane and Babel beside everything a user would otherwise run.
+/// Measures the data plane, Babel and the registry beside everything a user would otherwise run.
 #[derive(Parser)]
 #[command(name = COMMAND)]
 struct Arguments {
@@ -50,9 +50,10 @@ fn main() -> Result<()> {
         [] => Part::DATA_PLANE.to_vec(),
         parts => parts.to_vec(),
     };
-    for (section, file, whole) in [
-        (Section::DataPlane, "benchmark.json", Part::DATA_PLANE),
-        (Section::Babel, "benchmark-babel.json", Part::BABEL),
+    for (section, file) in [
+        (Section::DataPlane, "benchmark.json"),
+        (Section::Babel, "benchmark-babel.json"),
+        (Section::Registry, "benchmark-registry.json"),
     ] {
         let raw = workspace.join("target").join(file);
         if arguments.redraw {
@@ -70,7 +71,7 @@ fn main() -> Result<()> {
         print!("{}", report.text());
         report.write_json(&raw)?;
         println!("\nall rounds: {}", raw.display());
-        if parts == whole && !arguments.quick && !arguments.floor {
+        if parts == Part::whole(section) && !arguments.quick && !arguments.floor {
             fs::create_dir_all(&docs)?;
             report.write_documents(section, &docs, &machine(cores), COMMAND)?;
             println!("written: {}/benchmark.md", docs.display());

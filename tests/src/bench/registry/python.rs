@@ -42,9 +42,7 @@ pub struct Python<'a> {
 /// Where `cargo xtask bench registry` installs it.
 fn environment() -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-    workspace
-        .unwrap_or(Path::new("."))
-        .join("target/re6stnet")
+    workspace.unwrap_or(Path::new(".")).join("target/re6stnet")
 }
 
 /// Says how to get it if it is not there.
@@ -70,8 +68,22 @@ impl<'a> Python<'a> {
         let subject = "/CN=benchmark/emailAddress=ca@example.com";
         let (key, ca) = (path("ca.key"), path("ca.crt"));
         let arguments = [
-            "req", "-new", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", &key, "-out", &ca,
-            "-set_serial", "0x120010db80042", "-days", "365", "-subj", subject,
+            "req",
+            "-new",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            &key,
+            "-out",
+            &ca,
+            "-set_serial",
+            "0x120010db80042",
+            "-days",
+            "365",
+            "-subj",
+            subject,
         ];
         host.run("openssl", &arguments)?;
         let registry = host.spawn(

@@ -176,6 +176,7 @@ pub fn comparisons(report: &Report) -> Vec<Comparison> {
     );
     babel(&mut compare);
     mixed(&mut compare);
+    registry(&mut compare);
     all
 }
 
@@ -267,6 +268,49 @@ fn mixed(compare: &mut impl FnMut(&str, &str, &str, Theirs<'_>, Target)) {
                 Target::AtMost(1.0),
             );
         }
+    }
+}
+
+/// Our registry's, against what was promised and against re6stnet's.
+fn registry(compare: &mut impl FnMut(&str, &str, &str, Theirs<'_>, Target)) {
+    for (what, ours, against, theirs, target) in [
+        (
+            "enrolments, 10 certificates in the database",
+            "enrol-10-re6st",
+            "re6stnet",
+            Theirs::Measured("registry-enrol-10-python"),
+            Target::AtLeast(10.0),
+        ),
+        (
+            "enrolments, 50,000 certificates in the database",
+            "enrol-50000-re6st",
+            "with 10",
+            Theirs::Measured("registry-enrol-10-re6st"),
+            Target::AtLeast(0.8),
+        ),
+        (
+            "fetches of the parameters",
+            "parameters-re6st",
+            "re6stnet",
+            Theirs::Measured("registry-parameters-python"),
+            Target::AtLeast(50.0),
+        ),
+        (
+            "latency among 1,000 slow connections",
+            "latency-among-slow-re6st",
+            "without them",
+            Theirs::Measured("registry-latency-alone-re6st"),
+            Target::AtMost(2.0),
+        ),
+        (
+            "memory with 50,000 certificates",
+            "memory-50000-re6st",
+            "limit",
+            Theirs::Limit(100e6),
+            Target::AtMost(1.0),
+        ),
+    ] {
+        compare(what, &format!("registry-{ours}"), against, theirs, target);
     }
 }
 
