@@ -2,12 +2,12 @@
 
 use std::{net::Ipv6Addr, time::Duration};
 
-use super::network::{Link, Network, prefix, router_id};
+use super::network::{Kept, Link, Network, prefix, router_id};
 use crate::babel::{
     input::{Input, InterfaceId, Restored},
     message::Message,
     output::{GROUP, Output},
-    quantities::{Interval, SequenceNumber},
+    quantities::{Interval, Metric, SequenceNumber},
     settings::{InterfaceKind, InterfaceSettings, Settings},
     speaker::Speaker,
     time::Time,
@@ -83,4 +83,17 @@ fn what_is_still_forwarded_after_a_restart_is_not_retracted_for_those_who_ask() 
     let retracted = retracted(&mut speaker, begin, &[0, 2, 9]);
 
     assert_eq!(retracted, [9], "there never was a way to this one alone");
+}
+
+#[test]
+fn neighbours_believe_a_node_that_forgot_all_but_its_number_at_once() {
+    for seed in 1..6 {
+        let mut network = Network::new(2, vec![Link::new(0, 1, 96)], seed);
+        network.run(Duration::from_secs(20));
+        network.restart(1, Kept::Nothing);
+        // farther than it was before: only a newer number makes that feasible
+        network.announce(1, prefix(1), Metric(200));
+        network.run(Duration::from_secs(1));
+        assert_eq!(network.way(0, &prefix(1)), Some(296), "seed {seed}");
+    }
 }

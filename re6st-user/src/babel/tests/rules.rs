@@ -16,6 +16,21 @@ use crate::babel::{
 };
 
 #[test]
+fn our_number_goes_on_after_a_restart_and_is_saved_before_it_is_said() {
+    // section 3.2.1: the one saved last was 100
+    let mut bench = Bench::with_announced(|_, _| {});
+    bench.meet(OTHER);
+    let saved = |output: &Output| *output == Output::SaveSequenceNumber(SequenceNumber(101));
+    let sent = |output: &Output| matches!(output, Output::Send { .. });
+    let (saved, sent) = (
+        bench.outputs.iter().position(saved),
+        bench.outputs.iter().position(sent),
+    );
+    assert!(saved.is_some() && saved < sent, "{saved:?}, {sent:?}");
+    assert_eq!(updates(&bench.said(), 0).first(), Some(&(101, 0)));
+}
+
+#[test]
 fn a_request_for_what_is_not_there_is_answered_with_a_retraction() {
     let mut bench = Bench::new(|_, _| {});
     bench.meet(OTHER);
