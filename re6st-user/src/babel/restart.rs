@@ -138,18 +138,6 @@ impl Speaker {
         })
     }
 
-    /// Nothing to do if it is what was installed before.
-    pub(super) fn unless_restored(
-        &mut self,
-        id: DestinationId,
-        route: InstalledRoute,
-    ) -> Option<Output> {
-        let old = self.restored.remove(&id);
-        let same = old
-            .is_some_and(|old| (old.interface, old.next_hop) == (route.interface, route.next_hop));
-        (!same).then_some(Output::Install(route))
-    }
-
     /// A prefix first heard of during the restart may be one that we announced, lost and retracted just before, and a
     /// neighbour that missed the retraction still routes by us: only what is newer than what is heard first is feasible.
     pub(super) fn judge_unknown(&mut self, id: DestinationId, route: &Route) {

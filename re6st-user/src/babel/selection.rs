@@ -136,8 +136,15 @@ impl Speaker {
             return;
         }
         let new = self.installed_route(destination);
+        // whatever becomes of it, it is not as before the restart any more
+        let restored = self.restored.remove(&id);
+        let is_new = |new: &InstalledRoute| {
+            restored
+                .is_none_or(|old| (old.interface, old.next_hop) != (new.interface, new.next_hop))
+        };
         let output = match wanted {
-            Installed::Via { .. } => new.and_then(|new| self.unless_restored(id, new)),
+            // nothing to do if it is what was installed before
+            Installed::Via { .. } => new.filter(is_new).map(Output::Install),
             Installed::Unreachable => None,
             Installed::Nothing | Installed::Restored => Some(Output::Remove { route: key }),
         };

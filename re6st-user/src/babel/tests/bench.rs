@@ -31,15 +31,23 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(adjust: impl FnOnce(&mut Settings, &mut InterfaceSettings)) -> Self {
-        let mut settings = Settings::new(router_id(0));
-        let mut lan = InterfaceSettings::new(InterfaceKind::Lan, OURS);
-        adjust(&mut settings, &mut lan);
-        let now = Time(1_000_000);
         let restored = Restored {
             sequence_number: Some(SequenceNumber(100)),
             ..Restored::default()
         };
-        let speaker = Speaker::new(now, settings, &restored, 1);
+        Self::restarted(&restored, adjust)
+    }
+
+    /// Of one that was there before.
+    pub fn restarted(
+        restored: &Restored,
+        adjust: impl FnOnce(&mut Settings, &mut InterfaceSettings),
+    ) -> Self {
+        let mut settings = Settings::new(router_id(0));
+        let mut lan = InterfaceSettings::new(InterfaceKind::Lan, OURS);
+        adjust(&mut settings, &mut lan);
+        let now = Time(1_000_000);
+        let speaker = Speaker::new(now, settings, restored, 1);
         let mut bench = Self {
             speaker,
             now,

@@ -2,10 +2,13 @@
 
 use std::{net::Ipv6Addr, time::Duration};
 
-use super::network::{Kept, Link, Network, prefix, router_id};
+use super::{
+    bench::{self, Bench, update},
+    network::{Kept, Link, Network, prefix, router_id},
+};
 use crate::babel::{
-    input::{Input, InterfaceId, Restored},
-    message::Message,
+    input::{Distance, Input, InstalledRoute, InterfaceId, Restored},
+    message::{Message, NextHop},
     output::{GROUP, Output},
     quantities::{Interval, Metric, SequenceNumber},
     settings::{InterfaceKind, InterfaceSettings, Settings},
@@ -13,6 +16,7 @@ use crate::babel::{
     time::Time,
     wire::{PacketWriter, decode},
 };
+use crate::dataplane::RouteKey;
 
 const LAN: InterfaceId = InterfaceId(100);
 const OURS: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 1, 1);
@@ -96,4 +100,46 @@ fn neighbours_believe_a_node_that_forgot_all_but_its_number_at_once() {
         network.run(Duration::from_secs(1));
         assert_eq!(network.way(0, &prefix(1)), Some(296), "seed {seed}");
     }
+}
+
+/// What is left of a speaker that announced a prefix of origin 5, number 7, with metric 300.
+fn before(route: RouteKey, next_hop: NextHop) -> Restored {
+    Restored {
+        sequence_number: Some(SequenceNumber(100)),
+        routes: vec![InstalledRoute {
+            route,
+            interface: bench::LAN,
+            next_hop,
+            metric: Metric(300),
+        }],
+        distances: Some(vec![Distance {
+            route,
+            router_id: router_id(5),
+            sequence_number: SequenceNumber(7),
+            metric: Metric(300),
+            via: Some((bench::LAN, next_hop)),
+        }]),
+    }
+}
+
+/// Prefix 100, by the first neighbour, is still installed.
+fn restarted() -> Bench {
+    let restored = before(prefix(100), NextHop::Ipv6(bench::OTHER));
+    Bench::restarted(&restored, |_, _| {})
+}
+
+#[test]
+fn a_way_of_before_that_was_given_up_is_installed_again() {
+    // it was removed for our own route: that it is the same as before the restart does not count any more
+    let mut bench = restarted();
+    bench.meet(bench::OTHER);
+    let route = prefix(100);
+    let metric = Metric(0);
+    bench.input(Input::Announce { route, metric });
+    assert!(bench.outputs.contains(&Output::Remove { route }));
+    bench.outputs.clear();
+    bench.input(Input::Withdraw { route });
+    bench.hear(bench::OTHER, &[update(bench::OTHER, 100, 5, 7, 50)]);
+    let installed = |output: &Output| matches!(output, Output::Install(new) if new.route == route);
+    assert!(bench.outputs.iter().any(installed));
 }
