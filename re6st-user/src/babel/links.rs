@@ -301,6 +301,7 @@ impl Speaker {
             return;
         };
         let was_up = !neighbour.cost.is_infinite();
+        let (interface, address) = (neighbour.interface, neighbour.address);
         neighbour.removed = true;
         neighbour.cost = Metric::INFINITY;
         if was_up {
@@ -318,6 +319,7 @@ impl Speaker {
             self.timers.cancel(timer);
         }
         self.forget_asker(id);
+        self.distrust_all(interface, address);
         self.enqueue_work(id);
     }
 

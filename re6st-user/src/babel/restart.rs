@@ -31,6 +31,21 @@ const LISTEN: Duration = Duration::from_millis(400);
 /// A retraction has been said often enough.
 const RETRACTED: Duration = Duration::from_secs(8);
 
+/// Whether a way goes by a neighbour, as far as is known: which of those on the link an IPv4 address belongs to, is not.
+fn may_go_by(
+    way: Option<(InterfaceId, NextHop)>,
+    interface: InterfaceId,
+    neighbour: Ipv6Addr,
+) -> bool {
+    way.is_some_and(|(on, next_hop)| {
+        on == interface
+            && match next_hop {
+                NextHop::Ipv6(address) => address == neighbour,
+                NextHop::Ipv4(_) => true,
+            }
+    })
+}
+
 impl Speaker {
     /// Takes over what is installed, and as much of loop freedom as was kept.
     pub(super) fn restore(&mut self, restored: &Restored) {
@@ -49,8 +64,7 @@ impl Speaker {
         if self.restored.is_empty() {
             self.listening_until = self.now + LISTEN;
             self.timers.set(Timer::Listened, self.listening_until);
-        }
-        if !self.restored.is_empty() || !self.restored_distances.is_empty() {
+        } else {
             let over = self.now + self.settings.restart_time;
             self.timers.set(Timer::RestartOver, over);
             self.restart_over = over;
@@ -70,8 +84,15 @@ impl Speaker {
         };
         let most = self.settings.limits.sources_per_route;
         destination.raise_source(announced, now, most);
-        self.restored_distances
-            .insert((id, distance.router_id), *distance);
+        let key = (id, distance.router_id);
+        // a way that is not installed any more was lost, and its neighbour may have forgotten all it said
+        let installed = self.restored.get(&id);
+        let installed = installed.map(|old| (old.interface, old.next_hop));
+        if distance.via.is_some() && distance.via == installed {
+            self.restored_distances.insert(key, *distance);
+        } else {
+            self.restored_distances.remove(&key);
+        }
         let forgotten = Tick::from_time(self.now + SOURCE_LIFETIME);
         self.calendar.add(forgotten, Appointment::Destination(id));
     }
@@ -129,13 +150,32 @@ impl Speaker {
     pub(super) fn restored_least_metric(&self, id: DestinationId, route: &Route) -> Metric {
         let kept = self.restored_distances.get(&(id, route.router_id));
         kept.filter(|kept| {
-            kept.sequence_number == route.sequence_number
-                && kept.via.is_some()
-                && kept.via == self.way(route)
+            kept.sequence_number == route.sequence_number && kept.via == self.way(route)
         })
         .map_or(Metric::INFINITY, |kept| {
             Metric(kept.metric.0.saturating_sub(1))
         })
+    }
+
+    /// From now on a neighbour must show anew that it is nearer: what it said before the restart is void.
+    fn distrust(&mut self, id: DestinationId, interface: InterfaceId, neighbour: Ipv6Addr) {
+        if self.restored_distances.is_empty() {
+            return;
+        }
+        let sources = self.table.get(id).map(|destination| &destination.sources);
+        for source in sources.into_iter().flatten() {
+            let key = (id, source.router_id);
+            let kept = self.restored_distances.get(&key);
+            if kept.is_some_and(|kept| may_go_by(kept.via, interface, neighbour)) {
+                self.restored_distances.remove(&key);
+            }
+        }
+    }
+
+    /// The same of all it said; it is gone, and may have forgotten all when it comes again.
+    pub(super) fn distrust_all(&mut self, interface: InterfaceId, neighbour: Ipv6Addr) {
+        self.restored_distances
+            .retain(|_, kept| !may_go_by(kept.via, interface, neighbour));
     }
 
     /// A prefix first heard of during the restart may be one that we announced, lost and retracted just before, and a
@@ -166,6 +206,7 @@ impl Speaker {
         by: Ipv6Addr,
     ) {
         let way = (interface, NextHop::Ipv6(by));
+        self.distrust(id, interface, by);
         let goes_there = |old: &InstalledRoute| (old.interface, old.next_hop) == way;
         let kept = |destination: &Destination| destination.installed == Installed::Restored;
         if !self.restored.get(&id).is_some_and(goes_there) || !self.table.get(id).is_some_and(kept)
@@ -180,9 +221,13 @@ impl Speaker {
 
     /// The same of everything that goes by a neighbour.
     pub(super) fn void_all_restored(&mut self, interface: InterfaceId, by: Ipv6Addr) {
-        if !self.restored_ways.remove(&(interface, NextHop::Ipv6(by))) {
+        let before = self.restored_ways.len();
+        self.restored_ways
+            .retain(|way| !may_go_by(Some(*way), interface, by));
+        if self.restored_ways.len() == before {
             return;
         }
+        self.distrust_all(interface, by);
         for id in self.restored.keys().copied().collect::<Vec<_>>() {
             self.void_restored(id, interface, by);
         }

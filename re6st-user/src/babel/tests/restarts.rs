@@ -1,14 +1,17 @@
 //! A speaker that was started again, and what foreign neighbours ask of it.
 
-use std::{net::Ipv6Addr, time::Duration};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
 
 use super::{
-    bench::{self, Bench, update},
-    network::{Kept, Link, Network, prefix, router_id},
+    bench::{self, Bench, requests, retraction, update},
+    network::{Kept, Link, Network, other_prefixes, prefix, router_id},
 };
 use crate::babel::{
     input::{Distance, Input, InstalledRoute, InterfaceId, Restored},
-    message::{Message, NextHop},
+    message::{Message, NextHop, Update},
     output::{GROUP, Output},
     quantities::{Interval, Metric, SequenceNumber},
     settings::{InterfaceKind, InterfaceSettings, Settings},
@@ -126,6 +129,85 @@ fn before(route: RouteKey, next_hop: NextHop) -> Restored {
 fn restarted() -> Bench {
     let restored = before(prefix(100), NextHop::Ipv6(bench::OTHER));
     Bench::restarted(&restored, |_, _| {})
+}
+
+/// Whether a neighbour that announces more than we did is selected nevertheless; if not, we ask for a newer route.
+fn is_believed(bench: &mut Bench) -> bool {
+    bench.meet(bench::OTHER);
+    bench.said();
+    bench.hear(bench::OTHER, &[update(bench::OTHER, 100, 5, 7, 500)]);
+    bench.wait(Duration::from_millis(50));
+    let selected = bench.selected(100);
+    let asked = requests(&bench.said());
+    assert_eq!(asked.is_empty(), selected.is_some(), "{asked:?}");
+    selected == Some(bench::OTHER)
+}
+
+#[test]
+fn the_neighbour_of_before_need_not_be_near_until_it_takes_back_what_it_said() {
+    assert!(is_believed(&mut restarted()), "it was nearer");
+
+    for taken_back in [Message::RetractAll, retraction(100)] {
+        let mut bench = restarted();
+        bench.meet(bench::OTHER);
+        bench.hear(bench::OTHER, std::slice::from_ref(&taken_back));
+        assert!(!is_believed(&mut bench), "after {taken_back:?}");
+    }
+
+    let mut bench = restarted();
+    bench.hear(bench::OTHER, &[Message::RetractAll]);
+    assert!(!is_believed(&mut bench), "before its first Hello");
+
+    let mut bench = restarted();
+    bench.meet(bench::OTHER);
+    bench.hear(bench::OTHER, &[bench::hello(5_000)]);
+    assert!(!is_believed(&mut bench), "it started again");
+
+    let mut bench = restarted();
+    bench.meet(bench::OTHER);
+    for up in [false, true] {
+        let interface = bench::LAN;
+        bench.input(Input::Carrier { interface, up });
+    }
+    assert!(!is_believed(&mut bench), "we lost sight of it");
+}
+
+#[test]
+fn an_ipv4_next_hop_may_be_any_neighbours() {
+    let [route, ..] = other_prefixes(100);
+    let next_hop = NextHop::Ipv4(Ipv4Addr::new(192, 0, 2, 2));
+    for (forgot, believed) in [(false, true), (true, false)] {
+        let mut bench = Bench::restarted(&before(route, next_hop), |_, lan| {
+            lan.ipv4 = Some(Ipv4Addr::new(192, 0, 2, 1));
+        });
+        if forgot {
+            bench.hear(bench::OTHER, &[Message::RetractAll]);
+        }
+        bench.meet(bench::OTHER);
+        bench.said();
+        let update = Message::Update(Update {
+            route,
+            router_id: Some(router_id(5)),
+            sequence_number: SequenceNumber(7),
+            metric: Metric(500),
+            interval: Interval(10_000),
+            next_hop: Some(next_hop),
+        });
+        bench.hear(bench::OTHER, &[update]);
+        bench.wait(Duration::from_millis(50));
+        let asked = requests(&bench.said());
+        assert_eq!(asked.is_empty(), believed, "it forgot: {forgot}; {asked:?}");
+    }
+}
+
+#[test]
+fn a_way_that_was_lost_before_a_restart_is_not_believed_to_be_nearer() {
+    let restored = Restored {
+        routes: Vec::new(),
+        ..before(prefix(100), NextHop::Ipv6(bench::OTHER))
+    };
+    let mut bench = Bench::restarted(&restored, |_, _| {});
+    assert!(!is_believed(&mut bench));
 }
 
 #[test]
