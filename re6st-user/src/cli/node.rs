@@ -38,18 +38,13 @@ pub fn run(arguments: &NodeArguments, bpffs: &Path, sockets: &Path) -> Result<Ex
         mode: load.mode(),
         allow_tcx: load.allow_tcx(),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let mut started = start::start(&request, arguments.record.as_deref())?;
-        for note in &started.notes {
-            eprintln!("note: {note}");
-        }
-        eprintln!("{} is up and speaks Babel", load.instance);
-        let path = control::path(sockets, &load.instance);
-        started.controller.run(&path).await
-    })?;
+    let mut started = start::start(&request, arguments.record.as_deref())?;
+    for note in &started.notes {
+        eprintln!("note: {note}");
+    }
+    eprintln!("{} is up and speaks Babel", load.instance);
+    let path = control::path(sockets, &load.instance);
+    started.controller.run(&path)?;
     eprintln!(
         "{}: the controller has ended; the data plane forwards on until `re6st-user unload`",
         load.instance

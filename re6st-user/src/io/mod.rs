@@ -1,6 +1,5 @@
 //! The only place that touches the outside world: netlink, bpffs, sysctls, capabilities, system calls.
 
-pub mod alarm;
 pub mod bpf_call;
 pub mod bpffs;
 pub mod datagram;

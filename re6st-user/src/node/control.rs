@@ -4,13 +4,15 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, Read as _},
-    os::unix::{fs::PermissionsExt as _, net::UnixStream},
+    os::unix::{
+        fs::PermissionsExt as _,
+        net::{UnixListener, UnixStream},
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use serde::Serialize;
-use tokio::net::UnixListener;
 
 use super::{install::InstallCounters, journal::JournalCounters};
 use crate::{

@@ -3,23 +3,23 @@
 use std::{
     collections::BTreeMap,
     io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+    os::fd::{AsFd as _, BorrowedFd},
     path::Path,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use tokio::{
-    io::{AsyncWriteExt as _, unix::AsyncFd},
-    signal::unix::{SignalKind, signal},
-    sync::watch,
+use nix::{
+    errno::Errno,
+    sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
 };
+use tokio::sync::watch;
 
 use super::{
     control::{self, Report},
     install::{Installer, Wanted},
     journal::Journal,
+    orders::{Ending, Order, Orders},
     recorder::Recorder,
     state::State,
     surroundings::{BETWEEN_LOOKS, Surroundings},
@@ -37,25 +37,20 @@ use crate::{
     },
     config::{Babel, Config},
     dataplane::RouteKey,
-    io::{
-        alarm::Alarm,
-        netlink::{Route as Netlink, monitor::Monitor},
-    },
+    io::netlink::{Route as Netlink, monitor::Monitor},
     membership::{babel::BabelParameters, shell::Standing},
 };
 
 /// Token of the netlink monitor; interface indexes and places of carriers stay below.
 const MONITOR: u64 = u64::MAX;
-/// Token of the alarm.
-const ALARM: u64 = u64::MAX - 1;
+/// Token of orders.
+const ORDERS: u64 = u64::MAX - 1;
 /// Tokens of carriers begin here; those of plain interfaces are their indexes.
 const CARRIERS: u64 = 1 << 32;
-/// Between two looks at what failed or has grown.
+/// Until another look at what failed or has grown.
 const TICK: Duration = Duration::from_secs(1);
 /// Sockets looked at together.
 const SOCKETS: usize = 64;
-/// How often all sockets are looked at in one turn.
-const ROUNDS: usize = 4;
 /// The clock of the speaker does not start at zero: there is a time before.
 const CLOCK_START: u64 = 1_000_000;
 
@@ -76,30 +71,16 @@ pub struct Controller {
     recorder: Option<Recorder>,
     monitor: Monitor,
     pub(super) surroundings: Surroundings,
-    pub(super) readiness: AsyncFd<Readiness>,
-    /// When the next turn is due.
-    alarm: Alarm,
+    pub(super) readiness: Readiness,
+    /// When to look at what failed or has grown, if anything has.
+    tick: Option<Instant>,
     /// As last told to the speaker.
     pub(super) known: BTreeMap<InterfaceId, (bool, Option<InterfaceSettings>)>,
     outputs: Vec<Output>,
-    /// Whether packets may still wait in sockets.
-    more: bool,
 }
 
 /// All sockets, to wait for at once.
 pub(super) struct Readiness(Epoll);
-
-impl AsRawFd for Readiness {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.0.as_raw_fd()
-    }
-}
-
-impl AsFd for Readiness {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.0.as_fd()
-    }
-}
 
 impl Readiness {
     pub fn add(&self, socket: BorrowedFd<'_>, token: u64) -> io::Result<()> {
@@ -108,15 +89,26 @@ impl Readiness {
             .add(socket, EpollEvent::new(EpollFlags::EPOLLIN, token))?)
     }
 
-    fn ready(&self) -> Vec<u64> {
-        let mut events = [EpollEvent::empty(); SOCKETS];
-        let count = self.0.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
-        events[..count].iter().map(EpollEvent::data).collect()
+    /// Waits for sockets, but not longer than told, rounded up to milliseconds.
+    fn wait<'a>(
+        &self,
+        most: Option<Duration>,
+        events: &'a mut [EpollEvent],
+    ) -> io::Result<&'a [EpollEvent]> {
+        let most = most.map_or(EpollTimeout::NONE, |most| {
+            let milliseconds = most.as_micros().div_ceil(1000);
+            EpollTimeout::try_from(milliseconds).unwrap_or(EpollTimeout::MAX)
+        });
+        match self.0.wait(events, most) {
+            Ok(count) => Ok(&events[..count]),
+            Err(Errno::EINTR) => Ok(&[]),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
 impl Controller {
-    /// Ready to run. Needs a tokio runtime.
+    /// Ready to run.
     #[expect(clippy::too_many_arguments, reason = "its parts, each once")]
     pub fn new(
         config: Config,
@@ -138,8 +130,6 @@ impl Controller {
         let monitor = Monitor::open().context("open the socket for changes of the host")?;
         let readiness = Readiness(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
         readiness.add(monitor.as_fd(), MONITOR)?;
-        let alarm = Alarm::new()?;
-        readiness.add(alarm.as_fd(), ALARM)?;
         for (place, carrier) in transport.carriers.iter().enumerate() {
             readiness.add(carrier.as_fd(), CARRIERS + place as u64)?;
         }
@@ -158,12 +148,10 @@ impl Controller {
             recorder,
             monitor,
             surroundings: Surroundings::default(),
-            // SAFETY: the descriptor is the epoll's own, which stays open and the same as long as `Readiness` lives.
-            readiness: unsafe { AsyncFd::register(readiness) }?,
-            alarm,
+            readiness,
+            tick: None,
             known: BTreeMap::new(),
             outputs: Vec::new(),
-            more: false,
         })
     }
 
@@ -178,53 +166,22 @@ impl Controller {
 
     /// Runs until SIGTERM or SIGINT. The data plane and its routes stay, so after SIGTERM neighbours are told nothing: what
     /// is started again soon has lost no packet. SIGINT is for good: neighbours hear that nothing goes by us any more.
-    pub async fn run(&mut self, control: &Path) -> Result<()> {
+    pub fn run(&mut self, control: &Path) -> Result<()> {
         let listener =
             control::listen(control).with_context(|| format!("listen on {}", control.display()))?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        let orders = Orders::begin(listener, self.membership.clone())
+            .context("wait for signals and connections")?;
+        self.readiness.add(orders.as_fd(), ORDERS)?;
         self.keep_distances();
         self.announce();
         self.look_around();
-        let mut tick = Instant::now() + TICK;
-        let for_good = loop {
-            let now = Instant::now();
-            let next = now + self.wait();
-            self.alarm.set(next.min(tick), now)?;
-            tokio::select! {
-                ready = self.readiness.readable() => {
-                    if let Ok(mut ready) = ready {
-                        ready.clear_ready();
-                    }
-                    self.more = true;
-                }
-                connection = listener.accept() => {
-                    if let Ok((mut stream, _)) = connection {
-                        let report = self.report();
-                        tokio::spawn(async move {
-                            // who asked may have gone
-                            let _ = stream.write_all(&report).await;
-                        });
-                    }
-                }
-                () = news(&mut self.membership) => self.take_parameters(),
-                _ = terminate.recv() => break false,
-                _ = interrupt.recv() => break true,
+        self.look_after();
+        let ending = loop {
+            if let Some(ending) = self.turn(&orders)? {
+                break ending;
             }
-            if self.more {
-                self.receive();
-            }
-            self.look_around();
-            if Instant::now() >= tick {
-                tick = Instant::now() + TICK;
-                self.installer.tick();
-                self.surroundings.tick();
-                self.keep_distances();
-                self.recorder.iter_mut().for_each(Recorder::flush);
-            }
-            self.carry_out();
         };
-        if for_good {
+        if ending == Ending::ForGood {
             self.handle(Input::ShutDown);
         }
         self.recorder.iter_mut().for_each(Recorder::flush);
@@ -237,17 +194,44 @@ impl Controller {
         Ok(())
     }
 
-    fn wait(&self) -> Duration {
-        if self.more || self.installer.is_busy() {
-            return Duration::ZERO;
+    /// Waits until something happens or is due, and does what follows from it.
+    fn turn(&mut self, orders: &Orders) -> Result<Option<Ending>> {
+        let mut events = [EpollEvent::empty(); SOCKETS];
+        let ready = self.readiness.wait(self.calm(), &mut events)?;
+        let ending = self.receive(ready, orders);
+        self.look_around();
+        self.carry_out();
+        self.look_after();
+        Ok(ending)
+    }
+
+    /// How long nothing is to be done unless something happens; `None` for ever.
+    fn calm(&self) -> Option<Duration> {
+        if self.installer.is_busy() {
+            return Some(Duration::ZERO);
         }
-        let now = self.now();
         let deadline = self.speaker.next_deadline();
-        let wait = deadline.map_or(TICK, |deadline| deadline.since(now));
-        if self.surroundings.is_stale() {
-            wait.min(BETWEEN_LOOKS)
-        } else {
-            wait
+        let deadline = deadline.map(|deadline| deadline.since(self.now()));
+        let look = self.surroundings.is_stale().then_some(BETWEEN_LOOKS);
+        let tick = self.tick.map(|tick| tick - Instant::now());
+        [deadline, look, tick].into_iter().flatten().min()
+    }
+
+    /// What failed is tried again, and what has grown is written anew, after a while.
+    fn look_after(&mut self) {
+        if self.tick.is_some_and(|tick| tick <= Instant::now()) {
+            self.tick = None;
+            self.installer.tick();
+            self.surroundings.tick();
+            self.keep_distances();
+            self.recorder.iter_mut().for_each(Recorder::flush);
+        }
+        let wanted = self.installer.wants_attention()
+            || self.surroundings.wants_attention()
+            || self.journal.wants_attention()
+            || self.recorder.is_some();
+        if wanted {
+            self.tick.get_or_insert_with(|| Instant::now() + TICK);
         }
     }
 
@@ -265,39 +249,41 @@ impl Controller {
         }
     }
 
-    fn receive(&mut self) {
+    fn receive(&mut self, ready: &[EpollEvent], orders: &Orders) -> Option<Ending> {
+        let now = self.now();
         let mut inputs = Vec::new();
-        for _ in 0..ROUNDS {
-            let ready = self.readiness.get_ref().ready();
-            self.more = ready.len() == SOCKETS;
-            let now = self.now();
-            for token in &ready {
-                match *token {
-                    // it only ends the waiting
-                    ALARM => {}
-                    MONITOR => {
-                        for change in self.monitor.changes() {
-                            self.note(&change);
+        let mut ending = None;
+        for event in ready {
+            match event.data() {
+                ORDERS => {
+                    for order in orders.take() {
+                        match order {
+                            // who asked may have gone
+                            Order::Report(asked) => drop(asked.send(self.report())),
+                            Order::Parameters => self.take_parameters(),
+                            Order::End(why) => ending = Some(why),
                         }
                     }
-                    token if token >= CARRIERS => {
-                        let place = (token - CARRIERS) as usize;
-                        self.more |= self.transport.receive_through(place, now, &mut inputs);
-                    }
-                    token => {
-                        let interface = InterfaceId(token as u32);
-                        self.more |= self.transport.receive_lan(interface, now, &mut inputs);
+                }
+                MONITOR => {
+                    for change in self.monitor.changes() {
+                        self.note(&change);
                     }
                 }
-            }
-            for input in inputs.drain(..) {
-                self.handle(input);
-            }
-            self.carry_out();
-            if !self.more {
-                break;
+                token if token >= CARRIERS => {
+                    let place = (token - CARRIERS) as usize;
+                    self.transport.receive_through(place, now, &mut inputs);
+                }
+                token => {
+                    let interface = InterfaceId(token as u32);
+                    self.transport.receive_lan(interface, now, &mut inputs);
+                }
             }
         }
+        for input in inputs {
+            self.handle(input);
+        }
+        ending
     }
 
     pub(super) fn handle(&mut self, input: Input) {
@@ -424,14 +410,4 @@ impl Controller {
         };
         serde_json::to_vec(&report).unwrap_or_default()
     }
-}
-
-/// Waits until the membership has something new; for ever if there is none, or if its thread has ended.
-async fn news(membership: &mut Option<watch::Receiver<Standing>>) {
-    if let Some(standing) = membership
-        && standing.changed().await.is_ok()
-    {
-        return;
-    }
-    std::future::pending().await
 }

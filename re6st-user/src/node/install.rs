@@ -209,7 +209,12 @@ impl Installer {
         self.device
     }
 
-    /// Once a second: tries again what was refused, and forgets routers that no route leads to.
+    /// Whether [`Self::tick`] has something to do.
+    pub const fn wants_attention(&self) -> bool {
+        self.written || !self.failed.is_empty()
+    }
+
+    /// A second later: tries again what was refused, and forgets routers that no route leads to.
     pub fn tick(&mut self) {
         for (route, wanted) in std::mem::take(&mut self.failed) {
             if !self.wanted.contains_key(&route) {

@@ -132,6 +132,11 @@ impl Journal {
         }
     }
 
+    /// Whether it is to be looked at from time to time: it is not begun yet, was given up, or has grown.
+    pub fn wants_attention(&self) -> bool {
+        self.file.is_none() || self.is_due()
+    }
+
     /// Writes it anew; it takes the place of the one before at once.
     pub fn renew(&mut self, distances: &[Distance]) {
         self.unwritten.clear();

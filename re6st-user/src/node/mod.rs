@@ -11,6 +11,7 @@
 //! | [`recorder`] | what happens, written down |
 //! | [`journal`], [`distances`] | feasibility distances, which survive a kill |
 //! | [`control`] | what people see of it |
+//! | `orders` | what people want of it |
 
 pub mod control;
 pub mod controller;
@@ -18,6 +19,7 @@ pub mod distances;
 pub mod encapsulation;
 pub mod install;
 pub mod journal;
+mod orders;
 pub mod recorder;
 pub mod start;
 pub mod state;

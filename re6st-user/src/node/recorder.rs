@@ -79,7 +79,7 @@ impl Recorder {
         }
     }
 
-    /// Once a second, and at the end: what was written is in the file.
+    /// A second later, and at the end: what was written is in the file.
     pub fn flush(&mut self) {
         if let Some(recording) = &mut self.recording {
             let outcome = recording.writer().flush().map_err(RecordingError::from);

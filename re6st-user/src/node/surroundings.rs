@@ -68,7 +68,12 @@ impl Surroundings {
         self.interfaces = true;
     }
 
-    /// Once a second: what failed is tried again.
+    /// Whether [`Self::tick`] has something to do.
+    pub fn wants_attention(&self) -> bool {
+        !self.trouble.is_empty()
+    }
+
+    /// A second later: what failed is tried again.
     pub fn tick(&mut self) {
         if !self.trouble.is_empty() {
             self.interfaces = true;
@@ -263,7 +268,6 @@ impl Controller {
             }
             if let Some(link) = self.transport.lans.get(&id) {
                 self.readiness
-                    .get_ref()
                     .add(link.socket.as_fd(), u64::from(interface.index))?;
             }
         }

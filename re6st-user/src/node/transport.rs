@@ -238,20 +238,16 @@ impl Transport {
             .send(&bytes, source, destination.into(), PORT, interface.0)
     }
 
-    /// Takes what has come through tunnels by one socket. Gives whether more may wait there.
-    pub fn receive_through(&mut self, carrier: usize, now: Time, inputs: &mut Vec<Input>) -> bool {
+    /// Takes what has come through tunnels by one socket, or the first of it.
+    pub fn receive_through(&mut self, carrier: usize, now: Time, inputs: &mut Vec<Input>) {
         let mut refused = Vec::new();
         let Some(socket) = self.carriers.get_mut(carrier) else {
-            return false;
+            return;
         };
-        let mut more = true;
         for _ in 0..BATCH {
             let datagram = match socket.receive() {
                 Ok(Some(datagram)) => datagram,
-                Ok(None) => {
-                    more = false;
-                    break;
-                }
+                Ok(None) => break,
                 Err(_) => {
                     refused.push("receive-error".to_owned());
                     continue;
@@ -286,29 +282,19 @@ impl Transport {
             });
         }
         refused.into_iter().for_each(|reason| self.count(reason));
-        more
     }
 
-    /// Takes what has come on a plain interface. Gives whether more may wait there.
-    pub fn receive_lan(
-        &mut self,
-        interface: InterfaceId,
-        now: Time,
-        inputs: &mut Vec<Input>,
-    ) -> bool {
+    /// Takes what has come on a plain interface, or the first of it.
+    pub fn receive_lan(&mut self, interface: InterfaceId, now: Time, inputs: &mut Vec<Input>) {
         let mut refused = Vec::new();
         let mut answers = Vec::new();
         let Some(link) = self.lans.get_mut(&interface) else {
-            return false;
+            return;
         };
-        let mut more = true;
         for _ in 0..BATCH {
             let datagram = match link.socket.receive() {
                 Ok(Some(datagram)) => datagram,
-                Ok(None) => {
-                    more = false;
-                    break;
-                }
+                Ok(None) => break,
                 Err(_) => {
                     refused.push("receive-error".to_owned());
                     continue;
@@ -354,7 +340,6 @@ impl Transport {
             }
         }
         refused.into_iter().for_each(|reason| self.count(reason));
-        more
     }
 
     fn count(&mut self, reason: String) {
