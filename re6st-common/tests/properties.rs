@@ -176,6 +176,8 @@ proptest! {
     #[test]
     fn what_goes_in_comes_out(described in described(), index in 0..4u8) {
         prop_assume!(described.hop_limit > 1);
+        // what a LAN sends to the tunnels' port may be another node's tunnel: the kernel's, and counted as control
+        prop_assume!(described.ports.1 != 4754);
         // arrange: node 1 takes the packet from its LAN, node 2 has it for itself
         let sender = World::of_node(1);
         let mut receiver = World::of_node(2);
