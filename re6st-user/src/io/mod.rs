@@ -3,6 +3,7 @@
 pub mod bpf_call;
 pub mod bpffs;
 pub mod datagram;
+pub mod file;
 pub mod host;
 pub mod netlink;
 pub mod offload;

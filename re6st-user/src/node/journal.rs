@@ -15,7 +15,7 @@ use blake2::{Blake2s256, Digest as _};
 use serde::Serialize;
 
 use super::distances::{self, Unusable};
-use crate::babel::input::Distance;
+use crate::{babel::input::Distance, io::file};
 
 /// Its name in the state directory.
 const NAME: &str = "distances";
@@ -97,7 +97,7 @@ impl Journal {
         let path = directory.join(NAME);
         let found = match fs::metadata(&path) {
             Ok(metadata) if metadata.len() > LONGEST => Some(Err(Unusable::Damaged)),
-            Ok(_) => Some(read(&fs::read(&path)?, &origin)),
+            Ok(_) => Some(read(&file::read(&path, LONGEST)?, &origin)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };

@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::babel::quantities::SequenceNumber;
+use crate::{babel::quantities::SequenceNumber, io::file};
 
 /// The file, and what is in it.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl State {
     /// Reads it. A file that cannot be understood is as good as none.
     pub fn open(directory: &Path) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
-        let kept = match fs::read(directory.join("babel.json")) {
+        let kept = match file::read(&directory.join("babel.json"), file::SMALL) {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Kept::default(),
             Err(error) => return Err(error),

@@ -24,6 +24,7 @@ use crate::{
         mistake::{self, Wrong},
         tunnel::ranged,
     },
+    io::file,
 };
 
 #[cfg(test)]
@@ -453,7 +454,7 @@ fn credentials(raw: &raw::Mail, tls: SmtpTls, folder: &Path) -> Result<Option<Cr
         return Err(Wrong::value("mail.user", user, problem));
     }
     let path = folder.join(file.get_ref());
-    let password = std::fs::read_to_string(&path).map_err(|error| {
+    let password = file::read_text(&path).map_err(|error| {
         let problem =
             format!("{error}; write the password into that file, readable by the registry alone");
         Wrong::value("mail.password-file", file, problem)

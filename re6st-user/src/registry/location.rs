@@ -1,8 +1,10 @@
 //! Where an address is, by a MaxMind database (GeoLite2 or GeoIP2, Country or City).
 
-use std::{fmt, fs, io::Read as _, net::IpAddr, path::Path};
+use std::{fmt, net::IpAddr, path::Path};
 
 use maxminddb::{MaxMindDbError, Reader, path};
+
+use crate::io::file;
 
 /// The biggest database, in bytes; those of cities have about a hundred million.
 const MAXIMUM_SIZE: u64 = 1 << 30;
@@ -43,10 +45,7 @@ pub enum LocationsError {
 impl Locations {
     /// Reads a file into memory.
     pub fn open(path: &Path) -> Result<Self, LocationsError> {
-        let mut bytes = Vec::new();
-        fs::File::open(path)?
-            .take(MAXIMUM_SIZE)
-            .read_to_end(&mut bytes)?;
+        let bytes = file::read(path, MAXIMUM_SIZE)?;
         Ok(Self {
             reader: Reader::from_source(bytes)?,
         })

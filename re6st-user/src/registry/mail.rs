@@ -19,6 +19,7 @@ use lettre::{
 use nix::fcntl::{Flock, FlockArg};
 
 use super::config::{Mail, MailTransport, SmtpTls};
+use crate::io::file;
 
 /// How long a mail server may take for one step.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -148,7 +149,7 @@ fn root(path: &Path) -> Result<Certificate, MailError> {
         path: path.to_owned(),
         source,
     };
-    let pem = std::fs::read(path).map_err(failed)?;
+    let pem = file::read(path, file::SMALL).map_err(failed)?;
     let read = Certificate::from_pem(&pem);
     read.map_err(|error| failed(io::Error::other(causes(&error))))
 }

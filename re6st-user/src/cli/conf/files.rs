@@ -8,10 +8,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use re6st_user::io::file;
 
 /// The text of a file, if it is there.
 pub fn existing(path: &Path) -> Result<Option<String>> {
-    match fs::read_to_string(path) {
+    match file::read_text(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| path.display().to_string()),
