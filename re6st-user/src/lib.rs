@@ -8,6 +8,7 @@ pub mod description;
 pub mod io;
 pub mod membership;
 pub mod node;
+pub mod printable;
 pub mod registry;
 pub mod trace;
 

@@ -32,4 +32,14 @@ impl ExpiryWarning {
             None
         }
     }
+
+    /// For people, after the subject.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Within90Days => "expires in less than 90 days",
+            Self::Within30Days => "expires in less than 30 days",
+            Self::Within7Days => "expires in less than 7 days",
+            Self::Expired => "has expired",
+        }
+    }
 }

@@ -36,11 +36,23 @@ pub(super) fn pem_blocks(
     tag: &'static str,
     limit: usize,
 ) -> Result<Vec<Vec<u8>>, FormError> {
+    pem_blocks_beside(text, tag, tag, limit)
+}
+
+/// The PEM blocks of one kind, of a text that has blocks of this kind and of another one. There may be none.
+pub(super) fn pem_blocks_beside(
+    text: &str,
+    tag: &'static str,
+    other: &str,
+    limit: usize,
+) -> Result<Vec<Vec<u8>>, FormError> {
     check_size("PEM", text.len(), limit)?;
-    let blocks = pem::parse_many(text).map_err(|_| FormError::Pem(tag))?;
-    if blocks.is_empty() || blocks.iter().any(|block| block.tag() != tag) {
+    let mut blocks = pem::parse_many(text).map_err(|_| FormError::Pem(tag))?;
+    let known = |block: &pem::Pem| block.tag() == tag || block.tag() == other;
+    if blocks.is_empty() || !blocks.iter().all(known) {
         return Err(FormError::Pem(tag));
     }
+    blocks.retain(|block| block.tag() == tag);
     Ok(blocks.into_iter().map(pem::Pem::into_contents).collect())
 }
 

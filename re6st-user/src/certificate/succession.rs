@@ -1,4 +1,8 @@
 //! How one authority takes over from another: a statement signed by the old one, which nodes accept from anybody.
+//!
+//! An authority that has expired vouches for nothing any more, but for one thing: who succeeds it, to those who know no
+//! successor yet. So a node that was away while one took over from the other finds its way back, and whoever finds an old key
+//! can do nothing with it where the successor is known.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -7,9 +11,13 @@ use super::{
     authority::{Authority, AuthorityCertificate},
     document::{Content, DocumentError, Signed},
     error::{FormError, IssueError},
+    form,
     timestamp::Timestamp,
     verify::Authorities,
 };
+
+/// What the PEM of a statement is called.
+pub(super) const TAG: &str = "RE6ST SUCCESSION";
 
 /// The statement that an authority is to be trusted from now on, beside those that are. Its number is the generation.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -53,10 +61,25 @@ impl Authority {
     }
 }
 
+/// Statements as a registry keeps them in `ca.crt`, among the certificates: envelopes.
+pub fn statements(text: &str) -> Result<Vec<Vec<u8>>, FormError> {
+    form::pem_blocks_beside(text, TAG, "CERTIFICATE", Authorities::MAX_SIZE)
+}
+
+/// The envelope of a statement in PEM.
+pub fn to_pem(statement: &[u8]) -> String {
+    form::to_pem(TAG, statement)
+}
+
 impl Authorities {
-    /// Trusts a successor as well, if an authority we trust says so. True if it was not known before.
+    /// Trusts a successor as well, if an authority says so that we trust, or did until it expired without a successor that we
+    /// know. True if it was not known before.
     pub fn follow(&mut self, statement: &[u8], now: Timestamp) -> Result<bool, SuccessionError> {
-        let statement = Signed::<Succession>::verify(statement, self, now, None)?;
+        let newest = self.newest();
+        let counts = |authority: &AuthorityCertificate| {
+            authority.is_valid_at(now) || authority.generation() == newest
+        };
+        let statement = Signed::<Succession>::verify_by(statement, self, counts, None)?;
         let successor = AuthorityCertificate::from_pem(&statement.content().certificate)?;
         if self.iter().any(|known| *known == successor) {
             return Ok(false);
@@ -66,17 +89,27 @@ impl Authorities {
                 && known.generation() < successor.generation()
                 && known.key_id() != successor.key_id()
         });
-        let right = successor.network() == self.network()
-            && statement.number() == u64::from(successor.generation())
-            && successor.not_after() >= now;
-        if !follows || !right {
+        if !follows || statement.number() != u64::from(successor.generation()) {
             return Err(SuccessionError::NotASuccessor);
         }
-        self.prune(now);
-        if self.len() >= Self::MAX {
+        self.admit(successor, now)?;
+        Ok(true)
+    }
+
+    /// Trusts another authority of the same network as well, on whatever grounds. If there are too many, the first of those
+    /// that have expired goes.
+    pub fn admit(
+        &mut self,
+        authority: AuthorityCertificate,
+        now: Timestamp,
+    ) -> Result<(), SuccessionError> {
+        if authority.network() != self.network() {
+            return Err(SuccessionError::NotASuccessor);
+        }
+        if !self.make_room(now) {
             return Err(SuccessionError::TooMany);
         }
-        self.insert(successor);
-        Ok(true)
+        self.insert(authority);
+        Ok(())
     }
 }

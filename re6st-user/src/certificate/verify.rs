@@ -3,14 +3,16 @@
 use super::{
     authority::AuthorityCertificate,
     error::{FormError, TrustError},
-    form::{MAX_CERTIFICATE_SIZE, pem_blocks},
+    form::{MAX_CERTIFICATE_SIZE, pem_blocks_beside},
     network::Network,
     node::{Common, NodeCertificate, RegistryCertificate},
     revocations::RevocationList,
+    succession,
     timestamp::Timestamp,
 };
 
-/// The authorities of one network: usually one, two while one takes over from the other.
+/// The authorities of one network: usually one, two while one takes over from the other. Those that have expired stay: they
+/// vouch for nobody any more, and a clock that is wrong once costs nothing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Authorities {
     network: Network,
@@ -21,6 +23,8 @@ pub struct Authorities {
 impl Authorities {
     /// Authorities of a network, at most.
     pub const MAX: usize = 4;
+    /// Octets of `ca.crt`, at most.
+    pub(super) const MAX_SIZE: usize = Self::MAX * MAX_CERTIFICATE_SIZE * 4;
 
     /// One authority.
     pub fn new(certificate: AuthorityCertificate) -> Self {
@@ -30,14 +34,14 @@ impl Authorities {
         }
     }
 
-    /// From PEM (`ca.crt`): one certificate after the other, all for the same network.
+    /// From PEM (`ca.crt`): one certificate after the other, all for the same network. Statements about successors, which a
+    /// registry keeps among them, are passed over.
     pub fn from_pem(text: &str) -> Result<Self, FormError> {
         let refuse = |reason| FormError::Role {
             role: "an authority",
             reason,
         };
-        let limit = Self::MAX * MAX_CERTIFICATE_SIZE * 2;
-        let blocks = pem_blocks(text, "CERTIFICATE", limit)?;
+        let blocks = pem_blocks_beside(text, "CERTIFICATE", succession::TAG, Self::MAX_SIZE)?;
         if blocks.len() > Self::MAX {
             return Err(refuse("there are more than four"));
         }
@@ -78,23 +82,32 @@ impl Authorities {
         }
     }
 
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.certificates.len()
+    /// The generation of the last one.
+    pub(super) fn newest(&self) -> u32 {
+        let generations = self.iter().map(AuthorityCertificate::generation);
+        generations.max().unwrap_or_default()
     }
 
-    /// Drops those that have expired, as long as one is left. True if any was dropped.
-    pub fn prune(&mut self, now: Timestamp) -> bool {
-        let before = self.certificates.len();
-        if self.iter().any(|authority| authority.not_after() >= now) {
-            self.certificates
-                .retain(|authority| authority.not_after() >= now);
+    /// Drops the first of those that have expired, if there is no room for another one. False if there is still none.
+    pub(super) fn make_room(&mut self, now: Timestamp) -> bool {
+        let newest = self.newest();
+        while self.certificates.len() >= Self::MAX {
+            let certificates = self.certificates.iter().enumerate();
+            let oldest = certificates
+                .filter(|(_, authority)| {
+                    authority.not_after() < now && authority.generation() < newest
+                })
+                .min_by_key(|(_, authority)| authority.generation());
+            let Some((index, _)) = oldest else {
+                return false;
+            };
+            self.certificates.remove(index);
         }
-        self.certificates.len() < before
+        true
     }
 
-    /// Whether a node's certificate is good now, or has been until `grace` seconds ago: then it may still be renewed.
-    /// Says which authority issued it.
+    /// Whether a node's certificate is good now, or has been until `grace` seconds ago: then it may still be renewed, also
+    /// if its authority has expired meanwhile. Says which authority issued it.
     pub fn verify_node(
         &self,
         certificate: &NodeCertificate,
@@ -131,7 +144,7 @@ impl Authorities {
         grace: u64,
     ) -> Result<&AuthorityCertificate, TrustError> {
         let issuer = self.issuer(certificate)?;
-        if !issuer.is_valid_at(now) {
+        if now < issuer.not_before() || now > issuer.not_after().plus(grace) {
             return Err(TrustError::Authority);
         }
         if now < certificate.not_before {

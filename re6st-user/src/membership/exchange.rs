@@ -7,7 +7,7 @@ use super::mac_keys::NetworkMacKeys;
 /// What a question is about; in the order in which they are asked if several are due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Topic {
-    /// A new authority, and the old one's statement that it is one.
+    /// A new authority, and the old one's statement that it is one. Asked of anybody: it is signed.
     Successions,
     /// Our own certificate.
     Certificate,
@@ -94,8 +94,11 @@ pub struct Failure {
 /// What to make of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// The registry is away, or somebody else is in its place, or it does not make sense: no question is worth asking.
+    /// The registry is away, or it does not make sense: no question is worth asking.
     Away,
+    /// Somebody else is in its place, or another authority has taken over meanwhile: who succeeds ours is worth asking, of
+    /// whoever is there.
+    Untrusted,
     /// The registry is there, and asks for patience.
     Busy(Duration),
     /// The registry is there, and says no to this question.

@@ -17,13 +17,3 @@ impl Watch {
         warning.filter(|_| worse)
     }
 }
-
-/// For people.
-pub const fn words(warning: ExpiryWarning) -> &'static str {
-    match warning {
-        ExpiryWarning::Within90Days => "expires in less than 90 days",
-        ExpiryWarning::Within30Days => "expires in less than 30 days",
-        ExpiryWarning::Within7Days => "expires in less than 7 days",
-        ExpiryWarning::Expired => "has expired",
-    }
-}

@@ -2,13 +2,13 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
+    io::{self, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
     path::{Path, PathBuf},
 };
 
 use super::{held::Kept, member::Keep};
-use crate::{certificate::document::MAX_DOCUMENT_SIZE, config::Registry};
+use crate::{certificate::document::MAX_DOCUMENT_SIZE, config::Registry, io::file};
 
 /// Octets of a file, at most.
 const MAXIMUM: u64 = MAX_DOCUMENT_SIZE as u64;
@@ -34,7 +34,7 @@ impl Files {
         let mut problems = Vec::new();
         let mut read = |name: &str| {
             let path = self.state.join(name);
-            match read(&path) {
+            match file::read(&path, MAXIMUM) {
                 Ok(octets) => Some(octets),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => None,
                 Err(error) => {
@@ -68,23 +68,6 @@ impl Files {
 const PARAMETERS: &str = "parameters.json";
 const REVOCATIONS: &str = "revocations.json";
 const MAC_KEYS: &str = "mac-keys.json";
-
-/// The whole of a file of bounded size.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut octets = Vec::new();
-    File::open(path)?
-        .take(MAXIMUM + 1)
-        .read_to_end(&mut octets)?;
-    if octets.len() as u64 > MAXIMUM {
-        return Err(io::Error::other(format!("more than {} MiB", MAXIMUM >> 20)));
-    }
-    Ok(octets)
-}
-
-/// The text of a file of bounded size.
-pub fn read_text(path: &Path) -> io::Result<String> {
-    String::from_utf8(read(path)?).map_err(io::Error::other)
-}
 
 /// Writes a file beside it and puts that in its place. Owner and permissions stay; a new file is for its owner alone. Whoever
 /// reads, also after a power failure, finds the old one or the new one.

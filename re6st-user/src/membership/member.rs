@@ -8,11 +8,14 @@ use super::{
     exchange::{Answer, Failure, Question, Topic},
     expiry::Watch,
     held::Held,
-    schedule::{Moment, Pace, Retry},
+    schedule::{Allowance, Moment, Pace, Retry},
 };
 use crate::{
     babel::random::Random,
-    certificate::timestamp::{DAY, Timestamp},
+    certificate::{
+        expiry::ExpiryWarning,
+        timestamp::{DAY, Timestamp},
+    },
     config,
 };
 
@@ -124,10 +127,13 @@ pub struct Member {
     contact: Retry,
     /// Of each, in the order of [`Topic`].
     topics: [Retry; Topic::ALL.len()],
+    allowance: Allowance,
     /// Whether the registry answered last; then it is asked to wait for news.
     pub(super) in_touch: bool,
     /// The registry said no, for a reason that the revocation list may tell.
     suspicious: bool,
+    /// Whoever answered last is not of an authority we know.
+    untrusted: bool,
     renewal_spread: u64,
     unkept: Vec<Keep>,
     keep_again: Duration,
@@ -164,8 +170,10 @@ impl Member {
             asked: None,
             contact: Retry::default(),
             topics: Default::default(),
+            allowance: Allowance::default(),
             in_touch: false,
             suspicious: false,
+            untrusted: false,
             unkept: Vec::new(),
             keep_again: Duration::ZERO,
             last_look: None,
@@ -201,13 +209,8 @@ impl Member {
             deadline = deadline.min(self.keep_again);
         }
         if self.asked.is_none() {
-            for topic in Topic::ALL {
-                if self.wants(topic, now) {
-                    let retry = &self.topics[topic as usize];
-                    let due = retry.not_before().max(self.contact.not_before());
-                    deadline = deadline.min(due);
-                }
-            }
+            let due = Topic::ALL.iter().filter_map(|topic| self.due(*topic, now));
+            deadline = due.fold(deadline, Duration::min);
         }
         deadline.max(now.elapsed)
     }
@@ -242,13 +245,6 @@ impl Member {
             }
         }
         self.last_look = Some(now);
-        if self.credentials.authorities.prune(now.wall) {
-            let pem = self.credentials.authorities.to_pem();
-            actions.push(Action::Keep(Keep::Authorities(pem)));
-            actions.push(Action::Say(
-                "an authority of before has expired and is not trusted any more".to_owned(),
-            ));
-        }
         let certificate = self.credentials.certificate.not_after();
         let subjects = [
             ("this node's certificate", certificate),
@@ -256,8 +252,12 @@ impl Member {
         ];
         for (watch, (subject, not_after)) in self.expiry.iter_mut().zip(subjects) {
             if let Some(warning) = watch.look(now.wall, not_after) {
-                let words = super::expiry::words(warning);
+                let words = warning.words();
                 actions.push(Action::Say(format!("WARNING: {subject} {words}")));
+                if warning == ExpiryWarning::Expired {
+                    // until the certificate is renewed, the registry tells us nothing else
+                    self.topics[Topic::Certificate as usize].succeeded();
+                }
             }
         }
         let revoked = self.is_revoked();
@@ -290,9 +290,10 @@ impl Member {
 
     fn wants(&self, topic: Topic, now: Moment) -> bool {
         match topic {
-            Topic::Successions => self
-                .held
-                .names_unknown_authority(&self.credentials.authorities),
+            Topic::Successions => {
+                let authorities = &self.credentials.authorities;
+                self.untrusted || self.held.names_unknown_authority(authorities)
+            }
             Topic::Certificate => now.wall >= self.renewal() || self.is_revoked(),
             Topic::Revocations => self.suspicious || self.held.wants_revocations(),
             Topic::MacKeys => self.babel.mac.is_empty() && self.held.wanted_mac_keys().is_some(),
@@ -300,17 +301,30 @@ impl Member {
         }
     }
 
+    /// From when on a topic is to be asked about, if it is.
+    fn due(&self, topic: Topic, now: Moment) -> Option<Duration> {
+        let contact = match topic {
+            // whoever is there can be asked
+            Topic::Successions if self.untrusted => Duration::ZERO,
+            _ => self.contact.not_before(),
+        };
+        let retry = self.topics[topic as usize].not_before();
+        self.wants(topic, now)
+            .then(|| retry.max(contact).max(self.allowance.not_before()))
+    }
+
     fn ask(&mut self, now: Moment, actions: &mut Vec<Action>) {
-        if self.asked.is_some() || !self.contact.is_due(now) {
+        if self.asked.is_some() {
             return;
         }
-        let due = |topic: &Topic| self.topics[*topic as usize].is_due(now);
+        let is_due = |topic: &Topic| self.due(*topic, now).is_some_and(|due| due <= now.elapsed);
         // a registry that was away first says what is new, then it is known what else to ask
         let first = (!self.in_touch).then_some(Topic::Parameters);
-        let topics = first.into_iter().chain(Topic::ALL).filter(due);
-        let Some(topic) = topics.into_iter().find(|topic| self.wants(*topic, now)) else {
+        let mut topics = first.into_iter().chain(Topic::ALL);
+        let Some(topic) = topics.find(is_due) else {
             return;
         };
+        self.allowance.take(now);
         let question = match topic {
             Topic::Successions => Question::Successions,
             Topic::Certificate => Question::Renewal,

@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{babel::overridden, expiry::words, member::Member, schedule::Moment};
+use super::{babel::overridden, member::Member, schedule::Moment};
 use crate::certificate::{digest::Fingerprint, expiry::ExpiryWarning, timestamp::Timestamp};
 
 /// Everything that is shown. Times are in seconds since 1970.
@@ -201,7 +201,7 @@ impl Member {
             ("the network's authority", self.last_authority_ends()),
         ] {
             if let Some(warning) = ExpiryWarning::at(now, not_after) {
-                warnings.push(format!("{subject} {}", words(warning)));
+                warnings.push(format!("{subject} {}", warning.words()));
             }
         }
         if let Some(problem) = &self.not_kept {

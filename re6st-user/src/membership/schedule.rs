@@ -22,6 +22,29 @@ pub struct Pace {
     pub longest: Duration,
 }
 
+/// Questions asked in a row, and how soon after that one more may be asked.
+const BURST: u32 = 30;
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How many questions may be asked, whatever the answers are: some in a row, then one a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allowance {
+    /// When the last question would have been asked, had each waited for its turn.
+    turn: Duration,
+}
+
+impl Allowance {
+    /// From when on one may be asked.
+    pub const fn not_before(&self) -> Duration {
+        self.turn.saturating_sub(INTERVAL.saturating_mul(BURST))
+    }
+
+    /// One is asked.
+    pub fn take(&mut self, now: Moment) {
+        self.turn = self.turn.max(now.elapsed) + INTERVAL;
+    }
+}
+
 /// Exponential backoff. Each wait is between half and one and a half of its average, so that the nodes of a network, which
 /// all see a registry go and come back at the same time, do not come at the same time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +70,14 @@ impl Retry {
         let average = pace.first.saturating_mul(doubled).min(pace.longest);
         self.failures = self.failures.saturating_add(1);
         self.not_before = now.elapsed + random.between(average / 2, average * 3 / 2);
+    }
+
+    /// It went wrong, and is wanted no sooner than after a time: later each time all the same, should that be none.
+    pub fn refused(&mut self, now: Moment, wait: Duration, pace: Pace, random: &mut Random) {
+        self.failed(now, pace, random);
+        let backoff = self.not_before;
+        self.postpone(now, wait, random);
+        self.not_before = self.not_before.max(backoff);
     }
 
     /// Not before so long from now, nor much later.

@@ -17,7 +17,7 @@ use super::{
     babel::BabelParameters,
     credentials::{Credentials, Texts},
     exchange::{Answer, Failure, FailureKind, Question},
-    files::{Files, read_text},
+    files::Files,
     held::Held,
     mac_keys::NetworkMacKeys,
     member::{Action, Input, Keep, Member},
@@ -27,7 +27,9 @@ use super::{
 use crate::{
     certificate::timestamp::Timestamp,
     config::{Babel, Config, Registry},
-    registry::client::{Client, ClientError},
+    io::file,
+    printable::printable,
+    registry::client::{Client, ClientError, Trust},
 };
 
 /// How long a registry that says "later" without a time is left alone.
@@ -70,7 +72,7 @@ impl Membership {
         seed: u64,
     ) -> Result<Self> {
         let text = |path: &Path| {
-            read_text(path).with_context(|| {
+            file::read_text(path).with_context(|| {
                 format!(
                     "{}: cannot be read; `re6st-user conf` writes it",
                     path.display()
@@ -165,7 +167,7 @@ impl Membership {
             for action in actions {
                 match action {
                     Action::Ask(asked) => question = Some(asked),
-                    Action::Say(text) => eprintln!("registry: {text}"),
+                    Action::Say(text) => eprintln!("registry: {}", printable(&text)),
                     Action::Keep(keep) => {
                         if matches!(keep, Keep::Certificate(_) | Keep::Authorities(_)) {
                             // the next question goes by another connection
@@ -198,7 +200,10 @@ impl Membership {
     }
 
     fn ask(&mut self, question: Question) -> Asking {
-        let client = self.client();
+        let client = match question {
+            Question::Successions => Client::newcomer(&self.url, Trust::FirstSeen).map(Arc::new),
+            _ => self.client(),
+        };
         Box::pin(async move { Ok(ask(&*client?, question).await?) })
     }
 }
@@ -245,6 +250,7 @@ impl From<ClientError> for Failure {
             ClientError::Refused { status, .. } if !status.is_server_error() => {
                 FailureKind::Refused
             }
+            ClientError::NotTrusted { .. } => FailureKind::Untrusted,
             _ => FailureKind::Away,
         };
         Self {

@@ -3,41 +3,51 @@
 //! ```text
 //!            ca.crt      ca.key   ca.key.next
 //!            old         old      -             `registry ca succeed`, a year before the old one expires
-//!   ─►       old, new    old      new           both sign what is published; nodes learn of the new one by the old one's word
-//!                                               nodes' certificates that the old one would cut short are the new one's
-//!   expiry   old, new    old      new           the new one alone issues
-//!   ─►       new         new      -             `registry ca succeed` once more
+//!   ─►       old, new    old      new           both sign what is published and certify the server; nodes learn of the new one
+//!                                               by the old one's word; nodes' certificates that the old one would cut short
+//!                                               are the new one's
+//!   expiry   old, new    old      new           the new one alone signs, from that second on
+//!   ─►       old, new    new      -             `registry ca succeed` once more: the old key is gone
 //! ```
 //!
-//! The server's own certificate is the old one's as long as that is valid, for nodes that were away.
+//! The old one's certificate stays in `ca.crt`, for nodes that renew theirs after it has expired; and so does its word about
+//! the new one, for nodes that were away all the time.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::{
     config::RegistryConfig,
+    engine::now,
     rules::{Issuer, issuer::Issued},
     server::ServeError,
 };
-use crate::certificate::{
-    authority::Authority,
-    document::{Content, Signed},
-    error::IssueError,
-    issue::{Identity, NodeTerms},
-    key::PrivateKey,
-    timestamp::Timestamp,
-    verify::Authorities,
+use crate::{
+    certificate::{
+        authority::Authority,
+        document::{Content, Signed},
+        error::IssueError,
+        issue::{Identity, NodeTerms},
+        key::PrivateKey,
+        succession::{self, SuccessionError},
+        timestamp::Timestamp,
+        verify::Authorities,
+    },
+    io::file,
 };
 
 /// All authorities of the network, and what is needed to issue.
 #[derive(Debug)]
 pub struct Keys {
     all: Authorities,
-    present: Authority,
+    /// That of `ca.key`.
+    first: Authority,
     next: Option<Authority>,
+    /// What was said of successors; in the order in which they took over.
+    statements: Vec<Vec<u8>>,
 }
 
 /// Where the next authority's key is.
@@ -49,36 +59,81 @@ pub fn next_key(config: &RegistryConfig) -> PathBuf {
 
 impl Keys {
     /// Reads the files.
-    pub fn open(config: &RegistryConfig, now: Timestamp) -> Result<Self, ServeError> {
-        let text = fs::read_to_string(&config.ca).map_err(ServeError::file(&config.ca))?;
-        let all = Authorities::from_pem(&text).map_err(ServeError::form(&config.ca))?;
-        let present = authority(&all, &config.ca_key, &config.ca)?
+    pub fn open(config: &RegistryConfig) -> Result<Self, ServeError> {
+        let text = file::read_text(&config.ca).map_err(ServeError::file(&config.ca))?;
+        let form = ServeError::form(&config.ca);
+        let all = Authorities::from_pem(&text).map_err(&form)?;
+        let mut statements = succession::statements(&text).map_err(&form)?;
+        let first = authority(&all, &config.ca_key, &config.ca)?
             .ok_or_else(|| ServeError::file(&config.ca_key)(io::ErrorKind::NotFound.into()))?;
         let next = authority(&all, &next_key(config), &config.ca)?;
-        let (present, next) = match next {
-            Some(next) if !present.certificate().is_valid_at(now) => (next, None),
-            next => (present, next),
-        };
-        // the one that issues comes first
-        let first = present.certificate().to_pem();
-        let all = Authorities::from_pem(&(first + &all.to_pem()))
-            .map_err(ServeError::form(&config.ca))?;
-        Ok(Self { all, present, next })
+        if let Some(next) = &next
+            && statements.is_empty()
+        {
+            // made by a version that did not keep it
+            statements.push(first.state_successor(next)?.envelope().to_vec());
+        }
+        Ok(Self {
+            all,
+            first,
+            next,
+            statements,
+        })
     }
 
-    /// All authorities of the network, the present one first.
+    /// What `ca.crt` has: the certificates of all authorities, and what they said of their successors.
+    pub fn to_pem(&self) -> String {
+        let statements = self.statements.iter();
+        let statements: String = statements.map(|it| succession::to_pem(it)).collect();
+        self.all.to_pem() + &statements
+    }
+
+    /// All authorities of the network, also those that have expired.
     pub const fn all(&self) -> &Authorities {
         &self.all
     }
 
-    /// The authority of today: its word counts with every node.
-    pub const fn present(&self) -> &Authority {
-        &self.present
+    /// The authority that issues unless it would cut a certificate short: the old one as long as it is valid.
+    pub fn present(&self, now: Timestamp) -> &Authority {
+        match &self.next {
+            Some(next) if self.first.certificate().not_after() < now => next,
+            _ => &self.first,
+        }
+    }
+
+    /// Those whose word counts, the present one first.
+    pub fn signing(&self, now: Timestamp) -> Vec<&Authority> {
+        let present = self.present(now);
+        let next = self.next.iter().filter(|next| {
+            next.certificate() != present.certificate() && next.certificate().is_valid_at(now)
+        });
+        std::iter::once(present).chain(next).collect()
+    }
+
+    /// The fingerprints of those, which the network's parameters name.
+    pub fn named(&self, now: Timestamp) -> Vec<String> {
+        let signing = self.signing(now).into_iter();
+        let fingerprints = signing.map(|authority| authority.certificate().fingerprint());
+        fingerprints.map(|it| it.to_string()).collect()
     }
 
     /// The one that takes over, if there is one.
     pub const fn next(&self) -> Option<&Authority> {
         self.next.as_ref()
+    }
+
+    /// The one that is valid longest: whose fingerprint newcomers are told.
+    pub fn newest(&self) -> &Authority {
+        self.next.as_ref().unwrap_or(&self.first)
+    }
+
+    /// Another one takes over from the present one: known from now on, though its key is not written anywhere yet.
+    pub fn succeed(&mut self, next: Authority, now: Timestamp) -> Result<(), SucceedError> {
+        self.all.admit(next.certificate().clone(), now)?;
+        let statement = self.first.state_successor(&next)?;
+        self.statements.push(statement.envelope().to_vec());
+        self.next = Some(next);
+        Ok(())
     }
 
     /// Signs a document, with both keys if there are two.
@@ -87,28 +142,36 @@ impl Keys {
         number: u64,
         content: T,
     ) -> Result<Signed<T>, IssueError> {
-        Signed::sign(number, content, &self.present, self.next.as_ref())
+        Signed::sign(number, content, &self.first, self.next.as_ref())
     }
 
-    /// What makes nodes trust the next authority.
-    pub fn successions(&self) -> Result<Vec<String>, IssueError> {
-        let mut statements = Vec::new();
-        if let Some(next) = &self.next {
-            let statement = self.present.state_successor(next)?;
-            statements.push(String::from_utf8_lossy(statement.envelope()).into_owned());
-        }
-        Ok(statements)
+    /// What makes nodes trust authorities that took over.
+    pub fn successions(&self) -> Vec<String> {
+        let text = |statement: &Vec<u8>| String::from_utf8_lossy(statement).into_owned();
+        self.statements.iter().map(text).collect()
     }
 
     /// Who issues a certificate for a node.
     fn issuing(&self, terms: &NodeTerms) -> &Authority {
-        let is_cut = self.present.certificate().not_after() < terms.not_after;
+        let present = self.present(terms.not_before);
+        let is_cut = present.certificate().not_after() < terms.not_after;
         let next = self
             .next
             .as_ref()
             .filter(|next| is_cut && next.certificate().is_valid_at(terms.not_before));
-        next.unwrap_or(&self.present)
+        next.unwrap_or(present)
     }
+}
+
+/// Why no authority takes over.
+#[derive(Debug, thiserror::Error)]
+pub enum SucceedError {
+    /// It cannot be made known.
+    #[error("{0}")]
+    Succession(#[from] SuccessionError),
+    /// It cannot be signed for.
+    #[error("{0}")]
+    Issue(#[from] IssueError),
 }
 
 /// The authority of a key, if there is that file.
@@ -117,7 +180,7 @@ fn authority(
     key: &Path,
     certificates: &Path,
 ) -> Result<Option<Authority>, ServeError> {
-    let text = match fs::read_to_string(key) {
+    let text = match file::read_text(key) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(ServeError::file(key)(error)),
@@ -139,6 +202,6 @@ impl Issuer for Arc<Keys> {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, IssueError> {
-        Issuer::sign(&self.present, message)
+        Issuer::sign(self.present(now()), message)
     }
 }

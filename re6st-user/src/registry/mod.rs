@@ -26,10 +26,12 @@ pub mod http;
 pub mod keys;
 pub mod location;
 pub mod mail;
+mod own_certificate;
 pub mod publication;
 pub mod rules;
 pub mod server;
 pub mod store;
+mod tls;
 
 #[cfg(test)]
 mod tests;

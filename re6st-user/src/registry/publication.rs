@@ -36,7 +36,7 @@ pub struct Document {
 /// Everything that is published.
 #[derive(Clone, Debug)]
 pub struct Published {
-    /// The network's authorities, the one that issues first.
+    /// The network's authorities, also those that have expired.
     pub authorities: Arc<Authorities>,
     /// Statements of authorities about their successors.
     pub successions: Arc<[String]>,
@@ -62,12 +62,12 @@ pub struct Publisher {
 
 impl Publisher {
     /// With the authority's key, and the next one's.
-    pub fn new(keys: Arc<Keys>) -> Result<Self, IssueError> {
-        Ok(Self {
+    pub fn new(keys: Arc<Keys>) -> Self {
+        Self {
             authorities: Arc::new(keys.all().clone()),
-            successions: keys.successions()?.into(),
+            successions: keys.successions().into(),
             keys,
-        })
+        }
     }
 
     /// Signs everything.
@@ -80,7 +80,10 @@ impl Publisher {
     ) -> Result<Published, IssueError> {
         let mut list = RevocationList::default();
         for authority in self.authorities.iter() {
-            for revoked in &revocations.revoked {
+            // no certificate is valid for longer than its issuer
+            let could = |not_after| not_after <= authority.not_after();
+            let revoked = revocations.revoked.iter();
+            for revoked in revoked.filter(|revoked| could(revoked.not_after)) {
                 let revocation = Revocation {
                     at: revoked.at,
                     not_after: revoked.not_after,
@@ -89,7 +92,7 @@ impl Publisher {
             }
         }
         let crl = list.to_crl(
-            self.keys.present(),
+            self.keys.present(now),
             revocations.number,
             now,
             now.plus(CRL_VALIDITY),

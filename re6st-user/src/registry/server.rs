@@ -12,10 +12,6 @@ use std::{
 };
 
 use nix::fcntl::{Flock, FlockArg};
-use rustls::{
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
-    sign::CertifiedKey,
-};
 use tokio::{
     net::{TcpListener, UnixListener},
     sync::{mpsc, watch},
@@ -26,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     Registry,
     config::RegistryConfig,
-    engine::{Engine, EngineError, EngineThread, SystemRandomness, TokenMail, now},
+    engine::{Engine, EngineError, EngineThread, TokenMail, now},
     http::{
         connections::Connections,
         serve::{self, Patience},
@@ -36,26 +32,15 @@ use super::{
     keys::Keys,
     location::{Locations, LocationsError},
     mail::{self, MailError, Mailer},
+    own_certificate::{self, OwnCertificate},
     publication::Publisher,
-    rules::Randomness as _,
+    rules::Settings,
 };
 use crate::certificate::{
     authority::Authority,
     error::{FormError, IssueError, KeyError},
-    expiry::ExpiryWarning,
-    key::{KeyAlgorithm, PrivateKey},
-    serial::Serial,
-    timestamp::{DAY, Timestamp},
 };
 
-/// How long the server's own certificate is valid, in seconds. Its key is made anew with it and never written down.
-const CERTIFICATE_VALIDITY: u64 = 90 * DAY;
-/// The server's own certificate is replaced when it is valid for less than this.
-const CERTIFICATE_RENEWAL: u64 = 30 * DAY;
-/// Clocks of nodes may be behind by so many seconds.
-const CLOCK_SKEW: u64 = 3_600;
-/// How often certificates are looked at.
-const CARE: Duration = Duration::from_secs(3_600);
 /// When a mail is tried again.
 const MAIL_RETRIES: [Duration; 3] = [
     Duration::from_secs(10),
@@ -175,8 +160,11 @@ impl OpenRegistry {
     /// Opens everything the configuration names.
     pub fn open(config: &RegistryConfig) -> Result<Self, ServeError> {
         let lock = lock(&config.database.with_extension("lock"), &config.database)?;
-        let keys = Arc::new(Keys::open(config, now())?);
-        let settings = config.settings(keys.all());
+        let keys = Arc::new(Keys::open(config)?);
+        let settings = Settings {
+            authorities: keys.named(now()),
+            ..config.settings(keys.all())
+        };
         let locations = match &config.locations {
             None => None,
             Some(path) => Some(Locations::open(path).map_err(|source| {
@@ -193,7 +181,7 @@ impl OpenRegistry {
                 prefix.common_name()
             );
         }
-        let publisher = Publisher::new(Arc::clone(&keys))?;
+        let publisher = Publisher::new(Arc::clone(&keys));
         let (mail, mails) = mpsc::unbounded_channel();
         let (engine, thread) = Engine::start(registry, publisher, mail)?;
         let (stop, stopped) = watch::channel(false);
@@ -244,7 +232,8 @@ pub async fn serve(
     let mailer = config.mail.as_ref().map(Mailer::new).transpose()?;
     let mut registry = OpenRegistry::open(config)?;
     let stop = registry.stop.subscribe();
-    let certificate = Arc::new(ServerCertificate::new(server_certificate(&registry)?));
+    let own = OwnCertificate::new(&registry.keys, now())?;
+    let certificate = Arc::new(ServerCertificate::new(own.key.clone()));
     let acceptor = TlsAcceptor::from(Arc::new(tls::server_config(Arc::clone(&certificate))?));
     let connections = Connections::new(config.connections);
 
@@ -270,84 +259,19 @@ pub async fn serve(
     let operator = registry.face.operator();
     serving.spawn(serve::unix(listener, operator, patience, stop.clone()));
     let mails = std::mem::replace(&mut registry.mails, mpsc::unbounded_channel().1);
-    let subject = MailText::new(config, registry.keys.present());
+    let subject = MailText::new(config, registry.keys.newest());
     let mailing = tokio::spawn(send_mails(mails, mailer, subject, stop));
     ready(&addresses);
 
     tokio::select! {
         () = end => {}
-        () = care(&registry, &certificate) => {}
+        () = own_certificate::care(&registry.keys, own, &certificate) => {}
     }
     registry.stop.send_replace(true);
     while serving.join_next().await.is_some() {}
     let _ = time::timeout(patience.end, mailing).await;
     fs::remove_file(&config.socket).ok();
     registry.close()
-}
-
-/// Replaces the server's certificate before it expires, and warns while there is time to do something about the authority.
-async fn care(registry: &OpenRegistry, certificate: &ServerCertificate) {
-    let mut renewal = now().plus(CERTIFICATE_VALIDITY - CERTIFICATE_RENEWAL);
-    let mut warned = None;
-    loop {
-        let authority = registry.keys.present().certificate();
-        let warning = ExpiryWarning::at(now(), authority.not_after());
-        let warning = warning.filter(|_| registry.keys.next().is_none());
-        if warning.is_some() && warning != warned {
-            let days = authority.not_after().since(now()) / DAY;
-            eprintln!(
-                "WARNING: the network's authority expires in {days} days: make its successor"
-            );
-        }
-        warned = warning;
-        time::sleep(CARE).await;
-        if now() < renewal {
-            continue;
-        }
-        match server_certificate(registry) {
-            Ok(next) => {
-                certificate.replace(next);
-                renewal = now().plus(CERTIFICATE_VALIDITY - CERTIFICATE_RENEWAL);
-            }
-            Err(error) => eprintln!("WARNING: the server's certificate is not renewed: {error}"),
-        }
-    }
-}
-
-/// A new key and a certificate for it, with the authorities' certificates behind it.
-fn server_certificate(registry: &OpenRegistry) -> Result<CertifiedKey, ServeError> {
-    let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256)?;
-    let from = Timestamp(now().0.saturating_sub(CLOCK_SKEW));
-    let until = now().plus(CERTIFICATE_VALIDITY);
-    let certificate =
-        registry
-            .keys
-            .present()
-            .issue_registry(key.public_key(), own_serial(), from, until)?;
-    let published = registry.face.published.borrow();
-    let authorities = published
-        .authorities
-        .iter()
-        .map(|authority| authority.der());
-    let chain = std::iter::once(certificate.der()).chain(authorities);
-    let chain = chain.map(|der| CertificateDer::from(der.to_vec()));
-    let der = PrivatePkcs8KeyDer::from(key.to_pkcs8_der().to_vec());
-    let key = tls::provider()
-        .key_provider
-        .load_private_key(PrivateKeyDer::Pkcs8(der))?;
-    Ok(CertifiedKey::new(chain.collect(), key))
-}
-
-/// A random serial number far above those that are counted for nodes.
-fn own_serial() -> Serial {
-    loop {
-        let mut octets = [0; 8];
-        SystemRandomness.fill(&mut octets);
-        let number = u64::from_be_bytes(octets) >> 2 | 1 << 62;
-        if let Some(serial) = Serial::new(number) {
-            return serial;
-        }
-    }
 }
 
 /// The socket of the operator's commands, for the registry's own user and root.

@@ -9,23 +9,25 @@ use testbed::{
     host::{Host, Testbed},
     internet::Internet,
     link::{LinkOptions, link},
-    node::re6st_user,
     process::Process,
 };
 
-use super::support::{RegistryHost, host, node_file, run, wait_for};
+use super::{
+    clock,
+    support::{RegistryHost, host, node_file, run, wait_for},
+};
 
-const OPEN: [&str; 2] = ["--anonymous-prefix-length", "16"];
+pub(super) const OPEN: [&str; 2] = ["--anonymous-prefix-length", "16"];
 
 /// A member, whose controller may run.
-struct Member {
-    host: Host,
+pub(super) struct Member {
+    pub(super) host: Host,
     process: Option<Process>,
 }
 
 impl Member {
     /// Enrolled, with a LAN interface in its configuration.
-    fn new(
+    pub(super) fn new(
         testbed: &Testbed,
         internet: &Internet,
         registry: &RegistryHost,
@@ -55,7 +57,7 @@ impl Member {
         Ok(member)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.host.directory().join("node").join(name)
     }
 
@@ -64,8 +66,8 @@ impl Member {
         Ok(fs::write(self.path("re6st.toml"), text)?)
     }
 
-    fn start(&mut self) -> Result<()> {
-        let mut command = Command::new(re6st_user()?);
+    pub(super) fn start(&mut self) -> Result<()> {
+        let mut command = clock::command()?;
         command
             .arg("--bpffs")
             .arg(self.host.bpffs())
@@ -82,13 +84,13 @@ impl Member {
         Ok(())
     }
 
-    fn kill(&mut self) -> Result<()> {
+    pub(super) fn kill(&mut self) -> Result<()> {
         let process = self.process.take().context("it is not running")?;
         process.stop(Signal::SIGKILL)?;
         Ok(())
     }
 
-    fn said(&self) -> String {
+    pub(super) fn said(&self) -> String {
         self.process
             .as_ref()
             .map(Process::stderr)
@@ -96,7 +98,7 @@ impl Member {
     }
 
     /// `status`, as people or programs see it.
-    fn status(&self, json: &[&str]) -> Result<String> {
+    pub(super) fn status(&self, json: &[&str]) -> Result<String> {
         let bpffs = self.host.bpffs();
         let sockets = self.host.directory();
         let arguments = [
@@ -114,7 +116,7 @@ impl Member {
     }
 
     /// What it says of the registry.
-    fn membership(&self) -> Result<Value> {
+    pub(super) fn membership(&self) -> Result<Value> {
         Ok(self.controller()?["registry"].clone())
     }
 
@@ -131,7 +133,7 @@ impl Member {
         Ok(refused.values().filter_map(Value::as_u64).sum())
     }
 
-    fn wait(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Result<()> {
+    pub(super) fn wait(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Result<()> {
         wait_for(what, || Ok(is_so(&self.membership()?)))
             .with_context(|| format!("{}\n{}", self.status(&[]).unwrap_or_default(), self.said()))
     }

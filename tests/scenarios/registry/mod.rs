@@ -1,8 +1,10 @@
 //! The registry and its newcomers, as commands on hosts of their own.
 
 mod backup;
+mod clock;
 mod enrolment;
 mod members;
 mod operator;
+mod succession;
 mod support;
 mod tls;

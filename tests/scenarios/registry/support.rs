@@ -3,7 +3,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -15,9 +14,10 @@ use testbed::{
     host::{Host, Testbed},
     internet::{Internet, Uplink},
     link::LinkOptions,
-    node::re6st_user,
     process::{Output, Process},
 };
+
+use super::clock;
 
 /// How long a command may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,7 +34,7 @@ pub struct RegistryHost {
 
 /// Runs `re6st-user` on a host.
 pub fn run(host: &Host, arguments: &[&str]) -> Result<Output> {
-    host.spawn(Command::new(re6st_user()?).args(arguments))?
+    host.spawn(clock::command()?.args(arguments))?
         .wait(PATIENCE)
 }
 
@@ -86,7 +86,7 @@ impl RegistryHost {
     /// Starts to serve.
     pub fn serve(&mut self) -> Result<()> {
         let config = self.file("registry.toml");
-        let mut command = Command::new(re6st_user()?);
+        let mut command = clock::command()?;
         command.args(["registry", "--config"]).arg(config);
         let process = self.host.spawn(&mut command)?;
         wait_until_it_serves(&process)?;

@@ -139,6 +139,12 @@ pub const TOOLS: &[Package] = &[
         purposes: &[Test, Bench],
     },
     Package {
+        name: "libfaketime",
+        reason: "clocks that are set otherwise than the host's",
+        presence: Installed,
+        purposes: &[Test],
+    },
+    Package {
         name: "python3-venv",
         reason: "to install re6stnet, to compare our registry with",
         presence: Installed,

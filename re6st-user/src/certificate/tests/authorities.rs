@@ -7,6 +7,7 @@ use crate::certificate::{
     authority::{AuthorityCertificate, date},
     error::FormError,
     network::NetworkError,
+    succession,
 };
 
 /// What somebody else may write into the certificate of an authority.
@@ -100,17 +101,21 @@ fn other_files_are_refused() {
 }
 
 #[test]
-fn expired_authorities_are_dropped_but_never_the_last() {
+fn what_a_registry_keeps_among_the_certificates_is_passed_over() {
     let first = new_authority();
-    let until = NOW.plus(5000 * DAY);
-    let second = first.succeed(new_key(), NOW, until).unwrap();
-    let text = first.certificate().to_pem() + &second.certificate().to_pem();
-    let mut authorities = Authorities::from_pem(&text).unwrap();
-    let last = first.certificate().not_after();
+    let second = first.succeed(new_key(), NOW, NOW.plus(5000 * DAY)).unwrap();
+    let said = first.state_successor(&second).unwrap();
+    let certificates = [&first, &second]
+        .map(|it| it.certificate().to_pem())
+        .concat();
+    let text = certificates.clone() + &succession::to_pem(said.envelope());
 
-    assert!(!authorities.prune(last));
-    assert!(authorities.prune(last.plus(1)));
-    assert_eq!(authorities.to_pem(), second.certificate().to_pem());
-    assert!(!authorities.prune(until.plus(1)));
-    assert_eq!(authorities.to_pem(), second.certificate().to_pem());
+    assert_eq!(Authorities::from_pem(&text).unwrap().to_pem(), certificates);
+    assert_eq!(
+        succession::statements(&text),
+        Ok(vec![said.envelope().to_vec()])
+    );
+    assert_eq!(succession::statements(&certificates), Ok(Vec::new()));
+    let alone = succession::to_pem(said.envelope());
+    assert!(Authorities::from_pem(&alone).is_err());
 }

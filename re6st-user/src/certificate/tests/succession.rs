@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::certificate::{
-    error::IssueError, revocations::RevocationList, succession::SuccessionError,
+    authority::AuthorityCertificate, error::IssueError, revocations::RevocationList,
+    succession::SuccessionError,
 };
 
 fn succeed(authority: &Authority) -> Authority {
@@ -106,14 +107,10 @@ fn an_authority_names_nobody_but_a_successor() {
     let second = succeed(&first);
     let stranger = new_authority();
     let foreign = succeed(&authority_of("2001:db8:43::/48", new_key()));
-    let expired = first
-        .succeed(new_key(), NOW.minus(DAY), NOW.minus(1))
-        .unwrap();
 
     for (signer, named) in [
         (&first, &stranger),
         (&first, &foreign),
-        (&first, &expired),
         // back to the old one
         (&second, &first),
     ] {
@@ -140,4 +137,52 @@ fn there_are_never_more_than_four() {
     let refused = authorities.follow(statement.envelope(), NOW);
 
     assert_eq!(refused, Err(SuccessionError::TooMany));
+}
+
+#[test]
+fn an_expired_authority_names_its_successor_to_those_alone_who_know_none() {
+    let old = new_authority();
+    let (new, other) = (succeed(&old), succeed(&old));
+    let [statement, forged] = [&new, &other].map(|it| old.state_successor(it).unwrap());
+    let late = old.certificate().not_after().plus(DAY);
+    let mut away = trust(&old);
+
+    assert_eq!(away.follow(statement.envelope(), late), Ok(true));
+
+    // whoever has its key now changes nothing any more, not even where the clock says that all have expired
+    for moment in [late, NOW.plus(9000 * DAY)] {
+        let refused = away.follow(forged.envelope(), moment);
+        assert!(
+            matches!(refused, Err(SuccessionError::Document(_))),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(away.follow(statement.envelope(), NOW), Ok(false));
+    assert_eq!(away.iter().count(), 2);
+    // it vouches for no document and no node
+    let revoked = RevocationList::default();
+    assert!(
+        away.verify_node(&new_node(&old), &revoked, late, 0)
+            .is_err()
+    );
+}
+
+#[test]
+fn whoever_was_away_during_many_successions_finds_the_last_and_keeps_at_most_four() {
+    let mut chain = vec![new_authority()];
+    for years in 1..8 {
+        let last = chain.last().unwrap();
+        let until = NOW.plus((3650 + 365 * years) * DAY);
+        chain.push(last.succeed(new_key(), NOW, until).unwrap());
+    }
+    let mut away = trust(&chain[0]);
+    let late = chain[6].certificate().not_after().plus(1);
+
+    for pair in chain.windows(2) {
+        let statement = pair[0].state_successor(&pair[1]).unwrap();
+        assert_eq!(away.follow(statement.envelope(), late), Ok(true));
+    }
+
+    let generations: Vec<_> = away.iter().map(AuthorityCertificate::generation).collect();
+    assert_eq!(generations, [5, 6, 7, 8]);
 }

@@ -96,12 +96,12 @@ async fn configure(arguments: &ConfArguments) -> Result<ExitCode> {
         ),
         None => None,
     };
-    let (client, authorities) = meet(arguments, known.as_ref()).await?;
+    let (client, authorities) = meet(arguments, known.clone()).await?;
     if arguments.is_needed {
         return ways::is_needed(authorities.network());
     }
     files::directory(&arguments.dir)?;
-    if known.is_none() {
+    if known.as_ref() != Some(&authorities) {
         Pending::create(&authority_file, 0o644)?.write(authorities.to_pem().as_bytes())?;
         println!(
             "{}: the authority of {}",
@@ -123,22 +123,14 @@ async fn configure(arguments: &ConfArguments) -> Result<ExitCode> {
 /// Finds out whose registry it is, as far as that can be told.
 async fn meet(
     arguments: &ConfArguments,
-    known: Option<&Authorities>,
+    known: Option<Authorities>,
 ) -> Result<(Client, Authorities)> {
-    let trust = match (known, arguments.fingerprint) {
-        (Some(known), fingerprint) => {
-            if let Some(fingerprint) = fingerprint
-                && !known
-                    .iter()
-                    .any(|authority| authority.fingerprint() == fingerprint)
-            {
-                bail!(
-                    "{}/ca.crt is of another authority than {fingerprint}: is it another network? Then choose another --dir",
-                    arguments.dir.display()
-                );
-            }
-            Trust::Authorities(known.clone())
-        }
+    let known = match known {
+        Some(known) => Some(succeeded(arguments, known).await?),
+        None => None,
+    };
+    let trust = match (&known, arguments.fingerprint) {
+        (Some(known), _) => Trust::Authorities(known.clone()),
         (None, Some(fingerprint)) => Trust::Fingerprint(fingerprint),
         (None, None) => Trust::FirstSeen,
     };
@@ -153,11 +145,33 @@ async fn meet(
             "the registry's list of authorities lacks its own: it is misconfigured, tell its operator"
         );
     }
-    match known {
-        // a successor is taken up only with the signature of the one before it, which is the node's business
-        Some(known) => Ok((client, known.clone())),
-        None => Ok((client, all)),
+    Ok((client, known.unwrap_or(all)))
+}
+
+/// The authorities that are known here, and those that took over from them: by their word, or by that of the person who gives
+/// a fingerprint.
+async fn succeeded(arguments: &ConfArguments, mut known: Authorities) -> Result<Authorities> {
+    // whoever is there: the statements are signed
+    let anybody = Client::newcomer(&arguments.registry, Trust::FirstSeen)?;
+    for statement in anybody.successions().await? {
+        // one about authorities that we do not know is not for us
+        if known.follow(&statement, now()) == Ok(true) {
+            println!("another authority has taken over, by the word of the one before");
+        }
     }
+    let Some(fingerprint) = arguments.fingerprint else {
+        return Ok(known);
+    };
+    if known.iter().all(|it| it.fingerprint() != fingerprint) {
+        let named = Client::newcomer(&arguments.registry, Trust::Fingerprint(fingerprint))?;
+        known.admit(named.authority().await?, now()).with_context(|| {
+            format!(
+                "{}/ca.crt is of another network than the authority {fingerprint}: choose another --dir",
+                arguments.dir.display()
+            )
+        })?;
+    }
+    Ok(known)
 }
 
 fn warn(seen: &AuthorityCertificate) {

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
 use re6st_user::{
     certificate::{
-        authority::{Authority, AuthorityCertificate},
+        authority::AuthorityCertificate,
         key::{KeyAlgorithm, PrivateKey},
         public_key::KeyKind,
         timestamp::{DAY, Timestamp},
@@ -22,15 +22,18 @@ use re6st_user::{
 use super::date;
 use crate::cli::conf::files::Pending;
 
+/// How long a successor is valid, unless that is too short.
+const DEFAULT_DAYS: u64 = 3650;
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum AuthorityAction {
     /// Make the authority that takes over from the present one, a year before that expires; after it has expired, remove
-    /// what is left of it. The registry takes it up when it is started again.
+    /// its key. The registry takes it up when it is started again.
     Succeed {
-        /// How many days it is valid.
-        #[arg(long, default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36_500))]
-        days: u32,
+        /// How many days it is valid: a certificate's validity longer than the present one at least; 3650 if that is enough.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+        days: Option<u32>,
     },
 }
 
@@ -38,52 +41,70 @@ pub enum AuthorityAction {
 pub fn run(action: &AuthorityAction, config: &RegistryConfig) -> Result<()> {
     let AuthorityAction::Succeed { days } = action;
     let now = now();
-    let keys = Keys::open(config, now)?;
-    let next = next_key(config);
-    if let Some(next) = keys.next() {
-        bail!(
+    let mut keys = Keys::open(config)?;
+    let present = keys.present(now).certificate().clone();
+    match keys.next() {
+        Some(next) if *next.certificate() == present => return finish(config, &keys),
+        Some(next) => bail!(
             "the authority until {} takes over already: both are valid until {}",
             date(next.certificate().not_after().0),
-            date(keys.present().certificate().not_after().0)
-        );
+            date(present.not_after().0)
+        ),
+        None => {}
     }
-    if next.exists() {
-        return finish(config, &keys, now);
-    }
-    let key = PrivateKey::generate(algorithm(keys.present().certificate()))?;
+    let until = end(config, &present, now, *days)?;
+    let key = PrivateKey::generate(algorithm(&present))?;
     let pem = key.to_pem();
-    let until = now.plus(u64::from(*days) * DAY);
-    let successor = keys.present().succeed(key, now.minus(DAY), until)?;
-    let all = keys.all().to_pem() + &successor.certificate().to_pem();
-    Authorities::from_pem(&all)?;
-    let pending_key = Pending::create(&next, 0o600)?;
+    let successor = keys.present(now).succeed(key, now.minus(DAY), until)?;
+    keys.succeed(successor, now)?;
+    let pending_key = Pending::create(&next_key(config), 0o600)?;
     // a certificate without a key does nothing; a key without a certificate would be a mistake
-    Pending::create(&config.ca, 0o644)?.write(all.as_bytes())?;
+    Pending::create(&config.ca, 0o644)?.write(keys.to_pem().as_bytes())?;
     pending_key.write(pem.as_bytes())?;
-    say(&successor, &keys);
+    say(&keys, &present);
     Ok(())
 }
 
-fn say(successor: &Authority, keys: &Keys) {
+/// When a successor ends. It has to issue certificates that are not cut short when the present one ends.
+fn end(
+    config: &RegistryConfig,
+    present: &AuthorityCertificate,
+    now: Timestamp,
+    days: Option<u32>,
+) -> Result<Timestamp> {
+    let validity = config.settings(&Authorities::new(present.clone())).validity;
+    let least = present.not_after().max(now).plus(validity);
+    let least = least.since(now).div_ceil(DAY);
+    let days = days.map_or_else(|| least.max(DEFAULT_DAYS), u64::from);
+    if days < least {
+        bail!(
+            "--days {days}: the present authority is valid until {}, and its successor has to issue whole certificates then: {least} or more",
+            date(present.not_after().0)
+        );
+    }
+    Ok(now.plus(days * DAY))
+}
+
+fn say(keys: &Keys, present: &AuthorityCertificate) {
+    let successor = keys.newest().certificate();
     println!(
-        "{}: takes over until {}. Start the registry again; nodes learn of it by themselves.\n\
-         When the present one has expired ({}), run this once more.",
-        successor.certificate().fingerprint(),
-        date(successor.certificate().not_after().0),
-        date(keys.present().certificate().not_after().0)
+        "{}: takes over until {}. Start the registry again; nodes learn of it by themselves,\n\
+         and newcomers may be told this fingerprint from then on, or the present one until {}.\n\
+         When the present one has expired, run this once more: it removes its key.",
+        successor.fingerprint(),
+        date(successor.not_after().0),
+        date(present.not_after().0)
     );
 }
 
-/// The next one is the only one from now on.
-fn finish(config: &RegistryConfig, keys: &Keys, now: Timestamp) -> Result<()> {
-    let mut all = keys.all().clone();
-    all.prune(now);
+/// The next one is the only one that signs from now on. What the old one said of it stays in `ca.crt`.
+fn finish(config: &RegistryConfig, keys: &Keys) -> Result<()> {
+    Pending::create(&config.ca, 0o644)?.write(keys.to_pem().as_bytes())?;
     fs::rename(next_key(config), &config.ca_key)
         .with_context(|| config.ca_key.display().to_string())?;
-    Pending::create(&config.ca, 0o644)?.write(all.to_pem().as_bytes())?;
     println!(
-        "{} is the network's only authority now",
-        keys.present().certificate().fingerprint()
+        "{} is the network's only authority that signs now. Start the registry again.",
+        keys.newest().certificate().fingerprint()
     );
     Ok(())
 }

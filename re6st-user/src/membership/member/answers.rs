@@ -36,8 +36,11 @@ impl Member {
             Ok(answer) => answer,
             Err(failure) => return self.failed(now, topic, failure, actions),
         };
-        self.reached(now, actions);
-        self.in_touch = true;
+        if topic != Topic::Successions {
+            self.reached(now, actions);
+            self.in_touch = true;
+            self.untrusted = false;
+        }
         let useful = match (question, answer) {
             (Question::Parameters { .. }, Answer::Document(None)) => {
                 if now.elapsed.saturating_sub(asked.elapsed) < LEAST_PATIENCE {
@@ -47,12 +50,15 @@ impl Member {
                 }
                 Ok(())
             }
-            (Question::Parameters { .. }, Answer::Document(Some(envelope))) => {
-                self.parameters(now, &envelope, actions)
+            (Question::Parameters { after, .. }, Answer::Document(Some(envelope))) => {
+                self.parameters(now, after, &envelope, actions)
             }
             (Question::Revocations { .. }, Answer::Document(envelope)) => {
                 self.suspicious = false;
                 self.revocations(now, envelope, actions)
+            }
+            (Question::Successions, Answer::Successions(statements)) if self.untrusted => {
+                return self.succeeded(now, &statements, actions);
             }
             (Question::Successions, Answer::Successions(statements)) => {
                 self.successions(now, &statements, actions)
@@ -95,17 +101,23 @@ impl Member {
     }
 
     fn failed(&mut self, now: Moment, topic: Topic, failure: Failure, actions: &mut Vec<Action>) {
+        if topic == Topic::Successions && self.untrusted {
+            // why it is asked is the problem
+            self.topics[topic as usize].failed(now, QUESTION, &mut self.random);
+            return;
+        }
         match failure.kind {
-            FailureKind::Away => {
+            FailureKind::Away | FailureKind::Untrusted => {
                 self.in_touch = false;
+                self.untrusted = failure.kind == FailureKind::Untrusted;
                 self.contact.failed(now, CONTACT, &mut self.random);
                 self.problem(now, None, failure.message, actions);
             }
             FailureKind::Busy(wait) => {
                 self.in_touch = false;
-                // whoever says "in months" is not believed
+                // whoever says "in months" is not believed, nor who says "at once"
                 let wait = wait.min(CONTACT.longest);
-                self.contact.postpone(now, wait, &mut self.random);
+                self.contact.refused(now, wait, CONTACT, &mut self.random);
                 self.problem(now, None, failure.message, actions);
             }
             FailureKind::Refused => {
@@ -150,6 +162,7 @@ impl Member {
     fn parameters(
         &mut self,
         now: Moment,
+        after: Option<u64>,
         envelope: &[u8],
         actions: &mut Vec<Action>,
     ) -> Result<(), String> {
@@ -159,7 +172,13 @@ impl Member {
             Err(DocumentError::NotNewer { held, offered })
                 if held == offered && self.is_held(now, envelope) =>
             {
-                Ok(())
+                match after {
+                    Some(after) if after >= offered => Err(
+                        "the registry was asked for newer parameters and gives those this node has"
+                            .to_owned(),
+                    ),
+                    _ => Ok(()),
+                }
             }
             Err(DocumentError::NotNewer { held, offered }) => Err(format!(
                 "the registry's parameters have number {offered}, those this node has {held}, and say something else: was the registry restored from an old backup? This node goes on with its own until the registry's have a higher number"
@@ -255,29 +274,49 @@ impl Member {
                 problem = Some(format!("a new authority is not trusted: {error}"));
             }
         }
+        // statements about those we know, by those we do not, are no problem
         match problem {
+            _ if !self.wants(Topic::Successions, now) => Ok(()),
             Some(problem) => Err(problem),
-            None if self.wants(Topic::Successions, now) => Err(
+            None => Err(
                 "the parameters name an authority that no statement of the old one is about".into(),
             ),
-            None => Ok(()),
         }
     }
 
+    /// Whether another authority has taken over, says somebody who is not of ours: by the word of ours alone.
+    fn succeeded(&mut self, now: Moment, statements: &[Vec<u8>], actions: &mut Vec<Action>) {
+        let mut learned = false;
+        for statement in statements {
+            learned |= self.follow(now, statement, actions) == Ok(true);
+        }
+        if learned {
+            // it may be the registry after all
+            self.untrusted = false;
+            self.contact.succeeded();
+            self.topics = Default::default();
+        } else {
+            // why it was asked is the problem
+            self.topics[Topic::Successions as usize].failed(now, QUESTION, &mut self.random);
+        }
+    }
+
+    /// Whether it was not known before.
     fn follow(
         &mut self,
         now: Moment,
         statement: &[u8],
         actions: &mut Vec<Action>,
-    ) -> Result<(), SuccessionError> {
+    ) -> Result<bool, SuccessionError> {
         let authorities = &mut self.credentials.authorities;
-        if authorities.follow(statement, now.wall)? {
+        let is_new = authorities.follow(statement, now.wall)?;
+        if is_new {
             actions.push(Action::Say(
-                "a new authority takes over, by the word of the old one; both are trusted until the old one ends".to_owned(),
+                "a new authority takes over, by the word of the old one; each is trusted until it ends".to_owned(),
             ));
             actions.push(Action::Keep(Keep::Authorities(authorities.to_pem())));
         }
-        Ok(())
+        Ok(is_new)
     }
 
     fn mac_keys(&mut self, kept: KeptMacKeys, actions: &mut Vec<Action>) {

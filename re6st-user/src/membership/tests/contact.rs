@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
 use serde_json::json;
 
-use super::world::World;
+use super::world::{World, mac_keys, parameters};
 use crate::{
     certificate::timestamp::DAY,
     membership::{
-        exchange::Question,
-        member::{Input, Keep},
+        exchange::{Answer, Failure, FailureKind, Question},
+        member::{Action, Input, Keep},
+        schedule::Moment,
     },
 };
 
@@ -209,4 +211,107 @@ fn what_could_not_be_kept_is_kept_when_there_is_room() {
         world.member.report(world.now, "").warnings,
         Vec::<String>::new()
     );
+}
+
+#[test]
+fn a_registry_that_says_at_once_is_left_alone_ever_longer() {
+    let mut world = World::new(365);
+    world.registry.busy = Some(Duration::ZERO);
+    world.run(MINUTE * 60);
+    assert!(world.asked.len() < 40, "{}", world.asked.len());
+}
+
+/// What a registry may answer, and what it answers to questions of another kind.
+#[derive(Clone, Copy, Debug)]
+enum Whim {
+    Busy,
+    Away,
+    Untrusted,
+    Refused,
+    Same,
+    Newer,
+    Nothing,
+    Else,
+}
+
+fn whim() -> impl Strategy<Value = Whim> {
+    use Whim::*;
+    prop::sample::select(vec![
+        Busy, Away, Untrusted, Refused, Same, Newer, Newer, Nothing, Else,
+    ])
+}
+
+impl Whim {
+    fn answer(self, world: &World, question: Question, number: u64) -> Result<Answer, Failure> {
+        let failure = |kind| {
+            let message = "no".to_owned();
+            Err(Failure { message, kind })
+        };
+        let document = |number| {
+            let values = json!({"hello-interval": number % 60 + 1});
+            parameters(&world.authority, number, number, number, &values)
+        };
+        match (self, question) {
+            (Self::Busy, _) => failure(FailureKind::Busy(Duration::ZERO)),
+            (Self::Away, _) => failure(FailureKind::Away),
+            (Self::Untrusted, _) => failure(FailureKind::Untrusted),
+            (Self::Refused, _) => failure(FailureKind::Refused),
+            (Self::Nothing, _) => Ok(Answer::Document(None)),
+            (Self::Else, _) => Ok(Answer::Certificate("something".to_owned())),
+            (_, Question::MacKeys { .. }) => Ok(Answer::MacKeys(mac_keys("0a", None))),
+            (_, Question::Renewal) => Ok(Answer::Certificate(world.registry.certificate.clone())),
+            (_, Question::Successions) => Ok(Answer::Successions(vec![b"{}".to_vec(); 9])),
+            (_, Question::Revocations { .. }) => {
+                let list = super::world::revocations(&world.authority, number, &[5]);
+                Ok(Answer::Document(Some(list)))
+            }
+            (Self::Newer, _) => Ok(Answer::Document(Some(document(number)))),
+            (Self::Same, _) => {
+                let held = world.member.held().parameters.as_ref();
+                let same = held.map_or_else(|| document(number), |it| it.envelope().to_vec());
+                Ok(Answer::Document(Some(same)))
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// A registry that answers at once is asked no more than once a second for long, whatever the answers are.
+    #[test]
+    fn no_answer_makes_a_node_ask_in_a_tight_loop(whims in prop::collection::vec(whim(), 1..6)) {
+        let mut world = World::new(365);
+        let mut now = world.now;
+        let end = now.elapsed + MINUTE * 10;
+        let mut asked = 0_u64;
+        let mut pending = None;
+        while now.elapsed < end {
+            let input = match pending.take() {
+                Some(question) => {
+                    let whim = whims[usize::try_from(asked).unwrap() % whims.len()];
+                    Input::Answered(whim.answer(&world, question, asked + 1))
+                }
+                None => Input::Time,
+            };
+            let mut actions = Vec::new();
+            world.member.handle(now, input, &mut actions);
+            for action in actions {
+                if let Action::Ask(question) = action {
+                    asked += 1;
+                    pending = Some(question);
+                }
+            }
+            let next = match pending {
+                Some(_) => now.elapsed + Duration::from_millis(1),
+                None => world.member.next_deadline(now),
+            };
+            prop_assert!(next > now.elapsed, "it does not come to rest");
+            now = Moment {
+                elapsed: next,
+                wall: world.now.wall.plus((next - world.now.elapsed).as_secs()),
+            };
+        }
+        prop_assert!(asked <= 640, "{asked} questions in ten minutes");
+    }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     certificate::{
-        authority::{Authority, AuthorityTerms},
+        authority::{Authority, AuthorityCertificate, AuthorityTerms},
         document::Signed,
         issue::NodeTerms,
         key::{KeyAlgorithm, PrivateKey},
@@ -172,10 +172,17 @@ pub struct RegistryModel {
     pub refuses: bool,
     /// Says no to renewals.
     pub refuses_renewal: bool,
+    /// The authority whose certificate it shows; whoever does not trust that asks for nothing but successions.
+    pub shows: AuthorityCertificate,
 }
 
 impl RegistryModel {
-    fn answer(&self, question: Question) -> Result<Answer, Failure> {
+    fn answer(
+        &self,
+        question: Question,
+        trust: &Authorities,
+        now: Timestamp,
+    ) -> Result<Answer, Failure> {
         let failure = |kind| {
             Err(Failure {
                 message: "no".to_owned(),
@@ -188,7 +195,9 @@ impl RegistryModel {
         if let Some(wait) = self.busy {
             return failure(FailureKind::Busy(wait));
         }
+        let trusts = self.shows.is_valid_at(now) && trust.iter().any(|known| *known == self.shows);
         match question {
+            _ if !trusts && question != Question::Successions => failure(FailureKind::Untrusted),
             Question::Parameters { .. } | Question::MacKeys { .. } if self.refuses => {
                 failure(FailureKind::Refused)
             }
@@ -234,11 +243,21 @@ impl World {
         let authority = authority();
         let keys = Keys::new();
         let certificate = keys.certificate(&authority, 5, days);
-        Self::of(authority, keys, &certificate, &kept, configuration, seed)
+        let trust = Authorities::new(authority.certificate().clone());
+        Self::of(
+            authority,
+            &trust,
+            keys,
+            &certificate,
+            &kept,
+            configuration,
+            seed,
+        )
     }
 
     pub fn of(
         authority: Authority,
+        trust: &Authorities,
         keys: Keys,
         certificate: &NodeCertificate,
         kept: &Kept,
@@ -247,7 +266,7 @@ impl World {
     ) -> Self {
         let config = Config::parse(configuration).unwrap();
         let texts = Texts {
-            authorities: &authority.certificate().to_pem(),
+            authorities: &trust.to_pem(),
             certificate: &certificate.to_pem(),
             key: &keys.key.to_pem(),
         };
@@ -266,6 +285,7 @@ impl World {
             impatient: false,
             refuses: false,
             refuses_renewal: false,
+            shows: authority.certificate().clone(),
         };
         let babel = config.babel.unwrap();
         Self {
@@ -340,7 +360,8 @@ impl World {
             match self.pending {
                 Some((due, question)) if due <= self.now.elapsed => {
                     self.pending = None;
-                    let answer = self.registry.answer(question);
+                    let trust = &self.member.credentials().authorities;
+                    let answer = self.registry.answer(question, trust, self.now.wall);
                     self.input(Input::Answered(answer));
                 }
                 _ => self.input(Input::Time),
@@ -388,8 +409,10 @@ impl World {
             }
         }
         let certificate = self.member.credentials().certificate.clone();
+        let trust = self.trust().clone();
         let mut world = Self::of(
             self.authority,
+            &trust,
             self.keys,
             &certificate,
             &kept,

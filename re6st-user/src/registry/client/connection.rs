@@ -16,23 +16,23 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::{
     CertificateError, ClientConfig,
-    pki_types::{CertificateDer, ServerName},
+    pki_types::ServerName,
     sign::{CertifiedKey, SingleCertAndKey},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
+    net::{TcpStream, UnixStream, lookup_host},
     time,
 };
 use tokio_rustls::TlsConnector;
 
 use super::{
-    ClientError,
+    ClientError, race,
     trust::{Trust, Verifier},
 };
-use crate::certificate::node::REGISTRY_NAME;
+use crate::certificate::{authority::AuthorityCertificate, node::REGISTRY_NAME};
 
-/// How long connecting may take, and the TLS handshake.
+/// How long connecting may take, with the TLS handshake, to all addresses together.
 const CONNECT: Duration = Duration::from_secs(10);
 /// The biggest response, in bytes: what is revoked in a network of many nodes.
 const MAXIMUM_RESPONSE: usize = 32 << 20;
@@ -131,7 +131,7 @@ impl Connection {
     }
 
     /// The certificate of the authority whose registry answered last.
-    pub fn authority(&self) -> Option<CertificateDer<'static>> {
+    pub fn authority(&self) -> Option<AuthorityCertificate> {
         self.tls.as_ref().and_then(|(_, verifier)| verifier.seen())
     }
 
@@ -251,15 +251,20 @@ impl Connection {
         let opening = async {
             match (&self.place, &self.tls) {
                 (Place::Network { host, port, .. }, Some((connector, _))) => {
-                    let stream = TcpStream::connect((host.as_str(), *port)).await;
-                    let stream = stream.map_err(|error| self.unreachable(error))?;
-                    stream
-                        .set_nodelay(true)
-                        .map_err(|error| self.unreachable(error))?;
+                    let addresses = lookup_host((host.as_str(), *port)).await;
+                    let addresses = addresses.map_err(|error| self.unreachable(error))?;
                     let name = ServerName::try_from(REGISTRY_NAME)
                         .map_err(|error| ClientError::Unintelligible(error.to_string()))?;
-                    let stream = connector.connect(name, stream).await;
-                    let stream = stream.map_err(|error| self.refused_handshake(error))?;
+                    let attempt = |address| {
+                        let (connector, name) = (connector.clone(), name.clone());
+                        async move {
+                            let stream = TcpStream::connect(address).await?;
+                            stream.set_nodelay(true)?;
+                            connector.connect(name, stream).await
+                        }
+                    };
+                    let stream = race::first(race::in_turns(addresses), attempt).await;
+                    let stream = stream.map_err(|failures| self.no_address(failures))?;
                     self.shake_hands(stream).await
                 }
                 (Place::Socket(path), _) => {
@@ -295,6 +300,21 @@ impl Connection {
         }
     }
 
+    /// Of the addresses, one where somebody else answers tells most.
+    fn no_address(&self, failures: Vec<io::Error>) -> ClientError {
+        let mut errors: Vec<_> = failures
+            .into_iter()
+            .map(|failure| self.refused_handshake(failure))
+            .collect();
+        let telling = errors
+            .iter()
+            .position(|error| matches!(error, ClientError::NotTrusted { .. }));
+        match (telling, errors.is_empty()) {
+            (_, true) => self.unreachable("its name has no address"),
+            (index, false) => errors.swap_remove(index.unwrap_or(0)),
+        }
+    }
+
     fn refused_handshake(&self, error: io::Error) -> ClientError {
         let inner = error
             .get_ref()
@@ -302,13 +322,13 @@ impl Connection {
         let why = match inner {
             Some(rustls::Error::InvalidCertificate(certificate)) => match certificate {
                 CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-                    "its certificate was not issued by this network's authority: the address leads to another registry, somebody is in between, or the fingerprint is mistyped".to_owned()
+                    "its certificate was not issued by this network's authority: the address leads to another registry, somebody is in between, the fingerprint is mistyped, or another authority has taken over".to_owned()
                 }
                 CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                    "its certificate is not valid yet: is the clock of this host right?".to_owned()
+                    "its certificate, or its authority's, is not valid yet: is the clock of this host right?".to_owned()
                 }
                 CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                    "its certificate has expired: is the clock of this host right?".to_owned()
+                    "its certificate, or the authority's we know, has expired: is the clock of this host right?".to_owned()
                 }
                 CertificateError::NotValidForName
                 | CertificateError::NotValidForNameContext { .. } => {

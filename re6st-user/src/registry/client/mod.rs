@@ -24,12 +24,16 @@ use super::http::{
     },
     problem::ErrorBody,
 };
-use crate::certificate::{
-    authority::AuthorityCertificate, key::PrivateKey, node::NodeCertificate,
-    request::CertificateRequest, verify::Authorities,
+use crate::{
+    certificate::{
+        authority::AuthorityCertificate, key::PrivateKey, node::NodeCertificate,
+        request::CertificateRequest, verify::Authorities,
+    },
+    printable::printable,
 };
 
 mod connection;
+mod race;
 mod trust;
 
 use connection::Connection;
@@ -146,10 +150,8 @@ impl Client {
     /// The certificate of the authority whose registry this is, out of the TLS handshake.
     pub async fn authority(&self) -> Result<AuthorityCertificate, ClientError> {
         self.connection.connect().await?;
-        let der = self.connection.authority();
-        let der = der.ok_or_else(|| ClientError::Unintelligible("no certificate".into()))?;
-        AuthorityCertificate::from_der(&der)
-            .map_err(|error| ClientError::Unintelligible(format!("the CA certificate: {error}")))
+        let authority = self.connection.authority();
+        authority.ok_or_else(|| ClientError::Unintelligible("no certificate".into()))
     }
 
     /// The certificates of all the network's authorities: only as good as the trust in the server.
@@ -296,15 +298,18 @@ impl Client {
         })?;
         Err(ClientError::Refused {
             status: answer.status,
-            code: error.error.code,
-            message: error.error.message,
+            code: printable(&error.error.code),
+            message: printable(&error.error.message),
             retry_after: seconds.map(Duration::from_secs),
         })
     }
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ClientError> {
-    serde_json::from_slice(body).map_err(|error| ClientError::Unintelligible(error.to_string()))
+    // names of fields that should not be there are the other side's
+    let failed =
+        |error: serde_json::Error| ClientError::Unintelligible(printable(&error.to_string()));
+    serde_json::from_slice(body).map_err(failed)
 }
 
 fn write(body: &impl Serialize) -> Result<Bytes, ClientError> {

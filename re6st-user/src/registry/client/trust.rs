@@ -2,6 +2,7 @@
 //!
 //! A registry shows a certificate for [`REGISTRY_NAME`], issued by the network's authority, and the authority's own
 //! certificate behind it. Its host name and its address do not matter: names can be taken over, the authority's key cannot.
+//! While one authority takes over from another it shows certificates of both, for the same key.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,14 +12,20 @@ use rustls::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
-    crypto::{CryptoProvider, WebPkiSupportedAlgorithms},
+    crypto::CryptoProvider,
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-use crate::certificate::{digest::Fingerprint, node::REGISTRY_NAME, verify::Authorities};
+use crate::{
+    certificate::{
+        authority::AuthorityCertificate, digest::Fingerprint, node::REGISTRY_NAME,
+        timestamp::Timestamp, verify::Authorities,
+    },
+    registry::tls::{HandshakeSignatures, public_key},
+};
 
-/// The most certificates looked at behind the server's own: two authorities during a change.
-const MAXIMUM_AUTHORITIES: usize = 4;
+/// The most certificates looked at behind the server's first: two authorities during a change, and the server's second.
+const MAXIMUM: usize = 4;
 
 /// Whose registry it has to be.
 #[derive(Clone, Debug)]
@@ -27,7 +34,8 @@ pub enum Trust {
     Authorities(Authorities),
     /// That of the authority with this fingerprint.
     Fingerprint(Fingerprint),
-    /// That of any authority: whoever is on the way can be the registry. For a person who compares the fingerprint.
+    /// That of any authority: whoever is on the way can be the registry. For a person who compares the fingerprint, and for
+    /// what is signed by itself.
     FirstSeen,
 }
 
@@ -36,8 +44,8 @@ pub enum Trust {
 pub struct Verifier {
     trust: Trust,
     provider: Arc<CryptoProvider>,
-    algorithms: WebPkiSupportedAlgorithms,
-    seen: Mutex<Option<CertificateDer<'static>>>,
+    signatures: HandshakeSignatures,
+    seen: Mutex<Option<AuthorityCertificate>>,
 }
 
 impl Verifier {
@@ -45,36 +53,71 @@ impl Verifier {
     pub fn new(trust: Trust, provider: Arc<CryptoProvider>) -> Self {
         Self {
             trust,
-            algorithms: provider.signature_verification_algorithms,
+            signatures: HandshakeSignatures::new(&provider),
             provider,
             seen: Mutex::default(),
         }
     }
 
     /// The authority of the last server that was accepted.
-    pub fn seen(&self) -> Option<CertificateDer<'static>> {
+    pub fn seen(&self) -> Option<AuthorityCertificate> {
         self.seen
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    /// Those of the authorities shown that are acceptable.
-    fn candidates(&self, shown: &[CertificateDer<'_>]) -> Vec<CertificateDer<'static>> {
+    /// The authorities that would do: of those known or shown, those that are valid. webpki does not look at the time of those
+    /// it trusts.
+    fn candidates(
+        &self,
+        shown: &[CertificateDer<'_>],
+        now: Timestamp,
+    ) -> Result<Vec<AuthorityCertificate>, Error> {
+        let mut candidates = self.trusted(shown);
+        if let Some(first) = candidates.first() {
+            let error = match now < first.not_before() {
+                true => CertificateError::NotValidYet,
+                false => CertificateError::Expired,
+            };
+            candidates.retain(|authority| authority.is_valid_at(now));
+            if candidates.is_empty() {
+                return Err(error.into());
+            }
+        }
+        Ok(candidates)
+    }
+
+    fn trusted(&self, shown: &[CertificateDer<'_>]) -> Vec<AuthorityCertificate> {
         let shown = || {
-            let shown = shown.iter().take(MAXIMUM_AUTHORITIES);
-            shown.map(|authority| authority.clone().into_owned())
+            let shown = shown.iter();
+            shown.filter_map(|der| AuthorityCertificate::from_der(der).ok())
         };
         match &self.trust {
-            Trust::Authorities(known) => known
-                .iter()
-                .map(|authority| CertificateDer::from(authority.der().to_vec()))
-                .collect(),
+            Trust::Authorities(known) => known.iter().cloned().collect(),
             Trust::Fingerprint(wanted) => shown()
-                .filter(|authority| Fingerprint::of(authority) == *wanted)
+                .filter(|authority| authority.fingerprint() == *wanted)
                 .collect(),
             Trust::FirstSeen => shown().collect(),
         }
+    }
+
+    /// Whether one authority certifies the server.
+    fn certifies(
+        &self,
+        authority: &AuthorityCertificate,
+        server: &CertificateDer<'_>,
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from(authority.der().to_vec()))?;
+        let provider = Arc::clone(&self.provider);
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        let verifier = verifier.map_err(|error| Error::General(error.to_string()))?;
+        let name = ServerName::try_from(REGISTRY_NAME)
+            .map_err(|_| Error::General("the registry's name".into()))?;
+        verifier.verify_server_cert(server, &[], &name, &[], now)
     }
 }
 
@@ -87,25 +130,26 @@ impl ServerCertVerifier for Verifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let name = ServerName::try_from(REGISTRY_NAME)
-            .map_err(|_| Error::General("the registry's name".into()))?;
-        let mut refused = Error::InvalidCertificate(CertificateError::UnknownIssuer);
-        for authority in self.candidates(intermediates) {
-            let mut roots = RootCertStore::empty();
-            if let Err(error) = roots.add(authority.clone()) {
-                refused = error;
-                continue;
-            }
-            let provider = Arc::clone(&self.provider);
-            let verifier =
-                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-            let verifier = verifier.map_err(|error| Error::General(error.to_string()))?;
-            match verifier.verify_server_cert(end_entity, &[], &name, &[], now) {
-                Ok(verified) => {
-                    *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(authority);
-                    return Ok(verified);
+        let behind = intermediates.get(..MAXIMUM).unwrap_or(intermediates);
+        // the handshake proves the key, whichever certificate says whose it is
+        let key = public_key(end_entity)?;
+        let others = behind
+            .iter()
+            .filter(|certificate| public_key(certificate).is_ok_and(|other| other == key));
+        let servers: Vec<_> = std::iter::once(end_entity).chain(others).collect();
+        let unknown = Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let mut refused = unknown.clone();
+        for authority in self.candidates(behind, Timestamp(now.as_secs()))? {
+            for server in &servers {
+                match self.certifies(&authority, server, now) {
+                    Ok(verified) => {
+                        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(authority);
+                        return Ok(verified);
+                    }
+                    // what is wrong with a certificate of ours says more than that another one is not
+                    Err(error) if refused == unknown => refused = error,
+                    Err(_) => {}
                 }
-                Err(error) => refused = error,
             }
         }
         Err(refused)
@@ -117,7 +161,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.algorithms)
+        self.signatures.tls12(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -126,10 +170,10 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.algorithms)
+        self.signatures.tls13(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.signatures.schemes()
     }
 }

@@ -69,18 +69,18 @@ pub fn node(
     });
     let identity = checked.as_ref().map_err(Problem::clone)?;
     let certificate = &identity.certificate;
-    let mut authorities = published.authorities.iter();
-    if !authorities
-        .any(|authority| authority.key_id() == identity.issuer && authority.is_valid_at(now))
-    {
-        return Err(refused(
-            "the certificate's authority is not the network's any more: enrol again",
-        ));
-    }
     let grace = match need {
         Need::Membership => 0,
         Need::Renewal { grace } => grace,
     };
+    let mut authorities = published.authorities.iter();
+    if !authorities.any(|authority| {
+        authority.key_id() == identity.issuer && now <= authority.not_after().plus(grace)
+    }) {
+        return Err(refused(
+            "the certificate's authority has expired, or is not the network's any more: renew the certificate, or enrol again",
+        ));
+    }
     if certificate.not_after().plus(grace) < now {
         return Err(refused(
             "the certificate has expired: renew it, or enrol again",

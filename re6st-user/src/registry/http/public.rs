@@ -19,6 +19,7 @@ use crate::{
     certificate::request::CertificateRequest,
     registry::{
         client::LONGEST_WAIT,
+        engine::now,
         mail,
         publication::{Document, Published},
         rules::{
@@ -118,7 +119,8 @@ async fn health(ask: Ask, _: Nothing) -> Result<Found<Health>, Problem> {
 async fn authorities(ask: Ask, _: Nothing) -> Result<Found<Authorities>, Problem> {
     let published = ask.state.published.borrow().clone();
     let authorities = published.authorities;
-    let first = authorities.iter().next();
+    let mut valid = authorities.iter();
+    let first = valid.find(|authority| authority.is_valid_at(now()));
     Ok(Found(Authorities {
         certificates: authorities
             .iter()

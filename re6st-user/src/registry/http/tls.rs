@@ -8,18 +8,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
     client::danger::HandshakeSignatureValid,
-    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs},
-    pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime},
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::{CertificateDer, UnixTime},
     server::{
         ClientHello, ResolvesServerCert,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
     sign::CertifiedKey,
 };
-use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-/// The biggest certificate looked at, in bytes.
-const MAXIMUM_CERTIFICATE: usize = 16 << 10;
+use crate::registry::tls::{HandshakeSignatures, public_key};
 
 /// The server's own certificate, which can be replaced while it runs.
 #[derive(Debug)]
@@ -53,9 +51,8 @@ impl ResolvesServerCert for ServerCertificate {
 /// The settings of all connections.
 pub fn server_config(certificate: Arc<ServerCertificate>) -> Result<ServerConfig, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = Arc::new(ProofOfPossession {
-        algorithms: provider.signature_verification_algorithms,
-    });
+    let signatures = HandshakeSignatures::new(&provider);
+    let verifier = Arc::new(ProofOfPossession(signatures));
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_client_cert_verifier(verifier)
@@ -72,9 +69,7 @@ pub fn provider() -> Arc<CryptoProvider> {
 
 /// Takes any certificate whose key the peer holds.
 #[derive(Debug)]
-struct ProofOfPossession {
-    algorithms: WebPkiSupportedAlgorithms,
-}
+struct ProofOfPossession(HandshakeSignatures);
 
 impl ClientCertVerifier for ProofOfPossession {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
@@ -101,38 +96,19 @@ impl ClientCertVerifier for ProofOfPossession {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.algorithms)
+        self.0.tls12(message, certificate, signature)
     }
 
-    /// By the bare key: re6stnet's certificates are X.509 v1, which webpki does not read.
     fn verify_tls13_signature(
         &self,
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let key = public_key(certificate)?;
-        rustls::crypto::verify_tls13_signature_with_raw_key(
-            message,
-            &SubjectPublicKeyInfoDer::from(key),
-            signature,
-            &self.algorithms,
-        )
+        self.0.tls13(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
-}
-
-/// The DER of a certificate's subjectPublicKeyInfo.
-fn public_key<'a>(certificate: &'a CertificateDer<'_>) -> Result<&'a [u8], Error> {
-    let bad = || Error::InvalidCertificate(rustls::CertificateError::BadEncoding);
-    if certificate.len() > MAXIMUM_CERTIFICATE {
-        return Err(bad());
-    }
-    match X509Certificate::from_der(certificate) {
-        Ok(([], parsed)) => Ok(parsed.tbs_certificate.subject_pki.raw),
-        _ => Err(bad()),
+        self.0.schemes()
     }
 }
