@@ -9,3 +9,4 @@ mod cards;
 mod driver_xdp;
 mod linux_peers;
 mod own_nodes;
+mod underlays;

@@ -39,4 +39,5 @@ mod sites;
 mod testbed_itself;
 mod trace;
 mod transfers;
+mod underlays;
 mod untouched;

@@ -6,6 +6,7 @@ pub mod cleanup;
 pub mod configuration;
 pub mod daemon;
 pub mod emulator;
+pub mod foreign;
 pub mod host;
 pub mod internet;
 pub mod link;

@@ -1,7 +1,7 @@
 //! The entry points.
 
 use aya_ebpf::{
-    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
+    bindings::{TC_ACT_OK, TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
     btf_maps::{Array, PerCpuArray},
     helpers::generated::{bpf_ktime_get_ns, bpf_redirect},
     macros::{btf_map, classifier, xdp},
@@ -245,6 +245,12 @@ fn keep(frame: &XdpFrame<'_, false>) {
         offset += WORD;
     }
     sample.length = offset as u32;
+}
+
+/// Lets no later program see a packet: a foreign program with a final verdict.
+#[classifier]
+pub fn take_all(_: TcContext) -> i32 {
+    TC_ACT_OK
 }
 
 /// Drops one packet of every so many.

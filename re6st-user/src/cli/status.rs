@@ -119,16 +119,15 @@ fn interfaces(status: &Status) -> String {
             Some(Mode::Generic) => "generic".to_owned(),
         };
         let tc = match interface.tc {
-            TcAttachment::Tcx => "tcx",
-            TcAttachment::Clsact { .. } => "clsact",
+            None => "NOT ATTACHED",
+            Some(TcAttachment::Tcx) => "tcx",
+            Some(TcAttachment::Clsact { .. }) => "clsact",
         };
         let mut remarks = Vec::new();
         if interface.gateway {
             remarks.push("gateway's uplink".to_owned());
         }
-        if let Some(reason) = &interface.reason {
-            remarks.push(format!("the driver refused: {reason}"));
-        }
+        remarks.extend(interface.reason.clone());
         if interface.transmit == "tc" {
             remarks.push("takes no frames from XDP".to_owned());
         }

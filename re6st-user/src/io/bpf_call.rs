@@ -20,6 +20,7 @@ const MAP_DELETE: u32 = 3;
 const OBJ_PIN: u32 = 6;
 const OBJ_GET: u32 = 7;
 const PROGRAM_BY_ID: u32 = 13;
+const PROGRAM_QUERY: u32 = 16;
 const LINK_CREATE: u32 = 28;
 const LINK_UPDATE: u32 = 29;
 const LINK_DETACH: u32 = 34;
@@ -31,9 +32,9 @@ pub enum Attachment {
     DriverXdp,
     /// XDP in the stack, after the driver made a socket buffer.
     GenericXdp,
-    /// tcx, arriving packets (Linux 6.6).
+    /// tcx, arriving packets (Linux 6.6), before all other programs there.
     TcIngress,
-    /// tcx, leaving packets (Linux 6.6).
+    /// tcx, leaving packets (Linux 6.6), before all other programs there.
     TcEgress,
 }
 
@@ -43,11 +44,13 @@ impl Attachment {
         const XDP: u32 = 37;
         const TCX_INGRESS: u32 = 46;
         const TCX_EGRESS: u32 = 47;
+        // `BPF_F_BEFORE`, relative to nothing: before all
+        const FIRST: u32 = 1 << 3;
         match self {
             Self::DriverXdp => (XDP, 1 << 2),
             Self::GenericXdp => (XDP, 1 << 1),
-            Self::TcIngress => (TCX_INGRESS, 0),
-            Self::TcEgress => (TCX_EGRESS, 0),
+            Self::TcIngress => (TCX_INGRESS, FIRST),
+            Self::TcEgress => (TCX_EGRESS, FIRST),
         }
     }
 }
@@ -57,14 +60,16 @@ fn bpf<T>(command: u32, attributes: &T) -> io::Result<i64> {
     // SAFETY: the block is live and its size is given; the kernel reads it and writes nothing back to it. Pointers inside
     // it are made by the callers from C strings, keys and values that outlive the call; the only one written through is
     // the value of MAP_LOOKUP, which is as big as the map's.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            std::ptr::from_ref(attributes),
-            size_of::<T>(),
-        )
-    };
+    unsafe { bpf_at(command, std::ptr::from_ref(attributes)) }
+}
+
+/// Calls bpf(2).
+///
+/// # Safety
+/// `attributes` must be live, also for writing if the command writes to them, and so must be what pointers in them lead to.
+unsafe fn bpf_at<T>(command: u32, attributes: *const T) -> io::Result<i64> {
+    // SAFETY: as the caller has made sure.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<T>()) };
     if result < 0 {
         Err(io::Error::last_os_error())
     } else {
@@ -191,7 +196,7 @@ struct LinkCreate {
     target: u32,
     attach_type: u32,
     flags: u32,
-    /// For tcx: relative to which other program, and the expected revision; zero for "last, whatever there is".
+    /// For tcx: relative to which other program, and the expected revision; zero for none and any.
     order: [u64; 4],
 }
 
@@ -210,6 +215,45 @@ pub fn create_link(
         order: [0; 4],
     };
     descriptor(bpf(LINK_CREATE, &attributes)?)
+}
+
+#[repr(C)]
+struct ProgramQuery {
+    target: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    programs: u64,
+    count: u32,
+    padding: u32,
+    /// Flags of programs, links, flags of links: not asked for.
+    others: [u64; 3],
+    revision: u64,
+}
+
+/// The ids of the programs at a tcx hook of an interface, in the order packets meet them.
+pub fn programs_at(interface: u32, attachment: Attachment) -> io::Result<Vec<u32>> {
+    /// `BPF_MPROG_MAX`.
+    const MOST: usize = 64;
+    let mut ids = [0_u32; MOST];
+    let mut attributes = ProgramQuery {
+        target: interface,
+        attach_type: attachment.numbers().0,
+        query_flags: 0,
+        attach_flags: 0,
+        programs: ids.as_mut_ptr() as u64,
+        count: MOST as u32,
+        padding: 0,
+        others: [0; 3],
+        revision: 0,
+    };
+    // SAFETY: block and array outlive the call, which may write to both; the array's length is given.
+    match unsafe { bpf_at(PROGRAM_QUERY, &raw mut attributes) } {
+        Ok(_) => Ok(ids[..MOST.min(attributes.count as usize)].to_vec()),
+        // nothing has ever been there
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 #[repr(C)]

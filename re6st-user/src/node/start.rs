@@ -135,6 +135,7 @@ pub fn start(request: &Request<'_>, record: Option<&Path>) -> Result<Started> {
             .iter()
             .map(|warning| format!("WARNING: {warning}")),
     );
+    let loaded = (request.pins.clone(), summary.manifest.clone());
     let mut installer = installer(request, summary, metric)?;
     // what was there and is not the speaker's any more
     for route in before.routes.keys() {
@@ -150,7 +151,7 @@ pub fn start(request: &Request<'_>, record: Option<&Path>) -> Result<Started> {
             );
         }
     }
-    let controller = Controller::new(
+    let mut controller = Controller::new(
         config.clone(),
         babel.clone(),
         started,
@@ -163,6 +164,7 @@ pub fn start(request: &Request<'_>, record: Option<&Path>) -> Result<Started> {
         recorder,
         membership.map(Membership::start).transpose()?,
     )?;
+    controller.surroundings.loaded = Some(loaded);
     Ok(Started { controller, notes })
 }
 

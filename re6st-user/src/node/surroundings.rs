@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Result, anyhow, ensure};
 use ipnet::IpNet;
 
 use super::{
@@ -22,10 +22,14 @@ use crate::{
         settings::{InterfaceKind, InterfaceSettings, RoundTrip},
     },
     dataplane::bpf::{
-        refresh,
+        Manifest, Pins, attachments, chain, refresh,
         resolve::{self, Interfaces, ResolvedTunnel},
+        stacking::Stacking,
     },
-    io::netlink::{link::Interface, monitor::Change},
+    io::{
+        bpffs,
+        netlink::{link::Interface, monitor::Change},
+    },
 };
 
 /// Between two looks at the ways of tunnels: routes of the host may change by the thousands.
@@ -37,9 +41,15 @@ pub(super) struct Surroundings {
     interfaces: bool,
     /// The ways of tunnels are to be looked at.
     tunnels: bool,
+    /// Programs on interfaces are to be looked at.
+    programs: bool,
+    /// What was loaded.
+    pub loaded: Option<(Pins, Manifest)>,
     looked_at_tunnels: Option<Instant>,
     /// Where XDP is attached.
     attached: Interfaces,
+    /// Interfaces by their names in the configuration: they may be called otherwise by now.
+    named: BTreeMap<String, u32>,
     /// What failed, and why, as last told to people.
     trouble: BTreeMap<String, String>,
 }
@@ -50,8 +60,11 @@ impl Default for Surroundings {
         Self {
             interfaces: true,
             tunnels: true,
+            programs: true,
+            loaded: None,
             looked_at_tunnels: None,
             attached: Interfaces::new(),
+            named: BTreeMap::new(),
             trouble: BTreeMap::new(),
         }
     }
@@ -60,7 +73,7 @@ impl Default for Surroundings {
 impl Surroundings {
     /// Whether something waits to be looked at.
     pub const fn is_stale(&self) -> bool {
-        self.interfaces || self.tunnels
+        self.interfaces || self.tunnels || self.programs
     }
 
     /// What interfaces are to be told has changed.
@@ -76,9 +89,14 @@ impl Surroundings {
     /// A second later: what failed is tried again.
     pub fn tick(&mut self) {
         if !self.trouble.is_empty() {
-            self.interfaces = true;
-            self.tunnels = true;
+            self.everything_changed();
         }
+    }
+
+    const fn everything_changed(&mut self) {
+        self.interfaces = true;
+        self.tunnels = true;
+        self.programs = true;
     }
 
     /// Tells people of a failure, once.
@@ -102,11 +120,10 @@ impl Controller {
     /// Notes what the kernel tells.
     pub(super) fn note(&mut self, change: &Change) {
         match change {
-            Change::Link { index, name } if self.concerns(*index, name) => {
-                self.surroundings.interfaces = true;
-                self.surroundings.tunnels = true;
+            Change::Link { index, names } if self.concerns(*index, names) => {
+                self.surroundings.everything_changed();
             }
-            Change::Addresses { index } if self.concerns(*index, "") => {
+            Change::Addresses { index } if self.concerns(*index, &[]) => {
                 self.surroundings.interfaces = true;
                 self.surroundings.tunnels = true;
             }
@@ -120,19 +137,23 @@ impl Controller {
                 self.surroundings.tunnels |= of_a_tunnel;
             }
             Change::Routes => self.surroundings.tunnels = true,
+            Change::Filters => self.surroundings.programs = true,
             Change::Everything => {
-                self.surroundings.interfaces = true;
-                self.surroundings.tunnels = true;
+                self.surroundings.everything_changed();
                 self.installer.refresh_routers();
             }
         }
     }
 
-    fn concerns(&self, index: u32, name: &str) -> bool {
+    fn concerns(&self, index: u32, names: &[String]) -> bool {
         let named = || {
-            let mut names = self.config.attached_interfaces();
-            names.any(|attached| attached == name)
-                || self.babel.interfaces.iter().any(|plain| plain == name)
+            let mut attached = self.config.attached_interfaces();
+            attached.any(|attached| names.contains(attached))
+                || self
+                    .babel
+                    .interfaces
+                    .iter()
+                    .any(|plain| names.contains(plain))
         };
         self.transport.lans.contains_key(&InterfaceId(index))
             || self.surroundings.attached.contains_key(&index)
@@ -155,6 +176,44 @@ impl Controller {
             self.surroundings.looked_at_tunnels = Some(Instant::now());
             self.look_at_tunnels();
         }
+        if std::mem::take(&mut self.surroundings.programs) {
+            let outcome = self.look_at_programs();
+            self.surroundings.tell("programs", outcome);
+        }
+    }
+
+    /// Puts TC programs back that somebody has taken away or come before, and looks whether XDP still sees the frames that are
+    /// ours.
+    fn look_at_programs(&mut self) -> Result<()> {
+        let Some((pins, manifest)) = &self.surroundings.loaded else {
+            return Ok(());
+        };
+        let netlink = &mut self.netlink;
+        let others = chain::others(pins, manifest.network_namespace)?;
+        if !attachments::misplaced(pins, manifest, &others, netlink)?.is_empty() {
+            // somebody may be loading just now
+            let _lock = bpffs::lock(pins.bpffs())?;
+            for program in attachments::misplaced(pins, manifest, &others, netlink)? {
+                ensure!(program.can_be_restored(), "{program}: {}", program.advice());
+                attachments::restore(&program, pins, manifest.settings.device, netlink)?;
+                eprintln!("{program}: mended");
+            }
+        }
+        let mode = |index| {
+            let mut records = manifest.interfaces.iter();
+            Some(records.find(|record| record.index == index)?.mode)
+        };
+        let tunnels: Vec<(String, u32)> = self
+            .transport
+            .tunnels
+            .values()
+            .map(|link| (link.resolved.tunnel.name.clone(), link.resolved.interface))
+            .collect();
+        let device = manifest.settings.device;
+        let attached = &self.surroundings.attached;
+        let warnings = Stacking::query(netlink)?.warnings(attached, mode, &tunnels, device);
+        ensure!(warnings.is_empty(), "{}", warnings.join("; "));
+        Ok(())
     }
 
     fn look_at_interfaces(&mut self) {
@@ -205,8 +264,33 @@ impl Controller {
         settings.announce = self.babel.announce_filter.clone();
     }
 
+    /// An interface by its name in the configuration, also if it has been called otherwise since.
+    fn named(&mut self, name: &str) -> Result<Option<Interface>> {
+        let mut found = self.netlink.interface(name)?;
+        let known = self.surroundings.named.get(name);
+        if found.is_none()
+            && let Some(index) = known
+        {
+            found = self.netlink.interface_by_index(*index)?;
+        }
+        if let Some(interface) = &found {
+            let named = &mut self.surroundings.named;
+            named.insert(name.to_owned(), interface.index);
+        }
+        let outcome = match &found {
+            Some(interface) if !interface.is_called(name) => Err(anyhow!(
+                "it is called {} now: change it in the configuration too, or the next start does not find it",
+                interface.name
+            )),
+            _ => Ok(()),
+        };
+        self.surroundings
+            .tell(&format!("interface {name}"), outcome);
+        Ok(found)
+    }
+
     fn look_at_lan(&mut self, name: &str) -> Result<()> {
-        let found = self.netlink.interface(name)?;
+        let found = self.named(name)?;
         let index = found.as_ref().map(|interface| interface.index);
         let gone: Vec<InterfaceId> = self
             .transport
@@ -241,7 +325,7 @@ impl Controller {
             }
             return Ok(());
         };
-        let settings = self.lan_settings(&interface, link_local, &addresses)?;
+        let settings = self.lan_settings(name, &interface, link_local, &addresses)?;
         let exit = Exit::Lan(
             interface.index,
             interface.address.unwrap_or_default(),
@@ -254,6 +338,7 @@ impl Controller {
 
     fn lan_settings(
         &mut self,
+        name: &str,
         interface: &Interface,
         link_local: Ipv6Addr,
         addresses: &[IpAddr],
@@ -263,8 +348,7 @@ impl Controller {
         let told = matches!(self.known.get(&id), Some((_, Some(_))));
         if !told || known != Some(link_local) {
             if let Some(mac) = &self.parameters.mac {
-                self.transport
-                    .add_lan(&interface.name, interface.index, link_local, mac)?;
+                self.transport.add_lan(name, interface, link_local, mac)?;
             }
             if let Some(link) = self.transport.lans.get(&id) {
                 self.readiness
@@ -279,7 +363,8 @@ impl Controller {
             IpAddr::V4(address) => Some(*address),
             IpAddr::V6(_) => None,
         });
-        if self.babel.round_trip_interfaces.contains(&interface.name) {
+        let names = &self.babel.round_trip_interfaces;
+        if names.iter().any(|known| known == name) {
             settings.round_trip = Some(RoundTrip::default());
         }
         self.common(&mut settings);
@@ -333,8 +418,9 @@ impl Controller {
     /// The Ethernet addresses of interfaces with XDP, which packets from outside must carry.
     fn look_at_attached(&mut self) -> Result<()> {
         let mut attached = Interfaces::new();
-        for name in self.config.attached_interfaces() {
-            if let Some(interface) = self.netlink.interface(name)? {
+        let names: Vec<String> = self.config.attached_interfaces().cloned().collect();
+        for name in names {
+            if let Some(interface) = self.named(&name)? {
                 attached.insert(interface.index, interface);
             }
         }

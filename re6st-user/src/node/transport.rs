@@ -16,7 +16,7 @@ use crate::{
     },
     config::{Encapsulation, MacAlgorithm},
     dataplane::bpf::resolve::ResolvedTunnel,
-    io::datagram::Socket,
+    io::{datagram::Socket, netlink::link::Interface},
     membership::mac_keys::NetworkMacKeys,
     node::encapsulation,
 };
@@ -43,7 +43,7 @@ pub struct TunnelLink {
 /// A plain interface.
 #[derive(Debug)]
 pub struct LanLink {
-    /// Its name.
+    /// Its name in the configuration.
     pub name: String,
     /// Our address there.
     pub link_local: Ipv6Addr,
@@ -127,23 +127,23 @@ impl Transport {
         Ok(u64::from_ne_bytes(octets))
     }
 
-    /// Begins on a plain interface.
+    /// Begins on a plain interface, which has this name in the configuration.
     pub fn add_lan(
         &mut self,
         name: &str,
-        index: u32,
+        interface: &Interface,
         link_local: Ipv6Addr,
         mac: &NetworkMacKeys,
     ) -> io::Result<()> {
         let mut link = LanLink {
             name: name.to_owned(),
             link_local,
-            socket: Socket::babel(name, index)?,
+            socket: Socket::babel(&interface.name, interface.index)?,
             authentication: None,
             accept_anything: false,
         };
         link.set_mac(mac, &self.entropy).map_err(io::Error::other)?;
-        self.lans.insert(InterfaceId(index), link);
+        self.lans.insert(InterfaceId(interface.index), link);
         Ok(())
     }
 

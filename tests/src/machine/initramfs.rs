@@ -36,6 +36,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("nsenter", "util-linux"),
     ("ping", "iputils-ping"),
     ("tc", "iproute2"),
+    ("teamnl", "libteam-utils"),
     ("timeout", "coreutils"),
 ];
 

@@ -23,6 +23,13 @@ const MODULES: &[&str] = &[
     "dummy",
     "tun",
     "8021q",
+    "bonding",
+    "team",
+    "team_mode_roundrobin",
+    "macvlan",
+    "ipvlan",
+    "vxlan",
+    "vrf",
     "sch_netem",
     // where BPF attaches before tcx
     "sch_ingress",

@@ -109,6 +109,12 @@ pub const TOOLS: &[Package] = &[
         purposes: &[Test],
     },
     Package {
+        name: "libteam-utils",
+        reason: "teams of network cards in the virtual machines",
+        presence: Program("teamnl"),
+        purposes: &[Test],
+    },
+    Package {
         name: "xz-utils",
         reason: "to unpack the modules of Debian's kernels",
         presence: Program("xz"),

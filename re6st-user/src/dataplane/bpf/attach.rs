@@ -74,7 +74,8 @@ impl Hook {
         }
     }
 
-    const fn tcx(self) -> Attachment {
+    /// Its kind of attachment with tcx.
+    pub const fn tcx(self) -> Attachment {
         match self.direction() {
             Direction::Ingress => Attachment::TcIngress,
             Direction::Egress => Attachment::TcEgress,
@@ -140,6 +141,63 @@ pub fn set_link(
     Ok(true)
 }
 
+/// Whether a program of somebody else's (or of another instance) meets packets before a tcx link's.
+fn is_behind(link: &OwnedFd, hook: Hook) -> io::Result<bool> {
+    let own = bpf_call::information(link, "prog_id")?;
+    let programs = bpf_call::programs_at(hook.interface(), hook.tcx())?;
+    Ok(programs.first().map(|id| u64::from(*id)) != own)
+}
+
+/// Lets a tcx program meet packets before all others, in the place of the one `old` carries.
+fn put_first(
+    pins: &Pins,
+    hook: Hook,
+    program: BorrowedFd<'_>,
+    old: &OwnedFd,
+) -> Result<(), BpfError> {
+    let what = || format!("attach to interface {} before others", hook.interface());
+    let create = || bpf_call::create_link(program, hook.interface(), hook.tcx());
+    let new = match create() {
+        // it is the very program that is there, which the kernel takes once
+        Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
+            bpf_call::detach_link(old.as_fd()).during(what)?;
+            create().during(what)?
+        }
+        new => {
+            let new = new.during(what)?;
+            bpf_call::detach_link(old.as_fd()).during(what)?;
+            new
+        }
+    };
+    let scratch = pins.link(&format!("{}-first", hook.link_name()));
+    bpffs::remove(&scratch)?;
+    bpf_call::pin(&new, &scratch).during(|| format!("pin {}", scratch.display()))?;
+    bpffs::rename(&scratch, &pins.link(&hook.link_name()))?;
+    Ok(())
+}
+
+/// Attaches a tcx program, or makes the link that is there carry it, and in any case before everybody else's.
+fn set_tcx(
+    pins: &Pins,
+    hook: Hook,
+    program: BorrowedFd<'_>,
+    rollback: &mut Rollback,
+) -> Result<(), BpfError> {
+    let what = || format!("attach to interface {}", hook.interface());
+    let old = live_link(pins, hook)?;
+    let Some(old) = old.filter(|old| is_behind(old, hook).unwrap_or(false)) else {
+        return set_link(pins, hook, hook.tcx(), program, rollback).map(drop);
+    };
+    let before = program_of(&old).during(what)?;
+    put_first(pins, hook, program, &old)?;
+    let undo = pins.clone();
+    rollback.push(move || match live_link(&undo, hook)? {
+        Some(link) => put_first(&undo, hook, before.as_fd(), &link),
+        None => Ok(()),
+    });
+    Ok(())
+}
+
 /// The program a link carries.
 pub fn program_of(link: &OwnedFd) -> io::Result<OwnedFd> {
     let id = bpf_call::information(link, "prog_id")?
@@ -187,7 +245,7 @@ pub fn set_tc(
     // whichever way it was attached before, the packet must meet it once
     match how {
         TcAttachment::Tcx => {
-            set_link(pins, hook, hook.tcx(), program, rollback)?;
+            set_tcx(pins, hook, program, rollback)?;
             let what = || format!("detach from interface {}", hook.interface());
             netlink.remove_filter(hook.place(handle)).during(what)
         }

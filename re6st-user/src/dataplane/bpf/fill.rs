@@ -69,13 +69,14 @@ pub fn next_hops(
     let mut entries = maps.interfaces()?;
     for known in interfaces.values() {
         let mut flags = 0;
-        if config.gateway_interfaces.contains(&known.name) {
+        let named_by = |names: &[String]| names.iter().any(|name| known.is_called(name));
+        if named_by(&config.gateway_interfaces) {
             flags |= interface::GATEWAY;
         }
         if transmit.needs_tc(known.index) {
             flags |= interface::TRANSMIT_WITH_TC;
         }
-        if config.babel_interfaces().contains(&known.name) {
+        if named_by(config.babel_interfaces()) {
             flags |= interface::MESH;
         }
         let entry = Interface {

@@ -19,8 +19,10 @@ use super::{
     object::Object,
     offloads::{self, Underlay},
     pins::Pins,
+    policies,
     resolve::{self, Interfaces, ResolvedTunnel},
     rollback::Rollback,
+    stacking::Stacking,
     transmit::Transmit,
     unload,
     xdp::Xdp,
@@ -83,7 +85,8 @@ pub fn load(request: &Request<'_>) -> Result<Summary, BpfError> {
         notes.push(format!("mounted a BPF file system at {path}"));
     }
     let mut netlink = Route::open().during(|| "open rtnetlink".to_owned())?;
-    let interfaces = interfaces(request, &mut netlink)?;
+    let stacking = Stacking::query(&mut netlink)?;
+    let interfaces = interfaces(request, &stacking, &mut netlink)?;
     let device = device::find(request.pins.instance(), &mut netlink)?;
     let tunnels = resolve::tunnels(
         request.config,
@@ -91,6 +94,11 @@ pub fn load(request: &Request<'_>) -> Result<Summary, BpfError> {
         device.map(|device| device.index),
         &mut netlink,
     )?;
+    for tunnel in &tunnels {
+        if let Some(why) = stacking.hidden(&tunnel.tunnel.name, tunnel.interface, &interfaces) {
+            return Err(BpfError::Conflict(why));
+        }
+    }
     let _lock = bpffs::lock(request.pins.bpffs())?;
     let cookie =
         host::network_namespace().during(|| "identify the network namespace".to_owned())?;
@@ -99,11 +107,13 @@ pub fn load(request: &Request<'_>) -> Result<Summary, BpfError> {
     let mut loading = Loading {
         request,
         netlink,
+        stacking,
         interfaces,
         tunnels,
         former,
         others,
         notes,
+        warnings: policies::warning()?.into_iter().collect(),
         rollback: Rollback::default(),
         cookie,
         tcx: request.allow_tcx && host::kernel_version()? >= FIRST_WITH_TCX,
@@ -133,7 +143,11 @@ fn undo(error: BpfError, rollback: Rollback) -> BpfError {
 }
 
 /// The configuration's interfaces as the host has them.
-fn interfaces(request: &Request<'_>, netlink: &mut Route) -> Result<Interfaces, BpfError> {
+fn interfaces(
+    request: &Request<'_>,
+    stacking: &Stacking,
+    netlink: &mut Route,
+) -> Result<Interfaces, BpfError> {
     let mut interfaces = Interfaces::new();
     for name in request.config.attached_interfaces() {
         let interface = netlink
@@ -147,7 +161,14 @@ fn interfaces(request: &Request<'_>, netlink: &mut Route) -> Result<Interfaces, 
             })?;
         if interface.address.is_none() {
             return Err(BpfError::Conflict(format!(
-                "`interfaces` names {name}, which is no Ethernet interface"
+                "`interfaces` names {name}, which is no Ethernet interface: the programs read Ethernet frames, and tun, \
+                 wireguard, ppp, IPoIB and tunnels of IP have none. Name an interface that has, and let the routes to the \
+                 peers lead through it"
+            )));
+        }
+        if let Some(why) = stacking.unfit(interface.index) {
+            return Err(BpfError::Conflict(format!(
+                "`interfaces` names {name}: {why}"
             )));
         }
         if interface.name == request.pins.instance().device() {
@@ -164,11 +185,13 @@ fn interfaces(request: &Request<'_>, netlink: &mut Route) -> Result<Interfaces, 
 struct Loading<'a> {
     request: &'a Request<'a>,
     netlink: Route,
+    stacking: Stacking,
     interfaces: Interfaces,
     tunnels: Vec<ResolvedTunnel>,
     former: Option<Manifest>,
     others: Vec<Neighbour>,
     notes: Vec<String>,
+    warnings: Vec<String>,
     rollback: Rollback,
     cookie: u64,
     tcx: bool,
@@ -311,6 +334,7 @@ impl Loading<'_> {
                 wanted: self.request.mode,
                 program,
                 chain: &chain,
+                stacking: &self.stacking,
             };
             let note = attach.attach(record, &mut self.netlink, &mut self.rollback)?;
             self.notes.extend(note);
@@ -442,7 +466,8 @@ impl Loading<'_> {
             let mut records = manifest.interfaces.iter();
             Some(records.find(|record| record.index == index)?.mode)
         };
-        let warnings = offloads::warnings(&self.interfaces, mode, &underlays);
+        let mut warnings = std::mem::take(&mut self.warnings);
+        warnings.extend(offloads::warnings(&self.interfaces, mode, &underlays));
         Summary {
             device: manifest.settings.device,
             manifest,

@@ -73,7 +73,7 @@ pub struct InterfaceRecord {
     pub name: String,
     /// Where XDP runs.
     pub mode: Mode,
-    /// Why not in the driver, in the kernel's words.
+    /// Why not in the driver, for people.
     pub reason: Option<String>,
     /// How the TC program is attached.
     pub tc: TcAttachment,

@@ -10,10 +10,13 @@
 //! | [`fill`] | a fresh set of maps, filled |
 //! | [`transmit`] | which interfaces take frames from XDP |
 //! | [`offloads`] | what hides packets from XDP |
+//! | [`policies`] | IPsec, which XDP does not know of |
 //! | [`existing`] | what an earlier load left, finished or not |
 //! | [`device`] | the mesh device, its addresses, and the kernel's routes |
 //! | [`forwarding`] | the kernel parameters for it |
 //! | [`attach`] | programs on interfaces |
+//! | [`attachments`] | whether they are there still, and first |
+//! | [`stacking`] | how interfaces stand on one another |
 //! | [`xdp`] | XDP on an interface, in the driver or in the stack |
 //! | [`chain`] | several instances on one interface |
 //! | [`maps`] | the maps of a running instance |
@@ -22,6 +25,7 @@
 //! | [`rollback`] | undoing a load that fails half-way |
 
 pub mod attach;
+pub mod attachments;
 pub mod chain;
 pub mod device;
 pub mod error;
@@ -35,9 +39,11 @@ pub mod object;
 pub mod offloads;
 pub mod pins;
 pub mod plane;
+pub mod policies;
 pub mod refresh;
 pub mod resolve;
 pub mod rollback;
+pub mod stacking;
 pub mod status;
 pub mod transmit;
 pub mod unload;

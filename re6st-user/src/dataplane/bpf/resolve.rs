@@ -162,13 +162,20 @@ fn xdp_interface(
     if interfaces.contains_key(&route_interface.index) {
         return Ok((route_interface.index, 0));
     }
-    let hint = match route_interface.vlan {
-        Some(_) => " (or the interface that VLAN is on)",
-        None => "",
+    let upper = &route_interface.name;
+    let mut members = interfaces.values();
+    let member = members.find(|attached| attached.controller == Some(route_interface.index));
+    let advice = match (member, route_interface.vlan) {
+        (Some(member), _) => format!(
+            "{0} is a member of {upper}: name {upper} there instead of {0}",
+            member.name
+        ),
+        (None, Some(_)) => "add it there (or the interface that VLAN is on)".to_owned(),
+        (None, None) => "add it there".to_owned(),
     };
     Err(BpfError::Conflict(format!(
-        "tunnel {}: the route to {} leaves through {}, which is not in `interfaces`: add it there{hint}, or change the route",
-        tunnel.name, tunnel.remote, route_interface.name
+        "tunnel {}: the route to {} leaves through {upper}, which is not in `interfaces`: {advice}, or change the route",
+        tunnel.name, tunnel.remote
     )))
 }
 

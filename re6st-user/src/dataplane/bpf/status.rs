@@ -2,6 +2,7 @@
 
 pub mod lookup;
 mod report;
+mod trouble;
 
 use std::{
     collections::BTreeMap,
@@ -15,10 +16,7 @@ use super::{
     error::{BpfError, During as _},
     manifest::{InterfaceRecord, Manifest, Mode},
     maps::{self, Maps, access},
-    offloads::{self, Underlay},
     pins::Pins,
-    resolve::Interfaces,
-    transmit::Transmit,
     xdp_program,
 };
 use aya::programs::ProgramInfo;
@@ -87,9 +85,7 @@ impl Observer<'_> {
         let interfaces = self.interfaces()?;
         self.look_for_trouble(&tunnels, &interfaces);
         if self.here {
-            let present = self.present(&interfaces)?;
-            self.look_for_changed_drivers(&present, &interfaces)?;
-            self.look_for_offloads(&present, &interfaces, &next_hops)?;
+            self.look_at_host(&tunnels, &interfaces, &next_hops)?;
         }
         let (route_count, routes) = self.routes(&next_hops, with_routes)?;
         let maps = self.map_statuses()?;
@@ -132,16 +128,20 @@ impl Observer<'_> {
 
     fn interfaces(&mut self) -> Result<Vec<InterfaceStatus>, BpfError> {
         let entries = self.maps.interfaces()?;
+        let misplaced = self.misplaced()?;
         let mut statuses = Vec::new();
         for record in &self.manifest.interfaces {
             let flags = access(entries.get(&record.index, 0), "INTERFACES", record.index)
                 .map_or(0, |entry| entry.flags);
+            let missing = misplaced.iter().any(|program| {
+                program.is_missing() && program.hook == Hook::Handover(record.index)
+            });
             statuses.push(InterfaceStatus {
-                name: record.name.clone(),
+                name: self.name_now(record)?,
                 index: record.index,
                 mode: self.attached(record)?,
                 reason: record.reason.clone(),
-                tc: record.tc,
+                tc: (!missing).then_some(record.tc),
                 transmit: by(flags & interface::TRANSMIT_WITH_TC != 0),
                 gateway: flags & interface::GATEWAY != 0,
             });
@@ -231,6 +231,8 @@ impl Observer<'_> {
             .netlink
             .neighbour(way.interface, neighbour)
             .during(|| format!("look up the Ethernet address of {neighbour}"))?;
+        // where XDP alone sends there, nothing else lets the kernel verify it; the next look will tell
+        let _ = self.netlink.resolve_neighbour(way.interface, neighbour);
         let used: Option<[u8; 6]> = (entry.ethernet_length != 0)
             .then(|| entry.ethernet.first_chunk().copied())
             .flatten();
@@ -244,86 +246,6 @@ impl Observer<'_> {
             )),
             _ => None,
         })
-    }
-
-    fn look_for_trouble(&mut self, tunnels: &[TunnelStatus], interfaces: &[InterfaceStatus]) {
-        if tunnels.iter().any(|tunnel| tunnel.stale.is_some()) {
-            self.warnings
-                .push("the way to a peer has changed: load again".to_owned());
-        }
-        for interface in interfaces {
-            let name = &interface.name;
-            if interface.mode.is_none() {
-                self.warnings.push(format!(
-                    "{name} is gone, or its XDP program was detached: load again"
-                ));
-            }
-        }
-    }
-
-    /// The interfaces that are still there.
-    fn present(&mut self, statuses: &[InterfaceStatus]) -> Result<Interfaces, BpfError> {
-        let mut interfaces = Interfaces::new();
-        for status in statuses {
-            let interface = self
-                .netlink
-                .interface_by_index(status.index)
-                .during(|| format!("look up interface {}", status.name))?;
-            interfaces.extend(interface.map(|interface| (interface.index, interface)));
-        }
-        Ok(interfaces)
-    }
-
-    /// Whether interfaces take frames from XDP may change at any time: a veth's does with what its other end has.
-    fn look_for_changed_drivers(
-        &mut self,
-        interfaces: &Interfaces,
-        statuses: &[InterfaceStatus],
-    ) -> Result<(), BpfError> {
-        let mut now = Transmit::query(interfaces)?;
-        now.update(interfaces, &self.manifest.interfaces)?;
-        for status in statuses
-            .iter()
-            .filter(|status| interfaces.contains_key(&status.index))
-        {
-            let name = &status.name;
-            match (status.transmit, now.needs_tc(status.index)) {
-                ("xdp", true) => self.warnings.push(format!(
-                    "{name} takes no frames from XDP any more (a veth whose other end has lost XDP or GRO?), and they are \
-                     lost: load again"
-                )),
-                ("tc", false) => self.warnings.push(format!(
-                    "{name} takes frames from XDP now, which is faster: load again to use it"
-                )),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Offloads can be switched at any time too.
-    fn look_for_offloads(
-        &mut self,
-        interfaces: &Interfaces,
-        statuses: &[InterfaceStatus],
-        next_hops: &[NextHop],
-    ) -> Result<(), BpfError> {
-        let underlays: Vec<Underlay> = maps::all(&self.maps.tunnels()?, "TUNNELS")?
-            .iter()
-            .filter(|tunnel| tunnel.next_hop != next_hop_id::NONE)
-            .map(|tunnel| Underlay {
-                tunnel: next_hops
-                    .get(tunnel.next_hop as usize)
-                    .map_or_else(String::new, |entry| text(&entry.name)),
-                interface: tunnel.interface,
-                vlan: tunnel.vlan,
-                gre: is_gre(tunnel.encapsulation),
-            })
-            .collect();
-        let mode = |index| statuses.iter().find(|status| status.index == index)?.mode;
-        self.warnings
-            .extend(offloads::warnings(interfaces, mode, &underlays));
-        Ok(())
     }
 
     fn routes(

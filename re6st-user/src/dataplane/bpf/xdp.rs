@@ -9,6 +9,7 @@ use super::{
     manifest::{InterfaceRecord, Mode},
     pins::Pins,
     rollback::Rollback,
+    stacking::Stacking,
 };
 use crate::io::{bpf_call::Attachment, netlink::Route};
 
@@ -23,6 +24,8 @@ pub struct Xdp<'a> {
     pub program: BorrowedFd<'a>,
     /// The other instances.
     pub chain: &'a Chain<'a>,
+    /// What the interfaces stand on.
+    pub stacking: &'a Stacking,
 }
 
 impl Xdp<'_> {
@@ -36,8 +39,9 @@ impl Xdp<'_> {
     ) -> Result<Option<String>, BpfError> {
         let hook = Hook::Xdp(record.index);
         let replacing = |name: &str| format!("replace the XDP program of {name}");
+        let wanted = self.wanted_on(record)?;
         if let Some((holder, link)) = self.chain.holder(record.index)? {
-            self.share(record, holder)?;
+            self.share(wanted, record, holder)?;
             if self.chain.is_first(record.index) {
                 attach::replace(&link, self.program, rollback)
                     .during(|| replacing(&record.name))?;
@@ -47,7 +51,7 @@ impl Xdp<'_> {
         }
         let mut note = None;
         if let Some(link) = attach::live_link(self.pins, hook)? {
-            if self.wanted.is_none_or(|mode| mode == record.mode) {
+            if wanted.is_none_or(|mode| mode == record.mode) {
                 attach::replace(&link, self.program, rollback)
                     .during(|| replacing(&record.name))?;
                 return Ok(None);
@@ -75,13 +79,26 @@ impl Xdp<'_> {
                 record.name
             )));
         }
-        self.attach_new(record, netlink, rollback)?;
+        self.attach_new(wanted, record, netlink, rollback)?;
         Ok(note)
+    }
+
+    /// Where XDP shall run on an interface; `None`: in the driver if it can.
+    fn wanted_on(&self, record: &InterfaceRecord) -> Result<Option<Mode>, BpfError> {
+        match (self.wanted, self.stacking.why_generic(record.index)) {
+            (Some(Mode::Driver), Some(why)) => Err(BpfError::Conflict(format!(
+                "{}: {why}, so it would drop tunnels' packets. Use `--mode auto` or `--mode generic`",
+                record.name
+            ))),
+            (None, Some(_)) => Ok(Some(Mode::Generic)),
+            (wanted, _) => Ok(wanted),
+        }
     }
 
     /// The interface has one XDP link, which is another instance's: its mode is ours.
     fn share(
         &self,
+        wanted: Option<Mode>,
         record: &mut InterfaceRecord,
         holder: &chain::Neighbour,
     ) -> Result<(), BpfError> {
@@ -89,7 +106,7 @@ impl Xdp<'_> {
             record.mode = other.mode;
             record.reason.clone_from(&other.reason);
         }
-        match self.wanted {
+        match wanted {
             Some(wanted) if wanted != record.mode => Err(in_other_mode(
                 record,
                 &format!("instance {}", holder.pins.instance()),
@@ -101,14 +118,15 @@ impl Xdp<'_> {
     /// Attaches to an interface that has no XDP program of ours.
     fn attach_new(
         &self,
+        wanted: Option<Mode>,
         record: &mut InterfaceRecord,
         netlink: &mut Route,
         rollback: &mut Rollback,
     ) -> Result<(), BpfError> {
         let name = &record.name;
         let hook = Hook::Xdp(record.index);
-        record.reason = None;
-        if self.wanted != Some(Mode::Generic) {
+        record.reason = self.stacking.why_generic(record.index);
+        if wanted != Some(Mode::Generic) {
             match attach::set_link(
                 self.pins,
                 hook,
@@ -124,14 +142,14 @@ impl Xdp<'_> {
                 Err(BpfError::Call { source, .. }) => {
                     let words = netlink.why_no_driver_xdp(record.index, self.program.as_raw_fd());
                     let words = words.map_or_else(|| source.to_string(), |error| error.to_string());
-                    record.reason = Some(words);
+                    record.reason = Some(format!("the driver refused: {words}"));
                 }
                 Err(error) => return Err(error),
             }
         }
-        if self.wanted == Some(Mode::Driver) {
+        if wanted == Some(Mode::Driver) {
             return Err(BpfError::Conflict(format!(
-                "{name}: its driver does not take the XDP program: {}. Use `--mode auto` or `--mode generic` for XDP in the \
+                "{name}: {}. Use `--mode auto` or `--mode generic` for XDP in the \
                  kernel's stack, which is slower",
                 record.reason.as_deref().unwrap_or_default()
             )));

@@ -11,7 +11,7 @@ use netlink_packet_route::{
 use super::{NetlinkError, Route};
 
 /// The priority of all our filters: whoever has the same is one of us.
-const PRIORITY: u32 = 4754;
+pub const PRIORITY: u32 = 4754;
 /// `ETH_P_ALL` in network order.
 const ALL_PROTOCOLS: u32 = 0x0003_u16.to_be() as u32;
 
@@ -56,23 +56,13 @@ impl Route {
     pub fn count_filters(&mut self, interface: u32) -> Result<(usize, usize), NetlinkError> {
         let (mut ours, mut others) = (0, 0);
         for direction in [Direction::Ingress, Direction::Egress] {
-            let mut request = TcMessage::default();
-            request.header.index = interface as i32;
-            request.header.parent = parent(direction);
-            let request = RouteNetlinkMessage::GetTrafficFilter(request);
-            let outcome = self.dump(request, |answer| {
-                if let RouteNetlinkMessage::NewTrafficFilter(message) = answer
-                    && message.header.handle != TcHandle::UNSPEC
-                {
-                    if message.header.info >> 16 == PRIORITY {
-                        ours += 1;
-                    } else {
-                        others += 1;
-                    }
+            self.each_filter(interface, direction, |priority, _| {
+                if priority == PRIORITY {
+                    ours += 1;
+                } else {
+                    others += 1;
                 }
-                Ok(())
-            });
-            forgive(outcome)?;
+            })?;
         }
         Ok((ours, others))
     }
@@ -98,20 +88,44 @@ impl Route {
 
     /// Whether there is a filter of ours in a place.
     pub fn has_filter(&mut self, place: Place) -> Result<bool, NetlinkError> {
+        let wanted = filter(place).header.handle;
         let mut found = false;
+        self.each_filter(place.interface, place.direction, |priority, handle| {
+            found |= handle == wanted && priority == PRIORITY;
+        })?;
+        Ok(found)
+    }
+
+    /// The priority of a filter of somebody else's that packets meet before ours, if there is one.
+    pub fn priority_before(&mut self, place: Place) -> Result<Option<u32>, NetlinkError> {
+        let mut first = None;
+        self.each_filter(place.interface, place.direction, |priority, _| {
+            if priority < PRIORITY {
+                first.get_or_insert(priority);
+            }
+        })?;
+        Ok(first)
+    }
+
+    /// Priorities and handles of the filters of the qdisc `clsact`, in the order packets meet them.
+    fn each_filter(
+        &mut self,
+        interface: u32,
+        direction: Direction,
+        mut visit: impl FnMut(u32, TcHandle),
+    ) -> Result<(), NetlinkError> {
         let mut request = TcMessage::default();
-        request.header.index = place.interface as i32;
-        request.header.parent = parent(place.direction);
+        request.header.index = interface as i32;
+        request.header.parent = parent(direction);
         let outcome = self.dump(RouteNetlinkMessage::GetTrafficFilter(request), |answer| {
-            if let RouteNetlinkMessage::NewTrafficFilter(message) = answer {
-                let wanted = filter(place).header;
-                found |=
-                    message.header.handle == wanted.handle && message.header.info >> 16 == PRIORITY;
+            if let RouteNetlinkMessage::NewTrafficFilter(message) = answer
+                && message.header.handle != TcHandle::UNSPEC
+            {
+                visit(message.header.info >> 16, message.header.handle);
             }
             Ok(())
         });
-        forgive(outcome)?;
-        Ok(found)
+        forgive(outcome)
     }
 
     /// Removes a filter. No error if it is not there.

@@ -5,8 +5,8 @@ use netlink_packet_route::{
     RouteNetlinkMessage,
     link::{
         AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, InfoVlan,
-        LinkAttribute, LinkFlags, LinkHeader, LinkInfo, LinkLayerType, LinkMessage, LinkXdp,
-        XdpAttached,
+        LinkAttribute, LinkFlags, LinkHeader, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, Prop,
+        VlanProtocol, XdpAttached,
     },
 };
 
@@ -19,6 +19,8 @@ pub struct Interface {
     pub index: u32,
     /// Its name.
     pub name: String,
+    /// Its other names (`ip link property add ... altname`).
+    pub alternative_names: Vec<String>,
     /// Ethernet address; `None` for what is not Ethernet.
     pub address: Option<[u8; 6]>,
     /// In bytes.
@@ -29,7 +31,11 @@ pub struct Interface {
     pub carrier: bool,
     /// What kind of virtual device it is (`veth`, `vlan`, ...), empty for others.
     pub kind: String,
-    /// The device a VLAN device stands on, and its VLAN identifier.
+    /// The device it stands on (of a veth: its other end), where that is in the same network namespace.
+    pub parent: Option<u32>,
+    /// The bridge, bond, team or VRF it is a member of.
+    pub controller: Option<u32>,
+    /// The device a VLAN device (of 802.1Q) stands on, and its VLAN identifier.
     pub vlan: Option<(u32, u16)>,
     /// The XDP program attached to it.
     pub xdp: Option<AttachedXdp>,
@@ -44,8 +50,15 @@ pub struct AttachedXdp {
     pub generic: bool,
 }
 
+impl Interface {
+    /// Whether it has a name, be it one of its alternative names.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.alternative_names.iter().any(|other| other == name)
+    }
+}
+
 impl Route {
-    /// An interface by name; `None` if there is none.
+    /// An interface by any of its names; `None` if there is none.
     pub fn interface(&mut self, name: &str) -> Result<Option<Interface>, NetlinkError> {
         let mut message = LinkMessage::default();
         message.attributes = vec![LinkAttribute::IfName(name.to_owned())];
@@ -57,6 +70,27 @@ impl Route {
         let mut message = LinkMessage::default();
         message.header.index = index;
         self.get_interface(message)
+    }
+
+    /// All interfaces of the network namespace.
+    pub fn interfaces(&mut self) -> Result<Vec<Interface>, NetlinkError> {
+        let mut attempts = 3;
+        loop {
+            let mut interfaces = Vec::new();
+            let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
+            let outcome = self.dump(request, |answer| {
+                if let RouteNetlinkMessage::NewLink(message) = answer {
+                    interfaces.push(parse(&message));
+                }
+                Ok(())
+            });
+            attempts -= 1;
+            match outcome {
+                // some came or went meanwhile
+                Err(error) if error.is(libc::EINTR) && attempts > 0 => {}
+                outcome => return outcome.map(|()| interfaces),
+            }
+        }
     }
 
     fn get_interface(&mut self, message: LinkMessage) -> Result<Option<Interface>, NetlinkError> {
@@ -174,6 +208,7 @@ pub(super) fn parse(message: &LinkMessage) -> Interface {
     let mut interface = Interface {
         index: message.header.index,
         name: String::new(),
+        alternative_names: Vec::new(),
         address: None,
         mtu: 0,
         up: message.header.flags.contains(LinkFlags::Up),
@@ -182,11 +217,13 @@ pub(super) fn parse(message: &LinkMessage) -> Interface {
             .flags
             .contains(LinkFlags::Up | LinkFlags::LowerUp),
         kind: String::new(),
+        parent: None,
+        controller: None,
         vlan: None,
         xdp: None,
     };
     let ethernet = message.header.link_layer_type == LinkLayerType::Ether;
-    let mut parent = None;
+    let mut elsewhere = false;
     let mut vlan = None;
     for attribute in &message.attributes {
         match attribute {
@@ -195,17 +232,19 @@ pub(super) fn parse(message: &LinkMessage) -> Interface {
                 interface.address = bytes.as_slice().try_into().ok();
             }
             LinkAttribute::Mtu(mtu) => interface.mtu = *mtu,
-            LinkAttribute::Link(index) => parent = Some(*index),
+            LinkAttribute::Link(index) => interface.parent = Some(*index),
+            LinkAttribute::LinkNetNsId(_) => elsewhere = true,
+            LinkAttribute::Controller(index) => interface.controller = Some(*index),
+            LinkAttribute::PropList(properties) => {
+                interface.alternative_names = alternative_names(properties);
+            }
             LinkAttribute::Xdp(attributes) => interface.xdp = attached_xdp(attributes),
             LinkAttribute::LinkInfo(infos) => {
                 for info in infos {
                     match info {
                         LinkInfo::Kind(kind) => interface.kind = kind.to_string(),
                         LinkInfo::Data(InfoData::Vlan(attributes)) => {
-                            vlan = attributes.iter().find_map(|attribute| match attribute {
-                                InfoVlan::Id(id) => Some(*id),
-                                _ => None,
-                            });
+                            vlan = vlan_identifier(attributes);
                         }
                         _ => {}
                     }
@@ -214,8 +253,31 @@ pub(super) fn parse(message: &LinkMessage) -> Interface {
             _ => {}
         }
     }
-    interface.vlan = parent.zip(vlan);
+    if elsewhere {
+        interface.parent = None;
+    }
+    interface.vlan = interface.parent.zip(vlan);
     interface
+}
+
+fn alternative_names(properties: &[Prop]) -> Vec<String> {
+    let names = properties.iter().filter_map(|property| match property {
+        Prop::AltIfName(name) => Some(name.clone()),
+        _ => None,
+    });
+    names.collect()
+}
+
+/// Of 802.1Q: the programs do not know the tags of other protocols, such as 802.1ad.
+fn vlan_identifier(attributes: &[InfoVlan]) -> Option<u16> {
+    let known = attributes
+        .iter()
+        .all(|attribute| !matches!(attribute, InfoVlan::Protocol(protocol) if *protocol != VlanProtocol::Ieee8021Q));
+    let identifier = attributes.iter().find_map(|attribute| match attribute {
+        InfoVlan::Id(id) => Some(*id),
+        _ => None,
+    });
+    identifier.filter(|_| known)
 }
 
 fn attached_xdp(attributes: &[LinkXdp]) -> Option<AttachedXdp> {

@@ -25,6 +25,7 @@ pub mod mesh_route;
 pub mod monitor;
 pub mod neighbour;
 pub mod route;
+pub mod xfrm;
 
 /// rtnetlink: links, addresses, routes, neighbours of the network namespace the process was in when it was opened.
 pub type Route = Netlink<RouteNetlinkMessage>;

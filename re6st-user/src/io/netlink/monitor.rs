@@ -15,8 +15,9 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use super::{link, mesh_route, split};
 
-/// Groups of rtnetlink: links, neighbours, IPv4 addresses and routes, IPv6 addresses and routes.
-const GROUPS: [u32; 6] = [1, 3, 5, 7, 9, 11];
+/// Groups of rtnetlink: links, neighbours, queueing disciplines and filters, IPv4 addresses and routes, IPv6 addresses and
+/// routes.
+const GROUPS: [u32; 7] = [1, 3, 4, 5, 7, 9, 11];
 /// Datagrams taken at a time.
 const BATCH: usize = 256;
 
@@ -27,8 +28,8 @@ pub enum Change {
     Link {
         /// Interface index.
         index: u32,
-        /// Its name.
-        name: String,
+        /// Its name, and its alternative names.
+        names: Vec<String>,
     },
     /// The addresses of an interface.
     Addresses {
@@ -44,6 +45,8 @@ pub enum Change {
     },
     /// Routes that are not ours.
     Routes,
+    /// Filters of interfaces.
+    Filters,
     /// The kernel had more to tell than we could take: anything.
     Everything,
 }
@@ -104,9 +107,11 @@ fn change(message: RouteNetlinkMessage) -> Option<Change> {
     match message {
         RouteNetlinkMessage::NewLink(message) | RouteNetlinkMessage::DelLink(message) => {
             let interface = link::parse(&message);
+            let mut names = interface.alternative_names;
+            names.push(interface.name);
             Some(Change::Link {
                 index: interface.index,
-                name: interface.name,
+                names,
             })
         }
         RouteNetlinkMessage::NewAddress(message) | RouteNetlinkMessage::DelAddress(message) => {
@@ -118,6 +123,10 @@ fn change(message: RouteNetlinkMessage) -> Option<Change> {
             neighbour(&message)
         }
         RouteNetlinkMessage::NewRoute(_) | RouteNetlinkMessage::DelRoute(_) => Some(Change::Routes),
+        RouteNetlinkMessage::NewQueueDiscipline(_)
+        | RouteNetlinkMessage::DelQueueDiscipline(_)
+        | RouteNetlinkMessage::NewTrafficFilter(_)
+        | RouteNetlinkMessage::DelTrafficFilter(_) => Some(Change::Filters),
         _ => None,
     }
 }

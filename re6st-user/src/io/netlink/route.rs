@@ -30,6 +30,8 @@ pub struct Way {
     pub source: Option<IpAddr>,
     /// Whether the destination is this host itself.
     pub local: bool,
+    /// The biggest packet in bytes, where the route says so, or something on the path has said so.
+    pub mtu: Option<u32>,
 }
 
 /// A route of ours.
@@ -79,6 +81,7 @@ impl Netlink {
             gateway: None,
             source: None,
             local: message.header.kind == RouteType::Local,
+            mtu: mtu(&message),
         };
         for attribute in &message.attributes {
             match attribute {
@@ -235,16 +238,7 @@ pub(super) fn parse(message: &RouteMessage) -> Option<(Destination, Properties)>
         RouteAttribute::PrefSource(address) => Some(address),
         _ => None,
     });
-    let mtu = message
-        .attributes
-        .iter()
-        .find_map(|attribute| match attribute {
-            RouteAttribute::Metrics(metrics) => metrics.iter().find_map(|metric| match metric {
-                RouteMetric::Mtu(mtu) => Some(*mtu),
-                _ => None,
-            }),
-            _ => None,
-        });
+    let mtu = mtu(message);
     let header = &message.header;
     let to = prefix(header.address_family, to, header.destination_prefix_length)?;
     let from = match header.source_prefix_length {
@@ -252,6 +246,17 @@ pub(super) fn parse(message: &RouteMessage) -> Option<(Destination, Properties)>
         length => Some(prefix(header.address_family, from, length)?),
     };
     Some((Destination { to, from }, Properties { source, mtu }))
+}
+
+fn mtu(message: &RouteMessage) -> Option<u32> {
+    let mut attributes = message.attributes.iter();
+    attributes.find_map(|attribute| match attribute {
+        RouteAttribute::Metrics(metrics) => metrics.iter().find_map(|metric| match metric {
+            RouteMetric::Mtu(mtu) => Some(*mtu),
+            _ => None,
+        }),
+        _ => None,
+    })
 }
 
 /// The kernel leaves the address out for a prefix of length 0.

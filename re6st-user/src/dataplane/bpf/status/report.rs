@@ -66,10 +66,10 @@ pub struct InterfaceStatus {
     pub index: u32,
     /// Where XDP runs; `None` if it is not attached any more.
     pub mode: Option<Mode>,
-    /// Why not in the driver, in the kernel's words.
+    /// Why not in the driver, for people.
     pub reason: Option<String>,
-    /// How the TC program is attached.
-    pub tc: TcAttachment,
+    /// How the TC program is attached; `None` if it is not any more.
+    pub tc: Option<TcAttachment>,
     /// Whether XDP transmits on it, or TC does.
     pub transmit: &'static str,
     /// Whether it is an Internet gateway's uplink.

@@ -1,0 +1,273 @@
+//! What tunnels run over: the rows of the table in docs/operating.md that need modules of Debian's kernels.
+//!
+//! One node with an underlay of each kind; each peer has nothing but Linux's own tunnel devices.
+
+use anyhow::{Context as _, Result, ensure};
+use testbed::machine::Series;
+
+use crate::{
+    cards::mode_is,
+    support::{Scene, configuration, tunnel},
+};
+
+const INSTANCE: &str = "under0";
+/// What is sent over one TCP connection.
+const KILOBYTES: u32 = 64;
+
+/// An underlay of `node`, and of its peer, whose number is `N` in the commands.
+struct Row {
+    /// As the table has it.
+    name: &'static str,
+    /// The peer's number.
+    number: u8,
+    /// Makes the interfaces of both ends.
+    commands: &'static str,
+    /// Where the node's tunnel goes through.
+    interface: &'static str,
+    /// Where the peer's does.
+    of_peer: &'static str,
+    /// `interfaces` of the configuration.
+    attached: &'static [&'static str],
+    /// The interface of them that XDP receives on, and in which mode.
+    mode: (&'static str, &'static str),
+}
+
+const ROWS: &[Row] = &[
+    Row {
+        name: "bond",
+        number: 2,
+        commands: "
+            cable node member0 peer2 member0
+            cable node member1 peer2 member1
+            for host in node peer2; do
+                on $host ip link add bond0 type bond mode active-backup miimon 50
+                for member in member0 member1; do
+                    on $host ip link set $member down
+                    on $host ip link set $member master bond0
+                done
+                on $host ip link set bond0 up
+            done",
+        interface: "bond0",
+        of_peer: "bond0",
+        attached: &["bond0"],
+        mode: ("bond0", "generic"),
+    },
+    Row {
+        name: "VLAN on a bond",
+        number: 3,
+        commands: "
+            cable node member2 peer3 eth0
+            on node ip link add bond1 type bond mode balance-xor
+            on node ip link set member2 down
+            on node ip link set member2 master bond1
+            on node ip link set bond1 up
+            on node ip link add link bond1 name bond1.5 up type vlan id 5
+            on peer3 ip link add link eth0 name eth0.5 up type vlan id 5
+            on peer3 ethtool -K eth0 txvlan off",
+        interface: "bond1.5",
+        of_peer: "eth0.5",
+        attached: &["bond1"],
+        mode: ("bond1", "generic"),
+    },
+    Row {
+        name: "VLAN device itself",
+        number: 4,
+        commands: "
+            cable node card4 peer4 eth0
+            on node ip link add link card4 name card4.5 up type vlan id 5
+            on peer4 ip link add link eth0 name eth0.5 up type vlan id 5",
+        interface: "card4.5",
+        of_peer: "eth0.5",
+        attached: &["card4.5"],
+        mode: ("card4.5", "generic"),
+    },
+    Row {
+        name: "802.1ad",
+        number: 5,
+        commands: "
+            cable node card5 peer5 eth0
+            on node ip link add link card5 name provider up type vlan proto 802.1ad id 5
+            on peer5 ip link add link eth0 name provider up type vlan proto 802.1ad id 5",
+        interface: "provider",
+        of_peer: "provider",
+        attached: &["card5", "provider"],
+        mode: ("provider", "generic"),
+    },
+    Row {
+        name: "macvlan",
+        number: 6,
+        commands: "
+            cable node card6 peer6 eth0
+            on node ip link add link card6 name macvlan0 up type macvlan mode bridge",
+        interface: "macvlan0",
+        of_peer: "eth0",
+        attached: &["macvlan0"],
+        mode: ("macvlan0", "generic"),
+    },
+    Row {
+        name: "ipvlan",
+        number: 7,
+        commands: "
+            cable node card7 peer7 eth0
+            on node ip link add link card7 name ipvlan0 up type ipvlan mode l2",
+        interface: "ipvlan0",
+        of_peer: "eth0",
+        attached: &["ipvlan0"],
+        mode: ("ipvlan0", "generic"),
+    },
+    Row {
+        name: "VXLAN",
+        number: 8,
+        commands: "
+            cable node card8 peer8 eth0
+            addresses node card8 198.51.100.1/30
+            addresses peer8 eth0 198.51.100.2/30
+            on node ip link add vxlan0 up type vxlan id 8 local 198.51.100.1 remote 198.51.100.2 dstport 4789
+            on peer8 ip link add vxlan0 up type vxlan id 8 local 198.51.100.2 remote 198.51.100.1 dstport 4789",
+        interface: "vxlan0",
+        of_peer: "vxlan0",
+        attached: &["vxlan0"],
+        mode: ("vxlan0", "generic"),
+    },
+    Row {
+        name: "team",
+        number: 9,
+        commands: "
+            cable node member9 peer9 eth0
+            on node ip link add team0 type team
+            on node teamnl team0 setoption mode roundrobin
+            on node ip link set member9 down
+            on node ip link set member9 master team0
+            on node ip link set member9 up
+            on node ip link set team0 up",
+        interface: "team0",
+        of_peer: "eth0",
+        attached: &["team0"],
+        mode: ("team0", "generic"),
+    },
+];
+
+impl Row {
+    fn address(&self, end: u8) -> String {
+        format!("192.0.2.{}", self.number * 16 + end)
+    }
+
+    fn script(&self) -> String {
+        let (number, interface, of_peer) = (self.number, self.interface, self.of_peer);
+        let (ours, theirs) = (self.address(1), self.address(2));
+        format!(
+            "hosts peer{number}{}
+            addresses node {interface} {ours}/28
+            addresses peer{number} {of_peer} {theirs}/28
+            on peer{number} ip fou add port 4754 ipproto 47
+            on peer{number} ip link add mesh type gre local {theirs} remote {ours} ikey 10{number} okey {number} ttl 64 \
+                encap fou encap-sport auto encap-dport 4754
+            on peer{number} ip link set mesh mtu 1380 up
+            addresses peer{number} mesh 2001:db8:42:{number}::1
+            on peer{number} ip route add 2001:db8:42::/48 dev mesh src 2001:db8:42:{number}::1
+            ",
+            self.commands
+        )
+    }
+}
+
+fn each_kind_of_underlay_works(scene: &Scene) -> Result<()> {
+    let mut script = "hosts node\n".to_owned();
+    let mut text = String::new();
+    let mut attached = Vec::new();
+    for row in ROWS {
+        script += &row.script();
+        let number = u32::from(row.number);
+        let to = format!("2001:db8:42:{number}::/64");
+        let keys = (number, 100 + number);
+        text += &tunnel(&format!("t{number}"), &row.address(2), "fou", keys, &[&to]);
+        attached.extend(row.attached);
+    }
+    scene.run(&script)?;
+    let configuration = configuration(1, &attached) + &text.replace("key =", "mtu = 1380\nkey =");
+    scene.load("node", INSTANCE, &configuration, "")?;
+
+    let status = scene.status("node", INSTANCE)?;
+    for row in ROWS {
+        mode_is(&status, row.mode.0, row.mode.1).context(row.name)?;
+        packets_pass(scene, row).context(row.name)?;
+    }
+    let warnings = status["warnings"].to_string();
+    ensure!(warnings == "[]", "{warnings}");
+    scene.unload("node", INSTANCE)?;
+    scene.nothing_loaded()
+}
+
+fn packets_pass(scene: &Scene, row: &Row) -> Result<()> {
+    // the one after it, so that packets are relayed from each kind to each
+    let place = ROWS.iter().position(|other| other.number == row.number);
+    let next = &ROWS[(place.unwrap_or_default() + 1) % ROWS.len()];
+    let (own, other) = (row.number, next.number);
+    scene.run(&format!(
+        "on node ping -c 1 -W 5 2001:db8:42:{own}::1
+        transfer node peer{own} 2001:db8:42:{own}::1 {KILOBYTES}
+        transfer peer{own} peer{other} 2001:db8:42:{other}::1 {KILOBYTES}"
+    ))?;
+    Ok(())
+}
+
+/// What the driver would see as somebody else's, and what has no Ethernet frames or a routing table of its own.
+const REFUSED: &[(&str, &str, &str, &str)] = &[
+    (
+        "bond0",
+        "ip link add bond0 up type bond",
+        "--mode driver",
+        "members bond0 will have",
+    ),
+    (
+        "wireguard0",
+        "ip link add wireguard0 up type wireguard",
+        "",
+        "no Ethernet interface",
+    ),
+    (
+        "blue",
+        "ip link add blue up type vrf table 10",
+        "",
+        "blue is a VRF",
+    ),
+    (
+        "member",
+        "ip link add member up type dummy; on node ip link set member master blue",
+        "",
+        "in the VRF blue",
+    ),
+];
+
+fn what_cannot_work_is_refused(scene: &Scene) -> Result<()> {
+    scene.run("hosts node")?;
+    for (interface, command, options, words) in REFUSED {
+        scene.run(&format!(
+            "on node {command}\ncat >/tmp/{INSTANCE}.toml <<'END'\n{}\nEND",
+            configuration(1, &[interface])
+        ))?;
+        let said = scene.fails(&format!(
+            "on node re6st-user load --config /tmp/{INSTANCE}.toml --instance {INSTANCE} {options}"
+        ))?;
+        ensure!(said.contains(words), "{interface}: {said}");
+    }
+    scene.nothing_loaded()
+}
+
+#[test]
+fn each_kind_on_linux_6_12() -> Result<()> {
+    let scene = Scene::on(Series::LINUX_6_12)?;
+    each_kind_of_underlay_works(&scene)
+}
+
+#[test]
+fn each_kind_on_linux_6_1() -> Result<()> {
+    let scene = Scene::on(Series::LINUX_6_1)?;
+    each_kind_of_underlay_works(&scene)
+}
+
+#[test]
+fn refusals_on_linux_6_12() -> Result<()> {
+    let scene = Scene::on(Series::LINUX_6_12)?;
+    what_cannot_work_is_refused(&scene)
+}
