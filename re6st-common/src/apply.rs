@@ -38,8 +38,8 @@ pub fn apply<P: Packet, T: Tables>(
         Decision::Pass(_) => Ok(Verdict::Pass),
         Decision::Drop(_) => Ok(Verdict::Drop),
         Decision::Deliver(carried, _) => deliver(packet, tables, carried),
-        Decision::Send(carried, _, next_hop) if next_hop.kind == kind::NEIGHBOUR => {
-            to_router(packet, tables, carried, next_hop)
+        Decision::Send(carried, id, next_hop) if next_hop.kind == kind::NEIGHBOUR => {
+            to_router(packet, tables, carried, *id, next_hop)
         }
         Decision::Send(carried, _, next_hop) => encapsulate(packet, tables, carried, next_hop),
         Decision::Forward(carried, neighbour) => forward(packet, tables, carried, neighbour),
@@ -108,7 +108,8 @@ fn forward<P: Packet, T: Tables>(
     let by_tc = tables
         .interface(neighbour.interface)
         .is_none_or(|entry| entry.flags & interface::TRANSMIT_WITH_TC != 0);
-    if by_tc {
+    let destination = carried.inner.destination;
+    if by_tc || tables.confirm(destination.high ^ destination.low) {
         return hand_over(packet, tables, neighbour.interface, carried.inner.family);
     }
     let ethernet = Ethernet {
@@ -126,13 +127,14 @@ fn to_router<P: Packet, T: Tables>(
     packet: &mut P,
     tables: &T,
     carried: &Carried,
+    id: u32,
     next_hop: &NextHop,
 ) -> Result<Verdict, Reason> {
     let family = carried.inner.family;
     set_traffic_class(packet, carried)?;
     decrement_hop_limit(packet, carried)?;
     strip(packet, carried.front, size_of::<Ethernet>())?;
-    if next_hop.flags & transmit::WITH_TC != 0 {
+    if next_hop.flags & transmit::WITH_TC != 0 || tables.confirm(id as u64) {
         return hand_over(packet, tables, next_hop.interface, family);
     }
     let ethertype_at = core::mem::offset_of!(Ethernet, ethertype);

@@ -46,6 +46,8 @@ pub mod settings {
     pub const GRE: u32 = 2;
     /// The array FIB is in use.
     pub const NETWORK: u32 = 4;
+    /// Let the kernel confirm now and then the neighbours that XDP sends to (CONFIRMATIONS).
+    pub const CONFIRM: u32 = 8;
 }
 
 impl Settings {
@@ -322,6 +324,10 @@ pub mod interface {
     /// Routers of the mesh are on this link: what they forward may have any source but this node's own address.
     pub const MESH: u32 = 4;
 }
+
+/// Entries of CONFIRMATIONS (array, index: made of a neighbour and the time): the last time at which a packet to a neighbour
+/// went by way of the kernel, in steps of 2^32 ns. Neighbours that share an entry at one time do not at the next.
+pub const CONFIRMATIONS: u32 = 4096;
 
 /// An entry of TUNNEL_COUNTERS (per-CPU array, index: the next hop's number). Bytes are those of the inner packets.
 #[repr(C)]

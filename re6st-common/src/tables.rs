@@ -23,6 +23,12 @@ pub trait Tables {
     /// Where the kernel would forward a packet that arrived on an interface (`bpf_fib_lookup`). `None` unless it would
     /// forward it at once: not for local addresses, not while the neighbour's Ethernet address is unknown.
     fn kernel_route(&self, arrival: u32, inner: &Inner) -> Option<Neighbour>;
+    /// Whether a packet to a neighbour is to go by way of the kernel, so that the kernel finds out if the neighbour is still
+    /// there: what XDP sends, it does not see. True for one packet every few seconds.
+    #[inline(always)]
+    fn confirm(&self, _neighbour: u64) -> bool {
+        false
+    }
 
     /// The route of a packet: a next hop's number, [`next_hop_id::NONE`] without one.
     ///

@@ -5,15 +5,15 @@ use core::{ffi::c_void, hint::black_box, mem::zeroed};
 use aya_ebpf::{
     bindings::bpf_fib_lookup as FibLookup,
     btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, ProgramArray, lpm_trie::Key},
-    helpers::generated::bpf_fib_lookup,
+    helpers::generated::{bpf_fib_lookup, bpf_ktime_get_coarse_ns},
     macros::btf_map,
     programs::XdpContext,
 };
 use re6st_common::{
     address::Family,
     maps::{
-        FibEntry, Interface, NextHop, Settings, TrieKey, TrieValue, Tunnel, TunnelCounters,
-        next_hop_id,
+        self, FibEntry, Interface, NextHop, Settings, TrieKey, TrieValue, Tunnel, TunnelCounters,
+        next_hop_id, settings,
     },
     parse::Inner,
     reason::{Reason, ReasonCounters},
@@ -53,6 +53,10 @@ static TUNNEL_COUNTERS: PerCpuArray<TunnelCounters, 1024> = PerCpuArray::new();
 /// Packets that met each reason.
 #[btf_map]
 static REASONS: PerCpuArray<ReasonCounters, 1> = PerCpuArray::new();
+
+/// When the kernel was let to confirm neighbours.
+#[btf_map]
+static CONFIRMATIONS: Array<u32, { maps::CONFIRMATIONS as usize }> = Array::new();
 
 /// The XDP program of the next instance on the same interface.
 #[btf_map]
@@ -151,6 +155,28 @@ impl Tables for Maps {
     fn interface(&self, index: u32) -> Option<Interface> {
         // SAFETY: the only writer is userspace, and an entry is copied out at once.
         unsafe { INTERFACES.get(&index) }.copied()
+    }
+
+    #[inline(always)]
+    fn confirm(&self, neighbour: u64) -> bool {
+        const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
+        if !self.settings.has(settings::CONFIRM) {
+            return false;
+        }
+        // SAFETY: a helper without parameters.
+        let time = (unsafe { bpf_ktime_get_coarse_ns() } >> 32) as u32;
+        // neighbours that meet in an entry now will not the next time
+        let hash = (neighbour ^ (time as u64) << 32)
+            .wrapping_mul(GOLDEN_RATIO)
+            .rotate_left(32)
+            .wrapping_mul(GOLDEN_RATIO);
+        let index = (hash >> 32) as u32 & (maps::CONFIRMATIONS - 1);
+        let Some(last) = CONFIRMATIONS.get_ptr_mut(index) else {
+            return false;
+        };
+        // SAFETY: a live entry. Others may write to it meanwhile: then another packet more goes by way of the kernel.
+        let last = unsafe { &mut *last };
+        core::mem::replace(last, time) != time
     }
 
     #[inline(always)]

@@ -162,9 +162,16 @@ pub fn trace(pins: &Pins, description: &Description) -> Result<Trace, TraceError
     };
     let mut replayed = replay();
     let mut disagreements = differences(&answer, &replayed);
-    if !disagreements.is_empty() && tables.take_asked() {
-        // the programs may have got no answer from the kernel's table, because the neighbour is not known there
-        tables.forget_kernel_routes();
+    // what this command cannot see: whether the packet was one by which the kernel shall confirm a neighbour, and whether the
+    // programs got no answer from the kernel's table, because the neighbour is not known there
+    for otherwise in [
+        PinnedTables::let_kernel_confirm,
+        PinnedTables::forget_kernel_routes,
+    ] {
+        if disagreements.is_empty() {
+            break;
+        }
+        otherwise(&tables);
         let again = replay();
         if differences(&answer, &again).is_empty() {
             disagreements.clear();
@@ -228,13 +235,14 @@ fn prepare(
     let (arrival, vlan) = match &description.place {
         Place::Send => (manifest.settings.device, None),
         Place::Interface { name, vlan } => {
-            let mut named = tables.interfaces().iter();
-            let found = named.find(|(_, entry)| text(&entry.name) == *name);
-            let Some((index, _)) = found else {
-                let known = tables.interfaces().values().map(|entry| text(&entry.name));
+            // by the name it has now, or any of its alternative names
+            let index = nix::net::if_::if_nametoindex(name.as_str()).ok();
+            let Some(index) = index.filter(|index| tables.interface(*index).is_some()) else {
+                let indexes = tables.interfaces().keys();
+                let known = indexes.map(|index| interface_name(tables, *index));
                 return Err(unknown("interface", name, known.collect()));
             };
-            (*index, *vlan)
+            (index, *vlan)
         }
         Place::Tunnel(name) => {
             let found = tables
@@ -351,15 +359,12 @@ fn after(outcome: Outcome, frame: &[u8], port: u16) -> Vec<Header> {
     headers
 }
 
-/// The name of an interface: ours, or the one the kernel's route goes through.
+/// The name an interface has now, or had if it is gone.
 fn interface_name(tables: &PinnedTables, index: u32) -> String {
-    match tables.interface(index) {
-        Some(entry) => text(&entry.name),
-        None => nix::net::if_::if_indextoname(index)
-            .ok()
-            .and_then(|name| name.into_string().ok())
-            .unwrap_or_else(|| format!("interface {index}")),
-    }
+    let now = nix::net::if_::if_indextoname(index).ok();
+    now.and_then(|name| name.into_string().ok())
+        .or_else(|| tables.interface(index).map(|entry| text(&entry.name)))
+        .unwrap_or_else(|| format!("interface {index}"))
 }
 
 /// Runs the TC program on what XDP handed over to it.

@@ -156,7 +156,9 @@ impl Row {
         let (number, interface, of_peer) = (self.number, self.interface, self.of_peer);
         let (ours, theirs) = (self.address(1), self.address(2));
         format!(
-            "hosts peer{number}{}
+            "hosts peer{number}
+            ({}
+            ) >/dev/null
             addresses node {interface} {ours}/28
             addresses peer{number} {of_peer} {theirs}/28
             on peer{number} ip fou add port 4754 ipproto 47
@@ -171,26 +173,25 @@ impl Row {
     }
 }
 
-fn each_kind_of_underlay_works(scene: &Scene) -> Result<()> {
-    let mut script = "hosts node\n".to_owned();
+fn underlays_work(scene: &Scene, rows: &[Row]) -> Result<()> {
+    scene.run("hosts node")?;
     let mut text = String::new();
     let mut attached = Vec::new();
-    for row in ROWS {
-        script += &row.script();
+    for row in rows {
+        scene.run(&row.script()).context(row.name)?;
         let number = u32::from(row.number);
         let to = format!("2001:db8:42:{number}::/64");
         let keys = (number, 100 + number);
         text += &tunnel(&format!("t{number}"), &row.address(2), "fou", keys, &[&to]);
         attached.extend(row.attached);
     }
-    scene.run(&script)?;
     let configuration = configuration(1, &attached) + &text.replace("key =", "mtu = 1380\nkey =");
     scene.load("node", INSTANCE, &configuration, "")?;
 
     let status = scene.status("node", INSTANCE)?;
-    for row in ROWS {
+    for (row, next) in rows.iter().zip(rows.iter().cycle().skip(1)) {
         mode_is(&status, row.mode.0, row.mode.1).context(row.name)?;
-        packets_pass(scene, row).context(row.name)?;
+        packets_pass(scene, row, next).context(row.name)?;
     }
     let warnings = status["warnings"].to_string();
     ensure!(warnings == "[]", "{warnings}");
@@ -198,10 +199,8 @@ fn each_kind_of_underlay_works(scene: &Scene) -> Result<()> {
     scene.nothing_loaded()
 }
 
-fn packets_pass(scene: &Scene, row: &Row) -> Result<()> {
-    // the one after it, so that packets are relayed from each kind to each
-    let place = ROWS.iter().position(|other| other.number == row.number);
-    let next = &ROWS[(place.unwrap_or_default() + 1) % ROWS.len()];
+/// To the peer, and relayed from it to the next one.
+fn packets_pass(scene: &Scene, row: &Row, next: &Row) -> Result<()> {
     let (own, other) = (row.number, next.number);
     scene.run(&format!(
         "on node ping -c 1 -W 5 2001:db8:42:{own}::1
@@ -256,18 +255,16 @@ fn what_cannot_work_is_refused(scene: &Scene) -> Result<()> {
 
 #[test]
 fn each_kind_on_linux_6_12() -> Result<()> {
-    let scene = Scene::on(Series::LINUX_6_12)?;
-    each_kind_of_underlay_works(&scene)
+    underlays_work(&Scene::on(Series::LINUX_6_12)?, ROWS)
 }
 
+/// Where the kernel does not tell whether a bond takes frames from XDP, and TC programs are filters.
 #[test]
-fn each_kind_on_linux_6_1() -> Result<()> {
-    let scene = Scene::on(Series::LINUX_6_1)?;
-    each_kind_of_underlay_works(&scene)
+fn bonds_on_linux_6_1() -> Result<()> {
+    underlays_work(&Scene::on(Series::LINUX_6_1)?, &ROWS[..2])
 }
 
 #[test]
 fn refusals_on_linux_6_12() -> Result<()> {
-    let scene = Scene::on(Series::LINUX_6_12)?;
-    what_cannot_work_is_refused(&scene)
+    what_cannot_work_is_refused(&Scene::on(Series::LINUX_6_12)?)
 }

@@ -8,10 +8,12 @@
 //! | [`host`] | the TC programs |
 //! | [`differential`] | random and mutated packets: program and model must agree |
 //! | [`flow`] | the hash that spreads flows |
+//! | [`confirmations`] | packets by which the kernel learns whether neighbours are still there |
 
 // the tests' own set-up must not go wrong quietly
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod confirmations;
 mod differential;
 mod fixtures;
 mod flow;

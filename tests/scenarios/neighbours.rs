@@ -1,14 +1,29 @@
 //! Next hops whose Ethernet address is not known, or not any more.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 use testbed::{
-    internet::IpVersion::*,
-    node::{Encapsulation::*, Node},
+    cleanup::wait_until,
+    host::Testbed,
+    internet::{Internet, IpVersion::*},
+    link::LinkOptions,
+    node::{Encapsulation::*, Node, tunnel},
     traffic::ping,
 };
 
 use crate::meshes::Chain;
+
+/// The kernel's own patience with a neighbour is half a minute.
+const QUICK: [(&str, &str, &str); 6] = [
+    ("ipv4", "base_reachable_time_ms", "500"),
+    ("ipv4", "delay_first_probe_time", "1"),
+    ("ipv4", "retrans_time_ms", "200"),
+    ("ipv6", "base_reachable_time_ms", "500"),
+    ("ipv6", "delay_first_probe_time", "1"),
+    ("ipv6", "retrans_time_ms", "200"),
+];
 
 /// A field of a tunnel in the status.
 fn of_tunnel(node: &Node, tunnel: &str, field: &str) -> Result<Value> {
@@ -53,15 +68,66 @@ fn a_router_that_was_exchanged_is_reported_and_learned_by_loading_again() -> Res
         .internet
         .router()
         .ip(&["link", "set", interface, "address", "02:00:00:00:00:99"])?;
-    chain.b.host.ip(&["neigh", "flush", "all"])?;
-    // the node's own traffic lets its kernel learn the new address
-    let router = std::net::Ipv4Addr::from(u32::from(chain.b.uplink.ipv4) - 1);
-    assert!(ping(&chain.b.host, router.into(), 2, &[])?.is_perfect());
+    for (family, name, value) in QUICK {
+        let name = format!("net.{family}.neigh.eth0.{name}");
+        chain.b.host.set_sysctl(&name, value)?;
+    }
 
-    assert!(of_tunnel(&chain.b, "a", "stale")?.is_string());
+    // nothing but the question lets the node's kernel find out
+    let told = wait_until(Duration::from_secs(60), || {
+        of_tunnel(&chain.b, "a", "stale").is_ok_and(|stale| stale.is_string())
+    });
+    assert!(told, "{}", chain.b.host.ip(&["neigh"])?);
     chain.b.load()?;
 
     assert!(ping(&chain.a.host, address, 5, &[])?.is_perfect());
     assert_eq!(of_tunnel(&chain.b, "a", "stale")?, Value::Null);
+    Ok(())
+}
+
+/// Nobody tells of it, and no packet of the node's own goes there: the node's kernel has to find out by itself.
+#[test]
+fn a_host_behind_a_node_that_was_exchanged_is_found_again() -> Result<()> {
+    let testbed = Testbed::new()?;
+    let internet = Internet::new(&testbed)?;
+    let node = |name, number| Node::new(&testbed, &internet, name, number);
+    let (mut a, mut b) = (node("a", 1)?, node("b", 2)?);
+    tunnel(&mut a, &mut b, (Fou, V4))?;
+    a.route(&b, &b);
+    b.route(&a, &a);
+    let lan = b.lan_host(&testbed, "host", "lan0", LinkOptions::default())?;
+    for (family, name, value) in QUICK {
+        let name = format!("net.{family}.neigh.lan0.{name}");
+        b.host.set_sysctl(&name, value)?;
+    }
+    a.load()?;
+    b.load()?;
+    for version in [V6, V4] {
+        let address = lan.address(version);
+        assert!(ping(&a.host, address, 3, &[])?.is_perfect());
+    }
+    // the kernel has not sent there for a while, and verifies it no more
+    let forgotten = wait_until(Duration::from_secs(60), || {
+        let known = [V6, V4].map(|version| {
+            let address = lan.address(version).to_string();
+            b.host.ip(&["neigh", "show", "dev", "lan0", "to", &address])
+        });
+        known
+            .iter()
+            .all(|known| known.as_ref().is_ok_and(|known| known.contains("STALE")))
+    });
+    assert!(forgotten, "{}", b.host.ip(&["neigh"])?);
+
+    lan.host
+        .ip(&["link", "set", "eth0", "address", "02:00:00:00:00:99"])?;
+
+    for version in [V6, V4] {
+        let address = lan.address(version);
+        let found = wait_until(Duration::from_secs(60), || {
+            ping(&a.host, address, 2, &[]).is_ok_and(|answers| answers.is_perfect())
+        });
+        let neighbours = b.host.ip(&["neigh", "show", "dev", "lan0"])?;
+        assert!(found, "{version:?}: {neighbours}");
+    }
     Ok(())
 }

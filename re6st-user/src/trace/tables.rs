@@ -32,10 +32,10 @@ pub struct PinnedTables {
     fib: Array<MapData, FibEntry>,
     trie: LpmTrie<MapData, TrieKey, TrieValue>,
     netlink: RefCell<Netlink>,
-    /// Whether the kernel's routing table was asked.
-    asked: Cell<bool>,
     /// Whether to answer for the kernel that it knows no way.
     unrouted: Cell<bool>,
+    /// Whether this is the packet by which the kernel shall confirm the neighbour.
+    confirming: Cell<bool>,
     failed: RefCell<Option<BpfError>>,
 }
 
@@ -55,8 +55,8 @@ impl PinnedTables {
                 what: "ask the kernel for its routes".to_owned(),
                 source,
             })?),
-            asked: Cell::new(false),
             unrouted: Cell::new(false),
+            confirming: Cell::new(false),
             failed: RefCell::new(None),
         })
     }
@@ -75,14 +75,14 @@ impl PinnedTables {
         })
     }
 
-    /// Whether the kernel's own routes had a part in what was decided since the last call.
-    pub fn take_asked(&self) -> bool {
-        self.asked.take()
-    }
-
     /// From now on the kernel knows no way to anywhere: as it is for programs while it does not know the neighbour.
     pub fn forget_kernel_routes(&self) {
         self.unrouted.set(true);
+    }
+
+    /// From now on packets to neighbours go by way of the kernel, as one every few seconds does.
+    pub fn let_kernel_confirm(&self) {
+        self.confirming.set(true);
     }
 
     /// What went wrong while a map was read, if anything did: then nothing that was decided counts.
@@ -171,8 +171,11 @@ impl Tables for PinnedTables {
         self.interfaces.get(&index).copied()
     }
 
+    fn confirm(&self, _neighbour: u64) -> bool {
+        self.confirming.get()
+    }
+
     fn kernel_route(&self, _arrival: u32, inner: &Inner) -> Option<Neighbour> {
-        self.asked.set(true);
         if self.unrouted.get() {
             return None;
         }

@@ -56,7 +56,7 @@ pub use pins::{InstanceName, Pins};
 /// The map that says what was done.
 pub const MANIFEST: &str = "MANIFEST";
 /// The maps of the object, by name; pinned under the same name.
-pub const MAPS: [&str; 8] = [
+pub const MAPS: [&str; 9] = [
     "FIB",
     "FIB_TRIE",
     "NEXT_HOPS",
@@ -64,6 +64,7 @@ pub const MAPS: [&str; 8] = [
     "INTERFACES",
     "TUNNEL_COUNTERS",
     "REASONS",
+    "CONFIRMATIONS",
     "NEXT_INSTANCE",
 ];
 /// The XDP program for interfaces whose driver keeps a frame in one piece.

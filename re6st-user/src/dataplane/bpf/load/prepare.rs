@@ -131,7 +131,7 @@ impl Loading<'_> {
     /// What the programs are told.
     pub(super) fn settings(&self, device: &Device) -> Settings {
         let config = self.request.config;
-        let mut flags = 0;
+        let mut flags = settings::CONFIRM;
         if config.forward {
             flags |= settings::FORWARD;
         }
