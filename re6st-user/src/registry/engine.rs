@@ -83,7 +83,7 @@ enum Job {
 }
 
 /// A token on its way to somebody.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TokenMail {
     /// To whom.
     pub email: Email,

@@ -26,6 +26,7 @@ pub mod http;
 pub mod keys;
 pub mod location;
 pub mod mail;
+mod mailing;
 mod own_certificate;
 pub mod publication;
 pub mod rules;

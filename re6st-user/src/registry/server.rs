@@ -31,22 +31,14 @@ use super::{
     },
     keys::Keys,
     location::{Locations, LocationsError},
-    mail::{self, MailError, Mailer},
+    mail::{MailError, Mailer},
+    mailing::{self, MailText, Outbox},
     own_certificate::{self, OwnCertificate},
     publication::Publisher,
     rules::Settings,
 };
-use crate::certificate::{
-    authority::Authority,
-    error::{FormError, IssueError, KeyError},
-};
+use crate::certificate::error::{FormError, IssueError, KeyError};
 
-/// When a mail is tried again.
-const MAIL_RETRIES: [Duration; 3] = [
-    Duration::from_secs(10),
-    Duration::from_secs(60),
-    Duration::from_secs(600),
-];
 /// What peers may take.
 pub const PATIENCE: Patience = Patience {
     handshake: Duration::from_secs(10),
@@ -231,6 +223,8 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let mailer = config.mail.as_ref().map(Mailer::new).transpose()?;
     let mut registry = OpenRegistry::open(config)?;
+    let waiting = config.database.with_extension("outbox");
+    let outbox = Outbox::open(&waiting).map_err(ServeError::file(&waiting))?;
     let stop = registry.stop.subscribe();
     let own = OwnCertificate::new(&registry.keys, now())?;
     let certificate = Arc::new(ServerCertificate::new(own.key.clone()));
@@ -259,8 +253,9 @@ pub async fn serve(
     let operator = registry.face.operator();
     serving.spawn(serve::unix(listener, operator, patience, stop.clone()));
     let mails = std::mem::replace(&mut registry.mails, mpsc::unbounded_channel().1);
-    let subject = MailText::new(config, registry.keys.newest());
-    let mailing = tokio::spawn(send_mails(mails, mailer, subject, stop));
+    let text = MailText::new(config, registry.keys.newest());
+    let mailing = mailing::send_mails(mails, mailer, text, outbox, stop);
+    let mailing = tokio::spawn(mailing);
     ready(&addresses);
 
     tokio::select! {
@@ -285,96 +280,4 @@ fn listen(path: &Path) -> Result<UnixListener, ServeError> {
     }
     // the process's umask keeps everybody else off
     UnixListener::bind(path).map_err(ServeError::file(path))
-}
-
-/// What stands in a mail with a token.
-struct MailText {
-    network: String,
-    url: String,
-    fingerprint: String,
-}
-
-impl MailText {
-    fn new(config: &RegistryConfig, authority: &Authority) -> Self {
-        let certificate = authority.certificate();
-        Self {
-            network: certificate.network().to_string(),
-            url: config.url.clone().unwrap_or_else(|| "URL".to_owned()),
-            fingerprint: certificate.fingerprint().to_string(),
-        }
-    }
-
-    fn with(&self, token: &str) -> String {
-        let Self {
-            network,
-            url,
-            fingerprint,
-        } = self;
-        format!(
-            "Hello,\n\nsomebody, probably you, asked for a place in the network {network}. Your token is\n\n    {token}\n\n\
-             It is good for one node:\n\n    \
-             re6st-user conf --registry {url} --fingerprint {fingerprint} --token {token} --dir DIR\n\n\
-             If it was not you, ignore this mail.\n"
-        )
-    }
-}
-
-/// Sends one mail after the other until the registry ends.
-async fn send_mails(
-    mut mails: mpsc::UnboundedReceiver<TokenMail>,
-    mailer: Option<Mailer>,
-    text: MailText,
-    stop: watch::Receiver<bool>,
-) {
-    let Some(mailer) = mailer.map(Arc::new) else {
-        return;
-    };
-    let text = Arc::new(text);
-    let mut sending = tokio::task::JoinSet::new();
-    let mut stopped = stop.clone();
-    loop {
-        let mail = tokio::select! {
-            mail = mails.recv() => mail,
-            Some(_) = sending.join_next() => continue,
-            () = serve::stopped(&mut stopped), if mails.is_empty() => None,
-        };
-        let Some(mail) = mail else { break };
-        let (mailer, text, stop) = (Arc::clone(&mailer), Arc::clone(&text), stop.clone());
-        sending.spawn(send_mail(mail, mailer, text, stop));
-    }
-    while sending.join_next().await.is_some() {}
-}
-
-async fn send_mail(
-    mail: TokenMail,
-    mailer: Arc<Mailer>,
-    text: Arc<MailText>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let id = mail.token.digest();
-    let Some(address) = mail::address(mail.email.as_str()) else {
-        return;
-    };
-    let subject = format!("[re6st] token for {}", text.network);
-    let mut retries = MAIL_RETRIES.iter();
-    loop {
-        let body = text.with(mail.token.reveal());
-        let Err(error) = mailer.send(address.clone(), &subject, body).await else {
-            return;
-        };
-        let retry = retries.next();
-        eprintln!(
-            "WARNING: token {id} is not mailed: {error}{}",
-            if retry.is_some() {
-                "; trying again"
-            } else {
-                "; given up"
-            }
-        );
-        let Some(pause) = retry else { return };
-        tokio::select! {
-            () = time::sleep(*pause) => {}
-            () = serve::stopped(&mut stop) => return,
-        }
-    }
 }

@@ -1,14 +1,17 @@
 //! TLS as openssl sees it from outside.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use testbed::{
     host::{Host, Testbed},
     internet::Internet,
 };
 
-use super::support::{RegistryHost, host};
+use super::{
+    members::OPEN,
+    support::{RegistryHost, host, run},
+};
 
 /// Whether openssl can shake hands with these options, and all it said.
 fn shakes_hands(host: &Host, registry: &RegistryHost, options: &[&str]) -> Result<(bool, String)> {
@@ -97,5 +100,70 @@ fn only_good_versions_and_ciphers_are_spoken_and_there_is_no_renegotiation() -> 
         "{}",
         output.stdout
     );
+    Ok(())
+}
+
+/// What the registry answers to whoever shows a certificate of version 1, made with openssl as re6stnet's registry makes them.
+fn parameters_for(node: &Host, registry: &RegistryHost, authority: &Path) -> Result<String> {
+    let file = |name: &str| node.directory().join(name).display().to_string();
+    let (key, request, certificate) = (file("v1.key"), file("v1.csr"), file("v1.crt"));
+    let (ca, ca_key) = (authority.join("ca.crt"), authority.join("ca.key"));
+    let subject = r"/serialNumber=0/CN=0\/16";
+    let options = [
+        "req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", subject,
+    ];
+    node.run(
+        "openssl",
+        &[&options[..], &["-keyout", &key, "-out", &request]].concat(),
+    )?;
+    let (ca, ca_key) = (ca.display().to_string(), ca_key.display().to_string());
+    let options = [
+        "x509",
+        "-req",
+        "-set_serial",
+        "1",
+        "-days",
+        "30",
+        "-in",
+        &request,
+    ];
+    let files = ["-CA", &ca, "-CAkey", &ca_key, "-out", &certificate];
+    node.run("openssl", &[&options[..], &files].concat())?;
+    let shown = node.run("openssl", &["x509", "-noout", "-text", "-in", &certificate])?;
+    assert!(shown.contains("Version: 1 (0x0)"), "{shown}");
+    let line = format!(
+        "printf 'GET /v1/parameters HTTP/1.1\\r\\nHost: registry\\r\\nConnection: close\\r\\n\\r\\n' \
+         | openssl s_client -quiet -tls1_3 -cert {certificate} -key {key} -connect {}:4443 2>/dev/null",
+        registry.uplink.ipv4
+    );
+    Ok(node.output("sh", &["-c", &line])?.stdout)
+}
+
+#[test]
+fn a_certificate_of_version_1_is_known_if_the_authority_made_it() -> Result<()> {
+    let testbed = Testbed::new()?;
+    let internet = Internet::new(&testbed)?;
+    let options = [&OPEN[..], &["--key", "rsa2048"]].concat();
+    let registry = RegistryHost::new(&testbed, &internet, &options, "")?;
+    let (node, _) = host(&testbed, &internet, "node")?;
+    let stranger = node.directory().join("stranger");
+    let directory = stranger.to_str().context("a folder's name")?;
+    let init = [
+        "registry",
+        "init",
+        "--network",
+        "2001:db8:42::/48",
+        "--dir",
+        directory,
+    ];
+    run(&node, &[&init[..], &["--key", "rsa2048"]].concat())?.success()?;
+
+    let own = registry.file("");
+    let answer = parameters_for(&node, &registry, &own)?;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("payloadType"), "{answer}");
+
+    let answer = parameters_for(&node, &registry, &stranger)?;
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
     Ok(())
 }

@@ -255,3 +255,21 @@ fn every_step_towards_the_end_is_said_once() {
     world.input(Input::Time);
     assert!(!world.has_said("the network's authority"));
 }
+
+#[test]
+fn a_certificate_that_ends_is_asked_for_at_once_however_recently_it_was() {
+    // it is due all its life, and the registry gives the same one: the next try is in 16 to 24 hours
+    let mut world = World::new(1);
+    let end = START.plus(DAY);
+    world.run(Duration::from_secs(DAY + 61));
+
+    let mut asked = world
+        .asked
+        .iter()
+        .filter(|(_, question)| is_renewal(question));
+    assert!(
+        asked.any(|(at, _)| (end..=end.plus(61)).contains(&at.wall)),
+        "{:?}",
+        world.asked.last()
+    );
+}

@@ -1,8 +1,9 @@
 //! Newcomers: by token, by mail, anonymously, and what does not get a certificate.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::time;
 
 use super::support::{TestRegistry, newcomer, refused};
 use crate::{
@@ -113,7 +114,7 @@ async fn a_token_comes_by_mail() {
         if text.ends_with("\n\n") {
             break;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        time::sleep(Duration::from_millis(20)).await;
     }
     assert!(text.contains("To: user@example.com"), "{text}");
     let token = text.lines().find_map(|line| line.strip_prefix("    "));
@@ -221,4 +222,34 @@ async fn only_the_registry_of_the_right_authority_is_trusted() {
     let anybody = Client::newcomer(&theirs.url(), Trust::FirstSeen).unwrap();
     let seen = anybody.authority().await.unwrap();
     assert_eq!(seen.fingerprint(), theirs.fingerprint());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_not_mailed_yet_when_the_registry_ends_is_mailed_when_it_is_back() {
+    let mail = "[mail]\nfrom = \"registry@example.com\"\nmailbox = \"mailbox\"\n";
+    let registry = TestRegistry::with(mail, PATIENCE).await;
+    let mailbox = registry.directory.path().join("mailbox");
+    let outbox = registry.directory.path().join("registry.outbox");
+    std::fs::create_dir(&mailbox).unwrap();
+    let client = registry.client();
+    client.request_token("user@example.com").await.unwrap();
+    let registry = registry.restart().await;
+    assert!(mailbox.is_dir());
+
+    // killed or ended, it finds what it had to do
+    let authorities = registry.authorities.clone();
+    let directory = registry.end().await;
+    std::fs::remove_dir(&mailbox).unwrap();
+    let config = directory.path().join("registry.toml");
+    let _registry = TestRegistry::serve(directory, config, authorities, PATIENCE).await;
+
+    let begin = Instant::now();
+    while !std::fs::read_to_string(&mailbox).is_ok_and(|text| text.contains("--token")) {
+        assert!(begin.elapsed() < Duration::from_secs(60), "no mail");
+        time::sleep(Duration::from_millis(50)).await;
+    }
+    while std::fs::read_to_string(&outbox).unwrap() != "[]" {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it stays");
+        time::sleep(Duration::from_millis(50)).await;
+    }
 }
