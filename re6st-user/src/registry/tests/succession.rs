@@ -202,12 +202,23 @@ fn the_keys_change_hands_in_the_second_after_the_old_authority_ends() {
 
     // the old key is gone, its word is not
     std::fs::rename(next_key(&config), &config.ca_key).unwrap();
-    let keys = Keys::open(&config).unwrap();
+    let mut keys = Keys::open(&config).unwrap();
     assert_eq!(present(&keys, now()), *new.certificate());
     assert_eq!(keys.all().iter().count(), 2);
-    let statements = keys.successions();
+    // another one at once: whoever was away during both finds it step by step
+    let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+    let third = new
+        .succeed(key, now().minus(DAY), now().plus(5000 * DAY))
+        .unwrap();
+    let name = third.certificate().fingerprint();
+    keys.succeed(third, now()).unwrap();
+    std::fs::write(&config.ca, keys.to_pem()).unwrap();
+    let kept = std::fs::read_to_string(&config.ca).unwrap();
     let mut away = Authorities::new(old.certificate().clone());
-    let late = end.plus(DAY);
-    assert_eq!(away.follow(statements[0].as_bytes(), late), Ok(true));
-    assert!(away.iter().any(|known| known == new.certificate()));
+    let late = new.certificate().not_after().plus(DAY);
+    for statement in succession::statements(&kept).unwrap() {
+        assert_eq!(away.follow(&statement, late), Ok(true));
+    }
+    assert_eq!(away, Authorities::from_pem(&kept).unwrap());
+    assert!(away.iter().any(|known| known.fingerprint() == name));
 }
