@@ -7,4 +7,5 @@ pub mod file;
 pub mod host;
 pub mod netlink;
 pub mod offload;
+pub mod panics;
 pub mod sysctl;
