@@ -64,6 +64,15 @@ pub enum Input {
         /// Destination and source prefix.
         route: RouteKey,
     },
+    /// What came of [`super::output::Output::Install`], when that was not what was wanted, and when it is after all. While a
+    /// route is not in the data plane nobody is told of it: packets that others send here would be lost. The caller tries
+    /// on, and has the last word on each route until it is told to remove it and has done so.
+    Installed {
+        /// Destination and source prefix.
+        route: RouteKey,
+        /// Whether the data plane has what it was last told to have.
+        installed: bool,
+    },
     /// The cost of all links to a neighbour is multiplied, to drain a tunnel before it closes.
     CostMultiplier {
         /// Where.

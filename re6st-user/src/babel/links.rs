@@ -28,10 +28,12 @@ impl Speaker {
         let known = self.interfaces.get_mut(&id);
         if let Some(interface) = known {
             let filters = interface.settings.accept != settings.accept;
-            let announced = interface.settings.announce != settings.announce;
+            // neighbours must not go on sending to an address that is not ours any more
+            let announced = interface.settings.announce != settings.announce
+                || interface.settings.ipv4 != settings.ipv4;
             interface.settings = settings;
-            interface.up = true;
-            self.start_interface(id, false);
+            let was_up = std::mem::replace(&mut interface.up, true);
+            self.start_interface(id, !was_up);
             if announced {
                 self.announce_anew(id);
             }

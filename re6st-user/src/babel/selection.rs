@@ -10,6 +10,7 @@ use super::{
     table::{Destination, DestinationId, Installed, Route},
     timers::{Appointment, Tick},
 };
+use crate::dataplane::RouteKey;
 
 impl Speaker {
     /// From here to the origin: computed when it is needed, so that a changed cost touches no route (section 3.5.2).
@@ -153,6 +154,18 @@ impl Speaker {
             destination.installed = wanted;
             destination.hold = None;
         }
+    }
+
+    /// [`super::input::Input::Installed`].
+    pub(super) fn set_installed(&mut self, route: &RouteKey, installed: bool) {
+        let Some(id) = self.table.find(route) else {
+            return;
+        };
+        if let Some(destination) = self.table.get_mut(id) {
+            destination.not_installed = !installed;
+        }
+        self.reconsider_announcement(id, true);
+        self.table.remove_if_empty(id);
     }
 
     /// Packets to a prefix that was lost are refused for a while (section 2.8): else they would follow a shorter prefix, maybe

@@ -143,6 +143,7 @@ impl Speaker {
             }
             Input::Announce { route, metric } => self.announce(route, metric),
             Input::Withdraw { route } => self.withdraw(&route),
+            Input::Installed { route, installed } => self.set_installed(&route, installed),
             Input::CostMultiplier {
                 interface,
                 neighbour,

@@ -116,6 +116,8 @@ pub(super) struct Destination {
     pub announced: Option<Announcement>,
     /// On which interface it was learned, as the digests count it.
     pub learned_on: Option<InterfaceId>,
+    /// The data plane has not got it, though it should: nobody is told of it.
+    pub not_installed: bool,
     /// Until when packets are refused after a loss.
     pub hold: Option<Tick>,
     /// Since when another route has been better.
@@ -140,6 +142,7 @@ impl Destination {
             installed: Installed::Nothing,
             announced: None,
             learned_on: None,
+            not_installed: false,
             hold: None,
             better_since: None,
             resends: 0,
@@ -282,6 +285,7 @@ impl Destination {
             && self.own.is_none()
             && self.announced.is_none()
             && self.hold.is_none()
+            && !self.not_installed
             && self.installed == Installed::Nothing
     }
 }

@@ -39,7 +39,7 @@ pub(super) enum Audience {
 }
 
 impl Speaker {
-    /// What we have to say of a prefix: our own route before learned ones.
+    /// What we have to say of a prefix: our own route before learned ones, and of these only what is installed.
     fn present_announcement(&self, destination: &Destination) -> Option<Announcement> {
         if let Some(metric) = destination.own {
             return Some(Announcement {
@@ -49,7 +49,10 @@ impl Speaker {
             });
         }
         let route = destination.route(destination.selected?)?;
-        let metric = self.metric(route);
+        let metric = match destination.not_installed {
+            true => Metric::INFINITY,
+            false => self.metric(route),
+        };
         (!metric.is_infinite()).then_some(Announcement {
             router_id: route.router_id,
             sequence_number: route.sequence_number,

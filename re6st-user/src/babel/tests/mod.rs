@@ -6,6 +6,7 @@ mod digests;
 mod failures;
 mod families;
 mod hostile;
+mod installing;
 mod network;
 mod promises;
 mod published;
