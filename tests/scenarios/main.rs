@@ -11,7 +11,9 @@
 mod babel_changes;
 mod babel_filters;
 mod babel_floods;
+mod babel_kernel_routes;
 mod babel_keys;
+mod babel_lans;
 mod babel_links;
 mod babel_nodes;
 mod babel_recordings;

@@ -41,7 +41,8 @@ pub fn text(controller: &Value, all_routes: bool) -> String {
         shown(&controller["sequence-number"])
     );
     text += &table("neighbours", &columns, neighbours);
-    text += &routes(&list("routes"), all_routes);
+    let not_installed = list("not-installed");
+    text += &routes(&list("routes"), &not_installed, all_routes);
     let own = list("announcements").into_iter().map(|own| {
         let [to, from] = prefixes(&own["route"]);
         vec![to, from, shown(&own["metric"])]
@@ -61,16 +62,19 @@ pub fn text(controller: &Value, all_routes: bool) -> String {
     text
 }
 
-fn routes(routes: &[Value], all: bool) -> String {
+fn routes(routes: &[Value], not_installed: &[Value], all: bool) -> String {
     if routes.len() > MANY_ROUTES && !all {
         let count = routes.len();
         return format!("\nlearned routes: {count} (`--routes` lists them)\n");
     }
     let rows = routes.iter().flat_map(|route| {
         let [to, from] = prefixes(&route["route"]);
+        let is_it = |other: &Value| other["route"] == route["route"];
+        let installed = !not_installed.iter().any(is_it);
         let ways = route["candidates"].as_array().cloned().unwrap_or_default();
         ways.into_iter().map(move |way| {
             let state = match (&way["selected"], &way["feasible"]) {
+                (Value::Bool(true), _) if !installed => "not installed",
                 (Value::Bool(true), _) => "in use",
                 (_, Value::Bool(true)) => "feasible",
                 _ => "",

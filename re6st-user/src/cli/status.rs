@@ -51,7 +51,14 @@ pub fn run(arguments: &StatusArguments, bpffs: &Path, sockets: &Path) -> Result<
             continue;
         };
         match control::ask(&control::path(sockets, &instance)) {
-            Ok(controller) => status.controller = controller,
+            Ok(controller) => {
+                let warnings = controller
+                    .iter()
+                    .filter_map(|said| said["warnings"].as_array());
+                let texts = warnings.flatten().filter_map(|text| text.as_str());
+                status.warnings.extend(texts.map(str::to_owned));
+                status.controller = controller;
+            }
             Err(error) => status
                 .warnings
                 .push(format!("the controller does not answer: {error}")),

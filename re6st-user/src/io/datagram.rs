@@ -10,6 +10,7 @@ use nix::{
     cmsg_space,
     sys::socket::{
         ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, recvmsg, sendmsg,
+        setsockopt, sockopt,
     },
 };
 
@@ -59,7 +60,7 @@ impl Socket {
     pub fn babel(name: &str, interface: u32) -> io::Result<Self> {
         let socket = open(libc::AF_INET6, libc::SOCK_DGRAM, 0)?;
         let device = std::ffi::OsString::from(name);
-        nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::BindToDevice, &device)?;
+        setsockopt(&socket, sockopt::BindToDevice, &device)?;
         for (option, value) in [
             (libc::IPV6_V6ONLY, 1),
             (libc::IPV6_RECVPKTINFO, 1),
@@ -75,6 +76,14 @@ impl Socket {
         socket.set_multicast_loop_v6(false)?;
         socket.join_multicast_v6(&GROUP, interface)?;
         Ok(Self::new(socket.into(), false))
+    }
+
+    /// Joins Babel's group anew: an interface that was without IPv6 (its MTU was below 1280) has forgotten that we are in it.
+    pub fn join_again(&self, interface: u32) -> io::Result<()> {
+        let socket = UdpSocket::from(self.socket.try_clone()?);
+        // it may not know the group any more
+        let _ = socket.leave_multicast_v6(&GROUP, interface);
+        socket.join_multicast_v6(&GROUP, interface)
     }
 
     /// What carries `fou` tunnels, of both IP versions.

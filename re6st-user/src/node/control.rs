@@ -21,7 +21,7 @@ use crate::{
         output::{AnnouncementSnapshot, NeighbourSnapshot, RouteSnapshot},
         quantities::SequenceNumber,
     },
-    dataplane::bpf::InstanceName,
+    dataplane::{RouteKey, bpf::InstanceName},
     membership,
 };
 
@@ -44,6 +44,10 @@ pub struct Report {
     pub routes: Vec<RouteSnapshot>,
     /// Our own routes.
     pub announcements: Vec<AnnouncementSnapshot>,
+    /// What cannot work as it is, and why.
+    pub warnings: Vec<String>,
+    /// Routes in use that are not in the data plane or the kernel's table, and why.
+    pub not_installed: Vec<NotInstalled>,
     /// Of the protocol.
     pub counters: Counters,
     /// Packets refused before the protocol saw them, by reason.
@@ -54,6 +58,16 @@ pub struct Report {
     pub distances: JournalCounters,
     /// Of a member of a managed mesh.
     pub registry: Option<membership::report::Report>,
+}
+
+/// A route that is in use and not installed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NotInstalled {
+    /// Destination and source prefix.
+    pub route: RouteKey,
+    /// Why.
+    pub why: String,
 }
 
 /// The path of an instance's control socket.

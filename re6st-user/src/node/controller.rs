@@ -16,14 +16,16 @@ use nix::{
 use tokio::sync::watch;
 
 use super::{
-    control::{self, Report},
-    install::{Installer, Wanted},
+    control::{self, NotInstalled, Report},
+    install::Installer,
     journal::Journal,
+    log::Log,
     orders::{Ending, Order, Orders},
     recorder::Recorder,
     state::State,
-    surroundings::{BETWEEN_LOOKS, Surroundings},
+    surroundings::Surroundings,
     transport::Transport,
+    wishes::{self, Wanted},
 };
 use crate::{
     babel::{
@@ -72,6 +74,7 @@ pub struct Controller {
     monitor: Monitor,
     pub(super) surroundings: Surroundings,
     pub(super) readiness: Readiness,
+    pub(super) log: Log,
     /// When to look at what failed or has grown, if anything has.
     tick: Option<Instant>,
     /// As last told to the speaker.
@@ -127,7 +130,8 @@ impl Controller {
             || BabelParameters::configured(&babel),
             |standing| standing.borrow().babel.clone(),
         );
-        let monitor = Monitor::open().context("open the socket for changes of the host")?;
+        let monitor = Monitor::open(installer.netlink_port())
+            .context("open the socket for changes of the host")?;
         let readiness = Readiness(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
         readiness.add(monitor.as_fd(), MONITOR)?;
         for (place, carrier) in transport.carriers.iter().enumerate() {
@@ -149,6 +153,7 @@ impl Controller {
             monitor,
             surroundings: Surroundings::default(),
             readiness,
+            log: Log::default(),
             tick: None,
             known: BTreeMap::new(),
             outputs: Vec::new(),
@@ -160,7 +165,7 @@ impl Controller {
         Time(CLOCK_START + started.elapsed().as_micros() as u64)
     }
 
-    fn now(&self) -> Time {
+    pub(super) fn now(&self) -> Time {
         Self::time_since(self.started)
     }
 
@@ -186,7 +191,7 @@ impl Controller {
         }
         self.recorder.iter_mut().for_each(Recorder::flush);
         self.journal.flush();
-        while self.installer.is_busy() {
+        while self.installer.wishes.is_busy() {
             self.installer.turn();
         }
         // the next controller makes its own
@@ -207,12 +212,12 @@ impl Controller {
 
     /// How long nothing is to be done unless something happens; `None` for ever.
     fn calm(&self) -> Option<Duration> {
-        if self.installer.is_busy() {
+        if self.installer.wishes.is_busy() {
             return Some(Duration::ZERO);
         }
         let deadline = self.speaker.next_deadline();
         let deadline = deadline.map(|deadline| deadline.since(self.now()));
-        let look = self.surroundings.is_stale().then_some(BETWEEN_LOOKS);
+        let look = self.surroundings.wait();
         let tick = self.tick.map(|tick| tick - Instant::now());
         [deadline, look, tick].into_iter().flatten().min()
     }
@@ -253,13 +258,13 @@ impl Controller {
         let now = self.now();
         let mut inputs = Vec::new();
         let mut ending = None;
+        let mut asking = Vec::new();
         for event in ready {
             match event.data() {
                 ORDERS => {
                     for order in orders.take() {
                         match order {
-                            // who asked may have gone
-                            Order::Report(asked) => drop(asked.send(self.report())),
+                            Order::Report(asked) => asking.push(asked),
                             Order::Parameters => self.take_parameters(),
                             Order::End(why) => ending = Some(why),
                         }
@@ -276,12 +281,19 @@ impl Controller {
                 }
                 token => {
                     let interface = InterfaceId(token as u32);
-                    self.transport.receive_lan(interface, now, &mut inputs);
+                    if self.transport.receive_lan(interface, now, &mut inputs) {
+                        self.surroundings.interfaces_changed();
+                    }
                 }
             }
         }
         for input in inputs {
             self.handle(input);
+        }
+        // all that has happened until now is in it
+        for asked in asking {
+            // who asked may have gone
+            drop(asked.send(self.report()));
         }
         ending
     }
@@ -315,21 +327,26 @@ impl Controller {
                 packet,
             } => {
                 let now = self.now();
-                self.transport.send(now, interface, destination, packet);
+                let sent = self.transport.send(now, interface, destination, packet);
+                if let Err(error) = sent {
+                    let name = self.transport.name(interface);
+                    self.log
+                        .say(&format!("babel: nothing can be sent on {name}: {error}"));
+                }
             }
             Output::Install(route) => {
                 self.remember(route.interface, route.next_hop);
                 let wanted = Wanted::Via(route.interface, route.next_hop);
-                self.installer.want(route.route, wanted);
+                self.installer.wishes.want(route.route, wanted);
             }
-            Output::Unreachable { route } => self.installer.want(route, Wanted::Unreachable),
-            Output::Remove { route } => self.installer.want(route, Wanted::Nothing),
+            Output::Unreachable { route } => self.installer.wishes.want(route, Wanted::Unreachable),
+            Output::Remove { route } => self.installer.wishes.want(route, Wanted::Nothing),
             Output::SaveSequenceNumber(number) => {
                 self.state.kept.sequence_number = Some(number);
                 self.save();
             }
             Output::SaveDistance(_) => {}
-            Output::Event(event) => eprintln!("babel: {event}"),
+            Output::Event(event) => self.log.say(&format!("babel: {event}")),
         }
     }
 
@@ -363,8 +380,9 @@ impl Controller {
     }
 
     fn carry_out(&mut self) {
-        if self.installer.is_busy() {
+        if self.installer.wishes.is_busy() {
             self.installer.turn();
+            self.tell_outcomes();
         }
         if self
             .speaker
@@ -372,6 +390,17 @@ impl Controller {
             .is_some_and(|deadline| deadline <= self.now())
         {
             self.handle(Input::Time);
+        }
+    }
+
+    /// The speaker announces nothing that is not installed; people are told why.
+    fn tell_outcomes(&mut self) {
+        for (route, why) in self.installer.news() {
+            let route = wishes::name(&route);
+            self.log.say(&wishes::warning(&route, &why));
+        }
+        for (route, installed) in self.installer.wishes.outcomes() {
+            self.handle(Input::Installed { route, installed });
         }
     }
 
@@ -393,6 +422,18 @@ impl Controller {
         self.surroundings.interfaces_changed();
     }
 
+    fn not_installed(&self) -> Vec<NotInstalled> {
+        let wishes = &self.installer.wishes;
+        let refused = wishes.refusals().iter();
+        let refused = refused.map(|(route, why)| (*route, why.to_string()));
+        let waiting = wishes
+            .queue()
+            .map(|route| (route, "it is being written".to_owned()));
+        let all = refused.chain(waiting);
+        all.map(|(route, why)| NotInstalled { route, why })
+            .collect()
+    }
+
     fn report(&self) -> Vec<u8> {
         let membership = self.membership.as_ref();
         let now = self.now();
@@ -402,6 +443,12 @@ impl Controller {
             neighbours: self.speaker.neighbours(now),
             routes: self.speaker.routes(now, None),
             announcements: self.speaker.announcements(),
+            warnings: [
+                self.surroundings.warnings(),
+                self.installer.wishes.warnings(),
+            ]
+            .concat(),
+            not_installed: self.not_installed(),
             counters: *self.speaker.counters(),
             refused: self.transport.counters.clone(),
             installing: self.installer.counters,

@@ -1,17 +1,18 @@
 //! Routes on their way into the data plane and the kernel's table: the last word on each, a bounded number at a time.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet},
     net::IpAddr,
 };
 
 use ipnet::IpNet;
 use re6st_common::maps::{NextHop, interface, kind, next_hop_id, transmit};
 
+use super::wishes::{Refusal, Wanted, Wishes};
 use crate::{
     babel::{input::InterfaceId, message::NextHop as Router},
     dataplane::{
-        DataPlane as _, Route, RouteKey,
+        DataPlane as _, DataPlaneError, Route, RouteKey,
         bpf::{
             error::BpfError,
             maps::Maps,
@@ -20,22 +21,14 @@ use crate::{
             resolve::{self, ResolvedTunnel},
         },
     },
-    io::netlink::{Route as Netlink, mesh_route::Way},
+    io::netlink::{
+        NetlinkError, Route as Netlink,
+        mesh_route::{self, Way},
+    },
 };
 
 /// Routes written in one turn, so that Hellos and probes are never late.
 const BATCH: usize = 512;
-
-/// What shall become of a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// Packets go this way.
-    Via(InterfaceId, Router),
-    /// Packets are refused.
-    Unreachable,
-    /// There is none.
-    Nothing,
-}
 
 /// What packets go out of, by the speaker's number of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +52,8 @@ pub struct InstallCounters {
     /// Not installed, since static routes or our own subnets say otherwise, or since they would lead a tunnel's own
     /// packets into the mesh.
     pub overruled: u64,
+    /// Routes that somebody else had removed from the kernel's table or changed there, and that were put back.
+    pub repaired: u64,
 }
 
 /// Writes routes.
@@ -84,12 +79,13 @@ pub struct Installer {
     peers: Vec<IpAddr>,
     /// What each interface of the speaker is.
     pub exits: HashMap<InterfaceId, Exit>,
-    wanted: HashMap<RouteKey, Wanted>,
-    queue: VecDeque<RouteKey>,
-    failed: Vec<(RouteKey, Wanted)>,
+    /// The last word on each route.
+    pub wishes: Wishes,
     /// Next hops of routers on plain interfaces.
     routers: HashMap<(u32, IpAddr), (u32, NextHop)>,
     first_number: u32,
+    /// Refusals that people have not been told of.
+    news: Vec<(RouteKey, Refusal)>,
     /// Whether routes were written since the last tick.
     written: bool,
     /// For people.
@@ -139,69 +135,131 @@ impl Installer {
             first_number: context.first_number,
             netlink,
             exits: HashMap::new(),
-            wanted: HashMap::new(),
-            queue: VecDeque::new(),
-            failed: Vec::new(),
+            wishes: Wishes::default(),
             routers: HashMap::new(),
+            news: Vec::new(),
             written: false,
             counters: InstallCounters::default(),
         }
     }
 
-    /// Notes what shall become of a route; an earlier wish that is still waiting is forgotten.
-    pub fn want(&mut self, route: RouteKey, wanted: Wanted) {
-        if self.wanted.insert(route, wanted).is_none() {
-            self.queue.push_back(route);
-        }
-    }
-
-    /// Whether anything waits to be written.
-    pub fn is_busy(&self) -> bool {
-        !self.queue.is_empty()
-    }
-
-    /// Writes some: first where packets are forwarded, then the kernel's table.
+    /// Writes some of what waits: first where packets are forwarded, then the kernel's table.
     pub fn turn(&mut self) {
-        let count = self.queue.len().min(BATCH);
         self.written = true;
-        let mut changes = Vec::with_capacity(count);
-        let mut wishes = Vec::with_capacity(count);
-        for _ in 0..count {
-            let Some(route) = self.queue.pop_front() else {
-                break;
-            };
-            let Some(wanted) = self.wanted.remove(&route) else {
+        let mut writes = Vec::with_capacity(self.wishes.waiting().min(BATCH));
+        while writes.len() < BATCH
+            && let Some((route, wanted)) = self.wishes.take()
+        {
+            let (write, refusal) = self.judge(&route, wanted);
+            self.counters.overruled += u64::from(refusal.is_some());
+            let Some(write) = write else {
+                self.conclude(route, refusal);
                 continue;
             };
-            let wanted = self.allowed(&route, wanted);
-            let Some(wanted) = wanted else {
-                self.counters.overruled += 1;
-                continue;
-            };
-            if self.data_plane(route, wanted).is_err() {
+            let refusal = refusal.or(self.data_plane(route, write).err().map(|error| {
                 self.counters.data_plane_refusals += 1;
-                self.failed.push((route, wanted));
-            }
-            // the kernel has no source-specific IPv4 routes
-            if route.from().is_none() || route.to().addr().is_ipv6() {
-                changes.push((route, self.way(&route, wanted)));
-                wishes.push((route, wanted));
-            }
+                Refusal::DataPlane(error.to_string())
+            }));
+            writes.push((route, self.way(&route, write), refusal));
         }
+        let (to_kernel, others): (Vec<_>, Vec<_>) = writes
+            .into_iter()
+            .partition(|(route, ..)| is_in_kernel(route));
+        let refused = self.write_to_kernel(&to_kernel);
+        for ((route, _, refusal), refused) in to_kernel.into_iter().zip(refused) {
+            self.conclude(route, refusal.or(refused));
+        }
+        for (route, _, refusal) in others {
+            self.conclude(route, refusal);
+        }
+    }
+
+    /// What the kernel says to each.
+    fn write_to_kernel(
+        &mut self,
+        writes: &[(RouteKey, Option<Way>, Option<Refusal>)],
+    ) -> Vec<Option<Refusal>> {
+        let changes: Vec<_> = writes
+            .iter()
+            .map(|(route, way, _)| (*route, *way))
+            .collect();
         self.counters.kernel_writes += changes.len() as u64;
+        let mut refused = vec![None; changes.len()];
         match self.netlink.set_mesh_routes(self.metric, &changes) {
             Ok(refusals) => {
-                self.counters.kernel_refusals += refusals.len() as u64;
-                let again = refusals
-                    .iter()
-                    .filter_map(|refusal| wishes.get(refusal.index));
-                self.failed.extend(again.copied());
+                for refusal in refusals {
+                    if let Some(place) = refused.get_mut(refusal.index) {
+                        *place = Some(Refusal::Kernel(refusal.error.to_string()));
+                    }
+                }
             }
-            Err(_) => {
-                self.counters.kernel_refusals += wishes.len() as u64;
-                self.failed.extend(wishes);
+            Err(error) => refused.fill(Some(Refusal::Kernel(error.to_string()))),
+        }
+        self.counters.kernel_refusals += refused.iter().flatten().count() as u64;
+        refused
+    }
+
+    fn conclude(&mut self, route: RouteKey, refusal: Option<Refusal>) {
+        match refusal {
+            None => self.wishes.done(route),
+            Some(why) => {
+                if self.wishes.refused(route, why.clone()) {
+                    self.news.push((route, why));
+                }
             }
         }
+    }
+
+    /// What was refused since the last time, or for another reason than before.
+    pub fn news(&mut self) -> Vec<(RouteKey, Refusal)> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Somebody else has removed a route from the kernel's table, or put another one in its place.
+    pub fn disturbed(&mut self, route: RouteKey, metric: u32) {
+        if mesh_route::metric(&route, self.metric) == metric && self.wishes.repeat(route) {
+            self.counters.repaired += 1;
+        }
+    }
+
+    /// Compares the kernel's table with what should be there, and writes again what is missing or different: not every
+    /// route that goes is told of (those whose interface or source address goes are not).
+    ///
+    /// # Errors
+    /// The kernel does not tell.
+    pub fn compare(&mut self) -> Result<(), NetlinkError> {
+        let present: HashMap<RouteKey, Way> =
+            self.netlink.mesh_routes(self.metric)?.into_iter().collect();
+        let differs = |(route, wanted): &(RouteKey, Wanted)| match self.judge(route, *wanted) {
+            (Some(write), _) => present.get(route).copied() != self.way(route, write),
+            (None, _) => false,
+        };
+        let settled = self.wishes.settled();
+        let lost: Vec<RouteKey> = settled
+            .filter(|(route, _)| is_in_kernel(route))
+            .filter(differs)
+            .map(|(route, _)| route)
+            .collect();
+        self.counters.repaired += lost.len() as u64;
+        for route in lost {
+            self.wishes.repeat(route);
+        }
+        Ok(())
+    }
+
+    /// What the kernel calls the socket that routes are written by.
+    pub const fn netlink_port(&self) -> u32 {
+        self.netlink.port()
+    }
+
+    /// Whether an address is the source of what this host sends along our routes.
+    pub fn is_source(&self, address: IpAddr) -> bool {
+        self.own.contains(&address)
+    }
+
+    /// This node's addresses in the mesh.
+    pub fn own(&self) -> &[IpAddr] {
+        &self.own
     }
 
     /// The mesh device.
@@ -210,17 +268,13 @@ impl Installer {
     }
 
     /// Whether [`Self::tick`] has something to do.
-    pub const fn wants_attention(&self) -> bool {
-        self.written || !self.failed.is_empty()
+    pub fn wants_attention(&self) -> bool {
+        self.written || self.wishes.may_pass()
     }
 
     /// A second later: tries again what was refused, and forgets routers that no route leads to.
     pub fn tick(&mut self) {
-        for (route, wanted) in std::mem::take(&mut self.failed) {
-            if !self.wanted.contains_key(&route) {
-                self.want(route, wanted);
-            }
-        }
+        self.wishes.retry();
         if std::mem::take(&mut self.written) {
             let plane = &mut self.plane;
             self.routers
@@ -255,6 +309,7 @@ impl Installer {
     /// What an interface of the speaker is from now on.
     pub fn set_exit(&mut self, interface: InterfaceId, exit: Exit) {
         if self.exits.insert(interface, exit) != Some(exit) {
+            self.wishes.retry();
             self.refresh_routers();
         }
     }
@@ -281,25 +336,28 @@ impl Installer {
         Ok(())
     }
 
-    /// What may be done: static routes and our own subnets win, and no route may swallow the tunnels themselves.
-    fn allowed(&self, route: &RouteKey, wanted: Wanted) -> Option<Wanted> {
+    /// What is to be written, if anything, and whether that is less than what is wanted: static routes and our own
+    /// subnets win, and no route may swallow the tunnels themselves.
+    fn judge(&self, route: &RouteKey, wanted: Wanted) -> (Option<Wanted>, Option<Refusal>) {
+        let is_way = matches!(wanted, Wanted::Via(..));
         if self.fixed.contains(route) {
-            return None;
+            return (None, is_way.then_some(Refusal::Configured));
         }
-        let swallows =
-            route.to().prefix_len() > 0 && self.peers.iter().any(|peer| route.to().contains(peer));
+        let mut peers = self.peers.iter().filter(|_| route.to().prefix_len() > 0);
+        if let Some(peer) = peers.find(|peer| route.to().contains(*peer)) {
+            let refusal = is_way.then_some(Refusal::Peer(*peer));
+            return (Some(Wanted::Nothing), refusal);
+        }
         match wanted {
-            Wanted::Via(..) if swallows => None,
-            wanted => Some(wanted),
+            // what was there before may still be right
+            Wanted::Via(interface, _) if !self.exits.contains_key(&interface) => {
+                (None, Some(Refusal::Interface))
+            }
+            wanted => (Some(wanted), None),
         }
     }
 
-    fn data_plane(
-        &mut self,
-        route: RouteKey,
-        wanted: Wanted,
-    ) -> Result<(), crate::dataplane::DataPlaneError> {
-        use crate::dataplane::DataPlaneError;
+    fn data_plane(&mut self, route: RouteKey, wanted: Wanted) -> Result<(), DataPlaneError> {
         let number = match wanted {
             Wanted::Via(interface, router) => match self.exits.get(&interface).copied() {
                 Some(Exit::Tunnel(number, _)) => Some(number),
@@ -401,6 +459,11 @@ pub fn fixed(config: &crate::config::Config) -> HashSet<RouteKey> {
         .chain(own)
         .filter_map(|(to, from)| RouteKey::new(to, from).ok())
         .collect()
+}
+
+/// The kernel has no source-specific IPv4 routes.
+fn is_in_kernel(route: &RouteKey) -> bool {
+    route.from().is_none() || route.to().addr().is_ipv6()
 }
 
 /// Whether a next hop's number is a tunnel's.

@@ -5,8 +5,11 @@
 //! | [`start`] | from a configuration to a running controller |
 //! | [`transport`] | packets out of and into sockets |
 //! | [`encapsulation`] | packets inside tunnels, pure |
+//! | [`lan`] | whether and how Babel can be spoken on a plain interface, pure |
 //! | [`install`] | routes into the data plane and the kernel |
+//! | [`wishes`] | which routes wait for that, and which were refused, pure |
 //! | `surroundings` | links, addresses, neighbours and routes of the host that change |
+//! | `log` | lines that repeat, bounded, pure |
 //! | [`state`] | what survives a restart |
 //! | [`recorder`] | what happens, written down |
 //! | [`journal`], [`distances`] | feasibility distances, which survive a kill |
@@ -19,9 +22,12 @@ pub mod distances;
 pub mod encapsulation;
 pub mod install;
 pub mod journal;
+pub mod lan;
+mod log;
 mod orders;
 pub mod recorder;
 pub mod start;
 pub mod state;
 mod surroundings;
 pub mod transport;
+pub mod wishes;

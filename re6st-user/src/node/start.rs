@@ -19,6 +19,7 @@ use super::{
     recorder::Recorder,
     state::State,
     transport::{Transport, TunnelLink, tunnel_id},
+    wishes::Wanted,
 };
 use crate::{
     babel::{
@@ -140,15 +141,15 @@ pub fn start(request: &Request<'_>, record: Option<&Path>) -> Result<Started> {
     // what was there and is not the speaker's any more
     for route in before.routes.keys() {
         if !restored.routes.iter().any(|kept| kept.route == *route) {
-            installer.want(*route, install::Wanted::Nothing);
+            installer.wishes.want(*route, Wanted::Nothing);
         }
     }
     for kept in &restored.routes {
+        let wanted = Wanted::Via(kept.interface, kept.next_hop);
         if kept.interface.0 < 1 << 31 {
-            installer.want(
-                kept.route,
-                install::Wanted::Via(kept.interface, kept.next_hop),
-            );
+            installer.wishes.want(kept.route, wanted);
+        } else {
+            installer.wishes.assume(kept.route, wanted);
         }
     }
     let mut controller = Controller::new(

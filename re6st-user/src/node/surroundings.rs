@@ -3,26 +3,24 @@
 //! Nothing is looked at again unless the kernel said that it changed, or the last look failed.
 
 use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv6Addr},
-    os::fd::AsFd as _,
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use ipnet::IpNet;
 
-use super::{
-    controller::Controller,
-    install::{Exit, Wanted},
-};
+use super::{controller::Controller, log::Log, wishes::Wanted};
 use crate::{
     babel::{
         input::{Input, InterfaceId},
-        settings::{InterfaceKind, InterfaceSettings, RoundTrip},
+        settings::{InterfaceKind, InterfaceSettings},
     },
     dataplane::bpf::{
-        Manifest, Pins, attachments, chain, refresh,
+        Manifest, Pins, attachments, chain,
+        error::chain as in_one_line,
+        refresh,
         resolve::{self, Interfaces, ResolvedTunnel},
         stacking::Stacking,
     },
@@ -32,8 +30,12 @@ use crate::{
     },
 };
 
+mod lans;
+
 /// Between two looks at the ways of tunnels: routes of the host may change by the thousands.
-pub(super) const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+/// Between two comparisons of the kernel's routes with ours: they may be very many.
+const BETWEEN_COMPARISONS: Duration = Duration::from_millis(400);
 
 /// What was seen of the host, and what may be different now.
 pub(super) struct Surroundings {
@@ -46,12 +48,27 @@ pub(super) struct Surroundings {
     /// What was loaded.
     pub loaded: Option<(Pins, Manifest)>,
     looked_at_tunnels: Option<Instant>,
+    /// Routes of ours may have gone without a word.
+    routes: bool,
+    compared: Option<Instant>,
+    /// Plain interfaces that have been without IPv6, perhaps, and so forgot our groups.
+    forgetful: BTreeSet<u32>,
     /// Where XDP is attached.
     attached: Interfaces,
     /// Interfaces by their names in the configuration: they may be called otherwise by now.
     named: BTreeMap<String, u32>,
-    /// What failed, and why, as last told to people.
-    trouble: BTreeMap<String, String>,
+    /// What does not work, by what it is.
+    hindrances: BTreeMap<String, Hindrance>,
+    /// What works, but not well, by what it is.
+    doubts: BTreeMap<String, Hindrance>,
+}
+
+/// Why something does not work.
+#[derive(Debug, PartialEq, Eq)]
+struct Hindrance {
+    text: String,
+    /// Whether it is tried again each second, or whatever ends it is told by the kernel.
+    again: bool,
 }
 
 impl Default for Surroundings {
@@ -63,17 +80,33 @@ impl Default for Surroundings {
             programs: true,
             loaded: None,
             looked_at_tunnels: None,
+            routes: false,
+            compared: None,
+            forgetful: BTreeSet::new(),
             attached: Interfaces::new(),
             named: BTreeMap::new(),
-            trouble: BTreeMap::new(),
+            hindrances: BTreeMap::new(),
+            doubts: BTreeMap::new(),
         }
     }
 }
 
 impl Surroundings {
-    /// Whether something waits to be looked at.
-    pub const fn is_stale(&self) -> bool {
-        self.interfaces || self.tunnels || self.programs
+    /// Until something that waits is to be looked at.
+    pub fn wait(&self) -> Option<Duration> {
+        let until = |last: Option<Instant>, between: Duration| {
+            last.map_or(Duration::ZERO, |last| {
+                between.saturating_sub(last.elapsed())
+            })
+        };
+        let routes = self
+            .routes
+            .then(|| until(self.compared, BETWEEN_COMPARISONS));
+        let tunnels = self
+            .tunnels
+            .then(|| until(self.looked_at_tunnels, BETWEEN_LOOKS));
+        let others = (self.interfaces || self.programs).then_some(Duration::ZERO);
+        [routes, tunnels, others].into_iter().flatten().min()
     }
 
     /// What interfaces are to be told has changed.
@@ -83,12 +116,13 @@ impl Surroundings {
 
     /// Whether [`Self::tick`] has something to do.
     pub fn wants_attention(&self) -> bool {
-        !self.trouble.is_empty()
+        let mut all = self.hindrances.values().chain(self.doubts.values());
+        all.any(|hindrance| hindrance.again)
     }
 
     /// A second later: what failed is tried again.
     pub fn tick(&mut self) {
-        if !self.trouble.is_empty() {
+        if self.wants_attention() {
             self.everything_changed();
         }
     }
@@ -99,19 +133,43 @@ impl Surroundings {
         self.programs = true;
     }
 
-    /// Tells people of a failure, once.
-    fn tell(&mut self, what: &str, outcome: Result<()>) {
-        match outcome {
-            Ok(()) => {
-                self.trouble.remove(what);
+    /// What does not work, and what does not work well.
+    pub fn warnings(&self) -> Vec<String> {
+        let all = self.hindrances.values().chain(self.doubts.values());
+        all.map(|hindrance| hindrance.text.clone()).collect()
+    }
+
+    /// Tells people of what does not work, once, and when it does again. `outcome`: what is waited for, if anything.
+    fn tell(&mut self, log: &mut Log, what: &str, outcome: Result<Option<String>>) {
+        let hindrance = match outcome {
+            Ok(None) => None,
+            Ok(Some(text)) => Some(Hindrance { text, again: false }),
+            Err(error) => Some(Hindrance {
+                text: in_one_line(error.as_ref()),
+                again: true,
+            }),
+        };
+        let Some(hindrance) = hindrance else {
+            if self.hindrances.remove(what).is_some() {
+                log.say(&format!("{what}: works again"));
             }
-            Err(error) => {
-                let text = format!("{error:#}");
-                if self.trouble.get(what) != Some(&text) {
-                    eprintln!("{what}: {text}");
-                    self.trouble.insert(what.to_owned(), text);
-                }
-            }
+            return;
+        };
+        if self.hindrances.get(what) != Some(&hindrance) {
+            log.say(&hindrance.text);
+            self.hindrances.insert(what.to_owned(), hindrance);
+        }
+    }
+
+    /// Tells people of what does not work well, once.
+    fn doubt(&mut self, log: &mut Log, what: String, doubt: Option<Hindrance>) {
+        let Some(doubt) = doubt else {
+            self.doubts.remove(&what);
+            return;
+        };
+        if self.doubts.get(&what) != Some(&doubt) {
+            log.say(&doubt.text);
+            self.doubts.insert(what, doubt);
         }
     }
 }
@@ -120,14 +178,31 @@ impl Controller {
     /// Notes what the kernel tells.
     pub(super) fn note(&mut self, change: &Change) {
         match change {
-            Change::Link { index, names } if self.concerns(*index, names) => {
-                self.surroundings.everything_changed();
+            Change::Link {
+                index,
+                names,
+                switched,
+            } => {
+                // what is amiss may have to do with any
+                if self.concerns(*index, names) || !self.surroundings.hindrances.is_empty() {
+                    self.surroundings.everything_changed();
+                }
+                self.surroundings.routes |= *switched && self.has_routes(*index);
             }
-            Change::Addresses { index } if self.concerns(*index, &[]) => {
-                self.surroundings.interfaces = true;
-                self.surroundings.tunnels = true;
+            Change::Addresses { index, gone } => {
+                if self.concerns(*index, &[]) {
+                    self.surroundings.interfaces = true;
+                    self.surroundings.tunnels = true;
+                }
+                let Some(gone) = gone else {
+                    return;
+                };
+                if matches!(gone, IpAddr::V6(gone) if gone.is_unicast_link_local()) {
+                    self.surroundings.forgetful.insert(*index);
+                }
+                self.surroundings.routes |=
+                    self.has_routes(*index) || self.installer.is_source(*gone);
             }
-            Change::Link { .. } | Change::Addresses { .. } => {}
             Change::Neighbour { interface, address } => {
                 self.installer.refresh_router(*interface, *address);
                 let of_a_tunnel = self.transport.tunnels.values().any(|link| {
@@ -136,13 +211,25 @@ impl Controller {
                 });
                 self.surroundings.tunnels |= of_a_tunnel;
             }
-            Change::Routes => self.surroundings.tunnels = true,
             Change::Filters => self.surroundings.programs = true,
+            Change::Settings => self.surroundings.interfaces = true,
+            Change::Route { route, metric } => {
+                self.installer.disturbed(*route, *metric);
+                self.surroundings.tunnels = true;
+            }
             Change::Everything => {
                 self.surroundings.everything_changed();
+                self.surroundings.routes = true;
+                let lans = self.transport.lans.keys().map(|interface| interface.0);
+                self.surroundings.forgetful.extend(lans);
                 self.installer.refresh_routers();
             }
         }
+    }
+
+    /// Whether routes of ours lead through an interface.
+    fn has_routes(&self, index: u32) -> bool {
+        index == self.installer.device() || self.transport.lans.contains_key(&InterfaceId(index))
     }
 
     fn concerns(&self, index: u32, names: &[String]) -> bool {
@@ -177,8 +264,15 @@ impl Controller {
             self.look_at_tunnels();
         }
         if std::mem::take(&mut self.surroundings.programs) {
-            let outcome = self.look_at_programs();
-            self.surroundings.tell("programs", outcome);
+            let outcome = self.look_at_programs().context("programs").map(|()| None);
+            self.surroundings.tell(&mut self.log, "programs", outcome);
+        }
+        let recent = |compared: Instant| compared.elapsed() < BETWEEN_COMPARISONS;
+        if self.surroundings.routes && !self.surroundings.compared.is_some_and(recent) {
+            self.surroundings.routes = false;
+            self.surroundings.compared = Some(Instant::now());
+            let outcome = self.look_at_routes().context("routes").map(|()| None);
+            self.surroundings.tell(&mut self.log, "routes", outcome);
         }
     }
 
@@ -196,7 +290,7 @@ impl Controller {
             for program in attachments::misplaced(pins, manifest, &others, netlink)? {
                 ensure!(program.can_be_restored(), "{program}: {}", program.advice());
                 attachments::restore(&program, pins, manifest.settings.device, netlink)?;
-                eprintln!("{program}: mended");
+                self.log.say(&format!("{program}: mended"));
             }
         }
         let mode = |index| {
@@ -213,6 +307,20 @@ impl Controller {
         let attached = &self.surroundings.attached;
         let warnings = Stacking::query(netlink)?.warnings(attached, mode, &tunnels, device);
         ensure!(warnings.is_empty(), "{}", warnings.join("; "));
+        Ok(())
+    }
+
+    /// The mesh device has its addresses, and the kernel our routes.
+    fn look_at_routes(&mut self) -> Result<()> {
+        let device = self.installer.device();
+        let present = self.netlink.addresses(device)?;
+        for address in self.installer.own() {
+            if !present.contains(address) {
+                self.netlink.add_address(device, *address)?;
+            }
+        }
+        self.installer.compare()?;
+        self.installer.wishes.retry();
         Ok(())
     }
 
@@ -234,8 +342,9 @@ impl Controller {
             }
         }
         for name in self.babel.interfaces.clone() {
-            let outcome = self.look_at_lan(&name);
-            self.surroundings.tell(&name, outcome);
+            let outcome = self.look_at_lan(&name).with_context(|| name.clone());
+            let outcome = outcome.map(|waits| waits.map(|text| format!("{name}: {text}")));
+            self.surroundings.tell(&mut self.log, &name, outcome);
         }
     }
 
@@ -277,103 +386,24 @@ impl Controller {
             let named = &mut self.surroundings.named;
             named.insert(name.to_owned(), interface.index);
         }
-        let outcome = match &found {
-            Some(interface) if !interface.is_called(name) => Err(anyhow!(
-                "it is called {} now: change it in the configuration too, or the next start does not find it",
+        let renamed = found
+            .as_ref()
+            .filter(|interface| !interface.is_called(name));
+        let doubt = renamed.map(|interface| Hindrance {
+            text: format!(
+                "interface {name}: it is called {} now: change it in the configuration too, or the next start does not find it",
                 interface.name
-            )),
-            _ => Ok(()),
-        };
+            ),
+            again: false,
+        });
         self.surroundings
-            .tell(&format!("interface {name}"), outcome);
+            .doubt(&mut self.log, format!("interface {name}"), doubt);
         Ok(found)
-    }
-
-    fn look_at_lan(&mut self, name: &str) -> Result<()> {
-        let found = self.named(name)?;
-        let index = found.as_ref().map(|interface| interface.index);
-        let gone: Vec<InterfaceId> = self
-            .transport
-            .lans
-            .iter()
-            .filter(|(id, link)| link.name == name && Some(id.0) != index)
-            .map(|(id, _)| *id)
-            .collect();
-        for interface in gone {
-            self.transport.lans.remove(&interface);
-            self.known.remove(&interface);
-            self.installer.exits.remove(&interface);
-            self.handle(Input::InterfaceRemoved { interface });
-        }
-        let Some(interface) = found else {
-            return Ok(());
-        };
-        if self.parameters.mac.is_none() {
-            // others would not hear us, and we must not hear just anybody
-            return Ok(());
-        }
-        let addresses = self.netlink.addresses(interface.index)?;
-        let link_local = addresses.iter().find_map(|address| match address {
-            IpAddr::V6(address) if address.is_unicast_link_local() => Some(*address),
-            _ => None,
-        });
-        let Some(link_local) = link_local else {
-            // nothing to send from, for now
-            let id = InterfaceId(interface.index);
-            if let Some((true, Some(settings))) = self.known.get(&id).cloned() {
-                self.tell(id, false, settings);
-            }
-            return Ok(());
-        };
-        let settings = self.lan_settings(name, &interface, link_local, &addresses)?;
-        let exit = Exit::Lan(
-            interface.index,
-            interface.address.unwrap_or_default(),
-            interface.mtu,
-        );
-        self.installer.set_exit(InterfaceId(interface.index), exit);
-        self.tell(InterfaceId(interface.index), interface.carrier, settings);
-        Ok(())
-    }
-
-    fn lan_settings(
-        &mut self,
-        name: &str,
-        interface: &Interface,
-        link_local: Ipv6Addr,
-        addresses: &[IpAddr],
-    ) -> Result<InterfaceSettings> {
-        let id = InterfaceId(interface.index);
-        let known = self.transport.lans.get(&id).map(|link| link.link_local);
-        let told = matches!(self.known.get(&id), Some((_, Some(_))));
-        if !told || known != Some(link_local) {
-            if let Some(mac) = &self.parameters.mac {
-                self.transport.add_lan(name, interface, link_local, mac)?;
-            }
-            if let Some(link) = self.transport.lans.get(&id) {
-                self.readiness
-                    .add(link.socket.as_fd(), u64::from(interface.index))?;
-            }
-        }
-        let mut settings = InterfaceSettings::new(InterfaceKind::Lan, link_local);
-        settings.name.clone_from(&interface.name);
-        settings.mtu = interface.mtu;
-        settings.reserved = self.transport.overhead(id);
-        settings.ipv4 = addresses.iter().find_map(|address| match address {
-            IpAddr::V4(address) => Some(*address),
-            IpAddr::V6(_) => None,
-        });
-        let names = &self.babel.round_trip_interfaces;
-        if names.iter().any(|known| known == name) {
-            settings.round_trip = Some(RoundTrip::default());
-        }
-        self.common(&mut settings);
-        Ok(settings)
     }
 
     /// Tells the speaker of an interface what it does not know yet.
     fn tell(&mut self, interface: InterfaceId, up: bool, settings: InterfaceSettings) {
-        let (was_up, former) = self
+        let (mut was_up, former) = self
             .known
             .insert(interface, (up, Some(settings.clone())))
             .unwrap_or((true, None));
@@ -382,6 +412,8 @@ impl Controller {
                 interface,
                 settings: Box::new(settings),
             });
+            // what the speaker takes for granted
+            was_up = true;
         }
         if was_up != up {
             self.handle(Input::Carrier { interface, up });
@@ -390,8 +422,8 @@ impl Controller {
 
     /// Which way packets of tunnels go: interface, source, next router and its Ethernet address, MTU.
     fn look_at_tunnels(&mut self) {
-        let outcome = self.look_at_attached();
-        self.surroundings.tell("interfaces", outcome);
+        let outcome = self.look_at_attached().context("interfaces").map(|()| None);
+        self.surroundings.tell(&mut self.log, "interfaces", outcome);
         let tunnels: Vec<_> = self
             .transport
             .tunnels
@@ -407,11 +439,12 @@ impl Controller {
                 &mut self.netlink,
             );
             let outcome = match found {
-                Ok(now) if now == before => Ok(()),
-                Ok(now) => self.change_tunnel(id, &before, now),
+                Ok(now) if now == before => Ok(None),
+                Ok(now) => self.change_tunnel(id, &before, now).map(|()| None),
                 Err(error) => Err(error.into()),
             };
-            self.surroundings.tell(&before.tunnel.name, outcome);
+            let name = format!("tunnel {}", before.tunnel.name);
+            self.surroundings.tell(&mut self.log, &name, outcome);
         }
     }
 
@@ -449,7 +482,7 @@ impl Controller {
             for route in self.speaker.installed() {
                 if route.interface == id {
                     let wanted = Wanted::Via(route.interface, route.next_hop);
-                    self.installer.want(route.route, wanted);
+                    self.installer.wishes.want(route.route, wanted);
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::{
     fs::File,
     io::{self, Read as _},
     net::{IpAddr, Ipv6Addr},
+    time::Duration,
 };
 
 use crate::{
@@ -18,11 +19,13 @@ use crate::{
     dataplane::bpf::resolve::ResolvedTunnel,
     io::{datagram::Socket, netlink::link::Interface},
     membership::mac_keys::NetworkMacKeys,
-    node::encapsulation,
+    node::{encapsulation, lan::Own},
 };
 
 /// Packets taken from one socket in one turn.
 const BATCH: usize = 256;
+/// For how long somebody that has our address is remembered.
+const REMEMBERED: Duration = Duration::from_secs(60);
 /// Tunnels' numbers begin here; interface indexes of the kernel stay below.
 const TUNNELS: u32 = 1 << 31;
 
@@ -45,8 +48,8 @@ pub struct TunnelLink {
 pub struct LanLink {
     /// Its name in the configuration.
     pub name: String,
-    /// Our address there.
-    pub link_local: Ipv6Addr,
+    /// Our addresses there.
+    pub own: Own,
     /// Where packets come in.
     pub socket: Socket,
     authentication: Option<Authentication>,
@@ -83,6 +86,8 @@ pub struct Transport {
     by_key: HashMap<u32, InterfaceId>,
     entropy: File,
     port: u16,
+    /// Who has the address that we have or had on an interface, and when it was last heard.
+    impostors: BTreeMap<(InterfaceId, Ipv6Addr), Time>,
     /// What was refused or failed, by reason.
     pub counters: BTreeMap<String, u64>,
 }
@@ -116,6 +121,7 @@ impl Transport {
             by_key,
             entropy: File::open("/dev/urandom")?,
             port,
+            impostors: BTreeMap::new(),
             counters: BTreeMap::new(),
         })
     }
@@ -127,17 +133,17 @@ impl Transport {
         Ok(u64::from_ne_bytes(octets))
     }
 
-    /// Begins on a plain interface, which has this name in the configuration.
+    /// Begins on a plain interface. `name`: as configured; the kernel may have another for it.
     pub fn add_lan(
         &mut self,
         name: &str,
         interface: &Interface,
-        link_local: Ipv6Addr,
+        own: Own,
         mac: &NetworkMacKeys,
     ) -> io::Result<()> {
         let mut link = LanLink {
             name: name.to_owned(),
-            link_local,
+            own,
             socket: Socket::babel(&interface.name, interface.index)?,
             authentication: None,
             accept_anything: false,
@@ -161,14 +167,30 @@ impl Transport {
         authentication.map_or(0, Authentication::overhead)
     }
 
+    /// An interface's name.
+    pub fn name(&self, interface: InterfaceId) -> &str {
+        let tunnel = || Some(&self.tunnels.get(&interface)?.resolved.tunnel.name);
+        let lan = || Some(&self.lans.get(&interface)?.name);
+        tunnel().or_else(lan).map_or("", String::as_str)
+    }
+
+    /// Whether somebody else was heard lately that has this address on the link.
+    pub fn is_shared(&self, now: Time, interface: InterfaceId, address: Ipv6Addr) -> bool {
+        let heard = self.impostors.get(&(interface, address));
+        heard.is_some_and(|heard| now.since(*heard) < REMEMBERED)
+    }
+
     /// Sends what the speaker wants sent.
+    ///
+    /// # Errors
+    /// Why it was not; that is counted.
     pub fn send(
         &mut self,
         now: Time,
         interface: InterfaceId,
         destination: Ipv6Addr,
         packet: OutgoingPacket,
-    ) {
+    ) -> io::Result<()> {
         let OutgoingPacket {
             mut bytes,
             timestamp_at,
@@ -181,9 +203,10 @@ impl Transport {
         } else {
             self.send_signed(interface, destination, bytes)
         };
-        if outcome.is_err() {
-            self.count("not-sent".to_owned());
+        if let Err(error) = &outcome {
+            self.count(format!("not sent: {error}"));
         }
+        outcome
     }
 
     fn send_through(
@@ -228,12 +251,17 @@ impl Transport {
         if let Some(authentication) = &mut link.authentication {
             let mut entropy = &self.entropy;
             authentication
-                .sign(&mut bytes, link.link_local, destination, &mut |octets| {
-                    fill(&mut entropy, octets);
-                })
+                .sign(
+                    &mut bytes,
+                    link.own.link_local,
+                    destination,
+                    &mut |octets| {
+                        fill(&mut entropy, octets);
+                    },
+                )
                 .map_err(|_| io::Error::other("not a packet"))?;
         }
-        let source = link.link_local.into();
+        let source = link.own.link_local.into();
         link.socket
             .send(&bytes, source, destination.into(), PORT, interface.0)
     }
@@ -284,12 +312,19 @@ impl Transport {
         refused.into_iter().for_each(|reason| self.count(reason));
     }
 
-    /// Takes what has come on a plain interface, or the first of it.
-    pub fn receive_lan(&mut self, interface: InterfaceId, now: Time, inputs: &mut Vec<Input>) {
+    /// Takes what has come on a plain interface, or the first of it. Whether somebody was heard, for the first time since
+    /// long, that has our own address there.
+    pub fn receive_lan(
+        &mut self,
+        interface: InterfaceId,
+        now: Time,
+        inputs: &mut Vec<Input>,
+    ) -> bool {
         let mut refused = Vec::new();
         let mut answers = Vec::new();
+        let mut shared = false;
         let Some(link) = self.lans.get_mut(&interface) else {
-            return;
+            return false;
         };
         for _ in 0..BATCH {
             let datagram = match link.socket.receive() {
@@ -307,6 +342,12 @@ impl Transport {
             };
             if !source.is_unicast_link_local() || datagram.port != PORT {
                 refused.push("not link-local, or from another port".to_owned());
+                continue;
+            }
+            if source == link.own.link_local {
+                refused.push("from our own address".to_owned());
+                let before = self.impostors.insert((interface, source), now);
+                shared |= before.is_none_or(|heard| now.since(heard) >= REMEMBERED);
                 continue;
             }
             if let Some(authentication) = &mut link.authentication {
@@ -335,11 +376,12 @@ impl Transport {
             });
         }
         for (to, answer) in answers {
-            if self.send_signed(interface, to, answer).is_err() {
-                self.count("not-sent".to_owned());
+            if let Err(error) = self.send_signed(interface, to, answer) {
+                self.count(format!("not sent: {error}"));
             }
         }
         refused.into_iter().for_each(|reason| self.count(reason));
+        shared
     }
 
     fn count(&mut self, reason: String) {

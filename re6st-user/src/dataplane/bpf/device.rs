@@ -192,6 +192,18 @@ pub fn create(
     Ok(device)
 }
 
+/// Lets IPv4 packets come by the mesh device whose answers go another way, by a plain link perhaps: strict reverse path
+/// filtering (RFC 3704) would drop them. The larger of the device's value and that of `all` counts, and 2 is the loose one.
+pub fn loosen_reverse_path_filter(instance: &InstanceName) -> Result<(), BpfError> {
+    let all = sysctl::read("ipv4/conf/all/rp_filter");
+    let value = if all.is_ok_and(|all| all == "0") {
+        "0"
+    } else {
+        "2"
+    };
+    set(&format!("ipv4/conf/{instance}/rp_filter"), value)
+}
+
 /// Removes the mesh device, and with it its other end, its addresses and all routes through it.
 pub fn remove(instance: &InstanceName, netlink: &mut Route) -> Result<(), BpfError> {
     let what = || format!("remove the mesh device {instance}");

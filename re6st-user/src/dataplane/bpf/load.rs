@@ -280,12 +280,16 @@ impl Loading<'_> {
     /// The mesh device: the one that is there, if we made it.
     fn device(&mut self, plan: &Plan) -> Result<Device, BpfError> {
         let instance = self.request.pins.instance();
-        if self.former.is_some()
-            && let Some(device) = device::find(instance, &mut self.netlink)?
-        {
-            return Ok(device);
-        }
-        device::create(instance, plan.mtu, &mut self.netlink, &mut self.rollback)
+        let found = match self.former {
+            Some(_) => device::find(instance, &mut self.netlink)?,
+            None => None,
+        };
+        let device = match found {
+            Some(device) => device,
+            None => device::create(instance, plan.mtu, &mut self.netlink, &mut self.rollback)?,
+        };
+        device::loosen_reverse_path_filter(instance)?;
+        Ok(device)
     }
 
     /// Attaches what is new and updates what is there; XDP last, since what it hands over must be met by TC.

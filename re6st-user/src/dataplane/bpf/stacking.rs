@@ -196,6 +196,7 @@ mod tests {
                 mtu: 1500,
                 up: true,
                 carrier: true,
+                multicast: true,
                 kind: kind.to_owned(),
                 parent,
                 controller,

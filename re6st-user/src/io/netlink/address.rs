@@ -10,9 +10,58 @@ use netlink_packet_route::{
 
 use super::{NetlinkError, Route};
 
+/// An address of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// It.
+    pub ip: IpAddr,
+    /// Whether duplicate address detection (RFC 4862 section 5.4) found that another host has it.
+    pub duplicate: bool,
+    /// Whether that is still being looked for, so that it cannot be used yet.
+    pub tentative: bool,
+    /// Whether that was never looked for.
+    pub unchecked: bool,
+}
+
+pub(super) fn parse(message: &AddressMessage) -> Option<Address> {
+    let find = |wanted: fn(&AddressAttribute) -> Option<IpAddr>| {
+        message.attributes.iter().find_map(wanted)
+    };
+    // IFA_ADDRESS is the peer's on a point-to-point interface; IPv6 often has nothing else
+    let local = find(|attribute| match attribute {
+        AddressAttribute::Local(address) => Some(*address),
+        _ => None,
+    });
+    let address = find(|attribute| match attribute {
+        AddressAttribute::Address(address) => Some(*address),
+        _ => None,
+    });
+    let flags = message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            AddressAttribute::Flags(flags) => Some(*flags),
+            _ => None,
+        });
+    let flags = flags.unwrap_or(AddressFlags::empty());
+    Some(Address {
+        ip: local.or(address)?,
+        duplicate: flags.contains(AddressFlags::Dadfailed),
+        tentative: flags.contains(AddressFlags::Tentative)
+            && !flags.contains(AddressFlags::Optimistic),
+        unchecked: flags.contains(AddressFlags::Nodad),
+    })
+}
+
 impl Route {
     /// The addresses of an interface.
     pub fn addresses(&mut self, interface: u32) -> Result<Vec<IpAddr>, NetlinkError> {
+        let addresses = self.interface_addresses(interface)?;
+        Ok(addresses.into_iter().map(|address| address.ip).collect())
+    }
+
+    /// The same, with what the kernel knows of each.
+    pub fn interface_addresses(&mut self, interface: u32) -> Result<Vec<Address>, NetlinkError> {
         let mut addresses = Vec::new();
         let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
         self.dump(request, |answer| {
@@ -20,19 +69,7 @@ impl Route {
                 return Ok(());
             };
             if message.header.index == interface {
-                let find = |wanted: fn(&AddressAttribute) -> Option<IpAddr>| {
-                    message.attributes.iter().find_map(wanted)
-                };
-                // IFA_ADDRESS is the peer's on a point-to-point interface; IPv6 often has nothing else
-                let local = find(|attribute| match attribute {
-                    AddressAttribute::Local(address) => Some(*address),
-                    _ => None,
-                });
-                let address = find(|attribute| match attribute {
-                    AddressAttribute::Address(address) => Some(*address),
-                    _ => None,
-                });
-                addresses.extend(local.or(address));
+                addresses.extend(parse(&message));
             }
             Ok(())
         })?;

@@ -29,6 +29,8 @@ pub struct Interface {
     pub up: bool,
     /// Whether it is up and its link is there.
     pub carrier: bool,
+    /// Whether it carries packets to groups.
+    pub multicast: bool,
     /// What kind of virtual device it is (`veth`, `vlan`, ...), empty for others.
     pub kind: String,
     /// The device it stands on (of a veth: its other end), where that is in the same network namespace.
@@ -216,6 +218,7 @@ pub(super) fn parse(message: &LinkMessage) -> Interface {
             .header
             .flags
             .contains(LinkFlags::Up | LinkFlags::LowerUp),
+        multicast: message.header.flags.contains(LinkFlags::Multicast),
         kind: String::new(),
         parent: None,
         controller: None,

@@ -6,7 +6,8 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     route::{
-        RouteAttribute, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType, RouteVia,
+        RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteProtocol, RouteScope,
+        RouteType, RouteVia,
     },
 };
 
@@ -20,6 +21,15 @@ use crate::dataplane::RouteKey;
 pub const PROTOCOL: u8 = 42;
 /// Below static routes (1024). The place of the instance is added, so that each knows its own.
 pub const METRIC: u32 = 2048;
+
+/// Added for default routes: whatever default the host has by itself wins, and no lost one of ours shadows it.
+const DEFAULT: u32 = 0x2000_0000;
+
+/// The metric of a route of the instance whose routes begin at `first`.
+pub fn metric(route: &RouteKey, first: u32) -> u32 {
+    let is_default = route.to().prefix_len() == 0 && route.from().is_none();
+    first + if is_default { DEFAULT } else { 0 }
+}
 
 /// Where packets of a route go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +50,8 @@ pub enum Way {
 }
 
 impl Netlink {
-    /// The routes of an instance.
-    pub fn mesh_routes(&mut self, metric: u32) -> Result<Vec<(RouteKey, Way)>, NetlinkError> {
+    /// The routes of the instance whose routes begin at metric `first`.
+    pub fn mesh_routes(&mut self, first: u32) -> Result<Vec<(RouteKey, Way)>, NetlinkError> {
         let mut routes = Vec::new();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut request = RouteMessage::default();
@@ -49,11 +59,11 @@ impl Netlink {
             self.dump(RouteNetlinkMessage::GetRoute(request), |answer| {
                 if let RouteNetlinkMessage::NewRoute(message) = answer
                     && u8::from(message.header.protocol) == PROTOCOL
-                    && message
-                        .attributes
-                        .contains(&RouteAttribute::Priority(metric))
                     && let Some((destination, properties)) = parse(&message)
                     && let Ok(key) = RouteKey::new(destination.to, destination.from)
+                    && message
+                        .attributes
+                        .contains(&RouteAttribute::Priority(self::metric(&key, first)))
                 {
                     let way = match message.header.kind {
                         RouteType::Unicast => Way::Through {
@@ -75,11 +85,11 @@ impl Netlink {
     /// Sets or (`None`) removes routes, many at a time. A route that is to be removed and is not there is no error.
     pub fn set_mesh_routes(
         &mut self,
-        metric: u32,
+        first: u32,
         routes: &[(RouteKey, Option<Way>)],
     ) -> Result<Vec<Refusal>, NetlinkError> {
         let refusals = self.batch(routes.iter().map(|(key, way)| {
-            let message = message(key, *way, metric);
+            let message = message(key, *way, metric(key, first));
             match way {
                 Some(_) => (
                     RouteNetlinkMessage::NewRoute(message),
@@ -95,13 +105,13 @@ impl Netlink {
     }
 
     /// Removes all routes of an instance.
-    pub fn remove_mesh_routes(&mut self, metric: u32) -> Result<(), NetlinkError> {
+    pub fn remove_mesh_routes(&mut self, first: u32) -> Result<(), NetlinkError> {
         let routes: Vec<_> = self
-            .mesh_routes(metric)?
+            .mesh_routes(first)?
             .into_iter()
             .map(|(key, _)| (key, None))
             .collect();
-        match self.set_mesh_routes(metric, &routes)?.into_iter().next() {
+        match self.set_mesh_routes(first, &routes)?.into_iter().next() {
             None => Ok(()),
             Some(refusal) => Err(refusal.error),
         }
@@ -139,9 +149,15 @@ fn message(key: &RouteKey, way: Option<Way>, metric: u32) -> RouteMessage {
             (IpAddr::V4(_), Some(IpAddr::V6(router))) => message
                 .attributes
                 .push(RouteAttribute::Via(RouteVia::Inet6(router))),
-            (_, Some(router)) => message
-                .attributes
-                .push(RouteAttribute::Gateway(router.into())),
+            (_, Some(router)) => {
+                // it has said so itself that it is there, whatever its address is
+                if !matches!(router, IpAddr::V6(router) if router.is_unicast_link_local()) {
+                    message.header.flags |= RouteFlags::Onlink;
+                }
+                message
+                    .attributes
+                    .push(RouteAttribute::Gateway(router.into()));
+            }
             (_, None) => {}
         }
         message

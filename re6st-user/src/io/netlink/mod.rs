@@ -73,6 +73,7 @@ pub struct Refusal {
 /// A netlink socket that speaks messages of type `M`.
 pub struct Netlink<M> {
     socket: Socket,
+    port: u32,
     sequence: u32,
     buffer: Vec<u8>,
     messages: std::marker::PhantomData<fn(M) -> M>,
@@ -92,7 +93,7 @@ where
     /// Opens a netlink protocol (netlink(7)).
     pub fn open_protocol(protocol: isize) -> Result<Self, NetlinkError> {
         let mut socket = Socket::new(protocol)?;
-        socket.bind_auto()?;
+        let port = socket.bind_auto()?.port_number();
         socket.connect(&SocketAddr::new(0, 0))?;
         socket.set_ext_ack(true)?;
         socket.set_cap_ack(true)?;
@@ -100,10 +101,16 @@ where
         setsockopt(&socket, sockopt::ReceiveTimeout, &patience).map_err(io::Error::from)?;
         Ok(Self {
             socket,
+            port,
             sequence: 0,
             buffer: Vec::new(),
             messages: std::marker::PhantomData,
         })
+    }
+
+    /// What the kernel calls this socket: notifications of what it changes carry the number.
+    pub const fn port(&self) -> u32 {
+        self.port
     }
 
     /// Sends a request that changes something, and waits until it is done.

@@ -9,15 +9,20 @@ use std::{
 use netlink_packet_core::NetlinkDeserializable as _;
 use netlink_packet_route::{
     RouteNetlinkMessage,
+    link::LinkFlags,
     neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage},
+    route::{RouteAttribute, RouteMessage},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
-use super::{link, mesh_route, split};
+use super::{address, link, route, split};
+use crate::dataplane::RouteKey;
 
 /// Groups of rtnetlink: links, neighbours, queueing disciplines and filters, IPv4 addresses and routes, IPv6 addresses and
-/// routes.
-const GROUPS: [u32; 7] = [1, 3, 4, 5, 7, 9, 11];
+/// routes, IPv4 settings of interfaces (`rp_filter`, `forwarding`).
+const GROUPS: [u32; 8] = [1, 3, 4, 5, 7, 9, 11, 24];
+/// Message type of settings, which the library does not know.
+const RTM_NEWNETCONF: u16 = 80;
 /// Datagrams taken at a time.
 const BATCH: usize = 256;
 
@@ -30,11 +35,15 @@ pub enum Change {
         index: u32,
         /// Its name, and its alternative names.
         names: Vec<String>,
+        /// Whether it was set up or down: then routes through it may have gone without a word.
+        switched: bool,
     },
     /// The addresses of an interface.
     Addresses {
         /// Interface index.
         index: u32,
+        /// The one that has gone, if one has: it may be there again by now.
+        gone: Option<IpAddr>,
     },
     /// A neighbour's Ethernet address, or whether it is known.
     Neighbour {
@@ -43,10 +52,17 @@ pub enum Change {
         /// The neighbour.
         address: IpAddr,
     },
-    /// Routes that are not ours.
-    Routes,
     /// Filters of interfaces.
     Filters,
+    /// Settings of an interface (`rp_filter`, `forwarding`).
+    Settings,
+    /// A route was added, changed or removed, not by us.
+    Route {
+        /// Which.
+        route: RouteKey,
+        /// Its metric.
+        metric: u32,
+    },
     /// The kernel had more to tell than we could take: anything.
     Everything,
 }
@@ -64,10 +80,11 @@ impl AsFd for Monitor {
 }
 
 impl Monitor {
-    /// Hears of what changes from now on, but for Babel's own routes.
-    pub fn open() -> io::Result<Self> {
+    /// Hears of what changes from now on, but for the routes that the socket with this port writes
+    /// ([`super::Netlink::port`]).
+    pub fn open(port: u32) -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
-        leave_out_routes_of(mesh_route::PROTOCOL, &socket)?;
+        leave_out_routes_of(port, &socket)?;
         socket.bind(&SocketAddr::new(0, 0))?;
         socket.set_non_blocking(true)?;
         for group in GROUPS {
@@ -82,14 +99,15 @@ impl Monitor {
         for _ in 0..BATCH {
             match self.socket.recv_from_full() {
                 Ok((bytes, _)) => match split(&bytes) {
-                    Ok(messages) => changes.extend(
-                        messages
-                            .into_iter()
-                            .map(|(header, payload)| {
-                                RouteNetlinkMessage::deserialize(&header, payload)
-                            })
-                            .filter_map(|message| message.map_or(Some(Change::Everything), change)),
-                    ),
+                    Ok(messages) => {
+                        changes.extend(messages.into_iter().filter_map(|(header, payload)| {
+                            if header.message_type == RTM_NEWNETCONF {
+                                return Some(Change::Settings);
+                            }
+                            let message = RouteNetlinkMessage::deserialize(&header, payload);
+                            message.map_or(Some(Change::Everything), change)
+                        }))
+                    }
                     Err(_) => changes.push(Change::Everything),
                 },
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -112,23 +130,41 @@ fn change(message: RouteNetlinkMessage) -> Option<Change> {
             Some(Change::Link {
                 index: interface.index,
                 names,
+                switched: message.header.change_mask.contains(LinkFlags::Up),
             })
         }
-        RouteNetlinkMessage::NewAddress(message) | RouteNetlinkMessage::DelAddress(message) => {
-            Some(Change::Addresses {
-                index: message.header.index,
-            })
-        }
+        RouteNetlinkMessage::NewAddress(message) => Some(Change::Addresses {
+            index: message.header.index,
+            gone: None,
+        }),
+        RouteNetlinkMessage::DelAddress(message) => Some(Change::Addresses {
+            index: message.header.index,
+            gone: address::parse(&message).map(|address| address.ip),
+        }),
         RouteNetlinkMessage::NewNeighbour(message) | RouteNetlinkMessage::DelNeighbour(message) => {
             neighbour(&message)
         }
-        RouteNetlinkMessage::NewRoute(_) | RouteNetlinkMessage::DelRoute(_) => Some(Change::Routes),
+        RouteNetlinkMessage::NewRoute(message) | RouteNetlinkMessage::DelRoute(message) => {
+            Some(route(&message).unwrap_or(Change::Everything))
+        }
         RouteNetlinkMessage::NewQueueDiscipline(_)
         | RouteNetlinkMessage::DelQueueDiscipline(_)
         | RouteNetlinkMessage::NewTrafficFilter(_)
         | RouteNetlinkMessage::DelTrafficFilter(_) => Some(Change::Filters),
         _ => None,
     }
+}
+
+fn route(message: &RouteMessage) -> Option<Change> {
+    let (destination, _) = route::parse(message)?;
+    let metric = |attribute: &RouteAttribute| match attribute {
+        RouteAttribute::Priority(metric) => Some(*metric),
+        _ => None,
+    };
+    Some(Change::Route {
+        route: RouteKey::new(destination.to, destination.from).ok()?,
+        metric: message.attributes.iter().find_map(metric).unwrap_or(0),
+    })
 }
 
 fn neighbour(message: &NeighbourMessage) -> Option<Change> {
@@ -151,20 +187,21 @@ fn neighbour(message: &NeighbourMessage) -> Option<Change> {
 }
 
 /// A filter in the kernel: what we write ourselves must not come back, tens of thousands at a time.
-fn leave_out_routes_of(protocol: u8, socket: &Socket) -> io::Result<()> {
+fn leave_out_routes_of(port: u32, socket: &Socket) -> io::Result<()> {
+    const LOAD_WORD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const LOAD_OCTET: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
     const IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-    // nlmsg_type, in the host's byte order; rtm_protocol behind the header of 16 octets
+    // nlmsg_type and nlmsg_pid, in the host's byte order, which the filter takes for the network's
     const TYPE: u32 = if cfg!(target_endian = "little") { 4 } else { 5 };
-    const ROUTE_PROTOCOL: u32 = 16 + 5;
+    const PORT: u32 = 12;
     let step = |code, k, jt, jf| libc::sock_filter { code, jt, jf, k };
     let mut program = [
         step(LOAD_OCTET, TYPE, 0, 0),
         step(IF_EQUAL, libc::RTM_NEWROUTE.into(), 1, 0),
         step(IF_EQUAL, libc::RTM_DELROUTE.into(), 0, 2),
-        step(LOAD_OCTET, ROUTE_PROTOCOL, 0, 0),
-        step(IF_EQUAL, protocol.into(), 1, 0),
+        step(LOAD_WORD, PORT, 0, 0),
+        step(IF_EQUAL, port.to_be(), 1, 0),
         step(RETURN, u32::MAX, 0, 0),
         step(RETURN, 0, 0, 0),
     ];

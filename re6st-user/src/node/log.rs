@@ -1,0 +1,126 @@
+//! Lines of the log that repeat: the first are written, then few, which tell how many were left out. Pure.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+/// Written at once, of lines that are alike.
+const BURST: u32 = 4;
+/// Between two of them after that.
+const BETWEEN: Duration = Duration::from_secs(300);
+/// So many different lines are told apart; of others there may be as many as of one.
+const MOST: usize = 1024;
+
+/// What has been written lately.
+#[derive(Debug, Default)]
+pub struct Log {
+    lines: HashMap<String, Line>,
+}
+
+#[derive(Debug)]
+struct Line {
+    /// How many more may be written, one more each [`BETWEEN`].
+    allowed: u32,
+    since: Instant,
+    left_out: u64,
+}
+
+impl Log {
+    /// Writes a line unless it was written often lately.
+    pub fn say(&mut self, text: &str) {
+        if let Some(text) = self.admit(Instant::now(), text) {
+            eprintln!("{text}");
+        }
+    }
+
+    /// What is to be written, if anything.
+    fn admit(&mut self, now: Instant, text: &str) -> Option<String> {
+        if self.lines.len() >= MOST && !self.lines.contains_key(text) {
+            let recent = |line: &Line| now - line.since < BETWEEN * BURST;
+            self.lines.retain(|_, line| recent(line));
+        }
+        let full = self.lines.len() >= MOST && !self.lines.contains_key(text);
+        let line = self
+            .lines
+            .entry(if full { String::new() } else { text.to_owned() })
+            .or_insert(Line {
+                allowed: BURST,
+                since: now,
+                left_out: 0,
+            });
+        let earned = (now - line.since).as_secs() / BETWEEN.as_secs();
+        if earned > 0 {
+            line.allowed = line.allowed.saturating_add(earned as u32).min(BURST);
+            line.since = now;
+        }
+        if line.allowed == 0 {
+            line.left_out += 1;
+            return None;
+        }
+        if line.allowed == BURST {
+            line.since = now;
+        }
+        line.allowed -= 1;
+        Some(match std::mem::take(&mut line.left_out) {
+            0 => text.to_owned(),
+            left_out if full => format!("{text} (and {left_out} other lines)"),
+            left_out => format!("{text} (and {left_out} times since the last such line)"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn what_repeats_for_hours_takes_few_lines_and_is_counted() {
+        let (mut log, start) = (Log::default(), Instant::now());
+        let mut lines = Vec::new();
+        for second in 0..7200 {
+            lines.extend(log.admit(start + SECOND * second, "it is down"));
+        }
+        assert_eq!(lines.len(), 4 + 23, "{lines:?}");
+        assert_eq!(lines[0], "it is down");
+        assert_eq!(
+            lines[4],
+            "it is down (and 296 times since the last such line)"
+        );
+    }
+
+    #[test]
+    fn what_is_rare_is_always_written() {
+        let (mut log, start) = (Log::default(), Instant::now());
+        for hour in 0..100 {
+            let line = log.admit(start + SECOND * 3600 * hour, "it is down");
+            assert_eq!(line.as_deref(), Some("it is down"));
+        }
+    }
+
+    #[test]
+    fn different_lines_do_not_stand_in_each_others_way() {
+        let (mut log, start) = (Log::default(), Instant::now());
+        for number in 0..1000 {
+            let line = log.admit(start, &format!("route {number}"));
+            assert!(line.is_some(), "{number}");
+        }
+    }
+
+    #[test]
+    fn any_number_of_different_lines_is_bounded() {
+        let (mut log, start) = (Log::default(), Instant::now());
+        let mut written = 0;
+        for number in 0..100_000 {
+            written += usize::from(log.admit(start, &format!("route {number}")).is_some());
+        }
+        assert!(written <= MOST + BURST as usize, "{written}");
+        assert!(log.lines.len() <= MOST + 1);
+        // and they are forgotten
+        let later = start + BETWEEN * BURST * 2;
+        let line = log.admit(later, "another");
+        assert_eq!(line.as_deref(), Some("another"));
+    }
+}

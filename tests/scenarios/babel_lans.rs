@@ -1,0 +1,223 @@
+//! Plain interfaces that change under a running controller, in whatever way: Babel follows, and what cannot work is said.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use testbed::{
+    host::{Host, Testbed},
+    internet::{Internet, IpVersion::*},
+    link::{LinkOptions, link},
+    node::Node,
+    process::Process,
+};
+
+use crate::babel_nodes::{start, wait_for, wait_until};
+
+/// Two nodes that know each other by a plain link alone, `lan0`.
+struct Pair {
+    _internet: Internet,
+    a: Node,
+    b: Node,
+    controllers: Vec<Process>,
+}
+
+impl Pair {
+    fn new() -> Result<Self> {
+        Self::with(|_, _| Ok(()))
+    }
+
+    /// `prepare` has the link before Babel is spoken there.
+    fn with(prepare: impl FnOnce(&Host, &Host) -> Result<()>) -> Result<Self> {
+        let testbed = Testbed::new()?;
+        let internet = Internet::new(&testbed)?;
+        let node = |name, number| Node::new(&testbed, &internet, name, number);
+        let (mut a, mut b) = (node("a", 1)?, node("b", 2)?);
+        link((&a.host, "lan0"), (&b.host, "lan0"), LinkOptions::default())?;
+        prepare(&a.host, &b.host)?;
+        a.speak_babel(&["lan0"]);
+        b.speak_babel(&["lan0"]);
+        let controllers = start(&[&a, &b])?;
+        Ok(Self {
+            _internet: internet,
+            a,
+            b,
+            controllers,
+        })
+    }
+
+    /// Both families arrive, both ways.
+    fn works(&self, after: &str) -> Result<()> {
+        let begin = Instant::now();
+        for version in [V6, V4] {
+            wait_for(&self.a, &self.b, version, &self.controllers).context(after.to_owned())?;
+        }
+        println!("{after}: works after {:?}", begin.elapsed());
+        Ok(())
+    }
+
+    /// One after the other, without a pause.
+    fn change(&self, commands: &str) -> Result<()> {
+        let lines: String = commands
+            .split("; ")
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let file = self.b.host.directory().join("commands");
+        std::fs::write(&file, lines)?;
+        self.b
+            .host
+            .ip(&["-batch", file.to_str().context("the path is not UTF-8")?])
+            .map(drop)
+    }
+
+    /// `b` says so, in its status and its log, and then not again and again.
+    fn warns(&self, text: &str) -> Result<()> {
+        // it may be starting
+        let warned =
+            || warnings(&self.b).is_ok_and(|all| all.iter().any(|line| line.contains(text)));
+        wait_until(text, || Ok(warned())).with_context(|| self.controllers[1].stderr())?;
+        let said = self.controllers[1].stderr();
+        ensure!(said.contains(text), "not in the log: {text}\n{said}");
+        ensure!(
+            self.b
+                .re6st_user(&["status"])?
+                .success()?
+                .stdout
+                .contains(text)
+        );
+        Ok(())
+    }
+
+    fn is_content(&self) -> Result<()> {
+        wait_until("nothing is amiss", || Ok(warnings(&self.b)?.is_empty()))
+            .with_context(|| format!("{:?}", warnings(&self.b)))?;
+        Ok(())
+    }
+}
+
+fn warnings(node: &Node) -> Result<Vec<String>> {
+    let status = node.status()?;
+    let lines = status["controller"]["warnings"]
+        .as_array()
+        .context("no controller")?;
+    let text = |line: &serde_json::Value| line.as_str().unwrap_or_default().to_owned();
+    Ok(lines.iter().map(text).collect())
+}
+
+/// The link-local address of `lan0`.
+fn link_local(host: &Host) -> Result<String> {
+    let text = host.ip(&[
+        "-6", "-o", "address", "show", "dev", "lan0", "scope", "link",
+    ])?;
+    let mut words = text.split_whitespace();
+    words.find(|word| *word == "inet6");
+    let address = words.next().context("no link-local address")?;
+    Ok(address.to_owned())
+}
+
+#[test]
+fn every_change_of_a_plain_interface_is_followed() -> Result<()> {
+    let pair = Pair::new()?;
+    pair.works("start")?;
+    let own = link_local(&pair.b.host)?;
+    for commands in [
+        // another link-local address
+        &format!("address del {own} dev lan0; address add fe80::b2/64 dev lan0"),
+        // the same one again
+        "address del fe80::b2/64 dev lan0; address add fe80::b2/64 dev lan0",
+        // one more does not matter, until the first goes
+        "address add fe80::b3/64 dev lan0",
+        "address del fe80::b2/64 dev lan0",
+        // another Ethernet address, and with it another of the kernel's making
+        "link set lan0 down; link set lan0 address 02:00:00:00:02:77; link set lan0 up",
+        // without IPv6 for a moment, which forgets the groups
+        "link set lan0 mtu 1200; link set lan0 mtu 1500",
+        "link set lan0 down; link set lan0 up",
+        "link set lan0 down; link set lan0 name x0; link set x0 name lan0; link set lan0 up",
+        "link add br0 type bridge; link set lan0 master br0; link set lan0 nomaster",
+    ] {
+        pair.change(commands).context(commands.to_owned())?;
+        // what was known before is not taken for what works now
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        pair.works(commands)?;
+        pair.is_content().context(commands.to_owned())?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_plain_interface_that_cannot_work_is_named_and_taken_up_when_it_can() -> Result<()> {
+    let pair = Pair::new()?;
+    pair.works("start")?;
+    pair.change("link add br0 type bridge")?;
+    for (spoil, warning, mend) in [
+        (
+            "link set lan0 mtu 1200",
+            "its MTU is 1200",
+            "link set lan0 mtu 1500",
+        ),
+        ("link set lan0 down", "it is down", "link set lan0 up"),
+        (
+            "link set lan0 addrgenmode none; link set lan0 down; link set lan0 up",
+            "it has no link-local IPv6 address",
+            "link set lan0 addrgenmode eui64; link set lan0 down; link set lan0 up",
+        ),
+        (
+            "link set lan0 multicast off",
+            "multicast is switched off",
+            "link set lan0 multicast on",
+        ),
+        (
+            "link set lan0 master br0",
+            "it is a port of br0",
+            "link set lan0 nomaster",
+        ),
+    ] {
+        pair.change(spoil).context(spoil)?;
+        pair.warns(warning).context(spoil)?;
+        pair.change(mend).context(mend)?;
+        pair.works(mend)?;
+        pair.is_content().context(mend)?;
+    }
+    let ipv6 = "net.ipv6.conf.lan0.disable_ipv6";
+    pair.b.host.set_sysctl(ipv6, "1")?;
+    pair.warns("IPv6 is switched off")?;
+    pair.b.host.set_sysctl(ipv6, "0")?;
+    pair.works(ipv6)?;
+    pair.a.host.ip(&["link", "set", "lan0", "down"])?;
+    pair.warns("it has no carrier")?;
+    pair.a.host.ip(&["link", "set", "lan0", "up"])?;
+    pair.works("the cable")?;
+    pair.is_content()
+}
+
+#[test]
+fn an_ipv4_address_that_is_replaced_is_followed() -> Result<()> {
+    let pair = Pair::with(|a, b| {
+        a.ip(&["address", "add", "192.0.2.1/24", "dev", "lan0"])?;
+        b.ip(&["address", "add", "192.0.2.2/24", "dev", "lan0"])?;
+        Ok(())
+    })?;
+    pair.works("start")?;
+    for (commands, now) in [
+        // as by DHCP
+        (
+            "address del 192.0.2.2/24 dev lan0; address add 192.0.2.77/24 dev lan0",
+            "192.0.2.77",
+        ),
+        // the kernel forgets all routes there, and does not say so
+        (
+            "address del 192.0.2.77/24 dev lan0; address add 192.0.2.77/24 dev lan0",
+            "192.0.2.77",
+        ),
+    ] {
+        pair.change(commands)?;
+        wait_until(commands, || {
+            let there = pair.a.host.ip(&["route", "show", "10.42.2.0/24"])?;
+            let back = pair.b.host.ip(&["route", "show", "10.42.1.0/24"])?;
+            Ok(there.contains(now) && back.contains("192.0.2.1"))
+        })
+        .with_context(|| pair.controllers[1].stderr())?;
+        pair.works(commands)?;
+    }
+    Ok(())
+}
