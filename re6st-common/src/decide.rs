@@ -2,7 +2,7 @@
 
 use crate::{
     address::{Address, Family},
-    maps::{NextHop, Tunnel, encapsulation, interface, kind, next_hop_id, settings},
+    maps::{NextHop, Settings, Tunnel, encapsulation, interface, kind, next_hop_id, settings},
     packet::Packet,
     parse::{self, Fit, Inner, Link, Outer, ecn},
     reason::{Fate, Reason},
@@ -82,9 +82,7 @@ fn tunnel_header<P: Packet, T: Tables>(
 ) -> Result<TunnelHeader, Reason> {
     let settings = tables.settings();
     if let Some(reason) = outer.special {
-        // a fragment's port is not known; whether it is ours only its address tells
-        let ours = tables.is_underlay(outer.destination);
-        return Err(if ours { reason } else { Reason::Ordinary });
+        return Err(special(packet, outer, settings, reason));
     }
     match outer.protocol {
         protocol::UDP => match packet.read::<GreInUdp>(outer.payload) {
@@ -117,6 +115,33 @@ fn tunnel_header<P: Packet, T: Tables>(
             }
         }
         _ => Err(Reason::Ordinary),
+    }
+}
+
+/// What a packet is that has fragments, options or extension headers: a tunnel's is refused, since the kernel, who would
+/// heed them, has no use for it afterwards. Fragments but the first do not tell; without that one the kernel discards them.
+#[inline(always)]
+fn special<P: Packet>(packet: &P, outer: &Outer, settings: &Settings, reason: Reason) -> Reason {
+    let Some((protocol, at)) = parse::behind_special(packet, outer) else {
+        return Reason::Ordinary;
+    };
+    let gre = match protocol {
+        protocol::GRE if settings.has(settings::GRE) => at,
+        protocol::UDP => match packet.read::<Udp>(at) {
+            Some(udp) if u16::from_be_bytes(udp.destination) == settings.port => {
+                at + size_of::<Udp>()
+            }
+            _ => return Reason::Ordinary,
+        },
+        _ => return Reason::Ordinary,
+    };
+    let Some(flags) = packet.read::<[u8; 2]>(gre) else {
+        return Reason::Ordinary;
+    };
+    match flags {
+        Gre::KEY => reason,
+        Gre::PLAIN if protocol == protocol::UDP => reason,
+        _ => Reason::Ordinary,
     }
 }
 
@@ -379,7 +404,10 @@ fn plain_into_mesh<'tables, P: Packet, T: Tables>(
 ) -> Result<Decision<'tables>, Reason> {
     let arrival_interface = tables.interface(arrival).ok_or(Reason::Ordinary)?;
     // a tagged frame arrives on another interface of the kernel's, which has rules of its own
-    if link.destination != arrival_interface.address || link.length != size_of::<Ethernet>() {
+    if link.destination != arrival_interface.address
+        || link.length != size_of::<Ethernet>()
+        || arrival_interface.flags & interface::HIDDEN_TAGS != 0
+    {
         return Err(Reason::Ordinary);
     }
     let into_networks = tables.in_networks(outer.destination);
@@ -517,8 +545,12 @@ pub fn may_enter<P: Packet, T: Tables>(packet: &P, tables: &T, arrival: u32) -> 
         return Ok(());
     }
     match tables.route(outer.family, outer.source, outer.source) {
-        // this node itself: the kernel translated the address of a host behind it
-        next_hop_id::LOCAL | next_hop_id::SITE => Ok(()),
+        next_hop_id::SITE => Ok(()),
+        // This node itself: the kernel translated the address of a host behind it. That it did cannot be seen, but from
+        // outside it takes no IPv4 packet with an address of its own, unlike IPv6.
+        next_hop_id::LOCAL if outer.family == Family::Ipv4 => Ok(()),
+        next_hop_id::LOCAL if tables.settings().has(settings::IPV6_MASQUERADE) => Ok(()),
+        next_hop_id::LOCAL => Err(Reason::SpoofedSource),
         _ if flags & interface::MESH != 0 => Ok(()),
         _ if from_gateway && tables.in_networks(outer.source) => Err(Reason::SpoofedSource),
         _ if from_gateway => Ok(()),

@@ -48,6 +48,8 @@ pub mod settings {
     pub const NETWORK: u32 = 4;
     /// Let the kernel confirm now and then the neighbours that XDP sends to (CONFIRMATIONS).
     pub const CONFIRM: u32 = 8;
+    /// The kernel masquerades IPv6 hosts behind this node's own address.
+    pub const IPV6_MASQUERADE: u32 = 16;
 }
 
 impl Settings {
@@ -157,11 +159,56 @@ pub mod encapsulation {
     pub const GRE_IPV6: u16 = 4;
 }
 
-/// An entry of NEXT_HOPS (array, index: the next hop's number): how to send over a tunnel, or to a router on the same link.
-/// 120 bytes.
+/// An entry of NEXT_HOPS (array, index: the next hop's number). 248 bytes.
 ///
-/// A kind of 0 marks a free entry. An entry that is in use changes only by way of `ethernet_length` = 0 (see
-/// ARCHITECTURE.md, "Changing a next hop"), so no packet leaves with half an Ethernet header.
+/// An update of a map is not atomic for a packet under way, but that of one number is: a change is written to the version
+/// that is not in use, and then `current` says that it is (see ARCHITECTURE.md, "Changing a next hop").
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextHopEntry {
+    /// Which of the two versions packets take: 0 or 1.
+    pub current: u32,
+    /// Not used; keeps the versions at a multiple of eight.
+    pub reserved: u32,
+    /// What is in use, and what was or will be.
+    pub versions: [NextHop; 2],
+}
+
+impl NextHopEntry {
+    /// A free entry.
+    pub const FREE: Self = Self::new(NextHop::FREE);
+
+    /// An entry that nobody has used yet.
+    pub const fn new(next_hop: NextHop) -> Self {
+        Self {
+            current: 0,
+            reserved: 0,
+            versions: [next_hop, NextHop::FREE],
+        }
+    }
+
+    /// What packets take. Looked up once a packet: all it is told comes from one version.
+    #[inline(always)]
+    pub fn current(&self) -> &NextHop {
+        // SAFETY: a reference to a field. Volatile, because userspace changes it meanwhile.
+        let current = unsafe { (&raw const self.current).read_volatile() };
+        &self.versions[(current & 1) as usize]
+    }
+
+    /// The entry with a change in the version that is not in use.
+    pub const fn prepared(mut self, next_hop: NextHop) -> Self {
+        self.versions[(self.current & 1 ^ 1) as usize] = next_hop;
+        self
+    }
+
+    /// The entry with the other version in use.
+    pub const fn switched(mut self) -> Self {
+        self.current = self.current & 1 ^ 1;
+        self
+    }
+}
+
+/// How to send over a tunnel, or to a router on the same link. 120 bytes; a kind of 0 marks a free entry.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NextHop {
@@ -323,6 +370,9 @@ pub mod interface {
     pub const TRANSMIT_WITH_TC: u32 = 2;
     /// Routers of the mesh are on this link: what they forward may have any source but this node's own address.
     pub const MESH: u32 = 4;
+    /// There are VLANs on it, and frames may come without their tags, which the card or the sending kernel keeps beside
+    /// them: whose a plain frame is only the kernel knows.
+    pub const HIDDEN_TAGS: u32 = 8;
 }
 
 /// Entries of CONFIRMATIONS (array, index: made of a neighbour and the time): the last time at which a packet to a neighbour
@@ -352,6 +402,7 @@ mod pod {
     unsafe impl aya::Pod for FibEntry {}
     unsafe impl aya::Pod for Tunnel {}
     unsafe impl aya::Pod for NextHop {}
+    unsafe impl aya::Pod for NextHopEntry {}
     unsafe impl aya::Pod for TrieKey {}
     unsafe impl aya::Pod for TrieValue {}
     unsafe impl aya::Pod for Interface {}
@@ -364,6 +415,7 @@ const _: () = {
     assert!(size_of::<FibEntry>() == 8);
     assert!(size_of::<Tunnel>() == 48);
     assert!(size_of::<NextHop>() == 120);
+    assert!(size_of::<NextHopEntry>() == 248);
     assert!(size_of::<TrieKey>() == 20);
     assert!(size_of::<TrieValue>() == 8);
     assert!(size_of::<Interface>() == 28);

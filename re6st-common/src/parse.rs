@@ -39,7 +39,7 @@ pub fn link<P: Packet>(packet: &P) -> Option<Link> {
     };
     Some(Link {
         ethertype: u16::from_be_bytes(tag.ethertype),
-        vlan: u16::from_be_bytes(tag.control) & 0x0fff,
+        vlan: u16::from_be_bytes(tag.control) & Vlan::IDENTIFIER,
         length: size_of::<Ethernet>() + size_of::<Vlan>(),
         ..untagged
     })
@@ -133,6 +133,30 @@ fn outer_ipv6<P: Packet>(packet: &P, offset: usize) -> Option<Outer> {
             _ => None,
         },
     })
+}
+
+/// Protocol and offset of what follows the options, the extension header or the fragment header of a packet that has such.
+/// `None` where it is not there (all fragments but the first), or where more of them follow.
+#[inline(always)]
+pub fn behind_special<P: Packet>(packet: &P, outer: &Outer) -> Option<(u8, usize)> {
+    match outer.family {
+        Family::Ipv4 => {
+            let start = outer.payload - size_of::<Ipv4>();
+            let ip: Ipv4 = packet.read(start)?;
+            let header_length = (ip.version_length & 0x0f) as usize * 4;
+            let first = u16::from_be_bytes(ip.fragment) & Ipv4::OFFSET == 0;
+            (first && header_length >= size_of::<Ipv4>())
+                .then_some((ip.protocol, start + header_length))
+        }
+        Family::Ipv6 => {
+            let [next_header, length, high, low]: [u8; 4] = packet.read(outer.payload)?;
+            let fragment = outer.protocol == protocol::FRAGMENT;
+            // in units of eight bytes; the fragment header has none, and the offset in the upper 13 bits
+            let units = if fragment { 0 } else { length as usize };
+            let first = !fragment || u16::from_be_bytes([high, low]) >> 3 == 0;
+            first.then_some((next_header, outer.payload + 8 * (units + 1)))
+        }
+    }
 }
 
 /// What follows the destination options that Linux's ip6gre devices put in front of GRE or UDP unless told otherwise: the

@@ -70,6 +70,10 @@ reasons! {
     WrongPeer wrong_peer Dropped,
     /// the tunnel's packets arrive on another interface or VLAN
     WrongInterface wrong_interface Dropped,
+    /// a tunnel's packet in fragments: the path carries less than the peer believes
+    OuterFragment outer_fragment Dropped,
+    /// a tunnel's packet with options or extension headers in the outer header
+    OuterOptions outer_options Dropped,
     /// GRE carries something else than IPv4 or IPv6
     UnknownProtocol unknown_protocol Dropped,
     /// what GRE announces and the version of the inner packet differ, or its header is impossible
@@ -116,10 +120,6 @@ reasons! {
     Ordinary ordinary Untouched,
     /// not GRE data, or link-local or multicast inside: for the controller
     Control control Untouched,
-    /// the outer packet is a fragment: the kernel puts it together
-    OuterFragment outer_fragment Untouched,
-    /// the outer packet has options or extension headers: the kernel heeds them
-    OuterOptions outer_options Untouched,
 }
 
 impl ReasonCounters {

@@ -69,6 +69,11 @@ pub struct Vlan {
     pub ethertype: [u8; 2],
 }
 
+impl Vlan {
+    /// The VLAN identifier of [`Self::control`].
+    pub const IDENTIFIER: u16 = 0x0fff;
+}
+
 /// IPv4 without options (RFC 791). 20 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +105,8 @@ impl Ipv4 {
     pub const DONT_FRAGMENT: u16 = 0x4000;
     /// More-fragments flag and offset of [`Self::fragment`]: not zero in a fragment.
     pub const FRAGMENT: u16 = 0x3fff;
+    /// Offset of [`Self::fragment`]: zero in the first fragment.
+    pub const OFFSET: u16 = 0x1fff;
 }
 
 /// IPv6 without extension headers (RFC 8200). 40 bytes.

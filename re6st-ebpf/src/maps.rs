@@ -12,8 +12,8 @@ use aya_ebpf::{
 use re6st_common::{
     address::Family,
     maps::{
-        self, FibEntry, Interface, NextHop, Settings, TrieKey, TrieValue, Tunnel, TunnelCounters,
-        next_hop_id, settings,
+        self, FibEntry, Interface, NextHop, NextHopEntry, Settings, TrieKey, TrieValue, Tunnel,
+        TunnelCounters, next_hop_id, settings,
     },
     parse::Inner,
     reason::{Reason, ReasonCounters},
@@ -36,7 +36,7 @@ static FIB_TRIE: LpmTrie<TrieKey, TrieValue, 131072> = LpmTrie::new();
 
 /// How to send.
 #[btf_map]
-static NEXT_HOPS: Array<NextHop, 1024> = Array::new();
+static NEXT_HOPS: Array<NextHopEntry, 1024> = Array::new();
 
 /// Who may send to us.
 #[btf_map]
@@ -137,7 +137,7 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn next_hop(&self, id: u32) -> Option<&NextHop> {
-        NEXT_HOPS.get(id)
+        NEXT_HOPS.get(id).map(NextHopEntry::current)
     }
 
     #[inline(always)]

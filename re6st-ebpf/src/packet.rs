@@ -8,13 +8,15 @@ use core::{
 use aya_ebpf::{
     bindings::{__sk_buff, bpf_hdr_start_off::BPF_HDR_START_MAC, xdp_md},
     helpers::generated::{
-        bpf_skb_change_head, bpf_skb_load_bytes_relative, bpf_xdp_adjust_head, bpf_xdp_get_buff_len,
+        bpf_skb_change_head, bpf_skb_load_bytes_relative, bpf_skb_vlan_pop, bpf_xdp_adjust_head,
+        bpf_xdp_get_buff_len,
     },
     programs::{TcContext, XdpContext},
 };
 use re6st_common::{
     packet::Packet,
-    wire::{Ethernet, Header},
+    reason::Reason,
+    wire::{Ethernet, Header, Vlan},
 };
 
 /// Reads a 32-bit field of a program's context that is a packet pointer to the verifier.
@@ -187,6 +189,28 @@ impl<'context> SocketBuffer<'context> {
         }
         self.make_writable(length);
         self.write(0, ethernet)
+    }
+
+    /// Takes away the VLAN tag that came beside the packet, where no XDP program sees it: the packet was taken for one
+    /// without. One that belongs to a VLAN is none of ours; with a priority alone it is.
+    #[inline(always)]
+    pub fn take_vlan_tag(&mut self) -> Result<(), Reason> {
+        // SAFETY: the context is the program's own.
+        let (present, tag) = unsafe {
+            let buffer = &*self.context.skb.skb;
+            (buffer.vlan_present, buffer.vlan_tci)
+        };
+        if present == 0 {
+            return Ok(());
+        }
+        if tag & Vlan::IDENTIFIER as u32 != 0 {
+            return Err(Reason::WrongInterface);
+        }
+        // SAFETY: the context is the program's own; pointers into the packet are made anew at each access.
+        match unsafe { bpf_skb_vlan_pop(self.context.skb.skb) } {
+            0 => Ok(()),
+            _ => Err(Reason::RewriteFailed),
+        }
     }
 
     /// How the kernel will cut the packet.

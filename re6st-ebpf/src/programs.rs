@@ -18,7 +18,7 @@ use re6st_common::{
     packet::Packet,
     reason::Reason,
     tables::Tables as _,
-    wire::{Ethernet, ethertype},
+    wire::{Ethernet, Ipv4, Ipv6, ethertype},
 };
 
 use crate::{
@@ -113,10 +113,11 @@ fn handed_over(context: &TcContext) -> Result<i32, Reason> {
             interface
         }
     };
+    buffer.take_vlan_tag()?;
     Ok(match interface {
         // SAFETY: helpers without pointers.
         0 => unsafe { bpf_redirect(tables.settings().device, BPF_F_INGRESS as u64) as i32 },
-        interface => redirect_to_neighbour(interface),
+        interface => redirect_to_neighbour(context, interface),
     })
 }
 
@@ -143,9 +144,7 @@ fn send(context: &TcContext) -> Result<i32, Reason> {
         return Err(Reason::RewriteFailed);
     };
     let outer = encapsulation::outer_length(next_hop.encapsulation).ok_or(Reason::RewriteFailed)?;
-    context
-        .adjust_room(outer as i32, BPF_ADJ_ROOM_MAC, room_flags(next_hop))
-        .map_err(|_| Reason::NoHeadroom)?;
+    make_room(context, outer, carried.inner.family, next_hop).ok_or(Reason::NoHeadroom)?;
     let link = size_of::<Ethernet>();
     buffer.make_writable(link + outer);
     encapsulation::write_outer(
@@ -164,7 +163,37 @@ fn send(context: &TcContext) -> Result<i32, Reason> {
         .write(link - size_of::<u16>(), &ethertype.to_be_bytes())
         .ok_or(Reason::RewriteFailed)?;
     maps::count_sent(id, segments.count as u64, carried.inner.length as u64);
-    Ok(redirect_to_neighbour(next_hop.route_interface))
+    Ok(redirect_to_neighbour(context, next_hop.route_interface))
+}
+
+/// Makes room for the outer headers.
+///
+/// A packet that another tunnel of the kernel's has encapsulated before, also one of a neighbour's on the same kernel, is not
+/// taken as one to encapsulate, since the kernel remembers the headers of one encapsulation only; the mesh device has it
+/// segmented before (`io::netlink::ethtool`). Then nothing is to be remembered, and room alone will do.
+#[inline(always)]
+fn make_room(context: &TcContext, outer: usize, inner: Family, next_hop: &NextHop) -> Option<()> {
+    const ALREADY: i64 = -114;
+    /// By how many bytes the kernel makes a packet longer to turn IPv4 into IPv6, or shorter.
+    const DIFFERENCE: i32 = (size_of::<Ipv6>() - size_of::<Ipv4>()) as i32;
+    let outer = outer as i32;
+    let room = |length: i32, flags: u64| context.adjust_room(length, BPF_ADJ_ROOM_MAC, flags);
+    match room(outer, room_flags(next_hop)) {
+        Ok(()) => return Some(()),
+        Err(ALREADY) => {}
+        Err(_) => return None,
+    }
+    match (inner, encapsulation::outer_family(next_hop.encapsulation)) {
+        (Family::Ipv4, Family::Ipv6) => {
+            context.change_proto(ethertype::IPV6.to_be(), 0).ok()?;
+            room(outer - DIFFERENCE, 0).ok()
+        }
+        (Family::Ipv6, Family::Ipv4) => {
+            room(outer + DIFFERENCE, 0).ok()?;
+            context.change_proto(ethertype::IPV4.to_be(), 0).ok()
+        }
+        _ => room(outer, 0).ok(),
+    }
 }
 
 /// How the kernel must cut a segmented packet that has these outer headers.
@@ -198,9 +227,11 @@ pub fn re6st_guard(context: TcContext) -> i32 {
     }
 }
 
-/// Out of an interface; the kernel finds the neighbour and writes the Ethernet header.
+/// Out of an interface; the kernel finds the neighbour and writes the Ethernet header. By which route is not up to the mark
+/// of what is inside.
 #[inline(always)]
-fn redirect_to_neighbour(interface: u32) -> i32 {
+fn redirect_to_neighbour(context: &TcContext, interface: u32) -> i32 {
+    context.set_mark(0);
     // SAFETY: the helper accepts no parameters as a null pointer of length zero.
     unsafe { bpf_redirect_neigh(interface, core::ptr::null_mut(), 0, 0) as i32 }
 }

@@ -64,6 +64,8 @@ pub struct Config {
     pub networks: Vec<IpNet>,
     /// Relay for others.
     pub forward: bool,
+    /// The host masquerades IPv6 hosts behind this node's own address.
+    pub ipv6_masquerade: bool,
     /// UDP port of all tunnels of this instance.
     pub port: u16,
     /// How many bits after the network's the array FIB covers, at most: see [`Self::fib_network`].

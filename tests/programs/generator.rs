@@ -282,16 +282,30 @@ fn outer_special(rng: &mut Rng) -> Arriving {
         peer.local()
     };
     let packet = Internet::between(peer.remote(), destination);
+    let next = one_of(rng, &[6, 17, 17, 47]);
+    let flags = one_of(rng, &[[0x20, 0], [0, 0], [1, 0], [0x30, 0]]);
+    let mut payload = [&flags[..], &[8, 0], &peer.key().to_be_bytes(), &[0; 40]].concat();
+    if next == 17 {
+        let port = one_of(rng, &[PORT, PORT, 53]).to_be_bytes();
+        payload.splice(..0, [&[0, 1][..], &port, &[0, 56, 0, 0]].concat());
+    }
     let packet = match (peer.is_ipv4(), rng.bool()) {
-        (true, true) => packet.options(&[1; 4]).udp(1, PORT, &[0; 40]),
-        (true, false) => packet
-            .fragment(rng.bool(), rng.u16(..4))
-            .udp(1, PORT, &[0; 40]),
-        (false, _) => packet.payload(
-            one_of(rng, &[0, 43, 44, 50, 51, 59, 60, 135, 139]),
-            &[17; 48],
-        ),
+        (true, true) => packet.options(&vec![1; 4 * rng.usize(1..11)]),
+        (true, false) => packet.fragment(rng.bool(), rng.u16(..4)),
+        (false, _) => {
+            let units = rng.u8(..3);
+            let mut header = vec![0; 8 * (usize::from(units) + 1)];
+            header[..4].copy_from_slice(&[next, units, 0, rng.u8(..16)]);
+            payload.splice(..0, header);
+            packet
+        }
     };
+    let protocol = match peer.is_ipv4() {
+        true => next,
+        false => one_of(rng, &[0, 43, 44, 44, 50, 51, 59, 60, 135, 139]),
+    };
+    payload.truncate(rng.usize(payload.len() / 2..payload.len() + 9));
+    let packet = packet.payload(protocol, &payload);
     Arriving {
         frame: peer.frame_from().bytes(&packet.bytes()),
         position: peer.position,

@@ -1,6 +1,6 @@
 //! The TC programs: what this host sends, what XDP handed over, what the kernel forwards.
 
-use re6st_common::reason::Reason;
+use re6st_common::{maps::settings, reason::Reason};
 use testbed::{
     model::{Verdict, host},
     packet::{Frame, Internet, hex, protocol},
@@ -67,6 +67,53 @@ fn the_host_sends_into_every_tunnel() {
             );
         }
     }
+}
+
+/// The mark of what is inside must not lead the outer packet to another route.
+#[test]
+fn what_leaves_by_the_kernels_routes_carries_no_mark() {
+    let indices = namespace::enter();
+    let mut programs = Programs::load(Kind::OneBuffer, &world::example(&indices), true);
+    let buffer = Buffer {
+        mark: 0xcafe,
+        ..Buffer::default()
+    };
+    let packet = Internet::new("2001:db8:42:1::1", "2001:db8:42:300::7").udp(1, 2, b"x");
+    let [a, b, c, d] = indices.interfaces[LAN0].to_be_bytes();
+    let handed = |interface: [u8; 4]| {
+        let source = [&[0x02, 0x52][..], &interface].concat();
+        Frame::new(DEVICE_ADDRESS, source.try_into().unwrap()).bytes(&packet.bytes())
+    };
+    for (what, program, frame, mark) in [
+        ("sent", "re6st_send", sent_frame(&packet.bytes()), 0),
+        ("by TC", "re6st_handover", handed([a, b, c, d]), 0),
+        // nftables on the mesh device may want to know it
+        ("delivered", "re6st_handover", handed([0; 4]), 0xcafe),
+    ] {
+        let (observed, after) = programs.classify_marked(program, &frame, buffer);
+        assert_eq!(observed.answer, REDIRECT, "{what}");
+        assert_eq!(after, mark, "{what}");
+    }
+}
+
+#[test]
+fn the_guard_lets_in_this_nodes_ipv6_address_where_the_kernel_masquerades() {
+    let indices = namespace::enter();
+    let mut world = world::example(&indices);
+    world.settings.flags |= settings::IPV6_MASQUERADE;
+    let mut programs = Programs::load(Kind::OneBuffer, &world, true);
+    let packet = Internet::new("2001:db8:42:1::1", "2001:db8:42:400::7").udp(1, 2, b"x");
+    let frame = sent_frame(&packet.bytes());
+    let arrival = indices.interfaces[LAN0];
+    let buffer = Buffer {
+        arrival,
+        ..Buffer::default()
+    };
+
+    let observed = programs.classify("re6st_guard", &frame, buffer);
+
+    assert_eq!(observed.answer, CONTINUE);
+    assert_eq!(host::may_enter(&frame, &world, arrival), Ok(()));
 }
 
 #[test]
@@ -267,15 +314,18 @@ fn the_guard_lets_in_who_may_speak_for_a_source() {
     let foreign = Some(Reason::ForeignSource);
     let spoofed = Some(Reason::SpoofedSource);
     // source, arrival, refused why
-    let cases: [(&str, u32, Option<Reason>); 17] = [
+    let cases: [(&str, u32, Option<Reason>); 19] = [
         ("2001:db8:42:1::1", 0, None),
         ("2001:db8:77::1", 0, None),
         ("2001:db8:77::1", indices.device, None),
         ("2001:db8:42:1::2", lan, None),
         ("2001:db8:42:1::2", underlay, None),
         ("10.42.1.2", lan, None),
-        // translated by this node
+        // translated by this node, or it would not have got this far
         ("10.42.1.1", lan, None),
+        // pretending to be this node
+        ("2001:db8:42:1::1", lan, spoofed),
+        ("2001:db8:42:1::1", mesh, spoofed),
         ("2001:db8:77::1", lan, foreign),
         ("2001:db8:42:300::1", lan, foreign),
         ("9.9.9.9", underlay, foreign),

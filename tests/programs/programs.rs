@@ -3,10 +3,10 @@
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, PerCpuArray, lpm_trie},
-    programs::{SchedClassifier, TestRun as _, TestRunOptions, Xdp, XdpMode},
+    programs::{ProgramError, SchedClassifier, TestRun as _, TestRunOptions, Xdp, XdpMode},
 };
 use re6st_common::{
-    maps::{FibEntry, Interface, NextHop, TrieKey, TrieValue, Tunnel, TunnelCounters},
+    maps::{FibEntry, Interface, NextHopEntry, TrieKey, TrieValue, Tunnel, TunnelCounters},
     reason::{Reason, ReasonCounters},
 };
 use testbed::model::{Verdict, image::Image, world::World};
@@ -51,6 +51,8 @@ pub struct Buffer {
     pub segment_size: u32,
     /// How many segments.
     pub segments: u32,
+    /// Its mark.
+    pub mark: u32,
 }
 
 /// The programs and their maps.
@@ -99,43 +101,64 @@ impl Programs {
 
     /// Runs XDP on a frame that arrives on an interface, behind so many bytes of metadata from the driver.
     pub fn receive(&mut self, frame: &[u8], arrival: u32, metadata: usize) -> Observed {
+        self.receive_in_parts(frame, frame.len(), arrival, metadata)
+            .expect("BPF_PROG_TEST_RUN")
+    }
+
+    /// The same with a frame of which only the first bytes, `linear` of them, are in its first part. Kernels before Linux
+    /// 6.18 refuse that.
+    pub fn receive_in_parts(
+        &mut self,
+        frame: &[u8],
+        linear: usize,
+        arrival: u32,
+        metadata: usize,
+    ) -> Result<Observed, ProgramError> {
         let input = [&vec![0; metadata][..], frame].concat();
         // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex
-        let context = [metadata as u32, input.len() as u32, 0, arrival, 0, 0];
+        let end = (metadata + linear) as u32;
+        let context = [metadata as u32, end, 0, arrival, 0, 0];
         let context: Vec<u8> = context
             .iter()
             .flat_map(|word: &u32| word.to_ne_bytes())
             .collect();
         let xdp: &mut Xdp = program(&mut self.ebpf, self.kind.program());
-        let result = xdp
-            .test_run(TestRunOptions {
-                data_in: Some(&input),
-                data_out: Some(&mut self.output),
-                ctx_in: Some(&context),
-                ..TestRunOptions::default()
-            })
-            .expect("BPF_PROG_TEST_RUN");
+        let result = xdp.test_run(TestRunOptions {
+            data_in: Some(&input),
+            data_out: Some(&mut self.output),
+            ctx_in: Some(&context),
+            ..TestRunOptions::default()
+        })?;
         let (answer, length) = (result.return_value, result.data_size_out as usize);
         // the kernel gives the metadata back too
         let bytes = self.output[metadata..length].to_vec();
-        self.observed(answer, bytes)
+        Ok(self.observed(answer, bytes))
     }
 
     /// Runs a TC program on a frame.
     pub fn classify(&mut self, name: &str, frame: &[u8], buffer: Buffer) -> Observed {
+        self.classify_marked(name, frame, buffer).0
+    }
+
+    /// The same, and the mark the packet has afterwards.
+    pub fn classify_marked(&mut self, name: &str, frame: &[u8], buffer: Buffer) -> (Observed, u32) {
         let context = socket_buffer(buffer);
+        let mut after = vec![0; context.len()];
         let classifier: &mut SchedClassifier = program(&mut self.ebpf, name);
         let result = classifier
             .test_run(TestRunOptions {
                 data_in: Some(frame),
                 data_out: Some(&mut self.output),
                 ctx_in: Some(&context),
+                ctx_out: Some(&mut after),
                 ..TestRunOptions::default()
             })
             .expect("BPF_PROG_TEST_RUN");
         let (answer, length) = (result.return_value, result.data_size_out as usize);
         let bytes = self.output[..length].to_vec();
-        self.observed(answer, bytes)
+        let (words, _) = after.as_chunks();
+        let mark = u32::from_ne_bytes(words[layout::MARK]);
+        (self.observed(answer, bytes), mark)
     }
 
     fn observed(&mut self, answer: u32, bytes: Vec<u8>) -> Observed {
@@ -203,6 +226,7 @@ where
 /// `struct __sk_buff` as far as a test run may fill it.
 fn socket_buffer(buffer: Buffer) -> Vec<u8> {
     let mut context = [0u32; layout::WORDS];
+    context[layout::MARK] = buffer.mark;
     context[layout::INGRESS_IFINDEX] = buffer.arrival;
     context[layout::GSO_SEGS] = buffer.segments;
     context[layout::GSO_SIZE] = buffer.segment_size;
@@ -212,6 +236,7 @@ fn socket_buffer(buffer: Buffer) -> Vec<u8> {
 /// Where the fields of `struct __sk_buff` are (include/uapi/linux/bpf.h), in words.
 mod layout {
     pub const WORDS: usize = 48;
+    pub const MARK: usize = 2;
     pub const INGRESS_IFINDEX: usize = 9;
     pub const GSO_SEGS: usize = 41;
     pub const GSO_SIZE: usize = 44;
@@ -232,10 +257,11 @@ fn fill(ebpf: &mut Ebpf, world: &World, image: &Image) {
         let key = lpm_trie::Key::new(entry.length, entry.key);
         trie.insert(&key, entry.value, 0).expect("FIB_TRIE");
     }
-    let mut next_hops: Array<_, NextHop> =
+    let mut next_hops: Array<_, NextHopEntry> =
         Array::try_from(ebpf.map_mut("NEXT_HOPS").expect("NEXT_HOPS")).expect("NEXT_HOPS");
     for (id, next_hop) in &world.next_hops {
-        next_hops.set(*id, next_hop, 0).expect("NEXT_HOPS");
+        let entry = NextHopEntry::new(*next_hop);
+        next_hops.set(*id, entry, 0).expect("NEXT_HOPS");
     }
     let mut tunnels: Array<_, Tunnel> =
         Array::try_from(ebpf.map_mut("TUNNELS").expect("TUNNELS")).expect("TUNNELS");

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use re6st_common::{
-    maps::{TunnelCounters, settings},
+    maps::{TunnelCounters, interface, settings},
     reason::Reason,
 };
 use testbed::{
@@ -262,6 +262,39 @@ fn without_forwarding_others_packets_are_dropped_and_our_own_are_not() {
             fixture.name
         );
     }
+}
+
+/// Plain frames of an interface with VLANs whose frames may come without their tags are the kernel's, who knows the tags.
+#[test]
+fn where_tags_are_hidden_plain_frames_are_left_alone() {
+    let indices = namespace::enter();
+    let mut world = world::example(&indices);
+    let lan = indices.interfaces[world::LAN0];
+    world.interfaces.get_mut(&lan).unwrap().flags |= interface::HIDDEN_TAGS;
+    let mut programs = Programs::load(Kind::OneBuffer, &world, true);
+    let mut plain = 0;
+    for fixture in fixtures::all() {
+        let arrival = indices.interfaces[fixture.arrival];
+        let expected = match fixture.expected {
+            // only marks what the programs themselves may not have come from outside
+            Expected::Dropped(Reason::ForgedFrame) => fixture.expected.clone(),
+            _ if arrival == lan => Expected::Untouched(Reason::Ordinary),
+            _ => fixture.expected.clone(),
+        };
+        plain += u32::from(arrival == lan);
+        let fixture = Fixture {
+            expected,
+            ..fixture
+        };
+        let observed = programs.receive(&fixture.frame, arrival, fixture.metadata);
+        assert_eq!(
+            difference(&fixture, &observed, &indices),
+            None,
+            "{}",
+            fixture.name
+        );
+    }
+    assert!(plain > 10, "{plain}");
 }
 
 #[test]

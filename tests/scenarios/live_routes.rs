@@ -1,8 +1,14 @@
 //! Whoever knows the routes changes them one at a time in the maps of a running node, and packets under way do not notice.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow, ensure};
+use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
+use re6st_common::checksum;
 use re6st_user::{
     config::Config,
     dataplane::{
@@ -19,6 +25,7 @@ use testbed::{
     internet::IpVersion::*,
     link::add_addresses,
     node::{Encapsulation::*, INSTANCE, Node},
+    packet::{Frame, Internet as Packet},
     traffic::{UdpStream, ping},
 };
 
@@ -143,6 +150,80 @@ fn the_time_of_one_route_is_known() -> Result<()> {
             "{kind}: {:?} to add one, {:?} to remove one",
             added / each,
             removed / each
+        );
+    }
+    Ok(())
+}
+
+/// A next hop that changes between two peers as fast as it can: each packet is for one of them, as a whole.
+#[test]
+fn no_packet_sees_half_of_a_changed_next_hop() -> Result<()> {
+    const TIME: Duration = Duration::from_secs(2);
+    let chain = Chain::new((Fou, V4), (Fou, V4))?;
+    let (mut plane, numbers) = loaded(&chain.b)?;
+    let instance = InstanceName::parse(INSTANCE).map_err(anyhow::Error::msg)?;
+    let pins = Pins::new(&chain.b.host.bpffs(), &instance);
+    let before = *Maps::new(pins.folder())
+        .next_hops()?
+        .get(&numbers["c"], 0)?
+        .current();
+    let peers = [[198, 51, 100, 7], [203, 0, 200, 254]];
+    let next_hops = peers.map(|peer| {
+        let mut next_hop = before;
+        next_hop.outer[16..20].copy_from_slice(&peer);
+        // source and key as well: all of it is the peer's
+        next_hop.outer[12..16].copy_from_slice(&peer);
+        next_hop.outer[32..36].copy_from_slice(&peer);
+        next_hop.outer_checksum = checksum::sum(&next_hop.outer[..20]);
+        next_hop
+    });
+    let frame = Frame::new([2; 6], [2; 6]).bytes(
+        &Packet::new("10.42.2.1", "10.42.3.1")
+            .udp(1, 2, b"whole")
+            .bytes(),
+    );
+    let stop = AtomicBool::new(false);
+    let packets = std::thread::scope(|scope| -> Result<BTreeMap<[u8; 4], u64>> {
+        let sender = scope.spawn(|| {
+            chain.b.host.enter(|| -> Result<BTreeMap<[u8; 4], u64>> {
+                let program = SchedClassifier::from_pin(pins.object("re6st_send"))?;
+                let mut seen = BTreeMap::new();
+                let mut output = vec![0; 256];
+                while !stop.load(Ordering::Relaxed) {
+                    let options = TestRunOptions {
+                        data_in: Some(&frame),
+                        data_out: Some(&mut output),
+                        ..TestRunOptions::default()
+                    };
+                    program.test_run(options)?;
+                    let outer = &output[14..50];
+                    let peer: [u8; 4] = outer[16..20].try_into()?;
+                    ensure!(
+                        checksum::fold(checksum::sum(&outer[..20])) == 0xffff,
+                        "{outer:?}"
+                    );
+                    ensure!(outer[12..16] == peer && outer[32..36] == peer, "{outer:?}");
+                    *seen.entry(peer).or_insert(0) += 1;
+                }
+                Ok(seen)
+            })?
+        });
+        let start = Instant::now();
+        let mut outcome = Ok(());
+        while start.elapsed() < TIME && outcome.is_ok() && !sender.is_finished() {
+            outcome = next_hops
+                .iter()
+                .try_for_each(|next_hop| plane.set_next_hop(numbers["c"], next_hop));
+        }
+        stop.store(true, Ordering::Relaxed);
+        outcome?;
+        sender.join().map_err(|_| anyhow!("the sender panicked"))?
+    })?;
+    println!("{packets:?}");
+    for peer in peers {
+        assert!(
+            packets.get(&peer).is_some_and(|count| *count > 0),
+            "{packets:?}"
         );
     }
     Ok(())

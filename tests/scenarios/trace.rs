@@ -19,7 +19,7 @@ fn trace(node: &Node, description: &str) -> Result<Value> {
 }
 
 /// What is asked of the relay in the middle, and what it answers: outcome, reason, tunnel it leaves through.
-const TABLE: [(&str, &str, Option<&str>, Option<&str>); 13] = [
+const TABLE: [(&str, &str, Option<&str>, Option<&str>); 19] = [
     (
         "from tunnel a: 2001:db8:42:1::1 > 2001:db8:42:3::1 tcp",
         "sent",
@@ -91,6 +91,43 @@ const TABLE: [(&str, &str, Option<&str>, Option<&str>); 13] = [
         "sent-by-tc",
         None,
         Some("c"),
+    ),
+    // from the longest packet that would fit as a segment to the longest that fits, and one byte more
+    (
+        "send: 2001:db8:42:2::1 > 2001:db8:42:3::1 tcp length 1360",
+        "sent-by-tc",
+        None,
+        Some("c"),
+    ),
+    (
+        "send: 2001:db8:42:2::1 > 2001:db8:42:3::1 tcp length 1361",
+        "sent-by-tc",
+        None,
+        Some("c"),
+    ),
+    (
+        "send: 10.42.2.1 > 10.42.3.1 udp length 1373",
+        "sent-by-tc",
+        None,
+        Some("c"),
+    ),
+    (
+        "send: 10.42.2.1 > 10.42.3.1 udp length 1420",
+        "sent-by-tc",
+        None,
+        Some("c"),
+    ),
+    (
+        "send: 2001:db8:42:2::1 > 2001:db8:42:3::1 icmp length 1420",
+        "sent-by-tc",
+        None,
+        Some("c"),
+    ),
+    (
+        "send: 2001:db8:42:2::1 > 2001:db8:42:3::1 icmp length 1421",
+        "dropped",
+        Some("send_too_big"),
+        None,
     ),
     (
         "send: 10.42.2.1 > 10.42.9.1 icmp",

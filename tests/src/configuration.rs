@@ -19,6 +19,9 @@ pub struct Configuration {
     pub networks: Vec<String>,
     /// Relay for others.
     pub forward: bool,
+    /// The kernel masquerades IPv6 hosts behind the node's own address.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ipv6_masquerade: bool,
     /// UDP port of the instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,

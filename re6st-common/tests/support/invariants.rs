@@ -88,8 +88,8 @@ pub fn from_input(input: &[u8]) -> Option<(World, u32, &[u8])> {
         return None;
     }
     let mut world = World::of_node(1);
-    world.settings.flags =
-        u32::from(description[0]) & (settings::FORWARD | settings::GRE | settings::NETWORK);
+    world.settings.flags = u32::from(description[0])
+        & (settings::FORWARD | settings::GRE | settings::NETWORK | settings::IPV6_MASQUERADE);
     // each tunnel's next hop, as strange as may be
     for (index, byte) in description[1..5].iter().enumerate() {
         let Some(next_hop) = world.next_hops.get_mut(&(FIRST + index as u32)) else {

@@ -37,6 +37,7 @@ pub fn config(raw: &raw::Config) -> Result<Config, Wrong> {
         babel: raw.babel.as_ref().map(babel::babel).transpose()?,
         registry: raw.registry.as_ref().map(section::registry).transpose()?,
         forward: raw.forward,
+        ipv6_masquerade: raw.ipv6_masquerade,
         addresses,
         interfaces,
         gateway_interfaces,

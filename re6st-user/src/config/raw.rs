@@ -21,6 +21,8 @@ pub struct Config {
     pub networks: Spanned<Vec<Text>>,
     #[serde(default)]
     pub forward: bool,
+    #[serde(default)]
+    pub ipv6_masquerade: bool,
     pub port: Option<Spanned<i64>>,
     pub fib_bits: Option<Spanned<i64>>,
     #[serde(default)]

@@ -3,6 +3,8 @@
 use std::{
     fs, io,
     os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
+    thread,
+    time::Duration,
 };
 
 use thiserror::Error;
@@ -124,6 +126,18 @@ pub fn network_namespace() -> io::Result<u64> {
         return Err(io::Error::last_os_error());
     }
     Ok(cookie)
+}
+
+/// Waits until no BPF program runs any more that runs now: what they have read of maps nobody has after that.
+pub fn wait_for_readers() {
+    const GLOBAL: libc::c_int = 1;
+    /// Longer than a packet takes: for kernels that cannot wait (without membarrier(2), or with `nohz_full`).
+    const LONG_ENOUGH: Duration = Duration::from_millis(20);
+    // SAFETY: a call without pointers.
+    let outcome = unsafe { libc::syscall(libc::SYS_membarrier, GLOBAL, 0, 0) };
+    if outcome != 0 {
+        thread::sleep(LONG_ENOUGH);
+    }
 }
 
 /// Whether this process sees the mounts that the first process of the host sees; not if that cannot be told.

@@ -1,6 +1,6 @@
 //! Interface offloads that matter to XDP: ethtool(8)'s flags.
 
-use std::{io, mem::zeroed, os::fd::AsRawFd as _};
+use std::{fs, io, mem::zeroed, os::fd::AsRawFd as _};
 
 const GET_GRO: u32 = 0x2b;
 const GET_FLAGS: u32 = 0x25;
@@ -22,6 +22,20 @@ pub fn strips_vlan_tags(interface: &str) -> io::Result<bool> {
     Ok(ethtool(interface, GET_FLAGS)? & RECEIVE_VLAN != 0)
 }
 
+/// Whether VLAN devices stand on an interface, in this network namespace.
+pub fn has_vlans(interface: &str) -> bool {
+    // there is no such file before the first VLAN device
+    let list = fs::read_to_string("/proc/thread-self/net/vlan/config").unwrap_or_default();
+    lists_vlan(&list, interface)
+}
+
+/// Lines such as `eth0.5 | 5 | eth0`: a VLAN device, its identifier, what it stands on.
+fn lists_vlan(list: &str, interface: &str) -> bool {
+    list.lines()
+        .filter_map(|line| line.split('|').nth(2))
+        .any(|parent| parent.trim() == interface)
+}
+
 fn ethtool(interface: &str, command: u32) -> io::Result<u32> {
     let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, 0))?;
     let mut value = EthtoolValue { command, data: 0 };
@@ -40,4 +54,24 @@ fn ethtool(interface: &str, command: u32) -> io::Result<u32> {
         return Err(io::Error::last_os_error());
     }
     Ok(value.data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vlans_are_found_by_what_they_stand_on() {
+        let list = "VLAN Dev name    | VLAN ID\nName-Type: VLAN_NAME_TYPE_RAW_PLUS_VID_NO_PAD\n\
+                    guests         | 5  | eth0\neth10.7        | 7  | eth10\n";
+        for (interface, expected) in [
+            ("eth0", true),
+            ("eth10", true),
+            ("eth1", false),
+            ("guests", false),
+        ] {
+            assert_eq!(lists_vlan(list, interface), expected, "{interface}");
+        }
+        assert!(!lists_vlan("", "eth0"));
+    }
 }

@@ -457,11 +457,8 @@ impl Controller {
                 attached.insert(interface.index, interface);
             }
         }
-        for (index, interface) in &attached {
-            let before = self.surroundings.attached.get(index);
-            if before.is_none_or(|before| before.address != interface.address) {
-                refresh::interface(interface, &self.installer.maps)?;
-            }
+        for interface in attached.values() {
+            refresh::interface(interface, &self.installer.maps)?;
         }
         self.surroundings.attached = attached;
         Ok(())

@@ -95,8 +95,8 @@ pub fn send(tables: &PinnedTables, bytes: &[u8]) -> Replay {
 
 fn encapsulated(tables: &PinnedTables, bytes: &[u8]) -> Result<(u32, u32, Vec<u8>), Reason> {
     let link = size_of::<Ethernet>();
-    let length = bytes.len().saturating_sub(link) as u32;
-    let decision = decide::send(&Frame::new(bytes), tables, length)?;
+    // a described packet stays whole
+    let decision = decide::send(&Frame::new(bytes), tables, 0)?;
     let Decision::Send(carried, id, next_hop) = decision else {
         return Err(Reason::RewriteFailed);
     };

@@ -47,7 +47,7 @@ impl PinnedTables {
         Ok(Self {
             settings: manifest.settings.into(),
             tunnels: all(&maps.tunnels()?, "TUNNELS")?,
-            next_hops: all(&maps.next_hops()?, "NEXT_HOPS")?,
+            next_hops: maps.current_next_hops()?,
             interfaces: access(interfaces.iter().collect(), "INTERFACES", "all")?,
             fib: maps.fib()?,
             trie: maps.trie()?,

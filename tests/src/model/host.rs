@@ -1,7 +1,7 @@
 //! What the TC programs do: ARCHITECTURE.md, "Handing over", "Send" and "Guard".
 
 use re6st_common::{
-    maps::{interface, kind, next_hop_id},
+    maps::{interface, kind, next_hop_id, settings},
     reason::Reason,
 };
 
@@ -115,8 +115,11 @@ pub fn may_enter(frame: &[u8], world: &World, arrival: u32) -> Result<(), Reason
     };
     let gateway = is(interface::GATEWAY);
     match world.route(header.source, header.destination) {
+        next_hop_id::SITE => Ok(()),
         // this node itself: the kernel translated the address (NAT)
-        next_hop_id::LOCAL | next_hop_id::SITE => Ok(()),
+        next_hop_id::LOCAL if header.source.is_ipv4() => Ok(()),
+        next_hop_id::LOCAL if world.settings.flags & settings::IPV6_MASQUERADE != 0 => Ok(()),
+        next_hop_id::LOCAL => Err(Reason::SpoofedSource),
         _ if is(interface::MESH) => Ok(()),
         _ if gateway && world.in_networks(header.source) => Err(Reason::SpoofedSource),
         _ if gateway => Ok(()),

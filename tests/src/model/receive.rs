@@ -8,8 +8,8 @@ use re6st_common::{
 use super::{
     Outcome, Traffic, Verdict,
     header::{
-        ETHERTYPE_IPV4, ETHERTYPE_IPV6, HOP_BY_HOP, Internet, Link, PROTOCOL_GRE, PROTOCOL_UDP,
-        Unreadable, read16, read32,
+        ETHERTYPE_IPV4, ETHERTYPE_IPV6, FRAGMENT, HOP_BY_HOP, Internet, Link, PROTOCOL_GRE,
+        PROTOCOL_UDP, Unreadable, read16, read32,
     },
     rules::{is_forbidden, is_link_scoped, is_multicast},
     transmit::{
@@ -43,11 +43,8 @@ pub fn receive(frame: &[u8], world: &World, arrival: u32) -> Outcome {
         return refused(Reason::Ordinary);
     }
     let to_us = world.is_underlay(outer.destination);
-    if to_us && outer.options {
-        return refused(Reason::OuterOptions);
-    }
-    if to_us && outer.fragment {
-        return refused(Reason::OuterFragment);
+    if let Some(reason) = special(world, packet, &outer) {
+        return refused(if to_us { reason } else { Reason::Ordinary });
     }
     match classify(world, packet, &outer) {
         Class::Tunnel(udp) => tunnel(frame, world, arrival, &link, &outer, udp)
@@ -55,6 +52,39 @@ pub fn receive(frame: &[u8], world: &World, arrival: u32) -> Outcome {
         Class::Control => refused(Reason::Control),
         Class::Plain => plain(frame, world, arrival, &link).unwrap_or_else(refused),
     }
+}
+
+/// Why a tunnel's packet is refused that has options or is a fragment; nothing for any other packet.
+fn special(world: &World, packet: &[u8], outer: &Internet) -> Option<Reason> {
+    let reason = match (outer.options, outer.fragment) {
+        (true, _) => Reason::OuterOptions,
+        (false, true) => Reason::OuterFragment,
+        (false, false) => return None,
+    };
+    let (protocol, start) = if outer.source.is_ipv4() {
+        let offset = read16(packet, 6)? & 0x1fff;
+        if offset != 0 || outer.header < 20 {
+            return None;
+        }
+        (outer.protocol, outer.header)
+    } else {
+        let next_header = *packet.get(outer.header)?;
+        let length = usize::from(*packet.get(outer.header + 1)?);
+        let third = read16(packet, outer.header + 2)?;
+        match outer.protocol {
+            FRAGMENT if third >= 8 => return None,
+            FRAGMENT => (next_header, outer.header + 8),
+            _ => (next_header, outer.header + 8 * (1 + length)),
+        }
+    };
+    let behind = packet.get(start..)?;
+    let gre = match protocol {
+        PROTOCOL_UDP if read16(behind, 2)? == world.settings.port => read16(behind, 8)?,
+        PROTOCOL_GRE if world.settings.flags & settings::GRE != 0 => read16(behind, 0)?,
+        _ => return None,
+    };
+    let is_tunnel = gre == 0x2000 || (gre == 0 && protocol == PROTOCOL_UDP);
+    is_tunnel.then_some(reason)
 }
 
 /// Whom a packet is for.
@@ -393,6 +423,7 @@ fn plain(frame: &[u8], world: &World, arrival: u32, link: &Link) -> Result<Outco
     let id = world.route(destination, source);
     // a tagged frame is for another interface of the kernel's, with rules of its own
     if link.vlan.is_some()
+        || interface.flags & interface::HIDDEN_TAGS != 0
         || link.destination != interface.address
         || id < next_hop_id::FIRST_TUNNEL
         || is_link_scoped(source)

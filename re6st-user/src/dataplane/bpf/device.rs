@@ -24,7 +24,7 @@ use crate::{
     config::Config,
     io::{
         netlink::{
-            Refusal, Route,
+            Refusal, Route, ethtool,
             link::Interface,
             route::{Destination, Properties},
         },
@@ -202,6 +202,12 @@ pub fn loosen_reverse_path_filter(instance: &InstanceName) -> Result<(), BpfErro
         "2"
     };
     set(&format!("ipv4/conf/{instance}/rp_filter"), value)
+}
+
+/// Lets the kernel give the device whole those segmented packets alone that get outer headers whole.
+pub fn limit_segmentation(instance: &InstanceName, device: &Device) -> Result<(), BpfError> {
+    ethtool::segment_tcp_and_udp_alone(device.index)
+        .during(|| format!("limit segmentation offload of {instance}"))
 }
 
 /// Removes the mesh device, and with it its other end, its addresses and all routes through it.

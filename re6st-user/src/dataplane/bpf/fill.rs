@@ -6,13 +6,16 @@ use aya::{maps::PerCpuValues, util::nr_cpus};
 use ipnet::IpNet;
 use re6st_common::{
     address::Address,
-    maps::{Interface, TrieKey, TrieValue, TunnelCounters, interface, next_hop_id, table},
+    maps::{
+        Interface, NextHopEntry, TrieKey, TrieValue, TunnelCounters, interface, next_hop_id, table,
+    },
 };
 
 use super::{
     error::{BpfError, During as _},
     manifest::Manifest,
     maps::{Maps, access, trie_key},
+    offloads,
     pins::Pins,
     plane::RouteMaps,
     resolve::{self, Interfaces, ResolvedTunnel},
@@ -64,6 +67,7 @@ pub fn next_hops(
     for tunnel in tunnels {
         let index = number(manifest, tunnel)?;
         let entry = tunnel.next_hop(config.port, transmit.needs_tc(tunnel.interface));
+        let entry = NextHopEntry::new(entry);
         access(entries.set(index, entry, 0), "NEXT_HOPS", index)?;
     }
     let mut entries = maps.interfaces()?;
@@ -78,6 +82,9 @@ pub fn next_hops(
         }
         if named_by(config.babel_interfaces()) {
             flags |= interface::MESH;
+        }
+        if offloads::hides_vlan_tags(known) {
+            flags |= interface::HIDDEN_TAGS;
         }
         let entry = Interface {
             flags,

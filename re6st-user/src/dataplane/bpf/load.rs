@@ -205,6 +205,7 @@ impl Loading<'_> {
         self.prepare_folder(&manifest)?;
         forwarding::apply(&manifest.sysctls, &mut self.rollback)?;
         let device = self.device(&plan)?;
+        device::limit_segmentation(pins.instance(), &device)?;
         manifest.settings = self.settings(&device).into();
         self.write_unfinished(&manifest)?;
 

@@ -10,7 +10,9 @@ use aya::{
     },
 };
 use re6st_common::{
-    maps::{FibEntry, Interface, NextHop, TrieKey, TrieValue, Tunnel, TunnelCounters},
+    maps::{
+        FibEntry, Interface, NextHop, NextHopEntry, TrieKey, TrieValue, Tunnel, TunnelCounters,
+    },
     reason::{Reason, ReasonCounters},
 };
 
@@ -57,8 +59,14 @@ impl Maps {
     }
 
     /// NEXT_HOPS.
-    pub fn next_hops(&self) -> Result<Array<MapData, NextHop>, BpfError> {
+    pub fn next_hops(&self) -> Result<Array<MapData, NextHopEntry>, BpfError> {
         self.open("NEXT_HOPS")
+    }
+
+    /// What packets take of NEXT_HOPS, by number, the unused ones too.
+    pub fn current_next_hops(&self) -> Result<Vec<NextHop>, BpfError> {
+        let entries = all(&self.next_hops()?, "NEXT_HOPS")?;
+        Ok(entries.iter().map(|entry| *entry.current()).collect())
     }
 
     /// TUNNELS.

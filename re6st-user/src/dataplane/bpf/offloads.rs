@@ -40,6 +40,14 @@ struct Offloads {
     strips_vlan_tags: bool,
 }
 
+/// Whether an interface has VLANs whose frames may come without their tags: a card takes them out, and a veth's frames carry
+/// them or not, as its other end likes.
+pub fn hides_vlan_tags(interface: &Interface) -> bool {
+    let may_hide =
+        interface.kind == "veth" || offload::strips_vlan_tags(&interface.name).unwrap_or(true);
+    may_hide && offload::has_vlans(&interface.name)
+}
+
 /// Warnings about all interfaces for which `mode` knows how XDP is attached.
 pub fn warnings(
     interfaces: &Interfaces,

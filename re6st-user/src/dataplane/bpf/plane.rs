@@ -1,8 +1,15 @@
 //! The running maps as a [`DataPlane`]: one route, one next hop at a time, while packets flow.
 
+use std::{
+    collections::HashSet,
+    sync::atomic::{Ordering, fence},
+};
+
 use aya::maps::{Array, MapData, MapError, PerCpuArray, lpm_trie::LpmTrie};
 use re6st_common::{
-    maps::{FibEntry, NextHop, TrieKey, TrieValue, TunnelCounters, kind, next_hop_id},
+    maps::{
+        FibEntry, NextHop, NextHopEntry, TrieKey, TrieValue, TunnelCounters, kind, next_hop_id,
+    },
     reason::ReasonCounters,
 };
 
@@ -10,9 +17,12 @@ use super::{
     error::BpfError,
     maps::{self, Maps, trie_key},
 };
-use crate::dataplane::{
-    DataPlane, DataPlaneError, Route, RouteKey,
-    fib::{Fib, Write},
+use crate::{
+    dataplane::{
+        DataPlane, DataPlaneError, Route, RouteKey,
+        fib::{Fib, Write},
+    },
+    io::host,
 };
 
 /// FIB and FIB_TRIE.
@@ -85,7 +95,9 @@ impl RouteMaps {
 pub struct BpfDataPlane {
     fib: Fib,
     routes: RouteMaps,
-    next_hops: Array<MapData, NextHop>,
+    next_hops: Array<MapData, NextHopEntry>,
+    /// Next hops whose version that is not in use packets under way may still have.
+    replaced: HashSet<u32>,
     tunnel_counters: PerCpuArray<MapData, TunnelCounters>,
     reasons: PerCpuArray<MapData, ReasonCounters>,
 }
@@ -97,6 +109,7 @@ impl BpfDataPlane {
             fib,
             routes: RouteMaps::open(maps)?,
             next_hops: maps.next_hops()?,
+            replaced: HashSet::new(),
             tunnel_counters: maps.tunnel_counters()?,
             reasons: maps.reasons()?,
         })
@@ -109,6 +122,10 @@ impl BpfDataPlane {
     }
 
     fn next_hop(&self, id: u32) -> Result<NextHop, DataPlaneError> {
+        Ok(*self.entry(id)?.current())
+    }
+
+    fn entry(&self, id: u32) -> Result<NextHopEntry, DataPlaneError> {
         let last = self.next_hops.len().saturating_sub(1);
         if !(next_hop_id::FIRST_TUNNEL..=last).contains(&id) {
             return Err(DataPlaneError::NextHopOutOfRange { id, last });
@@ -118,9 +135,30 @@ impl BpfDataPlane {
             .map_err(|error| failed("NEXT_HOPS", format!("read entry {id}"), error))
     }
 
-    fn put_next_hop(&mut self, id: u32, next_hop: &NextHop) -> Result<(), DataPlaneError> {
+    /// Gives all packets from now on another version. Those under way go on with the one they have, which therefore is
+    /// written to again only after all of them are gone; one wait is for every next hop.
+    fn replace_next_hop(
+        &mut self,
+        id: u32,
+        entry: NextHopEntry,
+        next_hop: NextHop,
+    ) -> Result<(), DataPlaneError> {
+        if self.replaced.contains(&id) {
+            host::wait_for_readers();
+            self.replaced.clear();
+        }
+        let prepared = entry.prepared(next_hop);
+        self.put_entry(id, prepared)?;
+        // the version before the number that points to it, on any processor
+        fence(Ordering::SeqCst);
+        self.put_entry(id, prepared.switched())?;
+        self.replaced.insert(id);
+        Ok(())
+    }
+
+    fn put_entry(&mut self, id: u32, entry: NextHopEntry) -> Result<(), DataPlaneError> {
         self.next_hops
-            .set(id, next_hop, 0)
+            .set(id, entry, 0)
             .map_err(|error| failed("NEXT_HOPS", format!("write entry {id}"), error))
     }
 }
@@ -144,25 +182,20 @@ impl DataPlane for BpfDataPlane {
     }
 
     fn set_next_hop(&mut self, id: u32, next_hop: &NextHop) -> Result<(), DataPlaneError> {
-        let before = self.next_hop(id)?;
-        if before.kind != kind::FREE && before.ethernet_length != 0 {
-            // a packet under way must not leave with half of each Ethernet header: the slow path in between
-            let closed = |entry: &NextHop| NextHop {
-                ethernet_length: 0,
-                ..*entry
-            };
-            self.put_next_hop(id, &closed(&before))?;
-            self.put_next_hop(id, &closed(next_hop))?;
+        let before = self.entry(id)?;
+        match before.current() == next_hop {
+            true => Ok(()),
+            false => self.replace_next_hop(id, before, *next_hop),
         }
-        self.put_next_hop(id, next_hop)
     }
 
     fn remove_next_hop(&mut self, id: u32) -> Result<(), DataPlaneError> {
-        if self.next_hop(id)?.kind == kind::FREE {
+        let before = self.entry(id)?;
+        if before.current().kind == kind::FREE {
             return Err(DataPlaneError::NoSuchNextHop { id });
         }
         match self.fib.uses(id) {
-            0 => self.put_next_hop(id, &NextHop::FREE),
+            0 => self.replace_next_hop(id, before, NextHop::FREE),
             routes => Err(DataPlaneError::NextHopInUse { id, routes }),
         }
     }

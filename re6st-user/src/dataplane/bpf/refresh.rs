@@ -1,11 +1,12 @@
 //! The entries of tunnels and interfaces, brought up to date while packets flow.
 
-use re6st_common::maps::interface;
+use re6st_common::maps::interface as flag;
 
 use super::{
     error::BpfError,
     fill,
     maps::{Maps, access},
+    offloads,
     plane::BpfDataPlane,
     resolve::ResolvedTunnel,
 };
@@ -37,7 +38,7 @@ pub fn tunnel(
         tunnel.interface,
     )?
     .flags;
-    let with_tc = flags & interface::TRANSMIT_WITH_TC != 0;
+    let with_tc = flags & flag::TRANSMIT_WITH_TC != 0;
     let conflict = |error: crate::dataplane::DataPlaneError| BpfError::Conflict(error.to_string());
     plane
         .set_next_hop(place.next_hop, &tunnel.next_hop(port, with_tc))
@@ -51,7 +52,7 @@ pub fn tunnel(
     Ok(())
 }
 
-/// Writes the Ethernet address of an interface, if it is one of ours and has another now.
+/// Writes the Ethernet address of an interface, if it is one of ours and has another now, and whether it has VLANs.
 ///
 /// # Errors
 /// What keeps the map from being written.
@@ -61,8 +62,12 @@ pub fn interface(interface: &Interface, maps: &Maps) -> Result<(), BpfError> {
     else {
         return Ok(());
     };
-    if entry.address != address {
-        entry.address = address;
+    let mut flags = entry.flags & !flag::HIDDEN_TAGS;
+    if offloads::hides_vlan_tags(interface) {
+        flags |= flag::HIDDEN_TAGS;
+    }
+    if (entry.address, entry.flags) != (address, flags) {
+        (entry.address, entry.flags) = (address, flags);
         access(
             entries.insert(interface.index, entry, 0),
             "INTERFACES",

@@ -80,7 +80,7 @@ struct Observer<'a> {
 impl Observer<'_> {
     fn look(&mut self, with_routes: bool) -> Result<Status, BpfError> {
         let manifest = self.manifest;
-        let next_hops = maps::all(&self.maps.next_hops()?, "NEXT_HOPS")?;
+        let next_hops = self.maps.current_next_hops()?;
         let tunnels = self.tunnels(&next_hops)?;
         let interfaces = self.interfaces()?;
         self.look_for_trouble(&tunnels, &interfaces);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     error::{BpfError, During as _},
     manifest::{InterfaceRecord, Mode},
+    offloads,
     resolve::Interfaces,
 };
 use crate::io::netlink::features::XdpFeatures;
@@ -51,11 +52,18 @@ impl Transmit {
         attached: &[InterfaceRecord],
     ) -> Result<bool, BpfError> {
         let mut now = Self::query_with(interfaces, attached)?;
-        // generic XDP transmits like the stack does, on any interface
-        if attached.iter().all(|record| record.mode == Mode::Generic) {
+        // Generic XDP transmits like the stack does, on any interface: also a VLAN tag that came beside the packet, unless
+        // TC takes it away.
+        let generic = |record: &&InterfaceRecord| record.mode == Mode::Generic;
+        let hides = |record: &InterfaceRecord| {
+            let interface = interfaces.get(&record.index);
+            interface.is_some_and(offloads::hides_vlan_tags)
+        };
+        let hidden_tags = attached.iter().filter(generic).any(hides);
+        if hidden_tags || attached.iter().all(|record| generic(&record)) {
             now.with_tc
                 .values_mut()
-                .for_each(|with_tc| *with_tc = false);
+                .for_each(|with_tc| *with_tc = hidden_tags);
         }
         let different = now != *self;
         *self = now;

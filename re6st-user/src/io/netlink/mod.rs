@@ -1,6 +1,6 @@
 //! Netlink: a blocking socket that sends requests, waits for their answers, and keeps the kernel's own words for errors.
 //!
-//! [`Netlink`] is generic over the protocol's messages: rtnetlink here ([`Route`]), generic netlink in [`features`].
+//! [`Netlink`] is generic over the protocol's messages: rtnetlink here ([`Route`]), generic netlink in [`features`] and [`ethtool`].
 
 use std::{io, time::Duration};
 
@@ -18,8 +18,10 @@ use nix::sys::{
 use thiserror::Error;
 
 pub mod address;
+pub mod ethtool;
 pub mod features;
 pub mod filter;
+mod generic;
 pub mod link;
 pub mod mesh_route;
 pub mod monitor;

@@ -135,6 +135,9 @@ impl Loading<'_> {
         if config.forward {
             flags |= settings::FORWARD;
         }
+        if config.ipv6_masquerade {
+            flags |= settings::IPV6_MASQUERADE;
+        }
         if config
             .tunnels
             .iter()

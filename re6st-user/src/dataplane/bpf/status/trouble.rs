@@ -2,7 +2,7 @@
 
 use re6st_common::{
     encapsulation,
-    maps::{NextHop, next_hop_id},
+    maps::{NextHop, interface, next_hop_id},
 };
 
 use super::{
@@ -82,6 +82,7 @@ impl Observer<'_> {
         let present = self.present(interfaces)?;
         let underlays = self.underlays(next_hops)?;
         self.look_for_changed_drivers(&present, interfaces)?;
+        self.look_for_hidden_tags(&present)?;
         self.look_for_offloads(&present, interfaces, &underlays);
         self.look_for_stacking(&present, interfaces, &underlays)?;
         self.look_for_narrow_paths(tunnels, next_hops);
@@ -166,6 +167,33 @@ impl Observer<'_> {
                 gre: is_gre(tunnel.encapsulation),
             })
             .collect())
+    }
+
+    /// So can VLANs be made and removed.
+    fn look_for_hidden_tags(&mut self, interfaces: &Interfaces) -> Result<(), BpfError> {
+        let entries = self.maps.interfaces()?;
+        for interface in interfaces.values() {
+            let flags = maps::access(
+                entries.get(&interface.index, 0),
+                "INTERFACES",
+                interface.index,
+            )
+            .map_or(0, |entry| entry.flags);
+            let name = &interface.name;
+            let known = flags & interface::HIDDEN_TAGS != 0;
+            match (known, offloads::hides_vlan_tags(interface)) {
+                (false, true) => self.warnings.push(format!(
+                    "{name} has VLANs now, and frames may come without their tags: what hosts of a VLAN send enters the mesh \
+                     past the rules of the VLAN's device: load again"
+                )),
+                (true, false) => self.warnings.push(format!(
+                    "{name} has no VLANs any more whose tags are hidden, and XDP could carry its plain frames: load again to \
+                     use it"
+                )),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Offloads can be switched at any time too.
