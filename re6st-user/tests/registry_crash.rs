@@ -35,9 +35,11 @@ use re6st_user::{
         Registry, Request,
         rules::{
             Caller, CertificateName, CertificateSummary, Command, Randomness, Reply, Settings,
+            TokenRight,
             limits::Rate,
             token::{Email, Token},
         },
+        store::Store,
     },
 };
 
@@ -144,7 +146,9 @@ fn the_process_that_is_killed() {
         let add = Command::AddToken {
             email: Email::parse(&email).unwrap(),
             token: Some(token.clone()),
-            prefix_length: None,
+            right: TokenRight::Newcomer {
+                prefix_length: None,
+            },
         };
         ask(&mut registry, vec![(operator(), add)]);
         tell(&format!("token {email}"));
@@ -246,6 +250,7 @@ fn nothing_told_is_lost_and_nothing_is_half_done() {
     let folder = Folder(env::temp_dir().join(format!("re6st-crash-{}", std::process::id())));
     fs::create_dir(&folder.0).unwrap();
     let database = folder.0.join("registry.db");
+    Store::create(&database).unwrap();
     let mut emails = BTreeSet::new();
     let mut enrolled: BTreeMap<Serial, (String, String)> = BTreeMap::new();
     let mut ended = BTreeSet::new();

@@ -21,6 +21,7 @@ use re6st_user::{
     registry::{
         Registry, Request,
         rules::{Caller, Command, Issuer, Randomness, Refusal, Reply, Settings, limits::Rate},
+        store::Store,
     },
 };
 
@@ -99,6 +100,9 @@ fn open(path: &Path) -> Registry {
         all_enrolments: unlimited,
         ..Settings::new(NETWORK.parse().unwrap())
     };
+    if !path.exists() {
+        Store::create(path).unwrap();
+    }
     let mut registry = Registry::open(path, settings, authority()).unwrap();
     ask(&mut registry, Command::Time).unwrap();
     registry

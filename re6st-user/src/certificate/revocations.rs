@@ -79,6 +79,12 @@ impl RevocationList {
         self.revoked.is_empty()
     }
 
+    /// All, of whatever issuer: the numbers are of all authorities of a network together.
+    pub fn all(&self) -> impl Iterator<Item = (Serial, Revocation)> {
+        let all = self.revoked.values().flatten();
+        all.map(|(serial, revocation)| (*serial, *revocation))
+    }
+
     /// Those of one issuer.
     pub fn of(&self, issuer: &KeyId) -> impl Iterator<Item = (Serial, Revocation)> {
         let of_issuer = self.revoked.get(issuer).into_iter().flatten();

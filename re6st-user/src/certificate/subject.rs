@@ -13,6 +13,8 @@ use super::{error::SubjectError, network::SubjectSerial, node_prefix::NodePrefix
 pub const MAX_FIELDS: usize = 16;
 /// Octets of a field's value, at most.
 const MAX_VALUE: usize = 255;
+/// The largest second arc below 2: DER adds 80 to it.
+const MAX_SECOND_ARC: u64 = u64::MAX - 80;
 
 /// An attribute type by its object identifier (X.520).
 type Attribute = &'static [u64];
@@ -140,7 +142,8 @@ impl Field {
         let plain =
             !value.is_empty() && value.len() <= MAX_VALUE && !value.chars().any(char::is_control);
         let encoded = match self.attribute.as_slice() {
-            COUNTRY if value.len() != 2 => None,
+            // two letters of ISO 3166
+            COUNTRY if value.len() != 2 || !value.bytes().all(|b| b.is_ascii_alphabetic()) => None,
             COUNTRY | DN_QUALIFIER => printable(value),
             EMAIL_ADDRESS | DOMAIN_COMPONENT => ia5(value),
             _ => Some(DnValue::Utf8String(value.to_owned())),
@@ -200,9 +203,12 @@ fn exact_value(attribute: &AttributeTypeAndValue<'_>) -> Option<DnValue> {
     }
 }
 
+/// As PrintableString. The question mark is one of its characters (X.680, section 41.4), but the library that writes
+/// certificates panics on it.
 pub(super) fn printable(text: &str) -> Option<DnValue> {
     rcgen::string::PrintableString::try_from(text)
         .ok()
+        .filter(|_| !text.contains('?'))
         .map(DnValue::PrintableString)
 }
 
@@ -214,9 +220,11 @@ fn ia5(text: &str) -> Option<DnValue> {
 
 fn arcs(identifier: &Oid<'_>) -> Result<Vec<u64>, SubjectError> {
     let arcs: Vec<u64> = identifier.iter().ok_or(SubjectError::Form)?.collect();
-    // what we write again has at least two, the first ones within X.660's bounds
+    // what we write again has at least two, the first ones within X.660's bounds and together in 64 bits
     match arcs.as_slice() {
-        [0..=1, 0..=39, ..] | [2, ..] if (2..=20).contains(&arcs.len()) => Ok(arcs),
+        [0..=1, 0..=39, ..] | [2, 0..=MAX_SECOND_ARC, ..] if (2..=20).contains(&arcs.len()) => {
+            Ok(arcs)
+        }
         _ => Err(SubjectError::Form),
     }
 }

@@ -13,6 +13,8 @@ pub struct Timestamp(pub u64);
 
 /// Seconds of a day.
 pub const DAY: u64 = 86_400;
+/// Clocks of others may be behind by so many seconds: certificates are valid from so long before they are issued.
+pub const CLOCK_SKEW: u64 = 3_600;
 
 impl Timestamp {
     /// So many seconds later, or the end of time.

@@ -126,6 +126,11 @@ impl Authorities {
         }
     }
 
+    /// Whether one of them has signed a certificate, at whatever time.
+    pub fn have_issued(&self, certificate: &NodeCertificate) -> bool {
+        self.issuer(&certificate.common).is_ok()
+    }
+
     /// Whether the certificate of the registry's server is good now. Says which authority issued it.
     pub fn verify_registry(
         &self,

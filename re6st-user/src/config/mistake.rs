@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    fs::File,
     io::{self, Read as _},
     ops::Range,
     path::{Path, PathBuf},
@@ -11,6 +10,7 @@ use std::{
 use toml::Spanned;
 
 use super::MAXIMUM_SIZE;
+use crate::io::file;
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -146,7 +146,7 @@ pub fn read(path: &Path) -> Result<String, ConfigError> {
         path: path.to_owned(),
         source,
     };
-    let file = File::open(path).map_err(failed)?;
+    let file = file::open(path).map_err(failed)?;
     let mut text = String::new();
     file.take(MAXIMUM_SIZE + 1)
         .read_to_string(&mut text)

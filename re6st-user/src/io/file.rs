@@ -10,8 +10,8 @@ use std::{
 /// Octets of a certificate, a key, a password, a file of our own making, at most.
 pub const SMALL: u64 = 4 << 20;
 
-/// The whole of a regular file of at most so many octets. Anything else (a FIFO, a device) is an error and waits for nobody.
-pub fn read(path: &Path, maximum: u64) -> io::Result<Vec<u8>> {
+/// Opens a regular file to read it. Anything else (a FIFO, a device) is an error and waits for nobody.
+pub fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK)
@@ -19,6 +19,12 @@ pub fn read(path: &Path, maximum: u64) -> io::Result<Vec<u8>> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
+    Ok(file)
+}
+
+/// The whole of a regular file of at most so many octets.
+pub fn read(path: &Path, maximum: u64) -> io::Result<Vec<u8>> {
+    let file = open(path)?;
     let mut octets = Vec::new();
     file.take(maximum.saturating_add(1))
         .read_to_end(&mut octets)?;

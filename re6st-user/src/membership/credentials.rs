@@ -11,14 +11,11 @@ use crate::{
         key::PrivateKey,
         node::NodeCertificate,
         revocations::RevocationList,
-        timestamp::Timestamp,
+        timestamp::{CLOCK_SKEW, Timestamp},
         verify::Authorities,
     },
     config::{Config, Registry},
 };
-
-/// So many seconds the registry's clock may be ahead of ours.
-const SKEW: u64 = 300;
 
 /// Certificate, key and authorities.
 #[derive(Debug)]
@@ -238,7 +235,7 @@ impl Credentials {
         if new == self.certificate {
             return Ok(false);
         }
-        let moment = now.max(new.not_before().min(now.plus(SKEW)));
+        let moment = now.max(new.not_before().min(now.plus(CLOCK_SKEW)));
         self.authorities.verify_node(&new, revoked, moment, 0)?;
         if new.public_key() != self.certificate.public_key() {
             return Err(Unfit::Key);

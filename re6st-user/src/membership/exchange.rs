@@ -13,6 +13,8 @@ pub enum Topic {
     Certificate,
     /// What is revoked.
     Revocations,
+    /// What we have and the registry has not.
+    HandBack,
     /// The keys of Babel's MAC.
     MacKeys,
     /// The network's parameters, of which all others but the own certificate are known to be due.
@@ -21,10 +23,11 @@ pub enum Topic {
 
 impl Topic {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Successions,
         Self::Certificate,
         Self::Revocations,
+        Self::HandBack,
         Self::MacKeys,
         Self::Parameters,
     ];
@@ -42,6 +45,8 @@ pub enum Question {
         /// The number of ours.
         after: Option<u64>,
     },
+    /// Our documents are newer than the registry's: it is to take them.
+    HandBack,
     /// The keys of Babel's MAC.
     MacKeys {
         /// The number of the parameters with which they became so.
@@ -63,6 +68,7 @@ impl Question {
             Self::Successions => Topic::Successions,
             Self::Renewal => Topic::Certificate,
             Self::Revocations { .. } => Topic::Revocations,
+            Self::HandBack => Topic::HandBack,
             Self::MacKeys { .. } => Topic::MacKeys,
             Self::Parameters { .. } => Topic::Parameters,
         }
@@ -80,6 +86,8 @@ pub enum Answer {
     MacKeys(NetworkMacKeys),
     /// PEM of a certificate.
     Certificate(String),
+    /// Our documents were taken.
+    Taken,
 }
 
 /// Why there is no answer.

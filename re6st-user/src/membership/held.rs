@@ -99,6 +99,14 @@ impl Held {
         Ok(Taken::Revocations)
     }
 
+    /// The envelopes of our parameters and of our revocation list, to be passed on.
+    pub fn envelopes(&self) -> (String, Option<String>) {
+        let text = |envelope: &[u8]| String::from_utf8_lossy(envelope).into_owned();
+        let parameters = self.parameters.as_ref().map(Signed::envelope).map(text);
+        let revocations = self.revocations.as_ref().map(Signed::envelope).map(text);
+        (parameters.unwrap_or_default(), revocations)
+    }
+
     /// The number of our parameters.
     pub fn parameters_number(&self) -> Option<u64> {
         self.parameters.as_ref().map(Signed::number)

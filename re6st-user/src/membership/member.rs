@@ -130,6 +130,8 @@ pub struct Member {
     allowance: Allowance,
     /// Whether the registry answered last; then it is asked to wait for news.
     pub(super) in_touch: bool,
+    /// The registry has older documents than we.
+    registry_is_behind: bool,
     /// The registry said no, for a reason that the revocation list may tell.
     suspicious: bool,
     /// Whoever answered last is not of an authority we know.
@@ -172,6 +174,7 @@ impl Member {
             topics: Default::default(),
             allowance: Allowance::default(),
             in_touch: false,
+            registry_is_behind: false,
             suspicious: false,
             untrusted: false,
             unkept: Vec::new(),
@@ -264,7 +267,7 @@ impl Member {
         if revoked && !self.revoked_said {
             self.topics[Topic::Certificate as usize].succeeded();
             actions.push(Action::Say(
-                "WARNING: THIS NODE'S CERTIFICATE IS REVOKED: asking for another one; until there is one, others will not talk to this node".to_owned(),
+                "WARNING: THIS NODE'S CERTIFICATE IS REVOKED: the registry tells this node nothing new any more; it forwards on, and is heard on LANs until the keys of Babel's MAC change. To go on, ask the operator for a token for this node's prefix, move the key away, and run `re6st-user conf` with the token".to_owned(),
             ));
         }
         self.revoked_said = revoked;
@@ -295,6 +298,7 @@ impl Member {
                 self.untrusted || self.held.names_unknown_authority(authorities)
             }
             Topic::Certificate => now.wall >= self.renewal() || self.is_revoked(),
+            Topic::HandBack => self.registry_is_behind,
             Topic::Revocations => self.suspicious || self.held.wants_revocations(),
             Topic::MacKeys => self.babel.mac.is_empty() && self.held.wanted_mac_keys().is_some(),
             Topic::Parameters => true,
@@ -331,6 +335,7 @@ impl Member {
             Topic::Revocations => Question::Revocations {
                 after: self.held.revocations_number(),
             },
+            Topic::HandBack => Question::HandBack,
             Topic::MacKeys => Question::MacKeys {
                 number: self.held.wanted_mac_keys().unwrap_or_default(),
             },

@@ -188,7 +188,9 @@ impl Member {
         let mut warnings = Vec::new();
         let certificate = &self.credentials.certificate;
         if self.is_revoked() {
-            warnings.push("this node's certificate is revoked".to_owned());
+            warnings.push(
+                "this node's certificate is revoked: ask the operator for a token for this node's prefix, move the key away, and run `re6st-user conf` with the token".to_owned(),
+            );
         }
         if now < certificate.not_before() {
             warnings.push(

@@ -200,6 +200,16 @@ impl Membership {
     }
 
     fn ask(&mut self, question: Question) -> Asking {
+        if question == Question::HandBack {
+            let client = self.client();
+            let (parameters, revocations) = self.member.held().envelopes();
+            return Box::pin(async move {
+                client?
+                    .hand_back(&parameters, revocations.as_deref())
+                    .await?;
+                Ok(Answer::Taken)
+            });
+        }
         let client = match question {
             Question::Successions => Client::newcomer(&self.url, Trust::FirstSeen).map(Arc::new),
             _ => self.client(),
@@ -232,6 +242,8 @@ async fn ask(client: &Client, question: Question) -> Result<Answer, ClientError>
             let keys = NetworkMacKeys::try_from(&client.mac_keys().await?);
             Answer::MacKeys(keys.map_err(|error| ClientError::Unintelligible(error.to_string()))?)
         }
+        // what is handed back is not the client's to know
+        Question::HandBack => Answer::Taken,
         Question::Successions => Answer::Successions(client.successions().await?),
         Question::Renewal => Answer::Certificate(client.renew(None).await?.certificate),
     })

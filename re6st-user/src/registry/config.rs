@@ -56,7 +56,7 @@ pub struct RegistryConfig {
     pub mail: Option<Mail>,
     /// A MaxMind database with countries.
     pub locations: Option<PathBuf>,
-    /// How many connections there may be.
+    /// How many connections there may be, as far as this host has files for them.
     pub connections: Bounds,
     lengths: Lengths,
     spans: Spans,
@@ -242,11 +242,12 @@ impl RegistryConfig {
     pub fn settings(&self, authorities: &Authorities) -> Settings {
         let defaults = Settings::new(authorities.network());
         let fingerprints = authorities.iter().map(AuthorityCertificate::fingerprint);
+        let fingerprints = fingerprints.map(|fingerprint| fingerprint.to_string());
+        let fingerprints: Vec<String> = fingerprints.collect();
         let days = |days: u32| u64::from(days) * DAY;
         Settings {
-            authorities: fingerprints
-                .map(|fingerprint| fingerprint.to_string())
-                .collect(),
+            all_authorities: fingerprints.clone(),
+            authorities: fingerprints,
             prefix_length: self.lengths.registered,
             anonymous_prefix_length: self.lengths.anonymous,
             mail: self.mail.is_some(),
@@ -387,7 +388,8 @@ fn connections(raw: &raw::Limits) -> Result<Bounds, Wrong> {
         })
     };
     Ok(Bounds {
-        total: number("limits.connections", raw.connections.as_ref(), 4096)?,
+        strangers: number("limits.connections", raw.connections.as_ref(), 4096)?,
+        nodes: usize::MAX,
         per_source: number(
             "limits.connections-per-source",
             raw.connections_per_source.as_ref(),

@@ -5,9 +5,11 @@ use std::path::Path;
 use thiserror::Error;
 
 use super::{
+    high_water::HighWater,
     rules::{
         Caller, Command, Issuer, Notice, Randomness, Refusal, Reply, RestoreError, Rules, Settings,
-        change::Outcome,
+        change::{Change, Outcome},
+        restoration::Mark,
     },
     store::{AuditLine, Store, StoreError},
 };
@@ -47,14 +49,18 @@ pub struct Registry {
     rules: Rules,
     store: Store,
     unreadable: Vec<(NodePrefix, String)>,
+    /// Why the last changes were not written.
+    refused: Option<String>,
+    /// None in tests of the two halves.
+    high_water: Option<HighWater>,
 }
 
 impl Registry {
-    /// Opens the database and does what time has brought since it was closed.
+    /// Opens the database.
     ///
     /// # Errors
     ///
-    /// The database cannot be used.
+    /// The database cannot be used, or is another network's.
     pub fn open(
         path: &Path,
         settings: Settings,
@@ -62,10 +68,20 @@ impl Registry {
     ) -> Result<Self, RegistryError> {
         let store = Store::open(path)?;
         let loaded = store.load()?;
+        if let Some(sample) = &loaded.sample
+            && !issuer.has_issued(sample)
+        {
+            return Err(RestoreError::OtherAuthority.into());
+        }
+        let mark = path.with_extension("mark");
+        let high_water = HighWater::open(&mark, path)
+            .map_err(|source| StoreError::File { path: mark, source })?;
         Ok(Self {
             rules: Rules::restore(settings, issuer, loaded.stored)?,
             store,
             unreadable: loaded.unreadable,
+            refused: None,
+            high_water: Some(high_water),
         })
     }
 
@@ -76,6 +92,8 @@ impl Registry {
             rules,
             store,
             unreadable: Vec::new(),
+            refused: None,
+            high_water: None,
         }
     }
 
@@ -100,7 +118,7 @@ impl Registry {
             .collect();
         let changes = || outcomes.iter().flat_map(|outcome| &outcome.changes);
         let committed = match changes().next() {
-            Some(_) => self.store.commit(changes()),
+            Some(_) => self.commit(changes()),
             None => Ok(()),
         };
         let Err(error) = committed else {
@@ -122,6 +140,40 @@ impl Registry {
             replies: outcomes.iter().map(|_| Err(refusal.clone())).collect(),
             notices: vec![Notice::Warning(error.to_string())],
         }
+    }
+
+    fn commit<'a>(
+        &mut self,
+        changes: impl IntoIterator<Item = &'a Change>,
+    ) -> Result<(), StoreError> {
+        let committed = self.store.commit(changes);
+        self.refused = committed.as_ref().err().map(ToString::to_string);
+        if let (Ok(()), Some(high_water)) = (&committed, &mut self.high_water) {
+            // the database has it; the mark has it with the next change
+            let _ = high_water.raise(self.rules.mark());
+        }
+        committed
+    }
+
+    /// What has been given away before the database became what it is, if that is more than it knows.
+    pub fn lost(&self) -> Option<Mark> {
+        let (mark, known) = (self.high_water.as_ref()?.mark(), self.rules.mark());
+        let lost = known.serial < mark.serial || known.number < mark.number;
+        lost.then_some(mark)
+    }
+
+    /// Whether the disk takes what it is given.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn health(&mut self) -> Result<(), Refusal> {
+        if self.refused.is_some() {
+            self.refused = self.store.probe().err().map(|error| error.to_string());
+        }
+        self.refused
+            .clone()
+            .map_or(Ok(()), |why| Err(Refusal::Unavailable(why)))
     }
 
     /// When [`Command::Time`] has something to do next.

@@ -7,10 +7,13 @@ use std::{
     fmt,
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     thread::{self, JoinHandle},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time,
+};
 
 use super::{
     Handled, Registry, RegistryError, Request,
@@ -20,6 +23,7 @@ use super::{
         token::{Email, Token},
     },
     store::AuditLine,
+    words::Repeated,
 };
 use crate::certificate::{error::IssueError, timestamp::Timestamp};
 
@@ -29,6 +33,8 @@ const QUEUE: usize = 4096;
 const BATCH: usize = 256;
 /// The longest time without looking at the clock, which may be set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// How long the thread may take to say how it is.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The present moment.
 pub fn now() -> Timestamp {
@@ -64,6 +70,9 @@ pub enum EngineError {
     /// The thread.
     #[error("no thread for the registry: {0}")]
     Thread(#[from] std::io::Error),
+    /// The thread has ended by itself.
+    #[error("the registry's thread has ended: this is a bug, its last words are above")]
+    Ended,
 }
 
 /// Something that is asked of the thread.
@@ -77,6 +86,10 @@ enum Job {
         after: i64,
         limit: usize,
         answer: oneshot::Sender<Result<Vec<AuditLine>, Refusal>>,
+    },
+    /// Whether the thread is there, and the disk takes what is decided.
+    Health {
+        answer: oneshot::Sender<Result<(), Refusal>>,
     },
     /// The last one.
     End,
@@ -113,10 +126,11 @@ pub struct EngineThread {
 
 impl EngineThread {
     /// Lets it finish what waits in its queue, and close the database.
-    pub fn end(self) -> Result<(), RegistryError> {
-        // the thread that is gone already has said why
+    pub fn end(self) -> Result<(), EngineError> {
+        // to a thread that is gone already nothing can be said
         let _ = self.queue.send(Job::End);
-        self.handle.join().unwrap_or(Ok(()))
+        let closed = self.handle.join().map_err(|_| EngineError::Ended)?;
+        Ok(closed?)
     }
 }
 
@@ -131,12 +145,22 @@ impl Engine {
             registry,
             publisher,
             mails,
+            warnings: Repeated::default(),
         };
-        let time = worker.handle(vec![Request {
+        let lost = worker.registry.lost();
+        let lost = lost.map(|mark| Command::GoOnFrom { mark });
+        let first = lost.into_iter().chain([Command::Time]);
+        let first = first.map(|command| Request {
             from: Caller::Registry,
-            command: Command::Time,
-        }]);
-        time.replies.into_iter().collect::<Result<Vec<_>, _>>()?;
+            command,
+        });
+        let first = worker.handle(first.collect());
+        first.replies.into_iter().collect::<Result<Vec<_>, _>>()?;
+        for notice in first.notices {
+            if let Notice::Warning(text) = notice {
+                worker.warnings.warn(text);
+            }
+        }
         let (publish, published) = watch::channel(worker.publication()?);
         let (queue, jobs) = sync_channel(QUEUE);
         let handle = thread::Builder::new()
@@ -157,6 +181,26 @@ impl Engine {
         self.published.clone()
     }
 
+    /// Waits until the thread has ended, for whatever reason.
+    pub async fn ended(&self) {
+        let mut published = self.published.clone();
+        // the thread holds the sender
+        while published.changed().await.is_ok() {}
+    }
+
+    /// Whether the thread answers, and the disk has taken what it was given last.
+    ///
+    /// # Errors
+    ///
+    /// It does not.
+    pub async fn health(&self) -> Result<(), Refusal> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Health { answer })?;
+        let waited = time::timeout(HEALTH_PATIENCE, answered).await;
+        let slow = Refusal::Unavailable("it takes too long".into());
+        waited.map_err(|_| slow)?.unwrap_or_else(|_| Err(ending()))
+    }
+
     /// Asks, and waits until the answer is durable. A certificate comes with its text: never [`Reply::Present`].
     pub async fn ask(&self, caller: Caller, command: Command) -> Result<Reply, Refusal> {
         let (answer, answered) = oneshot::channel();
@@ -166,6 +210,16 @@ impl Engine {
             answer,
         })?;
         answered.await.unwrap_or_else(|_| Err(ending()))
+    }
+
+    /// Tells of something that needs no answer; if the queue is full, another time will do.
+    pub fn tell(&self, caller: Caller, command: Command) {
+        let job = Job::Command {
+            caller,
+            command: Box::new(command),
+            answer: oneshot::channel().0,
+        };
+        self.send(job).ok();
     }
 
     /// Lines of the audit log behind a number.
@@ -198,13 +252,17 @@ struct Worker {
     registry: Registry,
     publisher: Publisher,
     mails: mpsc::UnboundedSender<TokenMail>,
+    warnings: Repeated,
 }
 
 type Waiting = oneshot::Sender<Result<Reply, Refusal>>;
 
 impl Worker {
     fn work(&mut self, jobs: &Receiver<Job>, publish: &watch::Sender<Published>) {
+        // by a clock that nobody sets
+        let mut looked = Instant::now();
         loop {
+            self.renew_list(publish);
             let mut next = match jobs.recv_timeout(self.sleep()) {
                 Ok(job) => Some(job),
                 Err(RecvTimeoutError::Timeout) => None,
@@ -212,11 +270,11 @@ impl Worker {
             };
             let mut requests = Vec::new();
             let mut waiting = Vec::new();
-            if self
-                .registry
-                .next_deadline()
-                .is_some_and(|deadline| deadline <= now())
+            let deadline = self.registry.next_deadline();
+            if looked.elapsed() >= LONGEST_SLEEP
+                || deadline.is_some_and(|deadline| deadline <= now())
             {
+                looked = Instant::now();
                 requests.push(Request {
                     from: Caller::Registry,
                     command: Command::Time,
@@ -245,6 +303,9 @@ impl Worker {
                         let lines = self.registry.audit(after, limit);
                         let lines = lines.map_err(|error| Refusal::Unavailable(error.to_string()));
                         answer.send(lines).ok();
+                    }
+                    Job::Health { answer } => {
+                        answer.send(self.registry.health()).ok();
                     }
                     Job::End => {
                         end = true;
@@ -289,7 +350,7 @@ impl Worker {
                     self.mails.send(TokenMail { email, token }).ok();
                 }
                 Notice::Parameters(_) | Notice::Revocations(_) => changed = true,
-                Notice::Warning(text) => eprintln!("WARNING: {text}"),
+                Notice::Warning(text) => self.warnings.warn(text),
             }
         }
         if changed {
@@ -297,7 +358,9 @@ impl Worker {
                 Ok(published) => {
                     publish.send_replace(published);
                 }
-                Err(error) => eprintln!("WARNING: {error}; nodes get what was published before"),
+                Err(error) => self
+                    .warnings
+                    .warn(format!("{error}; nodes get what was published before")),
             }
         }
         // whoever hears of a change finds it published
@@ -307,6 +370,23 @@ impl Worker {
                 // whoever has gone away will ask again
                 waiting.send(reply).ok();
             }
+        }
+    }
+
+    /// Signs the X.509 revocation list again in time, also where nothing changes.
+    fn renew_list(&mut self, publish: &watch::Sender<Published>) {
+        let now = now();
+        if !publish.borrow().list_is_due(now) {
+            return;
+        }
+        let renewed = self.publisher.renew_list(now, &publish.borrow());
+        match renewed {
+            Ok(list) => {
+                publish.send_modify(|published| published.crl = list);
+            }
+            Err(error) => self
+                .warnings
+                .warn(format!("the X.509 revocation list is not renewed: {error}")),
         }
     }
 

@@ -32,6 +32,7 @@ use crate::{
         error::IssueError,
         issue::{Identity, NodeTerms},
         key::PrivateKey,
+        node::NodeCertificate,
         succession::{self, SuccessionError},
         timestamp::Timestamp,
         verify::Authorities,
@@ -199,6 +200,10 @@ fn authority(
 impl Issuer for Arc<Keys> {
     fn issue(&self, identity: Identity<'_>, terms: &NodeTerms) -> Result<Issued, IssueError> {
         Issuer::issue(self.issuing(terms), identity, terms)
+    }
+
+    fn has_issued(&self, certificate: &NodeCertificate) -> bool {
+        self.all.have_issued(certificate)
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, IssueError> {

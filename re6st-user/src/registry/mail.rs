@@ -160,6 +160,8 @@ fn append(path: &Path, from: &Address, message: &[u8]) -> io::Result<()> {
         .append(true)
         .create(true)
         .mode(0o600)
+        // a FIFO that nobody reads is refused
+        .custom_flags(nix::libc::O_NONBLOCK)
         .open(path)?;
     // mail readers and other deliveries keep off
     let file = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;

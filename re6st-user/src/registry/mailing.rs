@@ -22,7 +22,7 @@ use super::{
     mail::{self, Mailer},
     rules::token::{Email, Token, TokenDigest},
 };
-use crate::{certificate::authority::Authority, io::file};
+use crate::{certificate::authority::Authority, io::file, printable::printable};
 
 /// When a mail is tried again.
 const RETRIES: [Duration; 3] = [
@@ -190,7 +190,8 @@ async fn send_mail(
         };
         let retry = retries.next();
         eprintln!(
-            "WARNING: token {id} is not mailed: {error}{}",
+            "WARNING: token {id} is not mailed: {}{}",
+            printable(&error.to_string()),
             if retry.is_some() {
                 "; trying again"
             } else {

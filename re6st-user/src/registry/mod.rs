@@ -22,6 +22,7 @@ pub mod config;
 pub mod documents;
 mod durable;
 pub mod engine;
+mod high_water;
 pub mod http;
 pub mod keys;
 pub mod location;
@@ -33,6 +34,7 @@ pub mod rules;
 pub mod server;
 pub mod store;
 mod tls;
+pub mod words;
 
 #[cfg(test)]
 mod tests;

@@ -22,15 +22,13 @@ use crate::certificate::{
     expiry::ExpiryWarning,
     key::{KeyAlgorithm, PrivateKey},
     serial::Serial,
-    timestamp::{DAY, Timestamp},
+    timestamp::{CLOCK_SKEW, DAY, Timestamp},
 };
 
 /// How long a certificate is valid, in seconds.
 const VALIDITY: u64 = 90 * DAY;
 /// It is replaced when it is valid for less than this.
 const RENEWAL: u64 = 30 * DAY;
-/// Clocks of nodes may be behind by so many seconds.
-const CLOCK_SKEW: u64 = 3_600;
 /// How often the clock, which may be set, is looked at.
 const CARE: Duration = Duration::from_secs(60);
 

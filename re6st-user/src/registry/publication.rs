@@ -23,6 +23,17 @@ use crate::certificate::{
 
 /// How long a CRL is good for those who look at that; a newer one may be fetched at any time.
 const CRL_VALIDITY: u64 = 7 * DAY;
+/// After this it is signed again.
+const CRL_RENEWAL: u64 = DAY;
+
+/// An X.509 CRL.
+#[derive(Clone, Debug)]
+pub struct X509List {
+    /// In DER.
+    pub der: Bytes,
+    /// When it was signed.
+    signed: Timestamp,
+}
 
 /// A signed document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,10 +57,18 @@ pub struct Published {
     pub revocations: Document,
     /// The same, to look certificates up in.
     pub revocation_list: Arc<RevocationList>,
-    /// The same as an X.509 CRL, in DER.
-    pub crl: Bytes,
+    /// The same as X.509 has it.
+    pub crl: X509List,
     /// The keys of Babel's MAC, for nodes alone.
     pub mac_keys: MacKeysMessage,
+}
+
+impl Published {
+    /// Whether the X.509 CRL is to be signed again: it is a day old, or of a clock that was ahead.
+    pub fn list_is_due(&self, now: Timestamp) -> bool {
+        let signed = self.crl.signed;
+        !(signed..signed.plus(CRL_RENEWAL)).contains(&now)
+    }
 }
 
 /// Signs what is published.
@@ -91,12 +110,7 @@ impl Publisher {
                 list.insert(authority.key_id(), revoked.serial, revocation);
             }
         }
-        let crl = list.to_crl(
-            self.keys.present(now),
-            revocations.number,
-            now,
-            now.plus(CRL_VALIDITY),
-        )?;
+        let crl = self.sign_list(now, revocations.number, &list)?;
         let content = NetworkParameters(parameters.content.clone());
         let parameters = self.keys.sign_document(parameters.number, content)?;
         let revocations = self.keys.sign_document(revocations.number, list)?;
@@ -112,12 +126,36 @@ impl Publisher {
                 envelope: Bytes::copy_from_slice(revocations.envelope()),
             },
             revocation_list: Arc::new(revocations.into_content()),
-            crl: crl.into(),
+            crl,
             mac_keys: MacKeysMessage {
                 sign: mac_keys.sign.as_ref().map(hexadecimal),
                 accept: mac_keys.accept.as_ref().map(hexadecimal),
                 accept_anything: mac_keys.accept_anything,
             },
+        })
+    }
+
+    /// The same X.509 CRL for some days more.
+    pub fn renew_list(
+        &self,
+        now: Timestamp,
+        published: &Published,
+    ) -> Result<X509List, IssueError> {
+        let number = published.revocations.number;
+        self.sign_list(now, number, &published.revocation_list)
+    }
+
+    fn sign_list(
+        &self,
+        now: Timestamp,
+        number: u64,
+        list: &RevocationList,
+    ) -> Result<X509List, IssueError> {
+        let until = now.plus(CRL_VALIDITY);
+        let der = list.to_crl(self.keys.present(now), number, now, until)?;
+        Ok(X509List {
+            der: der.into(),
+            signed: now,
         })
     }
 }

@@ -2,19 +2,21 @@
 //! anything it has acknowledged.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io,
     net::SocketAddr,
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::{
+    fcntl::{Flock, FlockArg},
+    sys::resource::{Resource, getrlimit},
+};
 use tokio::{
     net::{TcpListener, UnixListener},
-    sync::{mpsc, watch},
+    sync::{Mutex, mpsc, watch},
     time,
 };
 use tokio_rustls::TlsAcceptor;
@@ -24,7 +26,7 @@ use super::{
     config::RegistryConfig,
     engine::{Engine, EngineError, EngineThread, TokenMail, now},
     http::{
-        connections::Connections,
+        connections::{Bounds, Connections},
         serve::{self, Patience},
         server::Face,
         tls::{self, ServerCertificate},
@@ -36,9 +38,15 @@ use super::{
     own_certificate::{self, OwnCertificate},
     publication::Publisher,
     rules::Settings,
+    store::StoreError,
 };
-use crate::certificate::error::{FormError, IssueError, KeyError};
+use crate::{
+    certificate::error::{FormError, IssueError, KeyError},
+    io::file,
+};
 
+/// Files that are no connections.
+const OTHER_FILES: usize = 64;
 /// What peers may take.
 pub const PATIENCE: Patience = Patience {
     handshake: Duration::from_secs(10),
@@ -151,7 +159,7 @@ pub struct OpenRegistry {
 impl OpenRegistry {
     /// Opens everything the configuration names.
     pub fn open(config: &RegistryConfig) -> Result<Self, ServeError> {
-        let lock = lock(&config.database.with_extension("lock"), &config.database)?;
+        let lock = lock(&config.database)?;
         let keys = Arc::new(Keys::open(config)?);
         let settings = Settings {
             authorities: keys.named(now()),
@@ -183,6 +191,7 @@ impl OpenRegistry {
             locations,
             grace: config.grace().as_secs(),
             stop: stopped,
+            health: Mutex::default(),
         };
         Ok(Self {
             face: Arc::new(face),
@@ -197,19 +206,19 @@ impl OpenRegistry {
     /// Finishes what was acknowledged and leaves one file.
     pub fn close(self) -> Result<(), ServeError> {
         self.stop.send_replace(true);
-        Ok(self.thread.end().map_err(EngineError::from)?)
+        Ok(self.thread.end()?)
     }
 }
 
-/// Keeps every other process off the database.
-fn lock(path: &Path, database: &Path) -> Result<Flock<File>, ServeError> {
-    let opened = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path);
-    let opened = opened.map_err(ServeError::file(path))?;
+/// Keeps every other process off the database, by whatever name it calls it: the lock is the file's own. SQLite's locks are
+/// of another kind, which whoever closes the file loses; so this is closed after SQLite has done.
+fn lock(database: &Path) -> Result<Flock<File>, ServeError> {
+    let opened = file::open(database).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => {
+            EngineError::Registry(StoreError::Missing(database.to_owned()).into()).into()
+        }
+        _ => ServeError::file(database)(source),
+    })?;
     Flock::lock(opened, FlockArg::LockExclusiveNonblock)
         .map_err(|_| ServeError::Locked(database.to_owned()))
 }
@@ -226,10 +235,11 @@ pub async fn serve(
     let waiting = config.database.with_extension("outbox");
     let outbox = Outbox::open(&waiting).map_err(ServeError::file(&waiting))?;
     let stop = registry.stop.subscribe();
+    let engine = registry.face.engine.clone();
     let own = OwnCertificate::new(&registry.keys, now())?;
     let certificate = Arc::new(ServerCertificate::new(own.key.clone()));
     let acceptor = TlsAcceptor::from(Arc::new(tls::server_config(Arc::clone(&certificate))?));
-    let connections = Connections::new(config.connections);
+    let connections = Connections::new(places(config.connections));
 
     let mut serving = tokio::task::JoinSet::new();
     let mut addresses = Vec::new();
@@ -261,12 +271,27 @@ pub async fn serve(
     tokio::select! {
         () = end => {}
         () = own_certificate::care(&registry.keys, own, &certificate) => {}
+        // without it nothing can be answered: its end is told below
+        () = engine.ended() => {}
     }
     registry.stop.send_replace(true);
     while serving.join_next().await.is_some() {}
     let _ = time::timeout(patience.end, mailing).await;
     fs::remove_file(&config.socket).ok();
     registry.close()
+}
+
+/// Each connection is a file: as many as the system gives us, and at most half of them for strangers.
+fn places(configured: Bounds) -> Bounds {
+    let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(files, _)| files);
+    let files = usize::try_from(files).unwrap_or(usize::MAX);
+    let files = files.saturating_sub(OTHER_FILES);
+    let strangers = configured.strangers.min(files / 2);
+    Bounds {
+        strangers,
+        nodes: configured.nodes.min(files - strangers),
+        ..configured
+    }
 }
 
 /// The socket of the operator's commands, for the registry's own user and root.

@@ -3,8 +3,19 @@
 use std::sync::LazyLock;
 
 use re6st_user::certificate::{
-    document::Signed, node::NodeCertificate, node_prefix::NodePrefix, request::CertificateRequest,
-    revocations::RevocationList, subject::Subject, succession::Succession, timestamp::Timestamp,
+    authority::{Authority, AuthorityTerms},
+    document::Signed,
+    issue::NodeTerms,
+    key::{KeyAlgorithm, PrivateKey},
+    network::SubjectSerial,
+    node::NodeCertificate,
+    node_prefix::NodePrefix,
+    request::CertificateRequest,
+    revocations::RevocationList,
+    serial::Serial,
+    subject::Subject,
+    succession::Succession,
+    timestamp::{DAY, Timestamp},
     verify::Authorities,
 };
 
@@ -13,6 +24,26 @@ static AUTHORITIES: LazyLock<Authorities> = LazyLock::new(|| {
     Authorities::from_pem(include_str!("authority.crt")).expect("our own certificate")
 });
 const NOW: Timestamp = Timestamp(1_767_225_600);
+
+/// An authority that issues.
+static ISSUER: LazyLock<Authority> = LazyLock::new(|| {
+    let terms = AuthorityTerms {
+        network: "2001:db8:42::/48".parse().expect("a network"),
+        common_name: "test",
+        subject: &Subject::default(),
+        not_before: NOW,
+        not_after: NOW.plus(365 * DAY),
+    };
+    let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).expect("a key");
+    Authority::create(key, &terms).expect("an authority")
+});
+static TERMS: LazyLock<NodeTerms> = LazyLock::new(|| NodeTerms {
+    serial: Serial::new(7).expect("a serial number"),
+    prefix: NodePrefix::new(5, 16).expect("a prefix"),
+    subject_serial: SubjectSerial(3),
+    not_before: NOW,
+    not_after: NOW.plus(DAY),
+});
 
 /// A certificate that is read is read again as the same, has one name, and is verified or refused with words.
 pub fn node_certificate(der: &[u8]) {
@@ -32,7 +63,7 @@ pub fn node_certificate(der: &[u8]) {
     }
 }
 
-/// A request that is read is read again as the same, and its fields can be asked for again.
+/// A request that is read is read again as the same, and an authority can issue a certificate that says the same.
 pub fn certificate_request(der: &[u8]) {
     match CertificateRequest::from_der(der) {
         Ok(request) => {
@@ -40,6 +71,9 @@ pub fn certificate_request(der: &[u8]) {
             assert_eq!(again.as_ref(), Ok(&request));
             assert_eq!(request.der(), der);
             fields(request.subject());
+            let certificate = ISSUER.issue_node((&request).into(), &TERMS);
+            let certificate = certificate.expect("whatever is accepted can be certified");
+            assert_eq!(certificate.subject(), request.subject());
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }

@@ -30,6 +30,31 @@ fn a_registry_that_was_killed_comes_back_as_it_was() -> Result<()> {
 }
 
 #[test]
+fn a_registry_without_its_database_begins_no_new_network() -> Result<()> {
+    let testbed = Testbed::new()?;
+    let internet = Internet::new(&testbed)?;
+    let mut registry = RegistryHost::new(&testbed, &internet, &OPEN, "")?;
+    registry.stop(Signal::SIGTERM)?;
+    let (database, away) = (registry.file("registry.db"), registry.file("away.db"));
+    fs::rename(&database, &away)?;
+
+    // no arguments: it serves
+    for command in [&[][..], &["cert", "list"], &["backup", "/nowhere"]] {
+        let error = registry.operate(command)?.failure()?;
+        assert!(
+            error.contains("restore the registry's last backup"),
+            "{error}"
+        );
+        assert!(!database.exists());
+    }
+
+    fs::rename(&away, &database)?;
+    registry.serve()?;
+    registry.operate(&["cert", "list"])?.success()?;
+    Ok(())
+}
+
+#[test]
 fn a_backup_is_made_while_it_serves_and_restored_on_another_host() -> Result<()> {
     let testbed = Testbed::new()?;
     let internet = Internet::new(&testbed)?;

@@ -271,11 +271,11 @@ fn the_networks_mac_key_is_changed_in_three_steps_and_no_packet_is_lost() -> Res
 }
 
 #[test]
-fn a_revocation_is_seen_by_all_and_the_node_gets_another_certificate() -> Result<()> {
+fn a_revocation_is_seen_by_all_and_the_node_goes_on_with_another_key_by_a_token() -> Result<()> {
     let testbed = Testbed::new()?;
     let internet = Internet::new(&testbed)?;
-    let (registry, members) = mesh(&internet, &testbed)?;
-    let [a, b] = &members;
+    let (registry, mut members) = mesh(&internet, &testbed)?;
+    let [a, b] = &mut members;
     let serial = b.membership()?["certificate"]["serial"].as_u64();
     let serial = serial.context("no serial number")?;
     let certificate = node_file(&b.host, "cert.crt")?;
@@ -287,17 +287,33 @@ fn a_revocation_is_seen_by_all_and_the_node_gets_another_certificate() -> Result
     a.wait("the revocation", |standing| {
         standing["revocations"]["count"] == 1
     })?;
+    b.wait("the revocation", |standing| {
+        standing["certificate"]["revoked"] == true
+    })?;
+    assert!(b.said().contains("REVOKED"), "{}", b.said());
+    // what was sent goes on
+    a.reach(b)?;
+    // the key gets nothing more, whoever has it
+    let error = registry.conf(&b.host, &["--anonymous"])?.failure()?;
+    assert!(error.contains("was revoked"), "{error}");
+    assert_eq!(node_file(&b.host, "cert.crt")?, certificate);
+    let name = b.membership()?["certificate"]["common-name"].clone();
+    let name = name.as_str().context("no name")?.to_owned();
+    let add = ["token", "add", "--email", "b@example.com", "--node", &name];
+    let token = registry.operate(&add)?.success()?.stdout;
+    fs::remove_file(b.path("cert.key"))?;
+    registry
+        .conf(&b.host, &["--token", token.trim()])?
+        .success()?;
+    b.kill()?;
+    b.start()?;
     b.wait("another certificate", |standing| {
         standing["certificate"]["serial"].as_u64() > Some(serial)
             && standing["certificate"]["revoked"] == false
             && standing["reachable"] == true
     })?;
-    assert!(b.said().contains("REVOKED"), "{}", b.said());
-    assert_ne!(node_file(&b.host, "cert.crt")?, certificate);
 
     // a node that the operator ends says so, and goes on with what it has
-    let name = b.membership()?["certificate"]["common-name"].clone();
-    let name = name.as_str().context("no name")?.to_owned();
     registry.operate(&["cert", "revoke", &name])?.success()?;
     b.wait("the end", |standing| {
         standing["certificate"]["revoked"] == true

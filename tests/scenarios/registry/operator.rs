@@ -61,7 +61,7 @@ fn commands_do_the_same_whether_it_serves_or_not() -> Result<()> {
 }
 
 #[test]
-fn a_revoked_certificate_is_replaced_and_an_ended_node_makes_room() -> Result<()> {
+fn a_revoked_key_is_replaced_by_a_token_and_an_ended_node_makes_room() -> Result<()> {
     let testbed = Testbed::new()?;
     let internet = Internet::new(&testbed)?;
     let registry = RegistryHost::new(&testbed, &internet, &OPEN, "")?;
@@ -72,10 +72,16 @@ fn a_revoked_certificate_is_replaced_and_an_ended_node_makes_room() -> Result<()
     let before = registry.shown(&["cert", "show", "1/16"])?;
 
     let serial = before["serial"].to_string();
-    registry.operate(&["cert", "revoke", &serial])?.success()?;
+    let said = registry.operate(&["cert", "revoke", &serial])?.success()?;
+    assert!(said.stdout.contains("token add --node"), "{}", said.stdout);
 
     assert_eq!(registry.shown(&["cert", "show", "1/16"])?["revoked"], true);
-    registry.conf(&b, &["--anonymous"])?.success()?;
+    let error = registry.conf(&b, &["--anonymous"])?.failure()?;
+    assert!(error.contains("move cert.key away"), "{error}");
+    fs::remove_file(b.directory().join("node/cert.key"))?;
+    let add = ["token", "add", "--email", "b@example.com", "--node", "1/16"];
+    let token = registry.operate(&add)?.success()?.stdout;
+    registry.conf(&b, &["--token", token.trim()])?.success()?;
     let after = registry.shown(&["cert", "show", "1/16"])?;
     assert_eq!(after["revoked"], false);
     assert_ne!(after["serial"], before["serial"]);

@@ -13,6 +13,7 @@ mod issuing;
 mod keys;
 mod prefixes;
 mod re6stnet;
+mod requests;
 mod revocations;
 mod succession;
 mod trust;

@@ -23,6 +23,7 @@ use re6st_user::{
         revocations::RevocationList,
         static_key::StaticKey,
         subject::Subject,
+        timestamp::CLOCK_SKEW,
         verify::Authorities,
     },
     registry::{
@@ -237,9 +238,15 @@ impl Newcomer {
         if certificate.public_key() != self.key.public_key() {
             bail!("the registry has issued a certificate for another key; tell its operator");
         }
+        let now = now();
+        // our clock may be behind the registry's
+        let moment = now.max(certificate.not_before().min(now.plus(CLOCK_SKEW)));
         authorities
-            .verify_node(&certificate, &RevocationList::default(), now(), 0)
-            .context("the certificate the registry has issued")?;
+            .verify_node(&certificate, &RevocationList::default(), moment, 0)
+            .context(
+                "the certificate the registry has issued (is the clock of this host right? Run this again: the same key \
+                 gets its certificate again, no token is lost)",
+            )?;
         Ok(certificate)
     }
 

@@ -31,7 +31,8 @@ pub enum CertificateAction {
         #[arg(long)]
         json: bool,
     },
-    /// By serial number: revoke a certificate, whose node gets another one. By prefix: end a node and free its prefix.
+    /// By serial number: revoke a certificate and its key; its node keeps the prefix and gets another certificate by `token
+    /// add --node`. By prefix: end a node and free its prefix.
     Revoke {
         /// The node's prefix (1/16), or the certificate's serial number.
         name: String,
@@ -54,15 +55,30 @@ pub async fn run(action: &CertificateAction, config: &RegistryConfig) -> Result<
             show(*json, &certificate, text)
         }
         CertificateAction::Revoke { name } => {
-            let name = CertificateName { name: name.clone() };
+            let asked = CertificateName { name: name.clone() };
             Session::ask(config, async |client| {
                 Ok(client
-                    .post_for_nothing("/v1/admin/certificates/revoke", &name)
+                    .post_for_nothing("/v1/admin/certificates/revoke", &asked)
                     .await?)
             })
-            .await
+            .await?;
+            println!("{}", what_now(name));
+            Ok(())
         }
     }
+}
+
+/// What an operator should know who has revoked something.
+fn what_now(name: &str) -> String {
+    let keys = "The node still has the keys of Babel's MAC, and is heard on LANs until they are others: `registry mac-keys \
+                rotate` three times, or at once with --at-once.";
+    if name.contains('/') {
+        return format!("node {name} has ended; its key gets no certificate again.\n{keys}");
+    }
+    format!(
+        "certificate {name} is revoked; its key gets no certificate again. The node gets another one by `registry token add \
+         --node PREFIX`.\n{keys}"
+    )
 }
 
 async fn all(client: &Client) -> Result<Vec<NodeEntry>> {

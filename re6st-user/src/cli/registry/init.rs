@@ -20,7 +20,9 @@ use re6st_user::{
         subject::Subject,
         timestamp::DAY,
     },
-    registry::{config::RegistryConfig, engine::now, http::messages::ParameterChanges},
+    registry::{
+        config::RegistryConfig, engine::now, http::messages::ParameterChanges, store::Store,
+    },
 };
 use serde_json::{Map, Value};
 
@@ -89,7 +91,13 @@ impl KeyArgument {
     }
 }
 
-const FILES: [&str; 4] = ["ca.key", "ca.crt", "registry.toml", "registry.db"];
+const FILES: [&str; 5] = [
+    "ca.key",
+    "ca.crt",
+    "registry.toml",
+    "registry.db",
+    "registry.mark",
+];
 
 /// Makes a registry.
 pub fn run(arguments: &InitArguments) -> Result<()> {
@@ -111,7 +119,7 @@ pub fn run(arguments: &InitArguments) -> Result<()> {
     let made = make(arguments);
     if made.is_err() {
         // none of them was there before
-        for name in FILES.iter().copied().chain(["registry.lock"]) {
+        for name in FILES {
             fs::remove_file(directory.join(name)).ok();
         }
     }
@@ -142,6 +150,7 @@ fn make(arguments: &InitArguments) -> Result<Fingerprint> {
     write(&path, 0o644, configuration(arguments).as_bytes())?;
 
     let config = RegistryConfig::from_path(&path)?;
+    Store::create(&config.database)?;
     let set: Map<String, Value> = [
         (
             "ipv4",
@@ -224,7 +233,7 @@ token-days              = 7    # how long a token is valid
 # database = "GeoLite2-Country.mmdb"
 
 # [limits]
-# connections            = 4096     # in all; each source keeps some even then
+# connections            = 4096     # of strangers; nodes have as many as there are files (ulimit -n)
 # connections-per-source = 256
 # enrolments     = {{ count = 10, seconds = 600 }}   # of one network of addresses, without a good token
 # token-requests = {{ count = 5, seconds = 1500 }}

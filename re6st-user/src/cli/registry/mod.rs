@@ -51,6 +51,9 @@ enum Action {
     /// Keys of Babel's MAC.
     #[command(subcommand)]
     MacKeys(others::MacKeysAction),
+    /// The clock: what the database has seen of it, and that it is right.
+    #[command(subcommand)]
+    Clock(others::ClockAction),
     /// Show who did what and when.
     Audit(others::AuditArguments),
     /// Copy the database into a file, also while the registry serves.
@@ -72,6 +75,7 @@ pub fn run(arguments: &RegistryArguments) -> Result<ExitCode> {
         Action::Params(action) => wait(others::parameters(action, &config(arguments)?))?,
         Action::Community(action) => wait(others::community(action, &config(arguments)?))?,
         Action::MacKeys(action) => wait(others::mac_keys(action, &config(arguments)?))?,
+        Action::Clock(action) => wait(others::clock(action, &config(arguments)?))?,
         Action::Audit(audit) => wait(others::audit(audit, &config(arguments)?))?,
         Action::Backup(backup) => others::backup(backup, &config(arguments)?)?,
     }

@@ -6,7 +6,9 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use re6st_user::registry::{
     config::RegistryConfig,
-    http::messages::{AuditEntry, CommunitiesText, Page, ParameterChanges, ParametersEntry},
+    http::messages::{
+        AuditEntry, Clock, CommunitiesText, Page, ParameterChanges, ParametersEntry, Rotation,
+    },
     store::Reader,
 };
 use serde_json::{Map, Value, json};
@@ -149,19 +151,66 @@ pub async fn community(action: &CommunityAction, config: &RegistryConfig) -> Res
 /// What to do with the keys of Babel's MAC.
 #[derive(Debug, Subcommand)]
 pub enum MacKeysAction {
-    /// The next step to another key; give all nodes time to take each step up.
-    Rotate,
+    /// The next of three steps to another key; give all nodes time to take each step up.
+    Rotate {
+        /// Another key at once: on LANs, nodes that have not heard of it are cut off from those that have, until they reach
+        /// the registry. For when somebody has the present key who should not.
+        #[arg(long)]
+        at_once: bool,
+    },
 }
 
 /// Changes the keys of Babel's MAC.
 pub async fn mac_keys(action: &MacKeysAction, config: &RegistryConfig) -> Result<()> {
-    let MacKeysAction::Rotate = action;
+    let MacKeysAction::Rotate { at_once } = action;
+    let rotation = Rotation { at_once: *at_once };
     Session::ask(config, async |client| {
         Ok(client
-            .post_for_nothing("/v1/admin/mac-keys/rotate", &json!({}))
+            .post_for_nothing("/v1/admin/mac-keys/rotate", &rotation)
             .await?)
     })
     .await
+}
+
+/// What to do with the clock.
+#[derive(Debug, Subcommand)]
+pub enum ClockAction {
+    /// Show what it says, and what the database has seen last.
+    Show {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say that it is right: the registry was off for long, or a backup was restored.
+    Confirm,
+}
+
+/// Shows or confirms the clock.
+pub async fn clock(action: &ClockAction, config: &RegistryConfig) -> Result<()> {
+    let (json, confirm) = match action {
+        ClockAction::Show { json } => (*json, false),
+        ClockAction::Confirm => (false, true),
+    };
+    let clock: Clock = Session::ask(config, async |client| {
+        Ok(if confirm {
+            client.post("/v1/admin/clock/confirm", &json!({})).await?
+        } else {
+            client.get("/v1/admin/clock", &()).await?
+        })
+    })
+    .await?;
+    show(json, &clock, |clock| {
+        let seen = clock.seen.map_or_else(|| "nothing".to_owned(), date);
+        let now = date(clock.now);
+        if clock.doubted {
+            format!(
+                "the clock says {now}, the database has seen {seen} last: until `registry clock confirm`, no node, token or \
+                 revocation ends by it\n"
+            )
+        } else {
+            format!("the clock says {now}, the database has seen {seen} last\n")
+        }
+    })
 }
 
 /// Options of `audit`.

@@ -13,7 +13,7 @@ use crate::cli::table::table;
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum TokenAction {
-    /// Make a token: whoever has it gets one certificate.
+    /// Make a token: whoever has it gets one certificate, and a prefix unless it is for a node that has one.
     Add {
         /// Whose it is.
         #[arg(long)]
@@ -24,6 +24,10 @@ pub enum TokenAction {
         /// Bits of the prefix it gives; without it the setting counts.
         #[arg(long, value_name = "BITS")]
         prefix_length: Option<u8>,
+        /// For the next certificate of the node with this prefix (1/16), for another key than it has: after `cert revoke
+        /// SERIAL`, or if its key was lost.
+        #[arg(long, value_name = "PREFIX", conflicts_with = "prefix_length")]
+        node: Option<String>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -48,12 +52,14 @@ pub async fn run(action: &TokenAction, config: &RegistryConfig) -> Result<()> {
             email,
             token,
             prefix_length,
+            node,
             json,
         } => {
             let new = NewToken {
                 email: email.clone(),
                 token: token.clone(),
                 prefix_length: *prefix_length,
+                node: node.clone(),
             };
             let made: MadeToken = Session::ask(config, async |client| {
                 Ok(client.post("/v1/admin/tokens", &new).await?)
@@ -88,11 +94,19 @@ fn list(tokens: &[WaitingToken]) -> String {
         vec![
             token.id.clone(),
             token.email.clone(),
+            token.node.clone().unwrap_or_default(),
             token.prefix_length.to_string(),
             date(token.created),
             date(token.expires),
         ]
     });
-    let columns = ["id", "email", "prefix bits", "made (UTC)", "ends"];
+    let columns = [
+        "id",
+        "email",
+        "for node",
+        "prefix bits",
+        "made (UTC)",
+        "ends",
+    ];
     table("tokens", &columns, rows)
 }

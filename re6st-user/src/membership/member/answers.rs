@@ -17,7 +17,7 @@ use crate::{
         exchange::{Answer, Failure, FailureKind, Question, Topic},
         held::Taken,
         mac_keys::KeptMacKeys,
-        schedule::Moment,
+        schedule::{Moment, Retry},
     },
     registry::documents::NetworkParameters,
 };
@@ -56,6 +56,14 @@ impl Member {
             (Question::Revocations { .. }, Answer::Document(envelope)) => {
                 self.suspicious = false;
                 self.revocations(now, envelope, actions)
+            }
+            (Question::HandBack, Answer::Taken) => {
+                self.registry_is_behind = false;
+                // it has something newer now; one that stays behind is not told in a tight loop
+                self.topics[Topic::Parameters as usize] = Retry::default();
+                self.topics[topic as usize].failed(now, QUESTION, &mut self.random);
+                self.in_touch = false;
+                return self.solved(topic);
             }
             (Question::Successions, Answer::Successions(statements)) if self.untrusted => {
                 return self.succeeded(now, &statements, actions);
@@ -180,9 +188,12 @@ impl Member {
                     _ => Ok(()),
                 }
             }
-            Err(DocumentError::NotNewer { held, offered }) => Err(format!(
-                "the registry's parameters have number {offered}, those this node has {held}, and say something else: was the registry restored from an old backup? This node goes on with its own until the registry's have a higher number"
-            )),
+            Err(DocumentError::NotNewer { held, offered }) => {
+                self.registry_is_behind = offered < held;
+                Err(format!(
+                    "the registry's parameters have number {offered}, those this node has {held}, and say something else: was the registry restored from an old backup? This node goes on with its own, and hands them back"
+                ))
+            }
             Err(error) => Err(format!("the registry's parameters: {error}")),
         }
     }

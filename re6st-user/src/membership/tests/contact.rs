@@ -140,6 +140,40 @@ fn a_registry_that_does_not_wait_for_news_is_not_asked_in_a_tight_loop() {
 }
 
 #[test]
+fn a_registry_that_is_behind_is_given_back_what_it_has_lost() {
+    let mut world = World::new(365);
+    world.run(MINUTE);
+    world.publish(9, 1, 1, &json!({"hello-interval": 3}));
+    world.run(MINUTE);
+    // it goes, and comes back as it was once
+    world.take_down();
+    world.run(MINUTE);
+    world.registry.up = true;
+    world.publish(1, 1, 1, &json!({"hello-interval": 15}));
+    world.asked.clear();
+
+    world.run(MINUTE * 10);
+
+    let handed = world.count(|question| matches!(question, Question::HandBack));
+    assert!((1..=12).contains(&handed), "{handed}");
+    assert_eq!(world.member.held().parameters_number(), Some(9));
+    let (parameters, revocations) = world.member.held().envelopes();
+    assert!(parameters.contains("payload") && revocations.is_some());
+
+    world.publish(10, 1, 1, &json!({"hello-interval": 4}));
+    world.run(MINUTE * 20);
+    assert_eq!(world.member.held().parameters_number(), Some(10));
+    let report = world.member.report(world.now, "");
+    assert_eq!(report.problem, None);
+    world.asked.clear();
+    world.run(MINUTE * 60);
+    assert_eq!(
+        world.count(|question| matches!(question, Question::HandBack)),
+        0
+    );
+}
+
+#[test]
 fn a_busy_registry_is_left_alone_as_long_as_it_asks_for() {
     let mut world = World::new(365);
     world.registry.busy = Some(Duration::from_secs(100));
@@ -258,6 +292,7 @@ impl Whim {
             (Self::Refused, _) => failure(FailureKind::Refused),
             (Self::Nothing, _) => Ok(Answer::Document(None)),
             (Self::Else, _) => Ok(Answer::Certificate("something".to_owned())),
+            (_, Question::HandBack) => Ok(Answer::Taken),
             (_, Question::MacKeys { .. }) => Ok(Answer::MacKeys(mac_keys("0a", None))),
             (_, Question::Renewal) => Ok(Answer::Certificate(world.registry.certificate.clone())),
             (_, Question::Successions) => Ok(Answer::Successions(vec![b"{}".to_vec(); 9])),

@@ -211,6 +211,7 @@ impl RegistryModel {
                 let envelope = newer.then(|| self.revocations.1.clone());
                 Ok(Answer::Document(envelope))
             }
+            Question::HandBack => Ok(Answer::Taken),
             Question::MacKeys { .. } => Ok(Answer::MacKeys(self.mac_keys.clone())),
             Question::Successions => Ok(Answer::Successions(self.successions.clone())),
             Question::Renewal => Ok(Answer::Certificate(self.certificate.clone())),

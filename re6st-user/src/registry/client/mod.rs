@@ -19,10 +19,11 @@ use tokio::io::DuplexStream;
 
 use super::http::{
     messages::{
-        Authorities as AuthoritiesMessage, Certificate, Enrolment, MacKeys, Poll, Renewal,
-        TokenRequest,
+        Authorities as AuthoritiesMessage, Certificate, Enrolment, HeldDocuments, MacKeys, Poll,
+        Renewal, TokenRequest,
     },
     problem::ErrorBody,
+    serve::MAXIMUM_BODY,
 };
 use crate::{
     certificate::{
@@ -222,6 +223,23 @@ impl Client {
         wait: Duration,
     ) -> Result<Option<Bytes>, ClientError> {
         self.poll("/v1/revocations", after, wait).await
+    }
+
+    /// A node: hands back the documents it holds; the list only if it is not too big.
+    pub async fn hand_back(
+        &self,
+        parameters: &str,
+        revocations: Option<&str>,
+    ) -> Result<(), ClientError> {
+        let documents = |revocations: Option<&str>| HeldDocuments {
+            parameters: parameters.to_owned(),
+            revocations: revocations.map(str::to_owned),
+        };
+        let size = parameters.len() + revocations.map_or(0, str::len);
+        // quotation marks are escaped
+        let fits = size < MAXIMUM_BODY / 4 * 3;
+        let documents = documents(revocations.filter(|_| fits));
+        self.post_for_nothing("/v1/documents", &documents).await
     }
 
     /// A node: the keys of Babel's MAC.

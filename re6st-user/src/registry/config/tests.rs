@@ -60,7 +60,8 @@ fn a_file_without_mistakes_is_taken_up_whole() {
     assert_eq!(
         config.connections,
         Bounds {
-            total: 100,
+            strangers: 100,
+            nodes: usize::MAX,
             per_source: 7
         }
     );
@@ -97,8 +98,10 @@ fn everything_but_the_places_has_a_default() {
     assert_eq!(config.listen, ["[::1]:443".parse().unwrap()]);
     let authority = crate::registry::tests::support::authority();
     let authorities = Authorities::new(authority.certificate().clone());
+    let fingerprints = vec![authority.certificate().fingerprint().to_string()];
     let expected = Settings {
-        authorities: vec![authority.certificate().fingerprint().to_string()],
+        all_authorities: fingerprints.clone(),
+        authorities: fingerprints,
         ..Settings::new("2001:db8:42::/48".parse().unwrap())
     };
     assert_eq!(config.settings(&authorities), expected);

@@ -20,6 +20,7 @@ use crate::{
 pub struct Shown {
     der: Arc<CertificateDer<'static>>,
     checked: Arc<OnceLock<Result<Identity, Problem>>>,
+    introduced: Arc<OnceLock<()>>,
 }
 
 /// Whose it is.
@@ -47,16 +48,20 @@ impl Shown {
         Self {
             der: Arc::new(der),
             checked: Arc::default(),
+            introduced: Arc::default(),
         }
     }
 }
 
 /// The node at the other end.
+///
+/// `introduce` is called once for a connection, with the certificate of a member.
 pub fn node(
     peer: &Peer,
     published: &Published,
     now: Timestamp,
     need: Need,
+    introduce: impl FnOnce(&NodeCertificate),
 ) -> Result<NodeCertificate, Problem> {
     let shown = peer.certificate.as_ref().ok_or_else(|| {
         refused("this is for nodes: show the node's certificate in the TLS handshake")
@@ -89,8 +94,11 @@ pub fn node(
     let revoked = &published.revocation_list;
     if need == Need::Membership && revoked.contains(&identity.issuer, certificate.serial()) {
         return Err(refused(
-            "the certificate is revoked: renew it, or enrol again",
+            "the certificate is revoked: ask the operator for a token for this node's prefix, and enrol by it with another key",
         ));
+    }
+    if need == Need::Membership && shown.introduced.set(()).is_ok() {
+        introduce(certificate);
     }
     Ok(certificate.clone())
 }

@@ -117,6 +117,17 @@ impl fmt::Debug for MacKeys {
     }
 }
 
+/// What a node holds, for a registry that has less.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct HeldDocuments {
+    /// The envelope of the parameters.
+    pub parameters: String,
+    /// That of the revocation list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocations: Option<String>,
+}
+
 /// A signed document: a DSSE envelope (version 1.0.2).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -151,6 +162,9 @@ pub struct NewToken {
     /// Bits of the prefix; without it the setting counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix_length: Option<u8>,
+    /// The prefix of the node (`1/16`) whose next certificate it gives, for another key; without it it is for a newcomer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
 }
 
 /// A token that was made.
@@ -182,6 +196,9 @@ pub struct WaitingToken {
     pub email: String,
     /// Bits of the prefix it gives.
     pub prefix_length: u8,
+    /// The node whose next certificate it gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// When it was made, in seconds since 1970.
     pub created: u64,
     /// When it ends.
@@ -267,6 +284,27 @@ pub struct ParameterChanges {
 pub struct CommunitiesText {
     /// Lines of bits and locations.
     pub text: String,
+}
+
+/// Changes the keys of Babel's MAC.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Rotation {
+    /// Another key at once instead of the next of three steps: nodes that have not heard of it are cut off.
+    #[serde(default)]
+    pub at_once: bool,
+}
+
+/// What the registry's clock says, in seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Clock {
+    /// The clock.
+    pub now: u64,
+    /// What it was last, as far as it is believed.
+    pub seen: Option<u64>,
+    /// Whether it is so far ahead of that that nothing ends by it.
+    pub doubted: bool,
 }
 
 /// A line of the audit log.

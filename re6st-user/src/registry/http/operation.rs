@@ -98,7 +98,7 @@ pub struct SignedDocument(pub Bytes);
 
 /// 200 with the DER of a certificate revocation list (RFC 2585).
 #[derive(Debug)]
-pub struct RevocationList(pub Bytes);
+pub struct X509Crl(pub Bytes);
 
 fn json_content<T: JsonSchema>(schemas: &mut SchemaGenerator, description: &str) -> Value {
     let schema = schemas.subschema_for::<T>();
@@ -179,7 +179,7 @@ impl<T: Reply> Reply for Option<T> {
     }
 }
 
-impl Reply for RevocationList {
+impl Reply for X509Crl {
     fn response(self) -> Response {
         ([(header::CONTENT_TYPE, "application/pkix-crl")], self.0).into_response()
     }

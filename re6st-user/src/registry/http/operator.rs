@@ -2,8 +2,9 @@
 
 use super::{
     messages::{
-        AuditEntry, CertificateName as CertificateNameMessage, CommunitiesText, MadeToken,
-        NewToken, NodeEntry, Page, ParameterChanges, ParametersEntry, TokenName, WaitingToken,
+        AuditEntry, CertificateName as CertificateNameMessage, Clock, CommunitiesText, MadeToken,
+        NewToken, NodeEntry, Page, ParameterChanges, ParametersEntry, Rotation, TokenName,
+        WaitingToken,
     },
     operation::{Context, Created, Done, Found, Nothing, Operations, Purpose, Who},
     problem::Problem,
@@ -12,7 +13,7 @@ use super::{
 use crate::{
     certificate::node_prefix::NodePrefix,
     registry::rules::{
-        Caller, CertificateName, CertificateSummary, Command, Reply,
+        Caller, CertificateName, CertificateSummary, ClockSummary, Command, Reply, TokenRight,
         token::{Email, Token, TokenDigest},
     },
 };
@@ -64,7 +65,7 @@ pub fn operations() -> Operations<Face> {
             "/v1/admin/certificates/revoke",
             purpose(
                 "revoke",
-                "By serial number: revoke a certificate; by prefix: end a node and free its prefix",
+                "By serial number: revoke a certificate and its key; by prefix: end a node and free its prefix",
             ),
             revoke,
         )
@@ -92,9 +93,22 @@ pub fn operations() -> Operations<Face> {
             "/v1/admin/mac-keys/rotate",
             purpose(
                 "rotate-mac-keys",
-                "The next step to another key of Babel's MAC",
+                "The next step to another key of Babel's MAC, or another key at once",
             ),
             rotate_mac_keys,
+        )
+        .get(
+            "/v1/admin/clock",
+            purpose("clock", "What the clock says, and whether it is believed"),
+            clock,
+        )
+        .post(
+            "/v1/admin/clock/confirm",
+            purpose(
+                "confirm-clock",
+                "The clock is right, whatever the database has seen last",
+            ),
+            confirm_clock,
         )
         .get(
             "/v1/admin/audit",
@@ -107,7 +121,14 @@ async fn add_token(ask: Ask, message: NewToken) -> Result<Created<MadeToken>, Pr
     let command = Command::AddToken {
         email: Email::parse(&message.email)?,
         token: message.token.as_deref().map(Token::parse).transpose()?,
-        prefix_length: message.prefix_length,
+        right: match (&message.node, message.prefix_length) {
+            (None, prefix_length) => TokenRight::Newcomer { prefix_length },
+            (Some(node), None) => TokenRight::Node(prefix(node)?),
+            (Some(_), Some(_)) => {
+                let problem = "prefix-length: a node keeps its prefix; give node alone";
+                return Err(Problem::bad_request(problem));
+            }
+        },
     };
     match ask.state.ask(ask.caller, command).await? {
         Reply::Token(token) => Ok(Created(MadeToken {
@@ -126,6 +147,7 @@ async fn tokens(ask: Ask, _: Nothing) -> Result<Found<Vec<WaitingToken>>, Proble
         id: token.id.to_string(),
         email: token.email,
         prefix_length: token.prefix_length,
+        node: token.node,
         created: token.created.0,
         expires: token.expires.0,
     });
@@ -207,8 +229,32 @@ async fn set_communities(ask: Ask, message: CommunitiesText) -> Result<Done, Pro
     done(ask.state.ask(ask.caller, command).await?)
 }
 
-async fn rotate_mac_keys(ask: Ask, _: Nothing) -> Result<Done, Problem> {
-    done(ask.state.ask(ask.caller, Command::RotateMacKeys).await?)
+async fn rotate_mac_keys(ask: Ask, message: Rotation) -> Result<Done, Problem> {
+    let at_once = message.at_once;
+    done(
+        ask.state
+            .ask(ask.caller, Command::RotateMacKeys { at_once })
+            .await?,
+    )
+}
+
+async fn clock(ask: Ask, _: Nothing) -> Result<Found<Clock>, Problem> {
+    clock_of(ask.state.ask(ask.caller, Command::GetClock).await?)
+}
+
+async fn confirm_clock(ask: Ask, _: Nothing) -> Result<Found<Clock>, Problem> {
+    clock_of(ask.state.ask(ask.caller, Command::ConfirmClock).await?)
+}
+
+fn clock_of(reply: Reply) -> Result<Found<Clock>, Problem> {
+    let Reply::Clock(ClockSummary { now, seen, doubted }) = reply else {
+        return Err(Problem::unexpected());
+    };
+    Ok(Found(Clock {
+        now: now.0,
+        seen: seen.map(|seen| seen.0),
+        doubted,
+    }))
 }
 
 async fn audit(ask: Ask, page: Page) -> Result<Found<Vec<AuditEntry>>, Problem> {

@@ -3,28 +3,38 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use serde_json::{Map, Value};
 use tokio::time;
 
 use super::{
-    messages::{Authorities, Certificate, Enrolment, Health, MacKeys, Poll, Renewal, TokenRequest},
+    messages::{
+        Authorities, Certificate, Enrolment, Health, HeldDocuments, MacKeys, Poll, Renewal,
+        TokenRequest,
+    },
     operation::{
-        Accepted, Context, Created, Found, Nothing, Operations, Purpose, RevocationList,
-        SignedDocument, Who,
+        Accepted, Context, Created, Found, Nothing, Operations, Purpose, SignedDocument, Who,
+        X509Crl,
     },
     problem::Problem,
     serve::stopped,
     server::Face,
 };
 use crate::{
-    certificate::request::CertificateRequest,
+    certificate::{
+        document::{DocumentError, Signed},
+        request::CertificateRequest,
+        revocations::RevocationList,
+    },
     registry::{
         client::LONGEST_WAIT,
+        documents::NetworkParameters,
         engine::now,
         mail,
         publication::{Document, Published},
         rules::{
             Caller, CertificateSummary, Command, Reply,
             community::Location,
+            restoration::Newer,
             token::{Email, Token},
         },
     },
@@ -42,7 +52,11 @@ pub fn operations() -> Operations<Face> {
     Operations::new()
         .get(
             "/v1/health",
-            purpose("health", Anybody, "Whether the registry is at work"),
+            purpose(
+                "health",
+                Anybody,
+                "Whether the registry is at work: 503 if it cannot decide or write",
+            ),
             health,
         )
         .get(
@@ -73,7 +87,7 @@ pub fn operations() -> Operations<Face> {
             purpose(
                 "renew",
                 Holder,
-                "Get the next certificate, if the present one is due, revoked, or the key is new",
+                "Get the next certificate, if the present one is due or the key is new",
             ),
             renew,
         )
@@ -90,6 +104,15 @@ pub fn operations() -> Operations<Face> {
             "/v1/parameters",
             purpose("parameters", Node, "The network's parameters, signed"),
             parameters,
+        )
+        .post(
+            "/v1/documents",
+            purpose(
+                "hand-back",
+                Node,
+                "Hand back documents with higher numbers than the registry's, which was restored from an old backup",
+            ),
+            hand_back,
         )
         .get(
             "/v1/mac-keys",
@@ -109,6 +132,7 @@ pub fn operations() -> Operations<Face> {
 }
 
 async fn health(ask: Ask, _: Nothing) -> Result<Found<Health>, Problem> {
+    ask.state.health().await?;
     let network = ask.state.published.borrow().authorities.network();
     Ok(Found(Health {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -183,12 +207,43 @@ async fn revocations(ask: Ask, poll: Poll) -> Result<Option<SignedDocument>, Pro
     newer(ask, poll, |published| &published.revocations).await
 }
 
+async fn hand_back(ask: Ask, message: HeldDocuments) -> Result<Accepted, Problem> {
+    let published = ask.state.published.borrow().clone();
+    let bad = |error: DocumentError| Problem::bad_request(format!("a document: {error}"));
+    let authorities = &published.authorities;
+    let parameters: Signed<NetworkParameters> =
+        Signed::verify(message.parameters.as_bytes(), authorities, now(), None).map_err(bad)?;
+    if parameters.number() <= published.parameters.number {
+        return Ok(Accepted);
+    }
+    let revocations = match &message.revocations {
+        Some(envelope) => Signed::verify(envelope.as_bytes(), authorities, now(), None)
+            .map(Signed::into_content)
+            .map_err(bad)?,
+        None => RevocationList::default(),
+    };
+    let number = parameters.number();
+    let mut content = parameters.into_content().0;
+    let newer = Newer {
+        number,
+        parameters: match content.remove("parameters") {
+            Some(Value::Object(values)) => values,
+            _ => Map::new(),
+        },
+        revocations,
+    };
+    let newer = Box::new(newer);
+    let reply = ask.state.ask(ask.caller, Command::HandBack { newer });
+    reply.await?;
+    Ok(Accepted)
+}
+
 async fn mac_keys(ask: Ask, _: Nothing) -> Result<Found<MacKeys>, Problem> {
     Ok(Found(ask.state.published.borrow().mac_keys.clone()))
 }
 
-async fn crl(ask: Ask, _: Nothing) -> Result<RevocationList, Problem> {
-    Ok(RevocationList(ask.state.published.borrow().crl.clone()))
+async fn crl(ask: Ask, _: Nothing) -> Result<X509Crl, Problem> {
+    Ok(X509Crl(ask.state.published.borrow().crl.der.clone()))
 }
 
 /// The document if it is newer than what the client has, or becomes so while it waits.

@@ -36,6 +36,7 @@ use super::{
     identity::Shown,
     problem::Problem,
 };
+use crate::registry::words::Repeated;
 
 /// The biggest head of a request, in bytes.
 const MAXIMUM_HEAD: usize = 16 << 10;
@@ -48,7 +49,8 @@ const OUT_OF_RESOURCES: Duration = Duration::from_millis(100);
 
 /// Connections of the operator.
 const UNIX: Bounds = Bounds {
-    total: 64,
+    strangers: 64,
+    nodes: 0,
     per_source: 64,
 };
 /// Whom they count for.
@@ -99,6 +101,7 @@ pub async fn tls(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut tasks = JoinSet::new();
+    let mut warnings = Repeated::default();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -109,7 +112,7 @@ pub async fn tls(
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                give_time(&error).await;
+                give_time(&error, &mut warnings).await;
                 continue;
             }
         };
@@ -147,6 +150,7 @@ pub async fn unix(
 ) {
     let connections = Connections::new(UNIX);
     let mut tasks = JoinSet::new();
+    let mut warnings = Repeated::default();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -165,7 +169,7 @@ pub async fn unix(
                 let (router, stop) = (router.clone(), stop.clone());
                 tasks.spawn(connection(stream, peer, router, patience, stop));
             }
-            Err(error) => give_time(&error).await,
+            Err(error) => give_time(&error, &mut warnings).await,
         }
     }
     end(tasks, patience).await;
@@ -205,14 +209,14 @@ async fn end(mut tasks: JoinSet<()>, patience: Patience) {
 }
 
 /// A connection that failed before it was accepted is its peer's business; anything else needs time to get better.
-async fn give_time(error: &io::Error) {
+async fn give_time(error: &io::Error, warnings: &mut Repeated) {
     if !matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionRefused
     ) {
-        eprintln!("cannot accept connections: {error}; trying again");
+        warnings.warn(format!("cannot accept connections: {error}; trying again"));
         time::sleep(OUT_OF_RESOURCES).await;
     }
 }

@@ -1,10 +1,14 @@
 //! What the operations are given, and who may ask for what.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{Router, http::StatusCode};
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use super::{
     identity::{self, Need},
@@ -14,12 +18,18 @@ use super::{
     public,
     serve::{Origin, Peer},
 };
-use crate::registry::{
-    engine::{Engine, now},
-    location::{Locations, Place},
-    publication::Published,
-    rules::{Caller, Command, Refusal, Reply, community::Location},
+use crate::{
+    certificate::node::NodeCertificate,
+    registry::{
+        engine::{Engine, now},
+        location::{Locations, Place},
+        publication::Published,
+        rules::{Caller, Command, Refusal, Reply, community::Location},
+    },
 };
+
+/// For so long an answer on how the engine is holds.
+const HEALTH_AGE: Duration = Duration::from_secs(1);
 
 /// The server's state.
 #[derive(Debug)]
@@ -34,6 +44,8 @@ pub struct Face {
     pub grace: u64,
     /// The server ends.
     pub stop: watch::Receiver<bool>,
+    /// How the engine was, and when it was asked.
+    pub health: Mutex<Option<(Instant, Result<(), Refusal>)>>,
 }
 
 impl Server for Face {
@@ -41,9 +53,15 @@ impl Server for Face {
 
     fn identify(&self, peer: &Peer, who: Who) -> Result<Caller, Problem> {
         let node = |need| {
-            let certificate = identity::node(peer, &self.published.borrow(), now(), need)?;
-            let certificate = Box::new(certificate);
-            Ok(Caller::Node { certificate })
+            let caller = |certificate| Caller::Node {
+                certificate: Box::new(certificate),
+            };
+            let introduce = |certificate: &NodeCertificate| {
+                let caller = caller(certificate.clone());
+                self.engine.tell(caller, Command::Introduce);
+            };
+            let published = self.published.borrow();
+            identity::node(peer, &published, now(), need, introduce).map(caller)
         };
         match (who, &peer.origin) {
             (Who::Anybody, Origin::Internet(address)) => {
@@ -64,6 +82,16 @@ impl Face {
     /// Asks the rules.
     pub async fn ask(&self, caller: Caller, command: Command) -> Result<Reply, Problem> {
         Ok(self.engine.ask(caller, command).await?)
+    }
+
+    /// Whether the registry is at work. However many ask, the engine is asked once a second.
+    pub async fn health(&self) -> Result<(), Problem> {
+        let mut last = self.health.lock().await;
+        let (_, health) = match last.take().filter(|(at, _)| at.elapsed() < HEALTH_AGE) {
+            Some(known) => last.insert(known),
+            None => last.insert((Instant::now(), self.engine.health().await)),
+        };
+        Ok(health.clone()?)
     }
 
     /// Where an address is, if the database knows.
@@ -118,7 +146,10 @@ impl From<Refusal> for Problem {
         let status = match &refusal {
             Refusal::Invalid(_) => StatusCode::BAD_REQUEST,
             Refusal::NotIdentified | Refusal::NotCurrent { .. } => StatusCode::UNAUTHORIZED,
-            Refusal::BadToken | Refusal::Disabled(_) | Refusal::Forbidden => StatusCode::FORBIDDEN,
+            Refusal::BadToken
+            | Refusal::Disabled(_)
+            | Refusal::Forbidden
+            | Refusal::RevokedKey { .. } => StatusCode::FORBIDDEN,
             Refusal::NotFound(_) => StatusCode::NOT_FOUND,
             Refusal::Conflict(_) => StatusCode::CONFLICT,
             Refusal::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,

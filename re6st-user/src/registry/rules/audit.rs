@@ -29,12 +29,17 @@ pub enum Action {
     TokenExpired,
     Enrolled,
     Renewed,
+    Reissued,
     Revoked,
     NodeEnded,
     NodeExpired,
     ParametersSet,
     CommunitiesSet,
     MacKeysRotated,
+    ClockDoubted,
+    ClockConfirmed,
+    Restored,
+    Adopted,
 }
 
 impl Action {
@@ -47,12 +52,17 @@ impl Action {
             Self::TokenExpired => "token-expired",
             Self::Enrolled => "enrolled",
             Self::Renewed => "renewed",
+            Self::Reissued => "reissued",
             Self::Revoked => "revoked",
             Self::NodeEnded => "node-ended",
             Self::NodeExpired => "node-expired",
             Self::ParametersSet => "parameters-set",
             Self::CommunitiesSet => "communities-set",
             Self::MacKeysRotated => "mac-keys-rotated",
+            Self::ClockDoubted => "clock-doubted",
+            Self::ClockConfirmed => "clock-confirmed",
+            Self::Restored => "restored",
+            Self::Adopted => "adopted",
         }
     }
 }

@@ -34,4 +34,6 @@ pub struct Replaced {
     pub prefix: NodePrefix,
     /// Until when it is valid.
     pub not_after: Timestamp,
+    /// Whose key it is for; none of those that were replaced before this was noted down.
+    pub key: Option<KeyId>,
 }

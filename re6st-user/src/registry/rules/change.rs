@@ -14,7 +14,10 @@ use super::{
     token::{Email, Token, TokenDigest, TokenEntry},
     tree::Block,
 };
-use crate::certificate::{node_prefix::NodePrefix, revocations::Revocation, serial::Serial};
+use crate::certificate::{
+    digest::KeyId, node_prefix::NodePrefix, revocations::Revocation, serial::Serial,
+    timestamp::Timestamp,
+};
 
 /// What became of a command.
 #[derive(Clone, Debug)]
@@ -77,6 +80,15 @@ pub enum Change {
         /// What it is.
         after: Option<Revocation>,
     },
+    /// Of the keys that never get a certificate again.
+    RevokedKey {
+        /// Which one.
+        key: KeyId,
+        /// The serial number of a certificate that was revoked for it, before.
+        before: Option<Serial>,
+        /// And now.
+        after: Option<Serial>,
+    },
     /// Of the certificates that were replaced before they expired.
     Replaced {
         /// Which one.
@@ -131,6 +143,13 @@ pub enum Change {
         before: Arc<Communities>,
         /// What they are.
         after: Arc<Communities>,
+    },
+    /// What the clock was last, as far as it is believed.
+    Clock {
+        /// Before.
+        before: Option<Timestamp>,
+        /// And now.
+        after: Option<Timestamp>,
     },
     /// One more line of the audit log.
     Audit(Entry),

@@ -10,6 +10,7 @@ use super::{
     community::Location,
     mac_keys::MacKeys,
     publication::{ParametersDocument, RevocationsDocument},
+    restoration::{Mark, Newer},
     token::{Email, Token, TokenDigest},
 };
 use crate::certificate::{
@@ -39,6 +40,18 @@ pub enum Command {
         /// A new key and new subject fields; none keeps those of the certificate the node showed.
         request: Option<Box<CertificateRequest>>,
     },
+    /// A node: here it is. The server says so for each connection.
+    Introduce,
+    /// A node: what it holds is newer than what is published.
+    HandBack {
+        /// What it holds.
+        newer: Box<Newer>,
+    },
+    /// The registry: the database is older than this.
+    GoOnFrom {
+        /// What has been given away.
+        mark: Mark,
+    },
     /// A node: its present certificate.
     FetchOwnCertificate,
     /// A node: the network's parameters.
@@ -51,8 +64,8 @@ pub enum Command {
         email: Email,
         /// The operator's own; none makes one.
         token: Option<Token>,
-        /// Bits of the prefix; none takes the setting.
-        prefix_length: Option<u8>,
+        /// What it gives.
+        right: TokenRight,
     },
     /// Operator: all tokens.
     ListTokens,
@@ -73,8 +86,8 @@ pub enum Command {
         /// Which one.
         which: CertificateName,
     },
-    /// Operator: revokes a certificate ([`CertificateName::Serial`]: its owner gets another one), or ends a node
-    /// ([`CertificateName::Prefix`]: its prefix becomes free).
+    /// Operator: revokes a certificate, and its key for ever. [`CertificateName::Serial`]: the node keeps its prefix, and
+    /// gets another certificate by a token ([`TokenRight::Node`]); [`CertificateName::Prefix`]: the node ends.
     Revoke {
         /// Which one.
         which: CertificateName,
@@ -93,11 +106,30 @@ pub enum Command {
         /// As [`super::community::Communities::parse`] reads it.
         text: String,
     },
-    /// Operator: the next step to another key of Babel's MAC ([`super::mac_keys`]).
-    RotateMacKeys,
+    /// Operator: the next step to another key of Babel's MAC ([`super::mac_keys`]), or another key at once.
+    RotateMacKeys {
+        /// Whoever has not heard of it is cut off.
+        at_once: bool,
+    },
+    /// Operator: what the clock says, and whether it is believed.
+    GetClock,
+    /// Operator: the clock is right, whatever the database has seen last.
+    ConfirmClock,
     /// Whatever time brings: expiry, and what a new database needs. Whoever holds the rules gives this at the start and at
     /// each [`super::Rules::next_deadline`].
     Time,
+}
+
+/// What a token gives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TokenRight {
+    /// A prefix, and a certificate for it.
+    Newcomer {
+        /// Bits of the prefix; none takes the setting.
+        prefix_length: Option<u8>,
+    },
+    /// The next certificate of a node, for another key than it has.
+    Node(NodePrefix),
 }
 
 /// How an operator names a certificate.
@@ -140,6 +172,20 @@ pub enum Reply {
     Revocations(Arc<RevocationsDocument>),
     /// A text of communities.
     Communities(Arc<str>),
+    /// What the clock says.
+    Clock(ClockSummary),
+}
+
+/// What the clock says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ClockSummary {
+    /// The clock.
+    pub now: Timestamp,
+    /// What it was last, as far as it is believed.
+    pub seen: Option<Timestamp>,
+    /// Whether it is doubted.
+    pub doubted: bool,
 }
 
 /// What an operator and the holder want to know of a certificate.
@@ -164,7 +210,7 @@ pub struct CertificateSummary {
     pub not_after: Timestamp,
     /// Who enrolled; none if anonymously.
     pub email: Option<String>,
-    /// Whether it is revoked; its owner can still renew it.
+    /// Whether it is revoked.
     pub revoked: bool,
     /// Whether it is that of the registry's own node.
     pub registry: bool,
@@ -180,6 +226,8 @@ pub struct TokenSummary {
     pub email: String,
     /// Bits of the prefix it gives.
     pub prefix_length: u8,
+    /// The node whose next certificate it gives, as certificates write it: `1/16`.
+    pub node: Option<String>,
     /// When it was made.
     pub created: Timestamp,
     /// When it ends.

@@ -4,11 +4,14 @@ use super::{
     Caller, Change, Notice, Refusal, Reply, Rules, asker,
     audit::Action,
     community::Location,
-    token::{Email, Token},
+    token::{Email, Token, TokenEntry},
     tree::{AllocateError, Block},
 };
 use crate::certificate::{
-    issue::NodeTerms, node_prefix::NodePrefix, request::CertificateRequest, timestamp::Timestamp,
+    issue::NodeTerms,
+    node_prefix::NodePrefix,
+    request::CertificateRequest,
+    timestamp::{CLOCK_SKEW, Timestamp},
 };
 
 impl Rules {
@@ -22,11 +25,20 @@ impl Rules {
         request: &CertificateRequest,
         location: Option<&Location>,
     ) -> Result<Reply, Refusal> {
-        if let Some(prefix) = self.state.by_key(request.public_key().id()) {
+        let key = request.public_key().id();
+        self.check_key(key)?;
+        if let Some(prefix) = self.state.by_key(key) {
             return self.renew_as(now, from, prefix, request.into());
         }
         let (length, email) = match token {
-            Some(token) => self.use_token(now, from, token)?,
+            Some(token) => {
+                let used = self.use_token(now, from, token)?;
+                if let Some(prefix) = used.node {
+                    return self.reissue(now, from, prefix, used.email, request.into());
+                }
+                self.check_pause(now)?;
+                (used.prefix_length, Some(used.email))
+            }
             None => (self.allow_anonymous(now, from)?, None),
         };
         let community = self.state.communities.choose(location);
@@ -52,20 +64,14 @@ impl Rules {
         Ok(reply)
     }
 
-    /// Consumes a token, which is given back if anything fails later.
+    /// Consumes a token, which is given back if anything fails later. Who has a good one is never made to wait for those who
+    /// guess; but a word that can be guessed (re6stnet's have eight letters) is no better than a guess.
     fn use_token(
         &mut self,
         now: Timestamp,
         from: &Caller,
         token: &Token,
-    ) -> Result<(u8, Option<Email>), Refusal> {
-        if self.settings.prefix_length == 0 {
-            return Err(Refusal::Disabled("enrolment by token"));
-        }
-        if let Some(asker) = asker(from) {
-            let wait = self.enrolments.check(&asker, now);
-            wait.map_err(|retry_after| Refusal::TooMany { retry_after })?;
-        }
+    ) -> Result<TokenEntry, Refusal> {
         let digest = token.digest();
         let lifetime = self.settings.token_lifetime;
         let entry = self
@@ -74,23 +80,31 @@ impl Rules {
             .get(&digest)
             .filter(|entry| entry.token == *token && now <= entry.created.plus(lifetime))
             .cloned();
-        let Some(entry) = entry else {
-            // who guesses is slowed down; who knows a token never is
-            if let Some(asker) = asker(from) {
-                let _ = self.enrolments.take(asker, now);
-            }
-            return Err(Refusal::BadToken);
-        };
-        let gift = (entry.prefix_length, Some(entry.email.clone()));
+        let is_for_node = entry.as_ref().is_some_and(|entry| entry.node.is_some());
+        if self.settings.prefix_length == 0 && !is_for_node {
+            return Err(Refusal::Disabled("enrolment by token"));
+        }
+        let can_be_guessed = |entry: &TokenEntry| entry.token.check_strength().is_err();
+        if entry.as_ref().is_none_or(can_be_guessed)
+            && let Some(asker) = asker(from)
+        {
+            let waited = match entry {
+                Some(_) => self.enrolments.check(&asker, now),
+                None => self.enrolments.take(asker, now),
+            };
+            waited.map_err(|retry_after| Refusal::TooMany { retry_after })?;
+        }
+        let entry = entry.ok_or(Refusal::BadToken)?;
         self.change(Change::Token {
             digest,
-            before: Some(entry),
+            before: Some(entry.clone()),
             after: None,
         });
-        Ok(gift)
+        Ok(entry)
     }
 
     fn allow_anonymous(&mut self, now: Timestamp, from: &Caller) -> Result<u8, Refusal> {
+        self.check_pause(now)?;
         if self.settings.anonymous_prefix_length == 0 {
             return Err(Refusal::Disabled("anonymous enrolment"));
         }
@@ -138,7 +152,7 @@ impl Rules {
                 serial,
                 prefix,
                 subject_serial,
-                not_before: now,
+                not_before: now.minus(CLOCK_SKEW),
                 not_after: now.plus(self.settings.validity),
             },
             email,

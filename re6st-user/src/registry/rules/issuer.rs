@@ -6,7 +6,9 @@ use crate::certificate::{
     authority::Authority,
     error::IssueError,
     issue::{Identity, NodeTerms},
+    node::NodeCertificate,
     timestamp::Timestamp,
+    verify::Authorities,
 };
 
 /// Signs certificates and numbers. [`Authority`] does; tests of the rules alone have a cheaper one.
@@ -17,6 +19,9 @@ pub trait Issuer: Send {
     ///
     /// The key cannot sign, or a certificate cannot say this.
     fn issue(&self, identity: Identity<'_>, terms: &NodeTerms) -> Result<Issued, IssueError>;
+
+    /// Whether it, or an authority before it that is still known, has issued this certificate at any time.
+    fn has_issued(&self, certificate: &NodeCertificate) -> bool;
 
     /// Signs a message, as re6stnet's nodes verify it if the key is RSA.
     ///
@@ -31,6 +36,8 @@ pub trait Issuer: Send {
 pub struct Issued {
     /// In PEM.
     pub pem: Arc<str>,
+    /// From when on it is valid: not before the authority's own certificate.
+    pub not_before: Timestamp,
     /// Until when it is valid: not longer than the authority's own certificate.
     pub not_after: Timestamp,
 }
@@ -40,8 +47,13 @@ impl Issuer for Authority {
         let certificate = self.issue_node(identity, terms)?;
         Ok(Issued {
             pem: certificate.to_pem().into(),
+            not_before: certificate.not_before(),
             not_after: certificate.not_after(),
         })
+    }
+
+    fn has_issued(&self, certificate: &NodeCertificate) -> bool {
+        Authorities::new(self.certificate().clone()).have_issued(certificate)
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, IssueError> {

@@ -35,8 +35,13 @@ impl Bucket {
         }
         let (count, cost) = (u64::from(rate.count), u64::from(rate.seconds));
         let ticks = now.0.saturating_mul(count);
+        let burst = cost * count;
+        let latest = ticks.saturating_add(burst);
+        // nobody can owe so much: the clock was wrong, and went back
+        if self.paid_off > latest.saturating_add(burst) {
+            self.paid_off = 0;
+        }
         let next = self.paid_off.max(ticks).saturating_add(cost);
-        let latest = ticks.saturating_add(cost * count);
         if next > latest {
             return Err((next - latest).div_ceil(count));
         }
@@ -53,6 +58,7 @@ impl Bucket {
 /// A rate for each of many, and one for all together.
 #[derive(Debug)]
 pub struct Limiter<K> {
+    capacity: usize,
     each: Rate,
     all: Rate,
     together: Bucket,
@@ -66,7 +72,13 @@ impl<K: Ord> Limiter<K> {
 
     /// Nobody has asked yet.
     pub const fn new(each: Rate, all: Rate) -> Self {
+        Self::with_capacity(each, all, Self::CAPACITY)
+    }
+
+    /// For askers of whom there are so many at most.
+    pub const fn with_capacity(each: Rate, all: Rate, capacity: usize) -> Self {
         Self {
+            capacity,
             each,
             all,
             together: Bucket { paid_off: 0 },
@@ -75,14 +87,16 @@ impl<K: Ord> Limiter<K> {
         }
     }
 
-    /// Whether one could be taken as far as this asker itself is concerned.
+    /// Whether one could be taken.
     ///
     /// # Errors
     ///
     /// Too early: the seconds to wait.
     pub fn check(&self, asker: &K, now: Timestamp) -> Result<(), u64> {
         let mut bucket = self.buckets.get(asker).copied().unwrap_or_default();
-        bucket.take(self.each, now)
+        bucket.take(self.each, now)?;
+        let mut together = self.together;
+        together.take(self.all, now)
     }
 
     /// Takes one for this asker.
@@ -108,12 +122,12 @@ impl<K: Ord> Limiter<K> {
 
     /// Forgets who owes nothing, at most once a second.
     fn make_room(&mut self, now: Timestamp) -> Result<(), u64> {
-        if self.buckets.len() >= Self::CAPACITY && self.swept != now {
+        if self.buckets.len() >= self.capacity && self.swept != now {
             self.swept = now;
             let each = self.each;
             self.buckets.retain(|_, bucket| !bucket.is_idle(each, now));
         }
-        if self.buckets.len() >= Self::CAPACITY {
+        if self.buckets.len() >= self.capacity {
             return Err(1);
         }
         Ok(())
@@ -206,6 +220,18 @@ mod tests {
             "the others are forgotten"
         );
         assert_eq!(limiter.buckets.len(), 1);
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_once_locks_nobody_out() {
+        let mut limiter = Limiter::new(MINUTE, FREE);
+        assert_eq!(limiter.take("a", Timestamp(1_840_000_000)), Ok(()));
+        let right = Timestamp(1_800_000_000);
+        for _ in 0..3 {
+            assert_eq!(limiter.take("a", right), Ok(()));
+        }
+        assert_eq!(limiter.take("a", right), Err(20));
+        assert_eq!(limiter.take("a", right.minus(30)), Err(50), "a little");
     }
 
     #[test]

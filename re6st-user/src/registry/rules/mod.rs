@@ -8,6 +8,7 @@ pub mod audit;
 pub mod caller;
 pub mod certificate;
 pub mod change;
+mod clock;
 pub mod command;
 pub mod community;
 mod enrolment;
@@ -21,6 +22,7 @@ pub mod publication;
 pub mod random;
 pub mod refusal;
 mod renewal;
+pub mod restoration;
 mod revocation;
 pub mod settings;
 mod state;
@@ -47,7 +49,9 @@ use self::{
 pub use self::{
     caller::Caller,
     change::{Change, Notice, Outcome},
-    command::{CertificateName, CertificateSummary, Command, Reply, TokenSummary},
+    command::{
+        CertificateName, CertificateSummary, ClockSummary, Command, Reply, TokenRight, TokenSummary,
+    },
     issuer::Issuer,
     random::Randomness,
     refusal::Refusal,
@@ -55,7 +59,8 @@ pub use self::{
     state::Stored,
 };
 use crate::certificate::{
-    node::NodeCertificate, node_prefix::NodePrefix, serial::Serial, timestamp::Timestamp,
+    digest::KeyId, node::NodeCertificate, node_prefix::NodePrefix, serial::Serial,
+    timestamp::Timestamp,
 };
 
 /// Why there are no rules for what the store has.
@@ -66,6 +71,23 @@ pub enum RestoreError {
         "the table cert of the database is damaged: {0}; restore the last backup, or mend the table by hand"
     )]
     Partition(#[from] PartitionError),
+    /// It is another network's.
+    #[error(
+        "the database is of the network {found}, the authority of {expected}: files of two registries are mixed up; put \
+         the right database, or the right authority's certificate and key, in their place"
+    )]
+    OtherNetwork {
+        /// What the database says.
+        found: String,
+        /// What the authority's certificate says.
+        expected: String,
+    },
+    /// It is another authority's.
+    #[error(
+        "the certificates in the database were not issued by this authority: files of two registries are mixed up; put \
+         the right database, or the right authority's certificate and key, in their place"
+    )]
+    OtherAuthority,
     /// The settings make no sense together.
     #[error("{0}")]
     Settings(String),
@@ -80,10 +102,20 @@ pub struct Rules {
     token_requests: Limiter<IpAddr>,
     mails: Limiter<Email>,
     renewals: Limiter<NodePrefix>,
+    /// The next publication has a higher number.
+    floor: u64,
+    /// Newcomers wait until then.
+    paused_until: Timestamp,
+    /// The clock was doubted when time was looked at last.
+    doubted: bool,
     /// What the present command has changed so far.
     changes: Vec<Change>,
     notices: Vec<Notice>,
 }
+
+/// What becomes of a node whose certificate is revoked.
+const REVOKED: &str = "revoked, and its key with it: ask the operator for a token for this node's prefix, and enrol by it \
+                       with another key";
 
 /// No limit for all together.
 const UNLIMITED: Rate = Rate {
@@ -102,6 +134,9 @@ impl Rules {
         issuer: Box<dyn Issuer>,
         stored: Stored,
     ) -> Result<Self, RestoreError> {
+        if let Some(publication) = &stored.publication {
+            publication.check_owner(&settings)?;
+        }
         let state = State::new(settings.maximum(), stored)?;
         settings
             .check_lengths(&state.communities)
@@ -111,10 +146,14 @@ impl Rules {
             enrolments: Limiter::new(settings.enrolments, settings.all_enrolments),
             token_requests: Limiter::new(settings.token_requests, settings.all_token_requests),
             mails: Limiter::new(settings.mails, UNLIMITED),
-            renewals: Limiter::new(settings.renewals, UNLIMITED),
+            // of present nodes alone: as many as the tree has
+            renewals: Limiter::with_capacity(settings.renewals, UNLIMITED, usize::MAX),
             settings,
             issuer,
             state,
+            floor: 0,
+            paused_until: Timestamp(0),
+            doubted: false,
             changes: Vec::new(),
             notices: Vec::new(),
         })
@@ -168,12 +207,19 @@ impl Rules {
                 location,
             } => self.enrol(now, from, token.as_ref(), &request, location.as_ref()),
             Command::Renew { request } => self.renew(now, from, request.as_deref()),
+            Command::Introduce => self.introduce(now, from),
+            Command::HandBack { newer } => self.hand_back(now, random, from, &newer),
             Command::FetchOwnCertificate => self.own_certificate(now, from),
             Command::FetchParameters => self.fetch_parameters(now, from),
             Command::FetchRevocations => self.fetch_revocations(now, from),
             Command::Time => {
                 require_registry(from)?;
                 self.pass_time(now, random)
+            }
+            Command::GoOnFrom { mark } => {
+                require_registry(from)?;
+                self.go_on_from(now, mark);
+                Ok(Reply::Done)
             }
             command => {
                 require_operator(from)?;
@@ -193,8 +239,8 @@ impl Rules {
             Command::AddToken {
                 email,
                 token,
-                prefix_length,
-            } => self.add_token(now, random, from, email, token, prefix_length),
+                right,
+            } => self.add_token(now, random, from, email, token, right),
             Command::ListTokens => Ok(self.list_tokens()),
             Command::DeleteToken { token } => self.delete_token(now, from, token),
             Command::ListCertificates { after, limit } => Ok(self.list_certificates(after, limit)),
@@ -204,7 +250,9 @@ impl Rules {
             Command::SetParameters { changes } => self.set_parameters(now, from, &changes),
             Command::GetCommunities => Ok(Reply::Communities(self.state.communities.text().into())),
             Command::SetCommunities { text } => self.set_communities(now, from, &text),
-            Command::RotateMacKeys => self.rotate_mac_keys(now, random, from),
+            Command::GetClock => Ok(Reply::Clock(self.clock(now))),
+            Command::ConfirmClock => self.confirm_clock(now, random, from),
+            Command::RotateMacKeys { at_once } => self.rotate_mac_keys(now, random, from, at_once),
             // the commands of everybody: [`Rules::decide`] has them
             _ => Err(Refusal::Forbidden),
         }
@@ -258,13 +306,22 @@ impl Rules {
                 .email
                 .as_ref()
                 .map(|email| email.as_str().to_owned()),
-            revoked: self.is_revoked(certificate.serial),
+            revoked: self.is_revoked(certificate.serial)
+                || self.check_key(certificate.key).is_err(),
             registry: self.state.registry_prefix == Some(prefix),
         }
     }
 
     fn is_revoked(&self, serial: Serial) -> bool {
         self.state.revocations.contains_key(&serial)
+    }
+
+    /// Nobody gets a certificate for a key that was revoked.
+    fn check_key(&self, key: KeyId) -> Result<(), Refusal> {
+        match self.state.revoked_keys.get(&key) {
+            Some(serial) => Err(Refusal::RevokedKey { serial: *serial }),
+            None => Ok(()),
+        }
     }
 
     /// The present certificate of the node that shows one, which may be an older one of the same node.
@@ -283,14 +340,22 @@ impl Rules {
             return refuse("expired for too long: enrol again");
         }
         match self.state.tree.holder(&prefix) {
-            Some(present)
-                if (present.enrolled..=present.serial).contains(&serial)
-                    && present.subject_serial == shown.subject_serial() =>
-            {
-                Ok((prefix, present, shown))
-            }
+            Some(present) if self.is_of(prefix, present, shown) => Ok((prefix, present, shown)),
             _ => refuse("not that of a present node: enrol again"),
         }
+    }
+
+    /// Whether a certificate is a node's present one or an older one. Numbers alone do not tell: after an old backup was
+    /// restored they are given once more, to others.
+    fn is_of(&self, prefix: NodePrefix, present: &Certificate, shown: &NodeCertificate) -> bool {
+        let (serial, key) = (shown.serial(), shown.public_key().id());
+        let replaced = || {
+            let replaced = self.state.replaced.get(&serial);
+            replaced.is_some_and(|replaced| replaced.prefix == prefix && replaced.key == Some(key))
+        };
+        present.subject_serial == shown.subject_serial()
+            && (present.enrolled..=present.serial).contains(&serial)
+            && (key == present.key || (serial != present.serial && replaced()))
     }
 
     /// As [`Rules::holder`], of a certificate that is good for more than to be renewed.
@@ -304,7 +369,7 @@ impl Rules {
         if self.is_revoked(serial) {
             return Err(Refusal::NotCurrent {
                 serial,
-                why: "revoked: renew it",
+                why: REVOKED,
             });
         }
         if shown.not_after() < now {

@@ -8,7 +8,7 @@ use super::{
     Caller, Change, Notice, Randomness, Refusal, Reply, Rules,
     audit::Action,
     community::Communities,
-    mac_keys::{MacKeys, next_step},
+    mac_keys::{MacKey, MacKeys, next_step},
     packed_integer::pack,
     publication::{Content, Publication},
     require_operator,
@@ -106,9 +106,14 @@ impl Rules {
         now: Timestamp,
         random: &mut dyn Randomness,
         from: &Caller,
+        at_once: bool,
     ) -> Result<Reply, Refusal> {
         let before = self.state.mac_keys.clone();
-        let after = next_step(&before, random);
+        let after = if at_once {
+            [Some(MacKey::generate(random)), None, None]
+        } else {
+            next_step(&before, random)
+        };
         let step = MacKeys::of(&after).describe();
         self.change(Change::MacKeys { before, after });
         self.audit(now, from, Action::MacKeysRotated, step.to_owned());
@@ -133,7 +138,8 @@ impl Rules {
         };
         let before = self.state.publication.clone();
         let number_before = self.state.number;
-        let number = now.0.max(number_before + 1);
+        let number = self.settled(now).0;
+        let number = number.max(number_before + 1).max(self.floor + 1);
         let after = Publication::succeed(
             before.as_ref(),
             number_before,

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::{RestoreError, Settings};
 use crate::certificate::{revocations::Revocation, serial::Serial, timestamp::Timestamp};
 
 /// The network's parameters.
@@ -69,6 +70,28 @@ impl Publication {
             stamp.get("number")?.as_u64()?,
             stamp.get("digest")?.as_str()?,
         ))
+    }
+
+    /// Whether it is of this network, and of one of its authorities.
+    pub(super) fn check_owner(&self, settings: &Settings) -> Result<(), RestoreError> {
+        let content = &self.parameters.content;
+        let (found, expected) = (content.get("network"), settings.network.to_string());
+        let found = found.and_then(Value::as_str).unwrap_or_default();
+        if found != expected {
+            let found = found.to_owned();
+            return Err(RestoreError::OtherNetwork { found, expected });
+        }
+        let published = content.get("authorities").and_then(Value::as_array);
+        let known = |published: &Value| {
+            let mut ours = settings.all_authorities.iter();
+            ours.any(|ours| published.as_str() == Some(ours))
+        };
+        match published {
+            Some(published) if !published.is_empty() && !published.iter().any(known) => {
+                Err(RestoreError::OtherAuthority)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The publication after this one, with this number, if anything has changed. The last number may not be that of

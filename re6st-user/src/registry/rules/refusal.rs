@@ -24,6 +24,15 @@ pub enum Refusal {
     /// Only for holders of a node's certificate.
     #[error("this is for nodes: show the node's certificate in the TLS handshake")]
     NotIdentified,
+    /// The key was revoked.
+    #[error(
+        "this key was revoked with certificate {serial}, and gets no certificate again: move cert.key away, so that another \
+         one is made, and use a token (the operator makes one for a node that keeps its prefix). Nothing was consumed"
+    )]
+    RevokedKey {
+        /// The serial number of its certificate.
+        serial: Serial,
+    },
     /// The certificate shown is not a present node's.
     #[error("certificate {serial} is {why}")]
     NotCurrent {
@@ -68,6 +77,7 @@ impl Refusal {
             Self::TooMany { .. } => "too-many-requests",
             Self::NotIdentified => "not-identified",
             Self::NotCurrent { .. } => "not-current",
+            Self::RevokedKey { .. } => "revoked-key",
             Self::Forbidden => "forbidden",
             Self::NotFound(_) => "not-found",
             Self::Conflict(_) => "conflict",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Caller, Change, Refusal, Reply, Rules,
+    Caller, Change, REVOKED, Refusal, Reply, Rules,
     audit::Action,
     certificate::{Certificate, Replaced},
     token::Email,
@@ -14,32 +14,40 @@ use crate::certificate::{
     node_prefix::NodePrefix,
     request::CertificateRequest,
     serial::Serial,
-    timestamp::Timestamp,
+    timestamp::{CLOCK_SKEW, Timestamp},
 };
 
+/// What is new of a node's next certificate.
+struct Next {
+    not_after: Timestamp,
+    email: Option<Email>,
+    /// The serial number of the node's first certificate; none: this is the first one.
+    enrolled: Option<Serial>,
+    action: Action,
+}
+
 impl Rules {
-    /// By the node itself. Whoever shows a revoked certificate that was replaced since is refused: only the present one
-    /// proves that its holder is who the operator lets go on.
+    /// By the node itself. A certificate that was revoked proves nothing: somebody else may have its key.
     pub(super) fn renew(
         &mut self,
         now: Timestamp,
         from: &Caller,
         request: Option<&CertificateRequest>,
     ) -> Result<Reply, Refusal> {
-        let (prefix, present, shown) = self.holder(now, from)?;
+        let (prefix, _, shown) = self.holder(now, from)?;
         let serial = shown.serial();
-        if self.is_revoked(serial) && serial != present.serial {
+        if self.is_revoked(serial) || self.check_key(shown.public_key().id()).is_err() {
             return Err(Refusal::NotCurrent {
                 serial,
-                why: "revoked and replaced: use the present one",
+                why: REVOKED,
             });
         }
         let identity = request.map_or_else(|| Identity::from(shown), Identity::from);
         self.renew_as(now, from, prefix, identity)
     }
 
-    /// Gives the holder of a prefix its present certificate, or another one where that is due (a year more), revoked, or
-    /// for another key (until the same time).
+    /// Gives the holder of a prefix its present certificate, or another one where that is due (a year more), or for another
+    /// key (until the same time).
     pub(super) fn renew_as(
         &mut self,
         now: Timestamp,
@@ -50,10 +58,12 @@ impl Rules {
         let Some(present) = self.state.tree.holder(&prefix).cloned() else {
             return Err(Refusal::NotFound(format!("node {}", prefix.common_name())));
         };
-        let due = present.not_after.minus(self.settings.renewal) <= now;
+        // one that is not valid yet was issued by a clock that was wrong
+        let due = present.not_after.minus(self.settings.renewal) <= now || now < present.not_before;
         let key = identity.public_key.id();
         let same = key == present.key && identity.static_key == present.static_key;
-        if !due && !self.is_revoked(present.serial) && same {
+        self.check_key(key)?;
+        if !due && same {
             return Ok(Reply::Present(Box::new(self.summary(prefix, &present))));
         }
         if self.state.by_key(key).is_some_and(|owner| owner != prefix) {
@@ -68,6 +78,49 @@ impl Rules {
         } else {
             present.not_after
         };
+        let next = Next {
+            not_after,
+            email: present.email.clone(),
+            enrolled: Some(present.enrolled),
+            action: Action::Renewed,
+        };
+        self.replace(now, from, prefix, present, identity, next)
+    }
+
+    /// Another certificate for a node, for another key, by the operator's word: whoever has the former key has no part in
+    /// it any more.
+    pub(super) fn reissue(
+        &mut self,
+        now: Timestamp,
+        from: &Caller,
+        prefix: NodePrefix,
+        email: Email,
+        identity: Identity<'_>,
+    ) -> Result<Reply, Refusal> {
+        let Some(present) = self.state.tree.holder(&prefix).cloned() else {
+            return Err(Refusal::Conflict(format!(
+                "the token is for node {}, which has ended: ask the operator for another one",
+                prefix.common_name()
+            )));
+        };
+        let next = Next {
+            not_after: now.plus(self.settings.validity),
+            email: Some(email),
+            enrolled: None,
+            action: Action::Reissued,
+        };
+        self.replace(now, from, prefix, present, identity, next)
+    }
+
+    fn replace(
+        &mut self,
+        now: Timestamp,
+        from: &Caller,
+        prefix: NodePrefix,
+        present: Certificate,
+        identity: Identity<'_>,
+        next: Next,
+    ) -> Result<Reply, Refusal> {
         let serial = self.next_serial()?;
         let (certificate, pem) = self.issue(
             identity,
@@ -75,26 +128,27 @@ impl Rules {
                 serial,
                 prefix,
                 subject_serial: present.subject_serial,
-                not_before: now,
-                not_after,
+                not_before: now.minus(CLOCK_SKEW),
+                not_after: next.not_after,
             },
-            present.email.clone(),
-            present.enrolled,
+            next.email,
+            next.enrolled.unwrap_or(serial),
         )?;
         self.audit(
             now,
             from,
-            Action::Renewed,
+            next.action,
             format!(
                 "node {} serial {} to {serial}",
                 prefix.common_name(),
                 present.serial
             ),
         );
-        if now <= present.not_after {
+        if self.settled(now) <= present.not_after {
             let replaced = Replaced {
                 prefix,
                 not_after: present.not_after,
+                key: Some(present.key),
             };
             self.change(Change::Replaced {
                 serial: present.serial,
@@ -147,7 +201,7 @@ impl Rules {
         let certificate = Certificate {
             serial: terms.serial,
             subject_serial: terms.subject_serial,
-            not_before: terms.not_before,
+            not_before: issued.not_before,
             not_after: issued.not_after,
             key: identity.public_key.id(),
             static_key: identity.static_key,

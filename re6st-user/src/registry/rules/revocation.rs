@@ -7,11 +7,19 @@ use super::{
     tree::Block,
 };
 use crate::certificate::{
-    node_prefix::NodePrefix, revocations::Revocation, serial::Serial, timestamp::Timestamp,
+    digest::KeyId, node_prefix::NodePrefix, revocations::Revocation, serial::Serial,
+    timestamp::Timestamp,
 };
 
 /// At most so many certificates a page.
 const LARGEST_PAGE: usize = 10_000;
+
+/// A certificate that has not expired.
+struct Valid {
+    serial: Serial,
+    not_after: Timestamp,
+    key: Option<KeyId>,
+}
 
 impl Rules {
     pub(super) fn revoke(
@@ -20,32 +28,36 @@ impl Rules {
         from: &Caller,
         which: CertificateName,
     ) -> Result<Reply, Refusal> {
-        let (prefix, serial, not_after) = match which {
-            CertificateName::Serial(serial) if self.state.replaced.contains_key(&serial) => {
-                let replaced = self.state.replaced.get(&serial);
-                let replaced = replaced.ok_or_else(|| Refusal::NotFound(serial.to_string()))?;
-                (replaced.prefix, serial, replaced.not_after)
-            }
-            which => {
+        let replaced = match which {
+            CertificateName::Serial(serial) => self.state.replaced.get(&serial).copied(),
+            CertificateName::Prefix(_) => None,
+        };
+        let (prefix, key) = match replaced {
+            Some(replaced) => (replaced.prefix, replaced.key),
+            None => {
                 let (prefix, certificate) = self.find(which)?;
-                (prefix, certificate.serial, certificate.not_after)
+                (prefix, Some(certificate.key))
             }
         };
-        let subject = format!("node {} serial {serial}", prefix.common_name());
+        let all = self.valid_certificates(prefix);
         match which {
-            CertificateName::Serial(_) => {
-                self.revoke_serial(now, serial, not_after);
+            CertificateName::Serial(serial) => {
+                // whoever has the key has all certificates for it
+                let revoked = all
+                    .into_iter()
+                    .filter(|valid| valid.serial == serial || (key.is_some() && valid.key == key));
+                let subject = self.revoke_all(now, prefix, revoked.collect());
                 self.audit(now, from, Action::Revoked, subject);
             }
             CertificateName::Prefix(_) => {
                 if self.state.registry_prefix == Some(prefix) {
                     return Err(Refusal::Conflict(format!(
-                        "node {} is the registry's own, which nodes know by its prefix; revoke its certificate by the \
-                         serial number {serial}, and it can renew it",
-                        prefix.common_name()
+                        "node {name} is the registry's own, which nodes know by its prefix; revoke its certificate by \
+                         the serial number, and give it another one: registry token add --node {name}",
+                        name = prefix.common_name()
                     )));
                 }
-                self.revoke_serial(now, serial, not_after);
+                let subject = self.revoke_all(now, prefix, all);
                 self.end(now, prefix);
                 self.audit(now, from, Action::NodeEnded, subject);
             }
@@ -54,8 +66,46 @@ impl Rules {
         Ok(Reply::Done)
     }
 
+    /// What a node has of certificates that have not expired: those that were replaced, and the present one last.
+    fn valid_certificates(&self, prefix: NodePrefix) -> Vec<Valid> {
+        let replaced = self.state.replaced_of(prefix).filter_map(|serial| {
+            let replaced = self.state.replaced.get(&serial)?;
+            Some(Valid {
+                serial,
+                not_after: replaced.not_after,
+                key: replaced.key,
+            })
+        });
+        let present = self.state.tree.holder(&prefix).map(|present| Valid {
+            serial: present.serial,
+            not_after: present.not_after,
+            key: Some(present.key),
+        });
+        replaced.chain(present).collect()
+    }
+
+    /// Revokes certificates of a node, and their keys; says it for the audit log.
+    fn revoke_all(&mut self, now: Timestamp, prefix: NodePrefix, all: Vec<Valid>) -> String {
+        let mut subject = format!("node {}", prefix.common_name());
+        for valid in all {
+            subject += &format!(" serial {}", valid.serial);
+            self.revoke_serial(now, valid.serial, valid.not_after);
+            if let Some(key) = valid.key
+                && !self.state.revoked_keys.contains_key(&key)
+            {
+                self.change(Change::RevokedKey {
+                    key,
+                    before: None,
+                    after: Some(valid.serial),
+                });
+            }
+        }
+        subject
+    }
+
     /// Puts a serial number on the list, unless its certificate has expired.
     fn revoke_serial(&mut self, now: Timestamp, serial: Serial, not_after: Timestamp) {
+        let now = self.settled(now);
         if now <= not_after && !self.is_revoked(serial) {
             self.change(Change::Revocation {
                 serial,

@@ -34,6 +34,8 @@ pub struct Settings {
     pub all_token_requests: Rate,
     /// Mails to one address.
     pub mails: Rate,
+    /// Fingerprints of all the network's certificate authorities, also of those that have expired.
+    pub all_authorities: Vec<String>,
     /// Fingerprints of the network's certificate authorities, for the parameters' document.
     pub authorities: Vec<String>,
     /// At most so many tokens wait to be used.
@@ -76,6 +78,7 @@ impl Settings {
                 count: 3,
                 seconds: 3600,
             },
+            all_authorities: Vec::new(),
             authorities: Vec::new(),
             maximum_tokens: 100_000,
         }

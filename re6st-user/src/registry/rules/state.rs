@@ -30,6 +30,8 @@ pub struct Stored {
     pub tokens: Vec<TokenEntry>,
     /// Revoked serial numbers.
     pub revocations: BTreeMap<Serial, Revocation>,
+    /// Keys that never get a certificate again, with the serial number of one that was revoked.
+    pub revoked_keys: BTreeMap<KeyId, Serial>,
     /// Certificates that were replaced before they expired.
     pub replaced: BTreeMap<Serial, Replaced>,
     /// The last serial number that was used.
@@ -46,6 +48,8 @@ pub struct Stored {
     pub communities: Communities,
     /// What was published last.
     pub publication: Option<Publication>,
+    /// What the clock was last, as far as it is believed; none in a new database.
+    pub clock: Option<Timestamp>,
 }
 
 /// An empty database.
@@ -55,6 +59,7 @@ impl Default for Stored {
             blocks: vec![(NodePrefix::ROOT, Block::Free)],
             tokens: Vec::new(),
             revocations: BTreeMap::new(),
+            revoked_keys: BTreeMap::new(),
             replaced: BTreeMap::new(),
             serial: 0,
             registry_prefix: None,
@@ -63,6 +68,7 @@ impl Default for Stored {
             parameters: Parameters::default(),
             communities: Communities::default(),
             publication: None,
+            clock: None,
         }
     }
 }
@@ -82,6 +88,7 @@ pub(super) struct State {
     /// Tokens by age.
     pub token_age: BTreeSet<(Timestamp, TokenDigest)>,
     pub revocations: BTreeMap<Serial, Revocation>,
+    pub revoked_keys: BTreeMap<KeyId, Serial>,
     pub replaced: BTreeMap<Serial, Replaced>,
     /// Replaced certificates by node.
     pub replaced_of: BTreeSet<(NodePrefix, Serial)>,
@@ -96,6 +103,7 @@ pub(super) struct State {
     pub parameters: Arc<Parameters>,
     pub communities: Arc<Communities>,
     pub publication: Option<Publication>,
+    pub clock: Option<Timestamp>,
 }
 
 impl State {
@@ -110,6 +118,7 @@ impl State {
             tokens: BTreeMap::new(),
             token_age: BTreeSet::new(),
             revocations: stored.revocations,
+            revoked_keys: stored.revoked_keys,
             replaced: BTreeMap::new(),
             replaced_of: BTreeSet::new(),
             replaced_expiry: BTreeSet::new(),
@@ -120,6 +129,7 @@ impl State {
             parameters: Arc::new(stored.parameters),
             communities: Arc::new(stored.communities),
             publication: stored.publication,
+            clock: stored.clock,
         };
         let held: Vec<_> = state
             .tree
@@ -131,6 +141,11 @@ impl State {
             .collect();
         for (prefix, certificate) in held {
             state.index(prefix, &certificate);
+            // re6stnet's registry notes down the serial number alone
+            if state.revocations.contains_key(&certificate.serial) {
+                let known = state.revoked_keys.entry(certificate.key);
+                known.or_insert(certificate.serial);
+            }
         }
         for (serial, replaced) in stored.replaced {
             state.put_replaced(serial, Some(replaced));
@@ -147,6 +162,7 @@ impl State {
             Change::Block { prefix, after, .. } => self.put_block(*prefix, after.clone()),
             Change::Token { digest, after, .. } => self.put_token(*digest, after.clone()),
             Change::Revocation { serial, after, .. } => self.put_revocation(*serial, *after),
+            Change::RevokedKey { key, after, .. } => self.put_revoked_key(*key, *after),
             Change::Replaced { serial, after, .. } => self.put_replaced(*serial, *after),
             Change::Serial { after, .. } => self.serial = *after,
             Change::RegistryPrefix { after, .. } => self.registry_prefix = *after,
@@ -157,6 +173,7 @@ impl State {
                 self.number = after.parameters.number;
                 self.publication = Some(after.clone());
             }
+            Change::Clock { after, .. } => self.clock = *after,
             Change::Audit(_) => {}
         }
     }
@@ -167,6 +184,7 @@ impl State {
             Change::Block { prefix, before, .. } => self.put_block(*prefix, before.clone()),
             Change::Token { digest, before, .. } => self.put_token(*digest, before.clone()),
             Change::Revocation { serial, before, .. } => self.put_revocation(*serial, *before),
+            Change::RevokedKey { key, before, .. } => self.put_revoked_key(*key, *before),
             Change::Replaced { serial, before, .. } => self.put_replaced(*serial, *before),
             Change::Serial { before, .. } => self.serial = *before,
             Change::RegistryPrefix { before, .. } => self.registry_prefix = *before,
@@ -181,6 +199,7 @@ impl State {
                 self.number = *number_before;
                 self.publication = before.clone();
             }
+            Change::Clock { before, .. } => self.clock = *before,
             Change::Audit(_) => {}
         }
     }
@@ -258,6 +277,13 @@ impl State {
         match revocation {
             Some(revocation) => self.revocations.insert(serial, revocation),
             None => self.revocations.remove(&serial),
+        };
+    }
+
+    fn put_revoked_key(&mut self, key: KeyId, serial: Option<Serial>) {
+        match serial {
+            Some(serial) => self.revoked_keys.insert(key, serial),
+            None => self.revoked_keys.remove(&key),
         };
     }
 

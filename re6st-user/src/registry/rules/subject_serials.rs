@@ -22,6 +22,11 @@ impl SubjectSerials {
         }
     }
 
+    /// Whether a node has this number.
+    pub fn contains(&self, serial: SubjectSerial) -> bool {
+        self.holders.contains_key(&serial.0)
+    }
+
     /// A node has this number now.
     pub fn insert(&mut self, serial: SubjectSerial) {
         let number = serial.0;

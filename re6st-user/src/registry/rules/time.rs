@@ -7,8 +7,16 @@ use super::{
 use crate::certificate::{node_prefix::NodePrefix, timestamp::Timestamp};
 
 impl Rules {
-    /// When [`super::Command::Time`] has something to do next.
+    /// When [`super::Command::Time`] has something to do next. By a clock that is doubted, nothing.
     pub fn next_deadline(&self) -> Option<Timestamp> {
+        if self.doubted {
+            return None;
+        }
+        self.next_end().into_iter().chain(self.next_note()).min()
+    }
+
+    /// When something ends next.
+    pub(super) fn next_end(&self) -> Option<Timestamp> {
         let token = self.state.token_age.first();
         let token = token.map(|(created, _)| created.plus(self.settings.token_lifetime));
         let certificate = self.first_expiring().map(|(end, _)| self.given_up(end));
@@ -21,11 +29,8 @@ impl Rules {
         let replaced = self.state.replaced_expiry.first().map(|(end, _)| *end);
         // each may still be used in the second that is named
         let moments = [token, certificate, revocation, replaced];
-        moments
-            .into_iter()
-            .flatten()
-            .min()
-            .map(|moment| moment.plus(1))
+        let moments = moments.into_iter().flatten();
+        moments.map(|moment| moment.plus(1)).min()
     }
 
     /// When the prefix of a certificate that is valid until `end` is given up.
@@ -47,10 +52,12 @@ impl Rules {
         random: &mut dyn Randomness,
     ) -> Result<Reply, Refusal> {
         self.start_network(random);
-        self.end_tokens(now);
-        self.end_certificates(now);
-        self.end_replaced(now);
-        self.forget_revocations(now);
+        self.look_at_clock(now);
+        let settled = self.settled(now);
+        self.end_tokens(settled);
+        self.end_certificates(settled);
+        self.end_replaced(settled);
+        self.forget_revocations(settled);
         let mut log = Vec::new();
         self.state.tree.merge_all(&mut log);
         self.note_blocks(log);

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::{random::Randomness, refusal::Refusal};
-use crate::certificate::timestamp::Timestamp;
+use crate::certificate::{node_prefix::NodePrefix, timestamp::Timestamp};
 
 /// Bits an operator's own token must have at least, as [`Token::bits`] guesses.
 const LEAST_BITS: u32 = 80;
@@ -159,6 +159,8 @@ pub struct TokenEntry {
     pub prefix_length: u8,
     /// When it was made.
     pub created: Timestamp,
+    /// The node whose next certificate it gives, for another key; none: a newcomer's.
+    pub node: Option<NodePrefix>,
 }
 
 /// A mail address, roughly: the mail server knows better.

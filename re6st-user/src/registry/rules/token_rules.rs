@@ -3,9 +3,10 @@
 use super::{
     Caller, Change, Notice, Randomness, Refusal, Reply, Rules, TokenSummary, asker,
     audit::Action,
+    command::TokenRight,
     token::{Email, Token, TokenDigest, TokenEntry},
 };
-use crate::certificate::timestamp::Timestamp;
+use crate::certificate::{node_prefix::NodePrefix, timestamp::Timestamp};
 
 impl Rules {
     pub(super) fn request_token(
@@ -28,7 +29,8 @@ impl Rules {
                 .map_err(|retry_after| Refusal::TooMany { retry_after })?;
         }
         let token = Token::generate(random);
-        self.insert_token(now, &token, email.clone(), self.settings.prefix_length)?;
+        let length = self.settings.prefix_length;
+        self.insert_token(now, &token, email.clone(), length, None)?;
         self.audit(now, from, Action::TokenRequested, about(&token, &email));
         self.notices.push(Notice::Mail { email, token });
         Ok(Reply::Done)
@@ -41,15 +43,24 @@ impl Rules {
         from: &Caller,
         email: Email,
         token: Option<Token>,
-        prefix_length: Option<u8>,
+        right: TokenRight,
     ) -> Result<Reply, Refusal> {
-        let length = prefix_length.unwrap_or(self.settings.prefix_length);
-        if self.settings.prefix_length == 0 {
-            return Err(Refusal::Disabled("enrolment by token"));
-        }
-        self.settings
-            .check_length(length, &self.state.communities)
-            .map_err(Refusal::Invalid)?;
+        let (length, node) = match right {
+            TokenRight::Node(prefix) => match self.state.tree.holder(&prefix) {
+                Some(_) => (prefix.length(), Some(prefix)),
+                None => return Err(Refusal::NotFound(format!("node {}", prefix.common_name()))),
+            },
+            TokenRight::Newcomer { prefix_length } => {
+                if self.settings.prefix_length == 0 {
+                    return Err(Refusal::Disabled("enrolment by token"));
+                }
+                let length = prefix_length.unwrap_or(self.settings.prefix_length);
+                self.settings
+                    .check_length(length, &self.state.communities)
+                    .map_err(Refusal::Invalid)?;
+                (length, None)
+            }
+        };
         let token = match token {
             Some(token) => {
                 token.check_strength()?;
@@ -57,8 +68,12 @@ impl Rules {
             }
             None => Token::generate(random),
         };
-        self.insert_token(now, &token, email.clone(), length)?;
-        self.audit(now, from, Action::TokenAdded, about(&token, &email));
+        self.insert_token(now, &token, email.clone(), length, node)?;
+        let mut subject = about(&token, &email);
+        if let Some(node) = node {
+            subject += &format!(", another certificate of node {}", node.common_name());
+        }
+        self.audit(now, from, Action::TokenAdded, subject);
         Ok(Reply::Token(token))
     }
 
@@ -68,6 +83,7 @@ impl Rules {
         token: &Token,
         email: Email,
         prefix_length: u8,
+        node: Option<NodePrefix>,
     ) -> Result<(), Refusal> {
         if self.state.tokens.len() >= self.settings.maximum_tokens {
             return Err(Refusal::Unavailable(format!(
@@ -87,6 +103,7 @@ impl Rules {
                 email,
                 prefix_length,
                 created: now,
+                node,
             }),
         });
         Ok(())
@@ -99,6 +116,7 @@ impl Rules {
                 id: *digest,
                 email: entry.email.as_str().to_owned(),
                 prefix_length: entry.prefix_length,
+                node: entry.node.map(|node| node.common_name()),
                 created: entry.created,
                 expires: entry.created.plus(self.settings.token_lifetime),
             })

@@ -21,6 +21,7 @@ use super::{
     write::{RESERVED, config, document},
 };
 use crate::certificate::{
+    digest::KeyId,
     node::NodeCertificate,
     node_prefix::NodePrefix,
     revocations::Revocation,
@@ -38,6 +39,8 @@ pub struct Loaded {
     pub stored: Stored,
     /// Certificates that cannot be read, with the reason: their prefixes stay taken, and their rows as they are.
     pub unreadable: Vec<(NodePrefix, String)>,
+    /// The latest certificate, of a database in which nothing of ours says whose it is.
+    pub sample: Option<NodeCertificate>,
 }
 
 /// Reads the tables, with the errors of this file.
@@ -53,6 +56,7 @@ pub(super) fn load(connection: &Connection, path: &Path) -> Result<Loaded, Store
     let stored = &mut loaded.stored;
     stored.tokens = loader.tokens()?;
     stored.revocations = loader.revocations()?;
+    stored.revoked_keys = loader.revoked_keys()?;
     stored.replaced = loader.replaced()?;
     stored.serial = loader.serial()?;
     stored.registry_prefix = loader.registry_prefix()?;
@@ -61,6 +65,11 @@ pub(super) fn load(connection: &Connection, path: &Path) -> Result<Loaded, Store
     stored.parameters = loader.parameters()?;
     stored.communities = loader.communities()?;
     stored.publication = loader.publication(&stored.revocations)?;
+    stored.clock = loader.clock()?;
+    // those of before may be of an authority that is gone
+    if stored.publication.is_some() {
+        loaded.sample = None;
+    }
     Ok(loaded)
 }
 
@@ -109,7 +118,13 @@ impl Loader<'_> {
                 None => Block::Free,
                 Some(RESERVED) => Block::Reserved,
                 Some(pem) => match certificate(prefix, email, pem, enrolment) {
-                    Ok(certificate) => Block::Held(certificate),
+                    Ok((certificate, text)) => {
+                        let latest = loaded.sample.as_ref().map(NodeCertificate::serial);
+                        if latest < Some(text.serial()) {
+                            loaded.sample = Some(text);
+                        }
+                        Block::Held(certificate)
+                    }
                     Err(why) => {
                         loaded.unreadable.push((prefix, why));
                         Block::Reserved
@@ -123,15 +138,23 @@ impl Loader<'_> {
 
     fn tokens(&self) -> Result<Vec<TokenEntry>, StoreError> {
         let mut tokens = Vec::new();
-        self.each("SELECT token, email, prefix_len, date FROM token", |row| {
+        let sql = "SELECT token.token, token.email, token.prefix_len, token.date, re6st_token.prefix \
+                   FROM token LEFT JOIN re6st_token ON re6st_token.token = token.token";
+        self.each(sql, |row| {
             let length: i64 = row.get(2)?;
             let date: i64 = row.get(3)?;
+            let bits: Option<String> = row.get(4)?;
+            let node = match bits.as_deref().map(NodePrefix::from_str).transpose() {
+                Ok(node) => node,
+                Err(error) => return Ok(Err(self.row_error("re6st_token", error.to_string()))),
+            };
             tokens.push(TokenEntry {
                 token: Token::stored(text(row.get_ref(0)?).unwrap_or_default()),
                 email: Email::stored(text(row.get_ref(1)?).unwrap_or_default()),
                 // one that is no length is refused when it is used
                 prefix_length: u8::try_from(length).unwrap_or(0),
                 created: Timestamp(u64::try_from(date).unwrap_or(0)),
+                node,
             });
             Ok(Ok(()))
         })?;
@@ -159,14 +182,37 @@ impl Loader<'_> {
         Ok(revocations)
     }
 
+    fn revoked_keys(&self) -> Result<BTreeMap<KeyId, Serial>, StoreError> {
+        let mut keys = BTreeMap::new();
+        self.each("SELECT key, serial FROM re6st_revoked_key", |row| {
+            let (key, serial): (String, i64) = (row.get(0)?, row.get(1)?);
+            Ok(match (key.parse(), to_serial(serial)) {
+                (Ok(key), Some(serial)) => {
+                    keys.insert(key, serial);
+                    Ok(())
+                }
+                _ => Err(self.row_error("re6st_revoked_key", format!("key {key:?}"))),
+            })
+        })?;
+        Ok(keys)
+    }
+
     fn replaced(&self) -> Result<BTreeMap<Serial, Replaced>, StoreError> {
         let mut all = BTreeMap::new();
-        self.each("SELECT serial, prefix, date FROM re6st_replaced", |row| {
+        let sql = "SELECT re6st_replaced.serial, prefix, date, key FROM re6st_replaced \
+                   LEFT JOIN re6st_replaced_key ON re6st_replaced_key.serial = re6st_replaced.serial";
+        self.each(sql, |row| {
             let (serial, bits, date): (i64, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let key: Option<String> = row.get(3)?;
             let prefix = NodePrefix::from_str(&bits).ok();
             Ok(match (to_serial(serial), prefix, to_time(date)) {
                 (Some(serial), Some(prefix), Some(not_after)) => {
-                    all.insert(serial, Replaced { prefix, not_after });
+                    let replaced = Replaced {
+                        prefix,
+                        not_after,
+                        key: key.and_then(|key| key.parse().ok()),
+                    };
+                    all.insert(serial, replaced);
                     Ok(())
                 }
                 _ => Err(self.row_error(
@@ -268,6 +314,18 @@ impl Loader<'_> {
             .map_err(|mistake| self.row_error("re6st_document", format!("communities: {mistake}")))
     }
 
+    fn clock(&self) -> Result<Option<Timestamp>, StoreError> {
+        let Some(text) = self
+            .document(document::CLOCK)?
+            .filter(|text| !text.is_empty())
+        else {
+            return Ok(None);
+        };
+        let clock = text.parse().map(Timestamp);
+        let wrong = |_| self.row_error("re6st_document", format!("clock {text:?}"));
+        clock.map(Some).map_err(wrong)
+    }
+
     fn publication(
         &self,
         revocations: &BTreeMap<Serial, Revocation>,
@@ -298,7 +356,7 @@ fn certificate(
     email: Option<Email>,
     pem: &str,
     enrolment: (Option<i64>, Option<i64>),
-) -> Result<Certificate, String> {
+) -> Result<(Certificate, NodeCertificate), String> {
     let read = NodeCertificate::from_pem(pem).map_err(|error| error.to_string())?;
     if read.prefix() != prefix {
         return Err(format!(
@@ -314,7 +372,7 @@ fn certificate(
         // re6stnet issued it: an older one of the same node is not known as such
         _ => serial,
     };
-    Ok(Certificate {
+    let certificate = Certificate {
         serial,
         subject_serial: read.subject_serial(),
         not_before: read.not_before(),
@@ -323,5 +381,6 @@ fn certificate(
         static_key: read.static_key(),
         email,
         enrolled,
-    })
+    };
+    Ok((certificate, read))
 }

@@ -15,7 +15,7 @@ mod write;
 use std::{
     fs::OpenOptions,
     io,
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -64,6 +64,33 @@ pub enum StoreError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// There is none. Only [`Store::create`] makes one: whoever took up an empty one in its place would give out again
+    /// what others have.
+    #[error(
+        "{}: there is no such database: restore the registry's last backup there, or correct `database` in the \
+         configuration file. (A new network begins with `re6st-user registry init`)",
+        .0.display()
+    )]
+    Missing(PathBuf),
+    /// The file is not there any more under its name.
+    #[error(
+        "{}: the database was removed or replaced while the registry had it open: nothing is written any more. Stop the \
+         registry, put the right database there, and start it again",
+        .0.display()
+    )]
+    Moved(PathBuf),
+    /// A table is not there at all.
+    #[error(
+        "{}: this is no registry's database, it has no table {table}: restore the registry's last backup there, or \
+         correct `database` in the configuration file",
+        path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// The table.
+        table: &'static str,
+    },
     /// A table is not what it has to be.
     #[error(
         "{}: table {table} has other columns than expected; is this a registry's database?",
@@ -102,51 +129,68 @@ pub struct AuditLine {
     pub subject: String,
 }
 
-/// The database, to write. There must be one writer: the server holds a lock beside it.
+/// The database, to write. There must be one writer: the server holds a lock on it.
 #[derive(Debug)]
 pub struct Store {
     connection: Connection,
     path: PathBuf,
+    /// Device and number of the file.
+    file: (u64, u64),
 }
 
 impl Store {
-    /// Opens a database, or makes one that only its owner can read: tokens and keys are in it.
+    /// Makes an empty database that only its owner can read: tokens and keys will be in it.
+    ///
+    /// # Errors
+    ///
+    /// There is something already, or the file cannot be made.
+    pub fn create(path: &Path) -> Result<(), StoreError> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path);
+        file.map_err(at(path))?;
+        let mut store = Self::connect(path)?;
+        store.prepare(schema::create)?;
+        store.close()
+    }
+
+    /// Opens a database that is there.
     ///
     /// # Errors
     ///
     /// The file cannot be opened, or is something else.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path);
-        file.map_err(|source| StoreError::File {
-            path: path.to_owned(),
-            source,
-        })?;
+        let mut store = Self::connect(path)?;
+        store.prepare(schema::check)?;
+        Ok(store)
+    }
+
+    fn connect(path: &Path) -> Result<Self, StoreError> {
+        let file = identity(path)?;
         let failed = |source| failure(path, source);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
         configure(&connection).map_err(failed)?;
-        let mut store = Self {
+        Ok(Self {
             connection,
             path: path.to_owned(),
-        };
-        store.prepare()?;
-        Ok(store)
+            file,
+        })
     }
 
-    /// Makes the tables that are missing, and checks the others.
-    fn prepare(&mut self) -> Result<(), StoreError> {
+    /// Does something to the tables.
+    fn prepare(
+        &mut self,
+        tables: fn(&Connection, &Path) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let path = self.path.clone();
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|source| failure(&path, source))?;
-        schema::prepare(&transaction, &path)?;
+        tables(&transaction, &path)?;
         transaction
             .commit()
             .map_err(|source| failure(&path, source))
@@ -170,6 +214,10 @@ impl Store {
         &mut self,
         changes: impl IntoIterator<Item = &'a Change>,
     ) -> Result<(), StoreError> {
+        // SQLite would go on writing into a file that has lost its name
+        if identity(&self.path).ok() != Some(self.file) {
+            return Err(StoreError::Moved(self.path.clone()));
+        }
         let write = || {
             let transaction = self
                 .connection
@@ -180,6 +228,20 @@ impl Store {
             transaction.commit()
         };
         write().map_err(|source| failure(&self.path, source))
+    }
+
+    /// Writes something that is there once more, to see whether the disk takes it.
+    ///
+    /// # Errors
+    ///
+    /// It does not.
+    pub fn probe(&mut self) -> Result<(), StoreError> {
+        self.commit([])?;
+        let again = "UPDATE re6st_document SET text = text WHERE name = ?1";
+        let written = self.connection.execute(again, [write::document::CLOCK]);
+        written
+            .map(|_| ())
+            .map_err(|source| failure(&self.path, source))
     }
 
     /// The text of a node's present certificate.
@@ -228,6 +290,7 @@ impl Reader {
     ///
     /// The file cannot be opened.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        identity(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let open = || {
             let connection = Connection::open_with_flags(path, flags)?;
@@ -264,16 +327,12 @@ impl Reader {
     ///
     /// The file is there already, or cannot be written; then there is none.
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        let at = |source| StoreError::File {
-            path: to.to_owned(),
-            source,
-        };
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(to)
-            .map_err(at)?;
+            .map_err(at(to))?;
         let copy = || {
             let mut copy = Connection::open(to)?;
             Backup::new(&self.connection, &mut copy)?.run_to_completion(
@@ -285,7 +344,7 @@ impl Reader {
             copy.close().map_err(|(_, source)| source)
         };
         let copied = copy().map_err(|source| failure(to, source));
-        let copied = copied.and_then(|()| file.sync_all().map_err(at));
+        let copied = copied.and_then(|()| file.sync_all().map_err(at(to)));
         if copied.is_err() {
             let _ = std::fs::remove_file(to);
         }
@@ -308,6 +367,24 @@ fn set(connection: &Connection, pragma: &str, value: impl rusqlite::ToSql) -> ru
         .pragma_update_and_check(None, pragma, value, |_| Ok(()))
         .optional()?;
     Ok(())
+}
+
+/// Device and number of a file that is there.
+fn identity(path: &Path) -> Result<(u64, u64), StoreError> {
+    match std::fs::metadata(path) {
+        Ok(file) => Ok((file.dev(), file.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(StoreError::Missing(path.to_owned()))
+        }
+        Err(error) => Err(at(path)(error)),
+    }
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
+    |source| StoreError::File {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 fn failure(path: &Path, source: rusqlite::Error) -> StoreError {

@@ -58,6 +58,16 @@ const OWN: &[Table] = &[
             "date INTEGER NOT NULL",
         ],
     ),
+    // keys that never get a certificate again, each with a serial number that was revoked
+    (
+        "re6st_revoked_key",
+        &["key TEXT PRIMARY KEY NOT NULL", "serial INTEGER NOT NULL"],
+    ),
+    // tokens for the next certificate of a node, by the prefix of that
+    (
+        "re6st_token",
+        &["token TEXT PRIMARY KEY NOT NULL", "prefix TEXT NOT NULL"],
+    ),
     // certificates that were replaced before they expired
     (
         "re6st_replaced",
@@ -66,6 +76,11 @@ const OWN: &[Table] = &[
             "prefix TEXT NOT NULL",
             "date INTEGER NOT NULL",
         ],
+    ),
+    // whose keys these are
+    (
+        "re6st_replaced_key",
+        &["serial INTEGER PRIMARY KEY NOT NULL", "key TEXT NOT NULL"],
     ),
     // parameters, communities, and what was published last
     (
@@ -84,35 +99,50 @@ const OWN: &[Table] = &[
     ),
 ];
 
-/// Makes what is missing and checks what is there.
-pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    for (name, columns) in RE6STNET.iter().chain(OWN) {
-        let sql = create(name, columns);
-        let present = text_of(connection, name).map_err(|source| failure(path, source))?;
-        match present {
-            None => connection
-                .execute_batch(&sql)
-                .map_err(|source| failure(path, source))?,
+/// Makes the tables of a new network, which has given nothing away yet.
+pub(super) fn create(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    for (name, columns) in RE6STNET {
+        let sql = statement(name, columns);
+        connection
+            .execute_batch(&sql)
+            .map_err(|source| failure(path, source))?;
+    }
+    connection
+        .execute("INSERT INTO cert VALUES ('', NULL, NULL)", [])
+        .map_err(|source| failure(path, source))?;
+    check(connection, path)
+}
+
+/// Checks what is there: a registry's database has all tables of re6stnet's. Those of ours that are missing are made.
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let text = |table| text_of(connection, table).map_err(|source| failure(path, source));
+    for (table, columns) in RE6STNET.iter().chain(OWN) {
+        let sql = statement(table, columns);
+        let path = || path.to_owned();
+        match text(table)? {
             Some(present) if present == sql => {}
             Some(_) => {
                 return Err(StoreError::Schema {
-                    path: path.to_owned(),
-                    table: name,
+                    path: path(),
+                    table,
                 });
             }
+            None if RE6STNET.iter().any(|(theirs, _)| theirs == table) => {
+                return Err(StoreError::Foreign {
+                    path: path(),
+                    table,
+                });
+            }
+            None => connection
+                .execute_batch(&sql)
+                .map_err(|source| failure(&path(), source))?,
         }
     }
-    connection
-        .execute(
-            "INSERT INTO cert SELECT '', NULL, NULL WHERE NOT EXISTS (SELECT 1 FROM cert)",
-            [],
-        )
-        .map_err(|source| failure(path, source))?;
     Ok(())
 }
 
 /// As re6stnet writes it.
-pub(super) fn create(name: &str, columns: &[&str]) -> String {
+fn statement(name: &str, columns: &[&str]) -> String {
     format!("CREATE TABLE {name} (\n  {})", columns.join(",\n  "))
 }
 
@@ -135,7 +165,7 @@ mod tests {
     fn the_text_of_a_table_is_re6stnets() {
         let (name, columns) = RE6STNET.last().expect("tables");
         assert_eq!(
-            create(name, columns),
+            statement(name, columns),
             "CREATE TABLE crl (\n  serial INTEGER PRIMARY KEY NOT NULL,\n  date INTEGER NOT NULL)"
         );
     }

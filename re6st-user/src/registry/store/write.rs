@@ -9,7 +9,9 @@ use super::super::rules::{
     token::TokenEntry,
     tree::Block,
 };
-use crate::certificate::{node_prefix::NodePrefix, revocations::Revocation, serial::Serial};
+use crate::certificate::{
+    digest::KeyId, node_prefix::NodePrefix, revocations::Revocation, serial::Serial,
+};
 
 /// What re6stnet writes instead of a certificate where there will never be one.
 pub(super) const RESERVED: &str = "reserved";
@@ -28,6 +30,7 @@ pub(super) mod document {
     pub const PARAMETERS: &str = "parameters";
     pub const COMMUNITIES: &str = "communities";
     pub const PUBLICATION: &str = "publication";
+    pub const CLOCK: &str = "clock";
 }
 
 pub(super) fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
@@ -46,6 +49,7 @@ pub(super) fn write(connection: &Connection, change: &Change) -> rusqlite::Resul
         ),
         Change::Token { before, after, .. } => token(connection, before.as_ref(), after.as_ref()),
         Change::Revocation { serial, after, .. } => revocation(connection, *serial, *after),
+        Change::RevokedKey { key, after, .. } => revoked_key(connection, *key, *after),
         Change::Replaced { serial, after, .. } => replaced(connection, *serial, *after),
         Change::Serial { after, .. } => set_config(connection, config::SERIAL, integer(*after)),
         Change::RegistryPrefix { after, .. } => match after {
@@ -64,6 +68,10 @@ pub(super) fn write(connection: &Connection, change: &Change) -> rusqlite::Resul
             set_config(connection, config::VERSION, version)?;
             let text = to_json(&*after.parameters)?;
             set_document(connection, document::PUBLICATION, &text)
+        }
+        Change::Clock { after, .. } => {
+            let text = after.map_or_else(String::new, |clock| clock.to_string());
+            set_document(connection, document::CLOCK, &text)
         }
         Change::Audit(entry) => run(
             connection,
@@ -130,6 +138,13 @@ fn token(
             "DELETE FROM token WHERE token = ?1",
             [entry.token.reveal()],
         )?;
+        if entry.node.is_some() {
+            run(
+                connection,
+                "DELETE FROM re6st_token WHERE token = ?1",
+                [entry.token.reveal()],
+            )?;
+        }
     }
     if let Some(entry) = after {
         run(
@@ -142,6 +157,13 @@ fn token(
                 integer(entry.created.0)
             ],
         )?;
+        if let Some(node) = &entry.node {
+            run(
+                connection,
+                "INSERT INTO re6st_token VALUES (?1, ?2)",
+                params![entry.token.reveal(), node.to_string()],
+            )?;
+        }
     }
     Ok(())
 }
@@ -176,23 +198,56 @@ fn revocation(
     }
 }
 
+fn revoked_key(connection: &Connection, key: KeyId, after: Option<Serial>) -> rusqlite::Result<()> {
+    let name = key.to_string();
+    match after {
+        Some(serial) => run(
+            connection,
+            "INSERT OR REPLACE INTO re6st_revoked_key VALUES (?1, ?2)",
+            params![name, integer(serial.number())],
+        ),
+        None => run(
+            connection,
+            "DELETE FROM re6st_revoked_key WHERE key = ?1",
+            [name],
+        ),
+    }
+}
+
 fn replaced(
     connection: &Connection,
     serial: Serial,
     after: Option<Replaced>,
 ) -> rusqlite::Result<()> {
     let number = integer(serial.number());
-    match after {
-        Some(Replaced { prefix, not_after }) => run(
+    let Some(replaced) = after else {
+        run(
             connection,
-            "INSERT OR REPLACE INTO re6st_replaced VALUES (?1, ?2, ?3)",
-            params![number, prefix.to_string(), integer(not_after.0)],
-        ),
-        None => run(
+            "DELETE FROM re6st_replaced_key WHERE serial = ?1",
+            [number],
+        )?;
+        return run(
             connection,
             "DELETE FROM re6st_replaced WHERE serial = ?1",
             [number],
+        );
+    };
+    run(
+        connection,
+        "INSERT OR REPLACE INTO re6st_replaced VALUES (?1, ?2, ?3)",
+        params![
+            number,
+            replaced.prefix.to_string(),
+            integer(replaced.not_after.0)
+        ],
+    )?;
+    match replaced.key {
+        Some(key) => run(
+            connection,
+            "INSERT OR REPLACE INTO re6st_replaced_key VALUES (?1, ?2)",
+            params![number, key.to_string()],
         ),
+        None => Ok(()),
     }
 }
 

@@ -9,7 +9,11 @@ use tokio::{
 };
 
 use super::support::{TestRegistry, newcomer, read_all};
-use crate::registry::{http::serve::Patience, server::PATIENCE};
+use crate::registry::{
+    config::RegistryConfig,
+    http::serve::Patience,
+    server::{OpenRegistry, PATIENCE},
+};
 
 const IMPATIENT: Patience = Patience {
     handshake: Duration::from_millis(500),
@@ -136,7 +140,7 @@ async fn what_was_acknowledged_is_there_after_the_end_and_there_is_one_file() {
             "ca.crt",
             "ca.key",
             "registry.db",
-            "registry.lock",
+            "registry.mark",
             "registry.toml"
         ]
     );
@@ -145,11 +149,23 @@ async fn what_was_acknowledged_is_there_after_the_end_and_there_is_one_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_one_process_has_a_database() {
     let registry = TestRegistry::start().await;
-    let path = registry.directory.path().join("registry.toml");
-    let config = crate::registry::config::RegistryConfig::from_path(&path).unwrap();
+    let directory = registry.directory.path();
+    let other = tempfile::tempdir().unwrap();
+    let database = directory.join("registry.db");
+    std::os::unix::fs::symlink(&database, other.path().join("linked.db")).unwrap();
+    std::fs::hard_link(&database, directory.join("hard.db")).unwrap();
+    let config = std::fs::read_to_string(directory.join("registry.toml")).unwrap();
+    for name in [
+        "registry.db",
+        "hard.db",
+        other.path().join("linked.db").to_str().unwrap(),
+    ] {
+        let text = config.replace("registry.db", name);
+        let config = RegistryConfig::parse(&text, directory).unwrap();
 
-    let second = crate::registry::server::OpenRegistry::open(&config);
+        let second = OpenRegistry::open(&config);
 
-    let error = second.unwrap_err().to_string();
-    assert!(error.contains("already open"), "{error}");
+        let error = second.unwrap_err().to_string();
+        assert!(error.contains("already open"), "{name}: {error}");
+    }
 }

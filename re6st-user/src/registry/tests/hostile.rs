@@ -70,6 +70,38 @@ async fn a_request_signed_by_another_key_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_subject_that_no_certificate_can_have_is_refused_by_any_right_and_the_registry_goes_on() {
+    let registry = TestRegistry::start().await;
+    let node = registry.enrol().await;
+    let token = registry.token().await;
+    for der in [
+        &include_bytes!("../../../../fuzz/corpus/certificate_request/country-question-marks")[..],
+        include_bytes!("../../../../fuzz/corpus/certificate_request/qualifier-question-mark"),
+    ] {
+        let pem = format!(
+            "-----BEGIN CERTIFICATE REQUEST-----\n{}\n-----END CERTIFICATE REQUEST-----\n",
+            data_encoding::BASE64.encode(der)
+        );
+        let (path, renewal) = ("/v1/certificates", "/v1/certificates/renew");
+        let (stranger, member) = (registry.client(), registry.as_node(&node));
+        for (client, path, body) in [
+            (&stranger, path, json!({"request": pem})),
+            (&stranger, path, json!({"request": pem, "token": token})),
+            (&member, renewal, json!({"request": pem})),
+        ] {
+            let outcome: Result<Value, _> = client.post(path, &body).await;
+            let expected = (400, "bad-certificate-request".into());
+            assert_eq!(refused(outcome), expected, "{path}");
+        }
+    }
+    let health: Value = registry.client().get("/v1/health", &()).await.unwrap();
+    assert_eq!(health["network"], "2001:db8:42::/48");
+    let (_, request) = newcomer();
+    let enrolled = registry.client().enrol(&request, Some(&token), None).await;
+    enrolled.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_secret_in_a_url_is_refused_and_in_no_log() {
     let registry = TestRegistry::with("anonymous-prefix-length = 16\n", PATIENCE).await;
     let token = registry.token().await;

@@ -12,10 +12,12 @@ use crate::{
         network::SubjectSerial,
         node::NodeCertificate,
         node_prefix::NodePrefix,
+        request::CertificateRequest,
         serial::Serial,
+        subject::Subject,
         timestamp::{DAY, Timestamp},
     },
-    registry::{engine::now, server::PATIENCE},
+    registry::{engine::now, http::messages::MadeToken, server::PATIENCE},
 };
 
 /// A node's certificate of any authority, valid from and until.
@@ -86,7 +88,7 @@ async fn certificates_of_others_and_of_other_times_are_no_identity() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_certificate_ends_at_once_on_an_open_connection_and_can_be_renewed() {
+async fn a_revoked_certificate_ends_at_once_on_an_open_connection_and_another_one_needs_a_token() {
     let registry = TestRegistry::start().await;
     let node = registry.enrol().await;
     let client = registry.as_node(&node);
@@ -101,14 +103,20 @@ async fn a_revoked_certificate_ends_at_once_on_an_open_connection_and_can_be_ren
 
     let outcome = client.parameters(None, Duration::ZERO).await;
     assert_eq!(refused(outcome), (401, "not-identified".into()));
-    let renewed = client.renew(None).await.unwrap();
-    let certificate = NodeCertificate::from_pem(&renewed.certificate).unwrap();
-    assert_ne!(certificate.serial(), node.certificate.serial());
+    let renewal = client.renew(None).await;
+    assert_eq!(refused(renewal), (401, "not-current".into()));
+
+    let new = json!({"email": "user@example.com", "node": "0/16"});
+    let made: MadeToken = operator.post("/v1/admin/tokens", &new).await.unwrap();
+    let request = CertificateRequest::make(&node.key, None, &Subject::default()).unwrap();
+    let stranger = registry.client();
+    let same_key = stranger.enrol(&request, Some(&made.token), None);
+    assert_eq!(refused(same_key.await), (403, "revoked-key".into()));
+    let (key, request) = newcomer();
+    let issued = stranger.enrol(&request, Some(&made.token), None);
+    let certificate = NodeCertificate::from_pem(&issued.await.unwrap().certificate).unwrap();
     assert_eq!(certificate.prefix(), node.certificate.prefix());
-    let node = TestNode {
-        certificate,
-        ..node
-    };
+    let node = TestNode { key, certificate };
     let client = registry.as_node(&node);
     assert!(
         client

@@ -7,6 +7,7 @@
 
 mod connections;
 mod documents;
+mod engine;
 mod enrolment;
 mod hostile;
 mod identity;

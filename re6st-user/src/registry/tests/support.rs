@@ -33,6 +33,7 @@ use crate::{
         engine::now,
         http::{messages::MadeToken, serve::Patience},
         server::{self, PATIENCE, ServeError},
+        store::Store,
     },
 };
 
@@ -81,6 +82,7 @@ pub fn files(directory: &TempDir, authority: &Authority, more: &str) -> PathBuf 
          database = \"registry.db\"\nsocket = \"registry.sock\"\n{more}"
     );
     std::fs::write(path("registry.toml"), text).unwrap();
+    Store::create(&path("registry.db")).unwrap();
     path("registry.toml")
 }
 

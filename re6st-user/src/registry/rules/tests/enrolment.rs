@@ -6,7 +6,9 @@ fn add_token(world: &mut World) -> Token {
     let command = Command::AddToken {
         email: super::super::token::Email::parse("a@example.com").expect("an address"),
         token: None,
-        prefix_length: None,
+        right: TokenRight::Newcomer {
+            prefix_length: None,
+        },
     };
     match world.operate(command) {
         Ok(Reply::Token(token)) => token,
@@ -106,7 +108,7 @@ fn a_token_ends() {
     let mut world = World::new();
     let token = add_token(&mut world);
     let lifetime = world.rules.settings.token_lifetime;
-    assert_eq!(world.rules.next_deadline(), Some(START.plus(lifetime + 1)));
+    assert_eq!(world.rules.next_end(), Some(START.plus(lifetime + 1)));
 
     world.now = START.plus(lifetime + 1);
     let (_, request) = newcomer();
@@ -116,7 +118,7 @@ fn a_token_ends() {
         world.ask(&stranger(), enrol(Some(token), request)),
         Err(Refusal::BadToken)
     );
-    world.pass(0);
+    world.operate(Command::ConfirmClock).expect("it is so late");
     assert_eq!(tokens(&mut world), 0);
 }
 
@@ -160,27 +162,93 @@ fn anonymous_enrolments_are_slowed_down_by_network() {
 }
 
 /// Guesses are counted, good tokens are not; but a network that guesses has no luck either.
+fn guess(world: &mut World, address: &str, number: usize) -> Result<Reply, Refusal> {
+    let token = Token::parse(&format!("guess{number}")).expect("a token");
+    world.ask(&from(address), enrol(Some(token), newcomer().1))
+}
+
 #[test]
-fn tokens_cannot_be_guessed() {
+fn tokens_cannot_be_guessed_and_who_has_a_good_one_never_waits_for_those_who_try() {
     let mut world = World::with(|settings| {
         settings.enrolments = Rate {
             count: 3,
-            seconds: 600,
+            seconds: 60,
+        };
+        settings.all_enrolments = Rate {
+            count: 5,
+            seconds: 60,
         };
     });
-    let good = add_token(&mut world);
-    let (_, request) = newcomer();
     for number in 0..3 {
-        let guess = Token::parse(&format!("guess{number}")).expect("a token");
-        let reply = world.ask(&stranger(), enrol(Some(guess), request.clone()));
+        let reply = guess(&mut world, "192.0.2.1", number);
         assert_eq!(reply, Err(Refusal::BadToken));
     }
+    let here = guess(&mut world, "192.0.2.2", 3);
+    assert!(matches!(here, Err(Refusal::TooMany { .. })), "{here:?}");
+    // from everywhere together
+    for number in 4..6 {
+        let reply = guess(&mut world, &format!("203.0.{number}.1"), number);
+        assert_eq!(reply, Err(Refusal::BadToken));
+    }
+    let anywhere = guess(&mut world, "198.51.100.1", 6);
+    assert!(
+        matches!(anywhere, Err(Refusal::TooMany { .. })),
+        "{anywhere:?}"
+    );
 
-    let here = world.ask(&stranger(), enrol(Some(good.clone()), request.clone()));
-    let elsewhere = world.ask(&from("198.51.100.1"), enrol(Some(good), request));
+    // of the same network of addresses, while nobody else gets through
+    let token = add_token(&mut world);
+    let reply = world.ask(&from("192.0.2.3"), enrol(Some(token), newcomer().1));
+    assert!(matches!(reply, Ok(Reply::Issued { .. })), "{reply:?}");
+}
+
+#[test]
+fn a_token_that_can_be_guessed_is_limited_as_guesses_are() {
+    let weak = Token::stored("abcdefgh".to_owned());
+    let entry = super::super::token::TokenEntry {
+        token: weak.clone(),
+        email: Email::stored("a@example.com".to_owned()),
+        prefix_length: 16,
+        created: START,
+        node: None,
+    };
+    let mut world = World::with(|settings| {
+        settings.enrolments = Rate {
+            count: 1,
+            seconds: 60,
+        };
+    });
+    let stored = Stored {
+        tokens: vec![entry],
+        ..Stored::default()
+    };
+    let settings = world.rules.settings.clone();
+    let authority = Box::new(authority("2001:db8:42::/48"));
+    world.rules = Rules::restore(settings, authority, stored).expect("rules");
+    world.pass(0);
+    assert_eq!(guess(&mut world, "192.0.2.1", 0), Err(Refusal::BadToken));
+
+    let (_, request) = newcomer();
+    let enrol = || enrol(Some(weak.clone()), request.clone());
+    let here = world.ask(&from("192.0.2.1"), enrol());
+    let elsewhere = world.ask(&from("198.51.100.1"), enrol());
 
     assert!(matches!(here, Err(Refusal::TooMany { .. })), "{here:?}");
-    assert_eq!(issued(elsewhere).prefix().common_name(), "0/16");
+    assert!(elsewhere.is_ok(), "{elsewhere:?}");
+}
+
+#[test]
+fn whose_clock_is_an_hour_behind_finds_the_certificate_valid() {
+    let mut world = World::new();
+    let node = world.enrol();
+    world.pass(300 * DAY);
+    let (_, request) = newcomer();
+    let command = Command::Renew {
+        request: Some(request),
+    };
+    let renewed = issued(world.ask(&node.caller(), command));
+    assert_eq!(node.certificate.not_before(), START.minus(3_600));
+    assert_eq!(renewed.not_before(), world.now.minus(3_600));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Whatever happens, in whatever order: no prefix and no number is given twice, nothing is lost, and what the disk
 //! refused has never happened.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, rc::Rc};
 
 use proptest::prelude::*;
 
@@ -13,24 +13,35 @@ use super::{
 #[derive(Clone, Debug)]
 enum Step {
     Enrol { community: u8 },
+    EnrolAgain(prop::sample::Index),
     Renew(prop::sample::Index),
+    Reissue(prop::sample::Index),
     RevokeSerial(prop::sample::Index),
     End(prop::sample::Index),
     Communities(usize),
     Pass { days: u16 },
-    RotateMacKeys,
+    RotateMacKeys { at_once: bool },
+}
+
+/// Whose key a certificate is for.
+enum Asker {
+    Nobody,
+    New(PrivateKey),
+    Known(Rc<Node>),
 }
 
 fn step() -> impl Strategy<Value = (Step, bool)> {
     let any_node = any::<prop::sample::Index>;
     let step = prop_oneof![
         6 => (0..3_u8).prop_map(|community| Step::Enrol { community }),
+        1 => any_node().prop_map(Step::EnrolAgain),
         2 => any_node().prop_map(Step::Renew),
+        1 => any_node().prop_map(Step::Reissue),
         1 => any_node().prop_map(Step::RevokeSerial),
         2 => any_node().prop_map(Step::End),
         1 => (0..3_usize).prop_map(Step::Communities),
         2 => (0..200_u16).prop_map(|days| Step::Pass { days }),
-        1 => Just(Step::RotateMacKeys),
+        1 => any::<bool>().prop_map(|at_once| Step::RotateMacKeys { at_once }),
     ];
     // one in four finds the disk full
     (step, prop::bool::weighted(0.25))
@@ -39,25 +50,45 @@ fn step() -> impl Strategy<Value = (Step, bool)> {
 const COMMUNITIES: [&str; 3] = ["", "00 FR\n1 *\n", "000 FR\n01 DE @EU\n11 *"];
 
 impl World {
-    fn command(&self, step: Step, nodes: &[Node]) -> Option<(Caller, Command)> {
+    /// What is asked, and for which key a certificate may be the answer.
+    fn command(&mut self, step: Step, nodes: &[Rc<Node>]) -> Option<(Caller, Command, Asker)> {
         let node = |index: prop::sample::Index| {
             (!nodes.is_empty()).then(|| &nodes[index.index(nodes.len())])
         };
-        Some(match step {
+        let (caller, command) = match step {
             Step::Enrol { community } => {
-                let (_, request) = newcomer();
+                let (key, request) = newcomer();
                 let location = ["FR,EU", "IT,EU", "US,NA"][usize::from(community)];
                 let location = super::super::community::Location::parse(location).ok();
-                (
-                    stranger(),
-                    Command::Enrol {
-                        token: None,
-                        request,
-                        location,
-                    },
-                )
+                let command = Command::Enrol {
+                    token: None,
+                    request,
+                    location,
+                };
+                return Some((stranger(), command, Asker::New(key)));
             }
-            Step::Renew(index) => (node(index)?.caller(), Command::Renew { request: None }),
+            Step::EnrolAgain(index) => {
+                let node = node(index)?;
+                let command = enrol(None, request_for(&node.key));
+                return Some((stranger(), command, Asker::Known(Rc::clone(node))));
+            }
+            Step::Renew(index) => {
+                let node = node(index)?;
+                let command = Command::Renew { request: None };
+                return Some((node.caller(), command, Asker::Known(Rc::clone(node))));
+            }
+            Step::Reissue(index) => {
+                let add = Command::AddToken {
+                    email: Email::parse("a@example.com").expect("an address"),
+                    token: None,
+                    right: TokenRight::Node(node(index)?.prefix()),
+                };
+                let Ok(Reply::Token(token)) = self.operate(add) else {
+                    return None;
+                };
+                let (key, request) = newcomer();
+                return Some((stranger(), enrol(Some(token), request), Asker::New(key)));
+            }
             Step::RevokeSerial(index) => {
                 let which = CertificateName::Serial(node(index)?.certificate.serial());
                 (operator(), Command::Revoke { which })
@@ -70,9 +101,10 @@ impl World {
                 let text = COMMUNITIES[number].to_owned();
                 (operator(), Command::SetCommunities { text })
             }
-            Step::Pass { .. } => (Caller::Registry, Command::Time),
-            Step::RotateMacKeys => (operator(), Command::RotateMacKeys),
-        })
+            Step::Pass { .. } => (operator(), Command::ConfirmClock),
+            Step::RotateMacKeys { at_once } => (operator(), Command::RotateMacKeys { at_once }),
+        };
+        Some((caller, command, Asker::Nobody))
     }
 
     /// All that has to be true at any time.
@@ -97,6 +129,11 @@ impl World {
                         "two certificates with one serial number"
                     );
                     assert!(certificate.serial.number() <= state.serial);
+                    let revoked = state.revocations.contains_key(&certificate.serial);
+                    let key = state.revoked_keys.contains_key(&certificate.key);
+                    assert!(key || !revoked, "a certificate without its key");
+                    let expired = certificate.not_after < self.now;
+                    assert!(revoked || !key || expired, "a key without its certificate");
                 }
                 Block::Free => {
                     let sibling = prefix
@@ -118,6 +155,7 @@ impl World {
                 blocks,
                 tokens: state.tokens.values().cloned().collect(),
                 revocations: state.revocations.clone(),
+                revoked_keys: state.revoked_keys.clone(),
                 replaced: state.replaced.clone(),
                 serial: state.serial,
                 registry_prefix: state.registry_prefix,
@@ -126,10 +164,15 @@ impl World {
                 parameters: (*state.parameters).clone(),
                 communities: Communities::parse(state.communities.text()).expect("communities"),
                 publication: state.publication.clone(),
+                clock: state.clock,
             },
         );
         assert_eq!(rebuilt.expect("a partition"), *state);
     }
+}
+
+fn copy(key: &PrivateKey) -> PrivateKey {
+    PrivateKey::from_pem(&key.to_pem()).expect("a key")
 }
 
 proptest! {
@@ -144,13 +187,14 @@ proptest! {
             settings.prefix_length = 5;
         });
         world.rules.issuer = Box::new(authority("2001:db8:42::/119"));
-        let mut nodes: Vec<Node> = Vec::new();
+        let mut nodes: Vec<Rc<Node>> = Vec::new();
         let mut number = 0;
+        let mut revoked = BTreeSet::new();
         for (step, disk_full) in steps {
             if let Step::Pass { days } = step {
                 world.now = world.now.plus(u64::from(days) * DAY);
             }
-            let Some((caller, command)) = world.command(step, &nodes) else {
+            let Some((caller, command, asker)) = world.command(step, &nodes) else {
                 continue;
             };
             let before = format!("{:?}", world.rules.state);
@@ -163,10 +207,16 @@ proptest! {
             world.assert_consistent();
             if let Ok(Reply::Issued { pem, .. }) = outcome.reply {
                 let certificate = NodeCertificate::from_pem(&pem).expect("a certificate");
-                nodes.retain(|node| node.prefix() != certificate.prefix());
-                let (key, _) = newcomer();
-                nodes.push(Node { key, certificate });
+                let key = match asker {
+                    Asker::New(key) => key,
+                    Asker::Known(node) => copy(&node.key),
+                    Asker::Nobody => panic!("a certificate for nobody"),
+                };
+                prop_assert_eq!(certificate.public_key(), key.public_key());
+                prop_assert!(!revoked.contains(&key.public_key().id()), "a revoked key");
+                nodes.push(Rc::new(Node { key, certificate }));
             }
+            revoked.extend(world.rules.state.revoked_keys.keys().copied());
             let published = world.rules.state.number;
             prop_assert!(published >= number);
             number = published;

@@ -126,18 +126,44 @@ fn the_key_of_babel_is_replaced_in_three_steps() {
     let old = before.sign.clone().expect("a network begins with a key");
 
     world.now = world.now.plus(100);
-    let (accepting, next) = keys(&mut world, Command::RotateMacKeys);
+    let rotate = || Command::RotateMacKeys { at_once: false };
+    let (accepting, next) = keys(&mut world, rotate());
     assert!(next > number, "nodes hear of each step by the parameters");
     assert_eq!(accepting.sign, Some(old.clone()));
     let new = accepting.accept.expect("the new key");
-    let (signing, _) = keys(&mut world, Command::RotateMacKeys);
+    let (signing, _) = keys(&mut world, rotate());
     assert_eq!(
         (signing.sign, signing.accept),
         (Some(new.clone()), Some(old))
     );
-    let (done, _) = keys(&mut world, Command::RotateMacKeys);
+    let (done, _) = keys(&mut world, rotate());
     assert_eq!((done.sign, done.accept), (Some(new), None));
     // and the registry goes on after each step, unlike re6stnet's
     let (after, _) = keys(&mut world, Command::GetParameters);
     assert!(after.sign.is_some());
+}
+
+#[test]
+fn another_mac_key_at_once() {
+    let mut world = World::new();
+    let keys = |world: &mut World| {
+        let reply = world.operate(Command::GetParameters);
+        let Ok(Reply::Parameters { document, mac_keys }) = reply else {
+            panic!("{reply:?}")
+        };
+        (mac_keys, document.content["mac-keys"].clone())
+    };
+    let (before, number) = keys(&mut world);
+    world
+        .operate(Command::RotateMacKeys { at_once: false })
+        .expect("a step");
+
+    world
+        .operate(Command::RotateMacKeys { at_once: true })
+        .expect("another key");
+
+    let (after, later) = keys(&mut world);
+    assert!(after.sign.is_some() && after.sign != before.sign);
+    assert_eq!((after.accept, after.accept_anything), (None, false));
+    assert_ne!(later, number, "nodes are told");
 }

@@ -65,7 +65,7 @@ fn after_the_grace_period_the_prefix_is_another_nodes() {
     let node = world.enrol();
     let grace = world.rules.settings.grace_period;
     assert_eq!(
-        world.rules.next_deadline(),
+        world.rules.next_end(),
         Some(node.certificate.not_after().plus(grace + 1))
     );
 

@@ -13,29 +13,136 @@ fn by_serial(serial: u64) -> CertificateName {
     CertificateName::Serial(Serial::new(serial).expect("a serial number"))
 }
 
+/// A token for the next certificate of a node.
+fn token_for(world: &mut World, node: NodePrefix) -> super::super::token::Token {
+    let add = Command::AddToken {
+        email: Email::parse("b@example.com").expect("an address"),
+        token: None,
+        right: TokenRight::Node(node),
+    };
+    match world.operate(add) {
+        Ok(Reply::Token(token)) => token,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// All that somebody with a node's key and certificate can ask for.
+fn thefts(node: &Node) -> Vec<(Caller, Command)> {
+    let (_, other) = newcomer();
+    vec![
+        (node.caller(), Command::Renew { request: None }),
+        (
+            node.caller(),
+            Command::Renew {
+                request: Some(request_for(&node.key)),
+            },
+        ),
+        (
+            node.caller(),
+            Command::Renew {
+                request: Some(other),
+            },
+        ),
+        (stranger(), enrol(None, request_for(&node.key))),
+        (node.caller(), enrol(None, request_for(&node.key))),
+    ]
+}
+
 #[test]
-fn by_serial_number_the_owner_gets_another_one_until_the_same_time() {
+fn a_revoked_key_never_gets_a_certificate_again_and_the_node_goes_on_with_another_by_a_token() {
     let mut world = World::new();
+    let _registry = world.enrol();
     let node = world.enrol();
+    let other = world.enrol();
     world.pass(DAY);
 
-    revoke(&mut world, by_serial(1)).expect("it is there");
-    let fetch = world.ask(&node.caller(), Command::FetchParameters);
-    let renewed = issued(world.ask(&node.caller(), Command::Renew { request: None }));
+    revoke(&mut world, by_serial(2)).expect("it is there");
 
-    assert_eq!(world.revoked(), [1]);
+    assert_eq!(world.revoked(), [2]);
+    let fetch = world.ask(&node.caller(), Command::FetchParameters);
     assert!(
         matches!(fetch, Err(Refusal::NotCurrent { .. })),
         "{fetch:?}"
     );
-    assert_eq!(renewed.serial().number(), 2);
-    assert_eq!(renewed.not_after(), node.certificate.not_after());
-    // the revoked one proves nothing any more: whoever has its key may have stolen it
-    let again = world.ask(&node.caller(), Command::Renew { request: None });
-    assert!(
-        matches!(again, Err(Refusal::NotCurrent { .. })),
-        "{again:?}"
+    let token = token_for(&mut world, node.prefix());
+    let mut all = thefts(&node);
+    // not by the token either, nor by another node's right
+    all.push((
+        stranger(),
+        enrol(Some(token.clone()), request_for(&node.key)),
+    ));
+    let request = Some(request_for(&node.key));
+    all.push((other.caller(), Command::Renew { request }));
+    for (from, command) in all {
+        let reply = world.ask(&from, command.clone());
+        assert!(
+            matches!(
+                reply,
+                Err(Refusal::NotCurrent { .. } | Refusal::RevokedKey { .. })
+            ),
+            "{command:?}: {reply:?}"
+        );
+    }
+
+    let (key, request) = newcomer();
+    let next = Node::new(key, world.ask(&stranger(), enrol(Some(token), request)));
+
+    assert_eq!(next.prefix(), node.prefix());
+    assert_eq!(
+        next.certificate.subject_serial(),
+        node.certificate.subject_serial()
     );
+    assert_eq!(next.certificate.not_after(), world.now.plus(YEAR));
+    assert!(world.ask(&next.caller(), Command::FetchParameters).is_ok());
+    // nor afterwards
+    for (from, command) in thefts(&node) {
+        assert!(world.ask(&from, command).is_err());
+    }
+    world.pass(2 * YEAR);
+    for (from, command) in thefts(&node) {
+        assert!(world.ask(&from, command).is_err());
+    }
+}
+
+#[test]
+fn a_lost_key_is_replaced_by_a_token_and_the_former_one_has_no_part_in_it() {
+    let mut world = World::new();
+    let _registry = world.enrol();
+    let node = world.enrol();
+    let token = token_for(&mut world, node.prefix());
+    let (key, request) = newcomer();
+    let next = Node::new(key, world.ask(&stranger(), enrol(Some(token), request)));
+
+    let renewed = world.ask(&node.caller(), Command::Renew { request: None });
+
+    assert!(
+        matches!(renewed, Err(Refusal::NotCurrent { .. })),
+        "{renewed:?}"
+    );
+    // it is known, and can be revoked
+    revoke(&mut world, by_serial(node.serial())).expect("it is remembered");
+    assert_eq!(world.revoked(), [node.serial()]);
+    assert!(world.ask(&next.caller(), Command::FetchParameters).is_ok());
+}
+
+#[test]
+fn a_token_for_a_node_that_has_ended_is_good_for_nothing() {
+    let mut world = World::new();
+    let _registry = world.enrol();
+    let node = world.enrol();
+    let token = token_for(&mut world, node.prefix());
+    revoke(&mut world, CertificateName::Prefix(node.prefix())).expect("it is there");
+
+    let reply = world.ask(&stranger(), enrol(Some(token), newcomer().1));
+
+    assert!(matches!(reply, Err(Refusal::Conflict(_))), "{reply:?}");
+    let add = Command::AddToken {
+        email: Email::parse("b@example.com").expect("an address"),
+        token: None,
+        right: TokenRight::Node(node.prefix()),
+    };
+    let reply = world.operate(add);
+    assert!(matches!(reply, Err(Refusal::NotFound(_))), "{reply:?}");
 }
 
 #[test]
@@ -49,20 +156,18 @@ fn by_prefix_the_node_ends() {
 
     assert_eq!(world.revoked(), [2]);
     assert!(world.number() > number);
-    for command in [
-        Command::Renew { request: None },
-        Command::FetchParameters,
-        Command::FetchOwnCertificate,
-    ] {
+    for command in [Command::FetchParameters, Command::FetchOwnCertificate] {
         let reply = world.ask(&node.caller(), command);
         assert!(
             matches!(reply, Err(Refusal::NotCurrent { .. })),
             "{reply:?}"
         );
     }
-    // it can come again, as a newcomer
-    let again = world.ask(&stranger(), enrol(None, request_for(&node.key)));
-    assert_eq!(issued(again).serial().number(), 3);
+    for (from, command) in thefts(&node) {
+        assert!(world.ask(&from, command).is_err());
+    }
+    // with another key it can come again, as a newcomer
+    assert_eq!(world.enrol().serial(), 3);
 }
 
 /// After a renewal the old certificate is good for a month more: it goes with its node.
@@ -80,34 +185,47 @@ fn a_node_that_ends_leaves_no_good_certificate() {
 }
 
 #[test]
-fn a_replaced_certificate_can_be_revoked_alone() {
+fn a_replaced_certificate_for_another_key_can_be_revoked_alone() {
     let mut world = World::new();
     let node = world.enrol();
-    world.pass(YEAR - 20 * DAY);
-    let renewed = Node::new(
-        node.key,
-        world.ask(
-            &Caller::Node {
-                certificate: Box::new(node.certificate),
-            },
-            Command::Renew { request: None },
-        ),
-    );
+    let (key, request) = newcomer();
+    let command = Command::Renew {
+        request: Some(request),
+    };
+    let changed = Node::new(key, world.ask(&node.caller(), command));
 
     revoke(&mut world, by_serial(1)).expect("it is remembered");
 
     assert_eq!(world.revoked(), [1]);
     assert!(
         world
-            .ask(&renewed.caller(), Command::FetchParameters)
+            .ask(&changed.caller(), Command::FetchParameters)
             .is_ok()
     );
-    world.pass(21 * DAY);
+    let back = world.ask(&stranger(), enrol(None, request_for(&node.key)));
+    assert!(matches!(back, Err(Refusal::RevokedKey { .. })), "{back:?}");
+    world.pass(YEAR + 1);
     let late = revoke(&mut world, by_serial(1));
     assert!(
         matches!(late, Err(Refusal::NotFound(_))),
         "it has expired: {late:?}"
     );
+}
+
+/// Whoever has the key of an old certificate can ask for the present one.
+#[test]
+fn a_replaced_certificate_for_the_same_key_takes_the_present_one_with_it() {
+    let mut world = World::new();
+    let node = world.enrol();
+    world.pass(YEAR - 20 * DAY);
+    issued(world.ask(&node.caller(), Command::Renew { request: None }));
+
+    revoke(&mut world, by_serial(1)).expect("it is remembered");
+
+    assert_eq!(world.revoked(), [1, 2]);
+    for (from, command) in thefts(&node) {
+        assert!(world.ask(&from, command).is_err());
+    }
 }
 
 #[test]
@@ -146,7 +264,7 @@ fn the_list_forgets_what_cannot_be_renewed_any_more() {
         .certificate
         .not_after()
         .plus(world.rules.settings.grace_period);
-    assert_eq!(world.rules.next_deadline(), Some(end.plus(1)));
+    assert_eq!(world.rules.next_end(), Some(end.plus(1)));
 
     world.pass(end.since(world.now));
     assert_eq!(world.revoked(), [2]);

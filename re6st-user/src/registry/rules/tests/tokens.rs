@@ -16,7 +16,7 @@ fn add(token: Option<&str>, prefix_length: Option<u8>) -> Command {
     Command::AddToken {
         email: email("a@example.com"),
         token: token.map(|text| Token::parse(text).expect("a token")),
-        prefix_length,
+        right: TokenRight::Newcomer { prefix_length },
     }
 }
 
@@ -80,6 +80,35 @@ fn mails_are_limited_by_sender_and_by_address() {
         Ok(()),
         "who was refused took nothing of hers"
     );
+}
+
+/// Who floods from everywhere takes nothing of what is kept for an address.
+#[test]
+fn mails_that_all_together_are_refused_cost_an_address_nothing() {
+    let mut world = World::with(|settings| {
+        settings.all_token_requests = Rate {
+            count: 1,
+            seconds: 60,
+        };
+        settings.mails = Rate {
+            count: 1,
+            seconds: 3600,
+        };
+    });
+    let mut ask = |seconds: u64, to: &str| {
+        world.now = START.plus(seconds);
+        world
+            .ask(&stranger(), Command::RequestToken { email: email(to) })
+            .map(|_| ())
+    };
+    assert_eq!(ask(0, "a@example.com"), Ok(()));
+    for _ in 0..3 {
+        assert_eq!(
+            ask(1, "b@example.com"),
+            Err(Refusal::TooMany { retry_after: 59 })
+        );
+    }
+    assert_eq!(ask(60, "b@example.com"), Ok(()));
 }
 
 #[test]

@@ -11,12 +11,15 @@ use super::{
         },
         store::{Reader, Store},
     },
-    Folder, rows,
+    Folder, new, rows,
 };
 
 const NETWORK: &str = "2001:db8:42::/48";
 
 fn open(path: &Path) -> Registry {
+    if !path.exists() {
+        Store::create(path).expect("a new database");
+    }
     let authority = Box::new(authority(NETWORK));
     let mut registry = Registry::open(path, open_settings(NETWORK), authority).expect("a registry");
     let time = Request {
@@ -79,12 +82,49 @@ fn at_rest_there_is_one_file_for_its_owner_alone() {
 
     registry.close().expect("it is written");
 
-    assert_eq!(folder.files(), ["registry.db"]);
+    assert_eq!(folder.files(), ["registry.db", "registry.mark"]);
     let mode = fs::metadata(&path).expect("the file").permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "tokens and keys are in it");
     assert_eq!(
         rows(&path, "PRAGMA journal_mode"),
         [format!("{:?}", rusqlite::types::ValueRef::Text(b"delete"))]
+    );
+}
+
+#[test]
+fn a_database_that_is_older_than_its_mark_is_known_as_one() {
+    let folder = Folder::new();
+    let (path, copy) = (folder.file("registry.db"), folder.file("copy.db"));
+    let mut registry = open(&path);
+    handle(&mut registry, enrolments(2));
+    registry.close().expect("it is written");
+    fs::copy(&path, &copy).expect("a backup");
+    let mut registry = open(&path);
+    assert_eq!(registry.lost(), None, "a restart is no restoration");
+    handle(&mut registry, enrolments(3));
+    registry.close().expect("it is written");
+
+    fs::copy(&copy, &path).expect("it is restored");
+    let mut registry = open(&path);
+
+    let lost = registry.lost().expect("it is older");
+    assert_eq!(lost.serial, 5);
+    let go_on = Request {
+        from: Caller::Registry,
+        command: Command::GoOnFrom { mark: lost },
+    };
+    let handled = registry.handle(START, &mut Counting::default(), vec![go_on]);
+    assert_eq!((handled.replies.len(), handled.notices.len()), (1, 1));
+    registry.close().expect("it is written");
+    assert_eq!(open(&path).lost(), None, "it has been taken up");
+    // a mark that is none is no reason to forget it
+    fs::write(folder.file("registry.mark"), "nonsense").expect("a file");
+    let authority = Box::new(authority(NETWORK));
+    let refused = Registry::open(&path, open_settings(NETWORK), authority);
+    let words = refused.map(|_| ()).expect_err("it is refused").to_string();
+    assert!(
+        words.contains("registry.mark") && words.contains("remove it"),
+        "{words}"
     );
 }
 
@@ -204,10 +244,7 @@ fn who_did_what_when() {
 fn an_older_database_of_ours_is_completed() {
     let folder = Folder::new();
     let path = folder.file("registry.db");
-    Store::open(&path)
-        .expect("a new database")
-        .close()
-        .expect("it is written");
+    new(&path).close().expect("it is written");
     let connection = rusqlite::Connection::open(&path).expect("the file");
     connection
         .execute_batch("DROP TABLE re6st_replaced")

@@ -8,6 +8,7 @@
 )]
 
 mod durability;
+mod owner;
 mod re6stnet;
 mod speed;
 
@@ -16,6 +17,8 @@ use std::{
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
+
+use super::Store;
 
 /// A folder of a test's own, which ends with it.
 struct Folder(PathBuf);
@@ -54,6 +57,12 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// A new database.
+fn new(path: &Path) -> Store {
+    Store::create(path).expect("a new database");
+    Store::open(path).expect("a database")
 }
 
 /// All rows of a query, as text.

@@ -9,13 +9,13 @@ use super::{
     super::super::{
         Registry, Request,
         rules::{
-            Caller, CertificateName, Command, Refusal, Reply,
+            Caller, CertificateName, Command, Refusal, Reply, TokenRight,
             tests::{Counting, newcomer, open_settings},
-            token::Token,
+            token::{Email, Token},
         },
         store::{Reader, Store, StoreError, schema},
     },
-    Folder, rows,
+    Folder, new, rows,
 };
 use crate::certificate::{
     authority::Authority, node::NodeCertificate, node_prefix::NodePrefix, timestamp::Timestamp,
@@ -26,7 +26,7 @@ const NOW: Timestamp = Timestamp(1_795_752_000);
 
 const NETWORK: &str = "2001:db8:42::/48";
 
-fn make(path: &Path) {
+pub(super) fn make(path: &Path) {
     let connection = Connection::open(path).expect("a new file");
     connection
         .execute_batch(include_str!("re6stnet.sql"))
@@ -162,11 +162,29 @@ fn its_nodes_and_tokens_go_on() {
         .expect("the store")
         .expect("a certificate");
     let certificate = Box::new(NodeCertificate::from_pem(&pem).expect("version 1"));
-    let renewed = ask(
+    let refused = ask(
         &mut registry,
         Caller::Node { certificate },
         Command::Renew { request: None },
     );
+    assert!(
+        matches!(refused, Err(Refusal::NotCurrent { .. })),
+        "it is revoked, and its key with it: {refused:?}"
+    );
+    let add = Command::AddToken {
+        email: Email::parse("b@example.com").expect("an address"),
+        token: None,
+        right: TokenRight::Node(prefix(1)),
+    };
+    let Ok(Reply::Token(token)) = operate(&mut registry, add) else {
+        panic!("no token")
+    };
+    let command = Command::Enrol {
+        token: Some(token),
+        request: newcomer().1,
+        location: None,
+    };
+    let renewed = ask(&mut registry, stranger(), command);
 
     let Ok(Reply::Issued {
         certificate: enrolled,
@@ -193,11 +211,6 @@ fn its_nodes_and_tokens_go_on() {
     assert_eq!(
         (renewed.common_name.as_str(), renewed.subject_serial.0),
         ("1/16", 1)
-    );
-    assert_eq!(
-        Timestamp(1_827_287_086),
-        renewed.not_after,
-        "revoked, so until the same time"
     );
     assert_eq!(
         registry.pem(prefix(1)).expect("the store").as_deref(),
@@ -227,10 +240,7 @@ fn its_tables_stay_as_they_are() {
     let expected = rows(&theirs, sql);
 
     open(&theirs).close().expect("it is written");
-    Store::open(&ours)
-        .expect("a new database")
-        .close()
-        .expect("it is written");
+    new(&ours).close().expect("it is written");
 
     assert_eq!(expected.len(), 4);
     assert_eq!(rows(&theirs, sql), expected);
@@ -315,12 +325,18 @@ fn other_files_are_refused() {
     let path = folder.file("other.db");
     let connection = Connection::open(&path).expect("a new file");
     connection
-        .execute_batch("CREATE TABLE cert (prefix TEXT)")
+        .execute_batch("CREATE TABLE config (prefix TEXT)")
         .expect("a table");
     drop(connection);
     let refused = Store::open(&path).expect_err("another table");
     assert!(
-        matches!(refused, StoreError::Schema { table: "cert", .. }),
+        matches!(
+            refused,
+            StoreError::Schema {
+                table: "config",
+                ..
+            }
+        ),
         "{refused}"
     );
 
@@ -331,9 +347,18 @@ fn other_files_are_refused() {
     ));
     assert!(matches!(
         Store::open(&folder.file("no/where")),
-        Err(StoreError::File { .. })
+        Err(StoreError::Missing(_))
     ));
-    assert!(Reader::open(&folder.file("nothing")).is_err());
+    assert!(matches!(
+        Reader::open(&folder.file("nothing")),
+        Err(StoreError::Missing(_))
+    ));
+    std::fs::write(folder.file("empty"), "").expect("a file");
+    assert!(matches!(
+        Store::open(&folder.file("empty")),
+        Err(StoreError::Foreign { .. })
+    ));
+    assert!(Store::create(&path).is_err(), "nothing is overwritten");
 }
 
 #[test]

@@ -11,9 +11,8 @@ use super::{
             tests::{Counting, START, authority, newcomer, open_settings},
             tree::{Block, Tree},
         },
-        store::Store,
     },
-    Folder,
+    Folder, new,
 };
 use crate::certificate::{
     digest::KeyId, network::SubjectSerial, node_prefix::NodePrefix, serial::Serial, timestamp::DAY,
@@ -64,7 +63,7 @@ fn registry_with(folder: &Folder, number: u32) -> Registry {
         registry_prefix: NodePrefix::new(0, 20).ok(),
         ..Stored::default()
     };
-    let mut store = Store::open(&folder.file(&format!("{number}.db"))).expect("a new database");
+    let mut store = new(&folder.file(&format!("{number}.db")));
     store.commit(&changes).expect("rows");
     let rules = Rules::restore(settings(), Box::new(authority(NETWORK)), stored).expect("rules");
     let mut registry = Registry::new(rules, store);
