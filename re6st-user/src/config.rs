@@ -170,6 +170,8 @@ pub struct Babel {
     pub update_interval: Option<Duration>,
     /// Least silence before a neighbour of our kind is dead; the protocol's default if `None`.
     pub probe_timeout: Option<Duration>,
+    /// Prefixes that neighbours may fill the table with, at least 1.
+    pub maximum_prefixes: usize,
     /// How packets on plain interfaces are authenticated (RFC 8967); not at all if there are none.
     pub mac: Vec<Mac>,
     /// Our own; the node chooses if there is none.

@@ -42,6 +42,20 @@ counters! {
     unfeasible_updates,
     /// Updates denied by the accept filter.
     filtered_updates,
+    /// Routes of the unspecified address, refused.
+    refused_unspecified,
+    /// Routes to loopback addresses, refused.
+    refused_loopback,
+    /// Routes to link-local addresses, refused.
+    refused_link_local,
+    /// Routes to multicast addresses, refused.
+    refused_multicast,
+    /// Routes to IPv4 addresses in IPv6 clothes, refused.
+    refused_mapped,
+    /// Routes to reserved addresses, refused.
+    refused_reserved,
+    /// Routes of others to an address of our own, refused.
+    refused_own_addresses,
     /// Routes that expired.
     expired_routes,
     /// Route requests received.
@@ -60,6 +74,8 @@ counters! {
     limited_neighbours,
     /// Updates ignored, because the neighbour announces too many routes.
     limited_routes,
+    /// Updates ignored, because the table has too many prefixes or routes.
+    limited_table,
     /// Origins forgotten early, because a prefix has too many.
     limited_sources,
     /// Full announcements sent.

@@ -8,11 +8,16 @@ use super::time::Time;
 
 /// How much is kept and done for neighbours; whatever is beyond is ignored and counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Limits {
-    /// Neighbours of one interface.
+    /// Neighbours of one LAN; a tunnel has one.
     pub neighbours_per_interface: usize,
     /// Routes one neighbour may announce.
     pub routes_per_neighbour: usize,
+    /// Routes of all neighbours.
+    pub routes: usize,
+    /// Prefixes in the table, also those that are remembered for a while without a route.
+    pub prefixes: usize,
     /// Origins remembered for one prefix.
     pub sources_per_route: usize,
     /// Requests for newer sequence numbers that wait for an answer.
@@ -21,15 +26,27 @@ pub struct Limits {
     pub requests_per_second: u32,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
+impl Limits {
+    /// Prefixes in the table unless configured.
+    pub const PREFIXES: usize = 400_000;
+
+    /// For a table of so many prefixes: one neighbour may announce half of them, and five neighbours each.
+    pub const fn of_prefixes(prefixes: usize) -> Self {
         Self {
             neighbours_per_interface: 256,
-            routes_per_neighbour: 200_000,
+            routes_per_neighbour: prefixes.div_ceil(2),
+            routes: prefixes.saturating_mul(5),
+            prefixes,
             sources_per_route: 16,
             pending_requests: 10_000,
             requests_per_second: 200,
         }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::of_prefixes(Self::PREFIXES)
     }
 }
 

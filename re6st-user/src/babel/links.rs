@@ -27,10 +27,11 @@ impl Speaker {
     pub(super) fn set_interface(&mut self, id: InterfaceId, settings: InterfaceSettings) {
         let known = self.interfaces.get_mut(&id);
         if let Some(interface) = known {
-            let filters = interface.settings.accept != settings.accept;
+            let renumbered = interface.settings.ipv4 != settings.ipv4;
+            // routes to the address that is ours now are not taken any more
+            let filters = interface.settings.accept != settings.accept || renumbered;
             // neighbours must not go on sending to an address that is not ours any more
-            let announced = interface.settings.announce != settings.announce
-                || interface.settings.ipv4 != settings.ipv4;
+            let announced = interface.settings.announce != settings.announce || renumbered;
             interface.settings = settings;
             let was_up = std::mem::replace(&mut interface.up, true);
             self.start_interface(id, !was_up);

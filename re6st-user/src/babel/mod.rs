@@ -9,6 +9,7 @@ pub mod input;
 mod interface;
 pub mod limits;
 mod links;
+pub mod martian;
 pub mod message;
 mod neighbour;
 mod outbox;

@@ -117,6 +117,10 @@ pub(super) struct Neighbour {
     pub cost: Metric,
     /// Prefixes it has routes to; each route knows its place here.
     pub routes: Vec<DestinationId>,
+    /// How often it took back all it said: routes of a former generation are retracted.
+    pub generation: u16,
+    /// Whether it announced anything in this generation.
+    pub announces: bool,
     /// Where in `routes` its last update was: all is announced in the same order again and again, so the next one is
     /// probably of the route behind it.
     pub last_update: u32,
@@ -168,6 +172,8 @@ impl Neighbour {
             multiplier: 256,
             cost: Metric::INFINITY,
             routes: Vec::new(),
+            generation: 0,
+            announces: false,
             last_update: 0,
             next_hops: vec![NextHop::Ipv6(address)],
             to_compare: 0,
@@ -209,6 +215,12 @@ impl Neighbour {
             }
             _ => heard,
         }
+    }
+
+    /// Whether its last Hellos did not come, or it leaves probes unanswered.
+    pub const fn is_missed(&self) -> bool {
+        let newest = (self.multicast.bits | self.unicast.bits) >> 15;
+        newest == 0 || self.probes.unresponsive
     }
 
     /// Of our kind, was usable before, and leaves no probe unanswered.

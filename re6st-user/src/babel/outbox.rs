@@ -1,6 +1,6 @@
 //! What waits to be said, and in which order.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 use super::{
     message::Message,
@@ -9,13 +9,19 @@ use super::{
 
 /// Prefixes of a full announcement that are sorted and packed together.
 const CHUNK: usize = 1024;
+/// The same of what changed.
+const BATCH: usize = 4096;
+/// Looking whether a prefix belongs to a full announcement is this part of a step.
+const LOOKS_PER_STEP: u64 = 8;
 
 /// What waits to be sent to the group or to a neighbour.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     pub messages: Vec<Message>,
     pending: HashSet<DestinationId>,
-    /// What was pending, sorted, the next one last.
+    /// The same, as it came.
+    order: VecDeque<DestinationId>,
+    /// The first of what was pending, sorted, the next one last.
     queue: Vec<DestinationId>,
     /// Where an announcement of everything goes on.
     dump: Option<u32>,
@@ -27,7 +33,9 @@ pub(super) struct Outbox {
 
 impl Outbox {
     pub fn announce(&mut self, id: DestinationId) {
-        self.pending.insert(id);
+        if self.pending.insert(id) {
+            self.order.push_back(id);
+        }
     }
 
     /// Announces everything, from the start.
@@ -60,11 +68,17 @@ impl Outbox {
         }
     }
 
-    /// The next prefix to announce, and whether just because everything is announced.
-    pub fn next(&mut self, table: &Table) -> Option<(DestinationId, bool)> {
-        if self.queue.is_empty() && !self.pending.is_empty() {
-            self.queue.extend(self.pending.drain());
+    /// The next prefix to announce, and whether just because everything is announced; adds the `steps` it took.
+    pub fn next(&mut self, table: &Table, steps: &mut u64) -> Option<(DestinationId, bool)> {
+        *steps += 1;
+        if self.queue.is_empty() && !self.order.is_empty() {
+            let batch = self.order.len().min(BATCH);
+            self.queue.extend(self.order.drain(..batch));
+            for id in &self.queue {
+                self.pending.remove(id);
+            }
             sort(&mut self.queue, table);
+            *steps += batch as u64;
         }
         if let Some(id) = self.queue.pop() {
             return Some((id, false));
@@ -80,6 +94,7 @@ impl Outbox {
                 .extend((start..end).rev().map(DestinationId).filter(covered));
             sort(&mut self.chunk, table);
             self.dump = (end < table.end()).then_some(end);
+            *steps += u64::from(end.saturating_sub(start)) / LOOKS_PER_STEP;
         }
         self.chunk.pop().map(|id| (id, true))
     }

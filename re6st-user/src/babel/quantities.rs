@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 pub struct RouterId([u8; 8]);
 
 impl RouterId {
+    /// None comes before it.
+    pub(super) const LEAST: Self = Self([0, 0, 0, 0, 0, 0, 0, 1]);
+
     /// `None` for the two that are reserved: all zeros and all ones.
     pub const fn new(octets: [u8; 8]) -> Option<Self> {
         match u64::from_be_bytes(octets) {

@@ -14,6 +14,7 @@ use super::{
     quantities::{Interval, Metric, SequenceNumber},
     requests::SequenceNumberRequest,
     rtt::Exchange,
+    settings::InterfaceKind,
     speaker::Speaker,
     time::Time,
     timers::Timer,
@@ -256,10 +257,9 @@ impl Speaker {
             source,
             ..
         } = arrival;
-        let count = self.neighbours.of_interface(interface_id).len();
         let limits = self.settings.limits;
         let now = self.now;
-        let room = count < limits.neighbours_per_interface;
+        let room = self.has_room(interface_id);
         let greeted = self
             .interfaces
             .get_mut(&interface_id)
@@ -282,6 +282,27 @@ impl Speaker {
             address: source,
         });
         Some(id)
+    }
+
+    /// Whether an interface takes one more neighbour. A tunnel has one; another address is its successor if it is not heard any
+    /// more.
+    fn has_room(&mut self, id: InterfaceId) -> bool {
+        let known = self.neighbours.of_interface(id);
+        let Some(interface) = self.interfaces.get(&id) else {
+            return false;
+        };
+        let most = match interface.settings.kind {
+            InterfaceKind::Lan => self.settings.limits.neighbours_per_interface,
+            InterfaceKind::Tunnel => 1,
+        };
+        if interface.settings.kind == InterfaceKind::Tunnel
+            && let Some(known) = known.first().copied()
+            && self.neighbours.get(known).is_some_and(Neighbour::is_missed)
+        {
+            self.remove_neighbour(known, DownReason::Hellos);
+            return true;
+        }
+        known.len() < most
     }
 
     /// How well the neighbour hears us (section 3.4.2), and how long the way is (RFC 9616 section 3.3).

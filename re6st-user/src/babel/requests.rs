@@ -6,9 +6,11 @@ use super::{
     input::InterfaceId,
     message::Message,
     neighbour::NeighbourId,
+    probing::UNRESPONSIVE,
     quantities::{RouterId, SequenceNumber},
     speaker::Speaker,
-    table::DestinationId,
+    table::{Destination, DestinationId, Route},
+    time::Time,
     timers::Timer,
     updates::Audience,
 };
@@ -24,16 +26,27 @@ const REPEATS: u8 = 3;
 /// A request that would be one too many is put off by this.
 const PUT_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 
+/// Whoever asked but does not hear of it asks again, but not sooner than this.
+const ASKED_AGAIN: Duration = Duration::from_millis(500);
+/// So many neighbours are asked for one prefix at a time, and so many that asked are answered one by one.
+const MOST_ASKED: usize = 16;
+
 /// A request for a newer sequence number that has not been answered (section 3.2.7).
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct PendingRequest {
     sequence_number: SequenceNumber,
-    /// Who asked us; `None` if we asked.
-    asker: Option<NeighbourId>,
-    /// Whom we asked.
-    asked: NeighbourId,
+    /// Who asked us.
+    askers: Vec<NeighbourId>,
+    /// Whose route we want ourselves, if we do.
+    wanted: Option<NeighbourId>,
+    /// Whom we asked that still has a route.
+    asked: Vec<NeighbourId>,
+    /// When we last asked somebody.
+    asked_at: Time,
     hop_count: u8,
     repeats: u8,
+    /// When it is repeated or given up.
+    due: Time,
 }
 
 /// A request for a newer sequence number, as received.
@@ -78,7 +91,7 @@ impl Speaker {
             if request.router_id == self.settings.router_id
                 && asked.is_newer_than(self.sequence_number)
             {
-                self.advance_sequence_number();
+                self.advance_sequence_number(asked);
             }
             self.answer(from, id);
             return;
@@ -104,44 +117,32 @@ impl Speaker {
         self.announce_to(to, id);
     }
 
-    /// Asks one neighbour that is nearer (section 3.8.1.2): a feasible route's sender before others', never the asker.
+    /// Passes a request on, and remembers who asked (section 3.8.1.2).
     fn forward(&mut self, from: NeighbourId, id: DestinationId, request: SequenceNumberRequest) {
         if request.router_id == self.settings.router_id || request.hop_count < 2 {
             return;
         }
-        let key = (id, request.router_id);
-        // one that asks for as much is under way
-        if let Some(pending) = self.requests.get_mut(&key)
-            && !request
-                .sequence_number
-                .is_newer_than(pending.sequence_number)
-        {
-            pending.asker.get_or_insert(from);
-            return;
-        }
-        let Some(destination) = self.table.get(id) else {
+        let (key, now) = ((id, request.router_id), self.now);
+        let Some(pending) = self.pending(key, request.sequence_number, from) else {
             return;
         };
-        let next = destination
-            .routes
-            .iter()
-            .filter(|route| route.neighbour != from && !self.metric(route).is_infinite())
-            .min_by_key(|route| (!self.is_usable(destination, route), self.metric(route)))
-            .map(|route| route.neighbour);
-        if let Some(next) = next {
-            let pending = PendingRequest {
-                sequence_number: request.sequence_number,
-                asker: Some(from),
-                asked: next,
-                hop_count: request.hop_count - 1,
-                repeats: 0,
-            };
-            self.counters.forwarded_requests += 1;
-            self.ask(key, pending);
+        pending.hop_count = pending.hop_count.max(request.hop_count - 1);
+        if !pending.askers.contains(&from) {
+            if pending.askers.len() < MOST_ASKED {
+                pending.askers.push(from);
+            }
+        } else if now.since(pending.asked_at) >= ASKED_AGAIN {
+            // it heard nothing, and so may have whoever we asked
+            pending.asked.clear();
         }
+        if pending.wanted.is_none() {
+            self.wait_for_answer(key);
+        }
+        self.pursue(key);
     }
 
-    /// Asks a neighbour whose route is not feasible for one that is (section 3.8.2.2).
+    /// Asks a neighbour whose route is not feasible for one that is (section 3.8.2.2), and if we have no good route, all others
+    /// that have one (section 3.8.2.1).
     pub(super) fn ask_sender(&mut self, id: DestinationId, sender: NeighbourId) {
         let Some(destination) = self.table.get(id) else {
             return;
@@ -152,156 +153,253 @@ impl Speaker {
         let Some(source) = destination.source(router_id) else {
             return;
         };
-        let sequence_number = source.sequence_number.next();
         let key = (id, router_id);
-        let under_way = self
-            .requests
-            .get(&key)
-            .is_some_and(|pending| !sequence_number.is_newer_than(pending.sequence_number));
-        if under_way {
+        let Some(pending) = self.pending(key, source.sequence_number.next(), sender) else {
             return;
-        }
-        let pending = PendingRequest {
-            sequence_number,
-            asker: None,
-            asked: sender,
-            hop_count: HOP_COUNT,
-            repeats: REPEATS,
         };
-        self.ask(key, pending);
+        pending.hop_count = HOP_COUNT;
+        if pending.wanted.replace(sender).is_none() {
+            pending.repeats = REPEATS;
+            self.wait_for_answer(key);
+        }
+        self.ask(key, sender);
+        self.pursue(key);
     }
 
-    /// All feasible routes are lost: asks the sender of the best of the others (section 3.8.2.1).
-    pub(super) fn ask_for_newer(&mut self, id: DestinationId) {
-        let best = self.table.get(id).and_then(|destination| {
-            destination
-                .routes
-                .iter()
-                .filter(|route| !self.metric(route).is_infinite())
-                .min_by_key(|route| self.metric(route))
-                .map(|route| route.neighbour)
-        });
-        if let Some(best) = best {
-            self.ask_sender(id, best);
+    fn wait_for_answer(&mut self, key: (DestinationId, RouterId)) {
+        let due = self.now + REPEAT_AFTER;
+        if let Some(pending) = self.requests.get_mut(&key) {
+            pending.due = due;
+            self.timers.set(Timer::Request(key.0, key.1), due);
         }
     }
 
-    fn ask(&mut self, key: (DestinationId, RouterId), pending: PendingRequest) {
+    /// The pending request of a prefix and origin, for at least this number; `None` if there are too many.
+    fn pending(
+        &mut self,
+        key: (DestinationId, RouterId),
+        number: SequenceNumber,
+        cause: NeighbourId,
+    ) -> Option<&mut PendingRequest> {
         if self.requests.len() >= self.settings.limits.pending_requests
             && !self.requests.contains_key(&key)
         {
             self.counters.limited_pending_requests += 1;
-            self.limit_reached_by(pending.asked, "requests that wait for an answer");
-            return;
+            self.limit_reached_by(cause, "requests that wait for an answer");
+            return None;
         }
-        self.send_request(key.0, key.1, pending, REPEAT_AFTER);
+        let new = || PendingRequest {
+            sequence_number: number,
+            askers: Vec::new(),
+            wanted: None,
+            asked: Vec::new(),
+            asked_at: Time(0),
+            hop_count: 0,
+            repeats: 0,
+            due: Time(0),
+        };
+        let pending = self.requests.entry(key).or_insert_with(new);
+        if number.is_newer_than(pending.sequence_number) {
+            pending.sequence_number = number;
+            pending.asked.clear();
+        }
+        Some(pending)
     }
 
-    /// Sends a request and waits for the answer; later, if the neighbour has got many: it answers so many and no more.
-    fn send_request(
-        &mut self,
-        id: DestinationId,
-        router_id: RouterId,
-        mut pending: PendingRequest,
-        patience: Duration,
-    ) {
-        let now = self.now;
-        let neighbour = self.neighbours.get_mut(pending.asked);
-        let allowed = neighbour.is_some_and(|neighbour| neighbour.asking.take(now));
-        let patience = if allowed {
-            patience
-        } else {
-            // this was none
-            pending.repeats = pending.repeats.saturating_add(1);
-            self.counters.delayed_requests += 1;
-            self.random.between(PUT_OFF.0, PUT_OFF.1)
-        };
-        self.requests.insert((id, router_id), pending);
-        let timer = Timer::Request(id, router_id);
-        self.timers.set(timer, now + patience);
-        let Some(route) = self
-            .table
-            .get(id)
-            .filter(|_| allowed)
-            .map(|destination| destination.key)
+    /// Routes have changed: whoever asked for what is there now hears of it at once (section 3.8.1.2), and whoever can answer
+    /// now and was not asked is asked.
+    pub(super) fn pursue_all(&mut self, id: DestinationId) {
+        if self.requests.is_empty() {
+            return;
+        }
+        let of_prefix = self.requests.range((id, RouterId::LEAST)..);
+        let keys: Vec<_> = of_prefix
+            .map(|(key, _)| *key)
+            .take_while(|key| key.0 == id)
+            .collect();
+        for key in keys {
+            self.satisfy(key);
+            self.pursue(key);
+        }
+    }
+
+    fn satisfy(&mut self, key: (DestinationId, RouterId)) {
+        let (Some(destination), Some(pending)) = (self.table.get(key.0), self.requests.get(&key))
         else {
             return;
         };
+        let is_new = |route: &Route| {
+            route.router_id == key.1
+                && !pending.sequence_number.is_newer_than(route.sequence_number)
+        };
+        let selected = destination
+            .selected
+            .and_then(|selected| destination.route(selected));
+        let answered = selected.is_some_and(|route| route.router_id != key.1 || is_new(route));
+        let mut routes = destination.routes.iter();
+        let found = routes.any(|route| is_new(route) && self.is_usable(destination, route));
+        let Some(pending) = self.requests.get_mut(&key) else {
+            return;
+        };
+        pending.wanted = pending.wanted.filter(|_| !found);
+        let told = match answered {
+            true => std::mem::take(&mut pending.askers),
+            false => Vec::new(),
+        };
+        if pending.wanted.is_none() && pending.askers.is_empty() {
+            self.requests.remove(&key);
+            self.timers.cancel(Timer::Request(key.0, key.1));
+        }
+        for asker in told {
+            self.answer(asker, key.0);
+        }
+    }
+
+    fn pursue(&mut self, key: (DestinationId, RouterId)) {
+        let (Some(destination), Some(pending)) = (self.table.get(key.0), self.requests.get(&key))
+        else {
+            return;
+        };
+        let is_of_use = |neighbour: &NeighbourId| {
+            let route = destination.route(*neighbour);
+            route.is_some_and(|route| !self.metric(route).is_infinite())
+        };
+        let asked = pending.asked.iter().copied().filter(is_of_use).collect();
+        let able = self.able_to_answer(destination, pending);
+        if let Some(pending) = self.requests.get_mut(&key) {
+            pending.asked = asked;
+        }
+        for neighbour in able {
+            self.ask(key, neighbour);
+        }
+    }
+
+    /// Who can answer a request (section 3.8.1.2): the sender of a feasible route that is not avoided; if there is none, all
+    /// who have a route. Never the one who asked.
+    fn able_to_answer(
+        &self,
+        destination: &Destination,
+        pending: &PendingRequest,
+    ) -> Vec<NeighbourId> {
+        let asker = match pending.askers.as_slice() {
+            [asker] if pending.wanted.is_none() => Some(*asker),
+            _ => None,
+        };
+        let mut able: Vec<_> = destination
+            .routes
+            .iter()
+            .filter(|route| Some(route.neighbour) != asker)
+            .map(|route| (self.metric(route), route))
+            .filter(|(metric, _)| !metric.is_infinite())
+            .collect();
+        able.sort_unstable_by_key(|(metric, route)| (*metric, route.neighbour));
+        let good = able
+            .iter()
+            .filter(|(metric, _)| metric.0 < UNRESPONSIVE)
+            .find(|(_, route)| self.is_usable(destination, route));
+        match good {
+            // we only want something better, and whoever announces that was asked
+            Some(_) if pending.askers.is_empty() => Vec::new(),
+            Some((_, route)) => vec![route.neighbour],
+            None => able.iter().map(|(_, route)| route.neighbour).collect(),
+        }
+    }
+
+    /// Asks a neighbour, unless it was asked; later, if it has got many requests: it answers so many and no more.
+    fn ask(&mut self, key: (DestinationId, RouterId), neighbour: NeighbourId) {
+        let (now, (id, router_id)) = (self.now, key);
+        let (Some(destination), Some(pending), Some(asked)) = (
+            self.table.get(id),
+            self.requests.get_mut(&key),
+            self.neighbours.get_mut(neighbour),
+        ) else {
+            return;
+        };
+        if pending.asked.contains(&neighbour) || pending.asked.len() >= MOST_ASKED {
+            return;
+        }
+        if !asked.asking.take(now) {
+            self.counters.delayed_requests += 1;
+            let later = now + self.random.between(PUT_OFF.0, PUT_OFF.1);
+            self.timers.set_by(Timer::Request(id, router_id), later);
+            return;
+        }
+        pending.asked.push(neighbour);
+        pending.asked_at = now;
+        self.counters.forwarded_requests += u64::from(!pending.askers.is_empty());
         let message = Message::SequenceNumberRequest {
-            route,
+            route: destination.key,
             router_id,
             sequence_number: pending.sequence_number,
             hop_count: pending.hop_count,
         };
-        self.send_soon(pending.asked, message);
+        self.send_soon(neighbour, message);
     }
 
     /// [`Timer::Request`].
     pub(super) fn repeat_request(&mut self, id: DestinationId, router_id: RouterId) {
-        let Some(mut pending) = self.requests.remove(&(id, router_id)) else {
+        let (key, now) = ((id, router_id), self.now);
+        let Some(wanted) = self.requests.get(&key).map(|pending| pending.wanted) else {
             return;
         };
-        let lost = self
-            .table
-            .get(id)
-            .is_some_and(|destination| destination.own.is_none() && !destination.routes.is_empty());
-        if pending.repeats == 0 || !lost {
+        let is_of_use = |sender: &NeighbourId| {
+            let destination = self.table.get(id);
+            let route = destination.and_then(|destination| destination.route(*sender));
+            route.is_some_and(|route| {
+                route.router_id == router_id && !self.metric(route).is_infinite()
+            })
+        };
+        let best = self.better_unfeasible(id).filter(is_of_use);
+        let best = best
+            .or(wanted.filter(is_of_use))
+            .filter(|_| wanted.is_some());
+        let Some(pending) = self.requests.get_mut(&key) else {
+            return;
+        };
+        let timer = Timer::Request(id, router_id);
+        if now < pending.due {
+            // who was not asked then is asked now
+            self.timers.set(timer, pending.due);
+            if let Some(best) = best {
+                self.ask(key, best);
+            }
+            self.pursue(key);
             return;
         }
+        let Some(best) = best.filter(|_| pending.repeats > 0) else {
+            self.requests.remove(&key);
+            return;
+        };
         pending.repeats -= 1;
-        let wait = REPEAT_AFTER * (1 << REPEATS.saturating_sub(pending.repeats));
-        // whoever is best now
-        let best = self.table.get(id).and_then(|destination| {
-            destination
-                .routes
-                .iter()
-                .filter(|route| route.router_id == router_id && !self.metric(route).is_infinite())
-                .min_by_key(|route| self.metric(route))
-                .map(|route| route.neighbour)
-        });
-        if let Some(best) = best {
-            pending.asked = best;
-            self.send_request(id, router_id, pending, wait);
-        }
+        pending.asked.clear();
+        pending.due = now + REPEAT_AFTER * (1 << REPEATS.saturating_sub(pending.repeats));
+        self.timers.set(timer, pending.due);
+        self.ask(key, best);
+        self.pursue(key);
     }
 
-    /// An update has come: whoever asked for it hears of it at once (section 3.8.1.2).
-    pub(super) fn satisfy_request(
-        &mut self,
-        id: DestinationId,
-        router_id: RouterId,
-        sequence_number: SequenceNumber,
-    ) {
-        if self.requests.is_empty() {
-            return;
-        }
-        let key = (id, router_id);
-        let Some(pending) = self.requests.get(&key).copied() else {
-            return;
-        };
-        if pending.sequence_number.is_newer_than(sequence_number) {
-            return;
-        }
-        self.requests.remove(&key);
-        self.timers.cancel(Timer::Request(id, router_id));
-        if let Some(asker) = pending.asker {
-            self.answer(asker, id);
-        }
-    }
-
-    /// Nobody asks or answers any more.
+    /// It asks and answers no more.
     pub(super) fn forget_asker(&mut self, gone: NeighbourId) {
         for pending in self.requests.values_mut() {
-            pending.asker = pending.asker.filter(|asker| *asker != gone);
+            pending.askers.retain(|asker| *asker != gone);
+            pending.asked.retain(|asked| *asked != gone);
         }
     }
 
-    /// Our own sequence number grows by one, never more at a time (section 3.7.2 and 3.8.1.2).
-    fn advance_sequence_number(&mut self) {
+    /// Our own sequence number grows by one, never more at a time (section 3.7.2 and 3.8.1.2); but if we do not know which we
+    /// had in a life before, somebody who remembers tells us once.
+    fn advance_sequence_number(&mut self, asked: SequenceNumber) {
         if !self.sequence_number_pace.take(self.now) {
             return;
         }
-        self.set_sequence_number(self.sequence_number.next());
+        let next = self.sequence_number.next();
+        let remembered = self.now < self.remembered_until && !self.sequence_number_restored;
+        if remembered && asked != next {
+            self.sequence_number_restored = true;
+            self.set_sequence_number(asked);
+        } else {
+            self.set_sequence_number(next);
+        }
     }
 
     /// From now on our own routes carry this number, and neighbours hear it.

@@ -9,6 +9,7 @@ use std::{
 use super::{
     input::{Distance, InstalledRoute, InterfaceId, Restored},
     message::NextHop,
+    neighbour::NeighbourId,
     output::{Event, Output},
     quantities::{Metric, RouterId},
     selection::SOURCE_LIFETIME,
@@ -228,8 +229,35 @@ impl Speaker {
             return;
         }
         self.distrust_all(interface, by);
-        for id in self.restored.keys().copied().collect::<Vec<_>>() {
-            self.void_restored(id, interface, by);
+        let way = (interface, NextHop::Ipv6(by));
+        let voided = self
+            .restored
+            .iter()
+            .filter(|(_, old)| (old.interface, old.next_hop) == way)
+            .map(|(id, _)| (*id, interface, by));
+        self.voided.extend(voided);
+    }
+
+    /// The next route of before whose neighbour took back what it said, unless it was heard again meanwhile.
+    pub(super) fn void_next_restored(&mut self) -> Option<()> {
+        let (id, interface, by) = self.voided.pop_front()?;
+        self.void_restored(id, interface, by);
+        Some(())
+    }
+
+    /// A neighbour announces a prefix again: what it took back before that and is still to be given up is now.
+    pub(super) fn void_before(&mut self, id: DestinationId, from: NeighbourId) {
+        if self.voided.is_empty() {
+            return;
+        }
+        if let Some(neighbour) = self.neighbours.get(from) {
+            let (interface, address) = (neighbour.interface, neighbour.address);
+            let way = (interface, NextHop::Ipv6(address));
+            let goes_there = |old: &InstalledRoute| (old.interface, old.next_hop) == way;
+            if !self.restored_ways.contains(&way) && self.restored.get(&id).is_some_and(goes_there)
+            {
+                self.void_restored(id, interface, address);
+            }
         }
     }
 

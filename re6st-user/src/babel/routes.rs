@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    digest::Digest,
     message::Update,
     neighbour::{Neighbour, NeighbourId},
     output::Event,
@@ -16,7 +17,7 @@ use super::{
 use crate::dataplane::RouteKey;
 
 /// Routes that are compared or removed in one go, when many must be.
-const BATCH: usize = 2048;
+const BATCH: usize = 512;
 
 /// What a route contributes to the digest of its neighbour.
 const fn as_heard(route: &Route) -> Announcement {
@@ -51,9 +52,14 @@ impl Speaker {
             self.receive_retraction(from, update);
             return;
         };
+        if self.is_refused(&update.route) {
+            return;
+        }
         let Some(id) = self.place_for(from, update) else {
             return;
         };
+        self.void_before(id, from);
+        self.retract_void(id, from);
         let Some(mut route) = self.heard_route(from, router_id, update) else {
             return;
         };
@@ -79,7 +85,6 @@ impl Speaker {
         if feasible && repeated && destination.has_way() {
             // most updates are: neither selection nor announcement can change
             self.refresh(id, from, &route);
-            self.satisfy_request(id, router_id, update.sequence_number);
             return;
         }
         if !feasible {
@@ -97,24 +102,26 @@ impl Speaker {
         self.store(id, from, route);
         // a selected route that is unfeasible now is unselected at once (section 3.5.3)
         self.select(id);
-        if feasible {
-            self.satisfy_request(id, router_id, update.sequence_number);
-        }
         let worse = old.is_some_and(|old| old.metric < route.metric);
         if !feasible || worse {
             self.ask_if_better(id);
         }
     }
 
-    /// A route that cannot be used but would be better than what is used: worth a request (section 3.8.2.2).
+    /// A route that cannot be used but would be better than what is used, if anything is: worth a request (sections 3.8.2.1
+    /// and 3.8.2.2).
     pub(super) fn ask_if_better(&mut self, id: DestinationId) {
-        let Some(destination) = self
+        if let Some(sender) = self.better_unfeasible(id) {
+            self.ask_sender(id, sender);
+        }
+    }
+
+    /// Who announces it.
+    pub(super) fn better_unfeasible(&self, id: DestinationId) -> Option<NeighbourId> {
+        let destination = self
             .table
             .get(id)
-            .filter(|destination| destination.own.is_none())
-        else {
-            return;
-        };
+            .filter(|destination| destination.own.is_none())?;
         let unfeasible = destination
             .routes
             .iter()
@@ -125,11 +132,8 @@ impl Speaker {
             .selected
             .and_then(|selected| destination.route(selected));
         let used = selected.map_or(Metric::INFINITY, |route| self.metric(route));
-        if let Some((metric, neighbour)) = unfeasible
-            && metric < used
-        {
-            self.ask_sender(id, neighbour);
-        }
+        let (_, sender) = unfeasible.filter(|(metric, _)| *metric < used)?;
+        Some(sender)
     }
 
     /// The prefix of an update, if the neighbour may announce one more.
@@ -141,9 +145,16 @@ impl Speaker {
             .and_then(|id| self.table.get(id))
             .is_some_and(|destination| destination.route(from).is_some());
         let neighbour = self.neighbours.get(from)?;
-        if !again && neighbour.routes.len() >= self.settings.limits.routes_per_neighbour {
+        let limits = &self.settings.limits;
+        if !again && neighbour.routes.len() >= limits.routes_per_neighbour {
             self.counters.limited_routes += 1;
             self.limit_reached_by(from, "routes of a neighbour");
+            return None;
+        }
+        let full = known.is_none() && self.table.len() >= limits.prefixes;
+        if full || !again && self.table.routes >= limits.routes {
+            self.counters.limited_table += 1;
+            self.limit_reached_by(from, if full { "prefixes" } else { "routes" });
             return None;
         }
         Some(known.unwrap_or_else(|| self.table.find_or_insert(update.route)))
@@ -164,6 +175,8 @@ impl Speaker {
         router_id: RouterId,
         update: &Update,
     ) -> Option<Route> {
+        let own = router_id == self.settings.router_id;
+        let own_address = !own && self.is_own_address(update.route.to());
         let neighbour = self.neighbours.get_mut(from)?;
         let interface = self.interfaces.get(&neighbour.interface)?;
         let announced = update.next_hop?;
@@ -172,12 +185,13 @@ impl Speaker {
             // nobody else is at the other end, whichever of its addresses it names
             InterfaceKind::Tunnel => Some(Neighbour::ITSELF),
         };
-        let own = router_id == self.settings.router_id;
+        let generation = neighbour.generation;
         let added = interface
             .settings
             .accept
             .apply(&update.route, Some(router_id));
         self.counters.own_updates += u64::from(own);
+        self.counters.refused_own_addresses += u64::from(own_address);
         self.counters.filtered_updates += u64::from(added.is_none());
         if own && let Some(id) = self.table.find(&update.route) {
             self.heard_ourselves(from, id, update);
@@ -193,8 +207,9 @@ impl Speaker {
             least_metric: update.metric,
             added: added.unwrap_or(0),
             interval: update.interval,
+            generation,
             next_hop: next_hop.unwrap_or(0),
-            ignored: own || added.is_none() || next_hop.is_none(),
+            ignored: own || own_address || added.is_none() || next_hop.is_none(),
             asked: false,
         })
     }
@@ -256,6 +271,7 @@ impl Speaker {
         let key = destination.key;
         let due = reminder(self.now, route.interval);
         let new = as_heard(&route);
+        let first = destination.route(from).is_none();
         if let Some(old) = destination.route_mut(from) {
             neighbour.heard.remove(&key, as_heard(old));
             route.position = old.position;
@@ -267,6 +283,7 @@ impl Speaker {
             destination.routes.push(route);
         }
         neighbour.heard.add(&key, new);
+        neighbour.announces = true;
         neighbour.last_update = route.position;
         let Some(route) = destination.route_mut(from) else {
             return;
@@ -276,6 +293,7 @@ impl Speaker {
             route.appointment = due;
             self.calendar.add(due, Appointment::Route(id, from));
         }
+        self.table.routes += usize::from(first);
     }
 
     fn receive_retraction(&mut self, from: NeighbourId, update: &Update) {
@@ -290,37 +308,62 @@ impl Speaker {
 
     /// The neighbour's route is unusable from now on (section 3.5.3); it is kept until it expires.
     pub(super) fn retracted(&mut self, id: DestinationId, from: NeighbourId) {
-        let Some(destination) = self.table.get_mut(id) else {
+        let (Some(destination), Some(neighbour)) =
+            (self.table.get_mut(id), self.neighbours.get_mut(from))
+        else {
             return;
         };
         let key = destination.key;
-        let Some(route) = destination.route_mut(from) else {
+        let Some(route) = destination
+            .route_mut(from)
+            .filter(|route| !route.metric.is_infinite())
+        else {
             return;
         };
-        if let Some(neighbour) = self.neighbours.get_mut(from) {
+        if route.generation == neighbour.generation {
             neighbour.heard.remove(&key, as_heard(route));
         }
+        route.generation = neighbour.generation;
         route.metric = Metric::INFINITY;
         route.expires = expiry(self.now, route.interval);
         self.select(id);
     }
 
-    /// Retracts all routes of a neighbour (section 4.6.9).
+    /// Retracts all routes of a neighbour (section 4.6.9): from now on none of them counts, and what follows from that is done
+    /// bit by bit.
     pub(super) fn retract_all(&mut self, from: NeighbourId) {
-        if let Some(neighbour) = self.neighbours.get(from) {
-            self.void_all_restored(neighbour.interface, neighbour.address);
+        let Some(neighbour) = self.neighbours.get_mut(from) else {
+            return;
+        };
+        let (interface, address) = (neighbour.interface, neighbour.address);
+        if std::mem::take(&mut neighbour.announces) {
+            neighbour.generation = neighbour.generation.wrapping_add(1);
+            neighbour.heard = Digest::default();
+            self.compare_routes(from);
         }
-        let routes = self
+        self.void_all_restored(interface, address);
+    }
+
+    /// Retracts a route if its neighbour has taken back all it said since. Gives whether it had.
+    fn retract_void(&mut self, id: DestinationId, from: NeighbourId) -> bool {
+        let route = self
+            .table
+            .get(id)
+            .and_then(|destination| destination.route(from));
+        let generation = self
             .neighbours
             .get(from)
-            .map(|neighbour| neighbour.routes.clone());
-        for id in routes.unwrap_or_default() {
+            .map(|neighbour| neighbour.generation);
+        let void = route.is_some_and(|route| Some(route.generation) != generation);
+        if void {
             self.retracted(id, from);
         }
+        void
     }
 
     /// [`Appointment::Route`]: asks again for what is about to expire, retracts what has, removes what had.
     pub(super) fn check_expiry(&mut self, tick: Tick, id: DestinationId, from: NeighbourId) {
+        self.retract_void(id, from);
         let now = Tick::from_time(self.now);
         let (Some(destination), Some(neighbour)) =
             (self.table.get_mut(id), self.neighbours.get(from))
@@ -399,8 +442,11 @@ impl Speaker {
             // selection knows no such route any more
             destination.better_since = None;
         }
+        self.table.routes -= 1;
         if let Some(neighbour) = self.neighbours.get_mut(from) {
-            neighbour.heard.remove(&key, as_heard(&route));
+            if route.generation == neighbour.generation {
+                neighbour.heard.remove(&key, as_heard(&route));
+            }
             neighbour.routes.swap_remove(route.position as usize);
             if let Some(moved) = neighbour.routes.get(route.position as usize).copied()
                 && let Some(moved) = self
@@ -451,7 +497,9 @@ impl Speaker {
         neighbour.to_compare = start;
         let batch = neighbour.routes[start..end].to_vec();
         for destination in batch {
-            self.select(destination);
+            if !self.retract_void(destination, id) {
+                self.select(destination);
+            }
             self.ask_if_better(destination);
         }
         start > 0

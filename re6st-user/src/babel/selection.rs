@@ -21,6 +21,7 @@ impl Speaker {
         let cost = self
             .neighbours
             .get(route.neighbour)
+            .filter(|neighbour| neighbour.generation == route.generation)
             .map_or(Metric::INFINITY, |neighbour| neighbour.cost);
         route.metric.plus(Metric(route.added)).plus(cost)
     }
@@ -49,11 +50,21 @@ impl Speaker {
             .then(|| (self.metric(route), route.neighbour))
     }
 
+    /// Whether a route is newer than another of the same origin.
+    fn is_newer(&self, destination: &Destination, one: NeighbourId, other: NeighbourId) -> bool {
+        let route = |neighbour| destination.route(neighbour);
+        let (Some(one), Some(other)) = (route(one), route(other)) else {
+            return false;
+        };
+        one.router_id == other.router_id && one.sequence_number.is_newer_than(other.sequence_number)
+    }
+
     /// Selects anew, installs and announces what changed.
     pub(super) fn select(&mut self, id: DestinationId) {
         let Some(destination) = self.table.get(id) else {
             return;
         };
+        self.steps += 1 + destination.routes.len() as u64;
         let before = destination.selected;
         let now = Tick::from_time(self.now);
         let own = destination.own.is_some();
@@ -67,9 +78,11 @@ impl Speaker {
                 let since = destination.better_since.unwrap_or(now);
                 let much = u32::from(better.0) * 4 <= u32::from(metric.0) * 3;
                 let long = self.now.since(since.time()) >= self.settings.hysteresis;
+                // whoever starves waits for a newer number
+                let newer = self.is_newer(destination, neighbour, current);
                 if neighbour == current || better >= metric {
                     (Some(current), None)
-                } else if much || long {
+                } else if much || long || newer {
                     (Some(neighbour), None)
                 } else {
                     (Some(current), Some(since))
@@ -96,9 +109,10 @@ impl Speaker {
             self.save_distance(id);
         }
         self.install(id, before.is_some());
-        if chosen.is_none() && before.is_some() && !own {
-            self.ask_for_newer(id);
+        if chosen.is_none() && before.is_some() {
+            self.ask_if_better(id);
         }
+        self.pursue_all(id);
     }
 
     /// Brings the data plane in line with the selection.

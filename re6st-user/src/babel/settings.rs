@@ -1,7 +1,7 @@
 //! What people can set, with the defaults of RFC 8966 appendix B unless said otherwise.
 
 use std::{
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Duration,
 };
 
@@ -14,6 +14,9 @@ use super::{filter::Filter, limits::Limits, quantities::RouterId};
 pub struct Settings {
     /// Our own.
     pub router_id: RouterId,
+    /// Our own, besides those of interfaces: nobody else may announce one.
+    #[serde(default)]
+    pub addresses: Vec<IpAddr>,
     /// How long routes of before a restart stay installed while they are not heard again.
     pub restart_time: Duration,
     /// How long packets to a lost prefix are refused rather than sent along a shorter prefix (RFC 8966 section 2.8).
@@ -34,6 +37,7 @@ impl Settings {
     pub fn new(router_id: RouterId) -> Self {
         Self {
             router_id,
+            addresses: Vec::new(),
             restart_time: Duration::from_secs(60),
             hold_time: Duration::from_secs(64),
             hysteresis: Duration::from_secs(4),

@@ -7,7 +7,7 @@ use super::{
     message::NextHop,
     output::{AnnouncementSnapshot, CandidateSnapshot, NeighbourSnapshot, Output, RouteSnapshot},
     quantities::Metric,
-    speaker::Speaker,
+    speaker::{BETWEEN_REPORTS, Speaker},
     table::{Destination, DestinationId, Installed, Route, Source},
     time::Time,
 };
@@ -35,6 +35,25 @@ impl Speaker {
             })
         });
         neighbours.collect()
+    }
+
+    /// What keeps us from working as we should.
+    pub fn warnings(&self, now: Time) -> Vec<String> {
+        let name = |id| {
+            let interface = self.interfaces.get(&id);
+            interface.map_or("a former interface", |interface| &interface.settings.name)
+        };
+        let reached = self
+            .limits_reached
+            .iter()
+            .filter(|(_, reached)| now.since(reached.last) < BETWEEN_REPORTS);
+        let limits = reached.map(|(limit, reached)| {
+            format!(
+                "{}: too many {limit}; what is beyond the limit is ignored, and counted",
+                name(reached.interface)
+            )
+        });
+        limits.collect()
     }
 
     /// Learned routes, in no particular order; only this one if `route` is given.
@@ -96,7 +115,10 @@ impl Speaker {
             },
             router_id: route.router_id,
             sequence_number: route.sequence_number,
-            advertised_metric: route.metric,
+            advertised_metric: match route.generation == neighbour.generation {
+                true => route.metric,
+                false => Metric::INFINITY,
+            },
             metric: self.metric(route),
             selected: destination.selected == Some(route.neighbour),
             feasible: destination.is_route_feasible(route),

@@ -1,7 +1,7 @@
 //! The speaker as its caller sees it.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     net::Ipv6Addr,
     time::Duration,
 };
@@ -28,13 +28,28 @@ use super::{
 };
 use crate::dataplane::RouteKey;
 
-/// Appointments kept in one call, so that it stays short.
-const BATCH: usize = 4096;
+/// Steps of work that each kind of what is due may take in one call, so that it stays short: a few milliseconds. What is left
+/// is due at once.
+const STEPS: u64 = 4096;
 /// Our own sequence number may grow this often.
 const SEQUENCE_NUMBERS_PER_SECOND: u32 = 2;
 
-/// The log hears of each bound this often.
-const BETWEEN_REPORTS: Duration = Duration::from_secs(600);
+/// No speaker remembers a sequence number of ours for longer: BIRD for five minutes after the last announcement, which lasts
+/// another.
+const REMEMBERED: Duration = Duration::from_secs(400);
+
+/// The log hears of each bound this often, and for as long it is warned of.
+pub(super) const BETWEEN_REPORTS: Duration = Duration::from_secs(600);
+
+/// A bound that was reached.
+#[derive(Debug)]
+pub(super) struct Reached {
+    /// Where, the last time.
+    pub interface: InterfaceId,
+    pub last: Time,
+    /// When the log was told.
+    reported: Option<Time>,
+}
 
 /// A router that speaks Babel. It does nothing by itself: [`Speaker::handle`] is called whenever something happens, and
 /// at the latest at [`Speaker::next_deadline`] with [`Input::Time`].
@@ -52,13 +67,17 @@ pub struct Speaker {
     pub(super) sequence_number: SequenceNumber,
     /// Whether the number goes on from the life before.
     pub(super) sequence_number_restored: bool,
+    /// Until then others may remember a number of a life before.
+    pub(super) remembered_until: Time,
     pub(super) sequence_number_pace: TokenBucket,
     pub(super) duplicate_reported: bool,
-    /// When the log was last told of which bound.
-    limits_reported: BTreeMap<&'static str, Time>,
-    pub(super) requests: HashMap<(DestinationId, RouterId), PendingRequest>,
+    /// Bounds that were reached.
+    pub(super) limits_reached: BTreeMap<&'static str, Reached>,
+    pub(super) requests: BTreeMap<(DestinationId, RouterId), PendingRequest>,
     pub(super) restored: RestoredRoutes,
     pub(super) restored_ways: RestoredWays,
+    /// Those of them whose neighbour took back what it said, to be given up.
+    pub(super) voided: VecDeque<(DestinationId, InterfaceId, Ipv6Addr)>,
     /// When the restart is over; the start of the clock if there was none.
     pub(super) restart_over: Time,
     /// The feasibility distances of before, while it lasts.
@@ -75,6 +94,8 @@ pub struct Speaker {
     pub(super) calendar: Calendar,
     /// Neighbours whose routes are still to be compared or removed.
     work: VecDeque<NeighbourId>,
+    /// Work done so far: routes compared, updates considered, prefixes sorted.
+    pub(super) steps: u64,
     pub(super) outputs: Vec<Output>,
 }
 
@@ -88,6 +109,7 @@ impl Speaker {
             now,
             sequence_number: number.unwrap_or(SequenceNumber(random.next() as u16)),
             sequence_number_restored: number.is_some(),
+            remembered_until: now + REMEMBERED,
             sequence_number_pace: TokenBucket::new(SEQUENCE_NUMBERS_PER_SECOND, 10),
             random,
             counters: Counters::default(),
@@ -96,10 +118,11 @@ impl Speaker {
             table: Table::default(),
             own: BTreeMap::new(),
             duplicate_reported: false,
-            limits_reported: BTreeMap::new(),
-            requests: HashMap::new(),
+            limits_reached: BTreeMap::new(),
+            requests: BTreeMap::new(),
             restored: RestoredRoutes::new(),
             restored_ways: RestoredWays::new(),
+            voided: VecDeque::new(),
             restart_over: Time(0),
             restored_distances: RestoredDistances::new(),
             distances_known: restored.distances.is_some() || restored.routes.is_empty(),
@@ -109,6 +132,7 @@ impl Speaker {
             timers: Timers::default(),
             calendar: Calendar::default(),
             work: VecDeque::new(),
+            steps: 0,
             outputs: Vec::new(),
         };
         speaker.restore(restored);
@@ -161,7 +185,7 @@ impl Speaker {
     /// When [`Speaker::handle`] must be called at the latest, `None` if nothing is due. It may lie in the past, when
     /// work was left undone to keep the call short.
     pub fn next_deadline(&self) -> Option<Time> {
-        if !self.work.is_empty() || !self.outputs.is_empty() {
+        if !self.work.is_empty() || !self.voided.is_empty() || !self.outputs.is_empty() {
             return Some(self.now);
         }
         [self.timers.next(), self.calendar.next()]
@@ -185,28 +209,35 @@ impl Speaker {
         &self.counters
     }
 
-    /// Everything that is due.
+    /// Everything that is due, as far as the steps reach.
     fn keep_appointments(&mut self) {
-        for _ in 0..BATCH {
-            let Some(timer) = self.timers.pop(self.now) else {
-                break;
-            };
-            self.time_out(timer);
-        }
-        for _ in 0..BATCH {
-            let Some((tick, appointment)) = self.calendar.pop(self.now) else {
-                break;
-            };
+        self.work_off(|speaker| {
+            let timer = speaker.timers.pop(speaker.now)?;
+            speaker.time_out(timer);
+            Some(())
+        });
+        self.work_off(|speaker| {
+            let (tick, appointment) = speaker.calendar.pop(speaker.now)?;
             match appointment {
-                Appointment::Route(id, neighbour) => self.check_expiry(tick, id, neighbour),
-                Appointment::Destination(id) => self.look_after(id),
-                Appointment::Resend(id) => self.resend(id),
+                Appointment::Route(id, neighbour) => speaker.check_expiry(tick, id, neighbour),
+                Appointment::Destination(id) => speaker.look_after(id),
+                Appointment::Resend(id) => speaker.resend(id),
             }
-        }
+            Some(())
+        });
+        self.work_off(Self::void_next_restored);
         if let Some(neighbour) = self.work.pop_front()
             && self.work_on(neighbour)
         {
             self.work.push_back(neighbour);
+        }
+    }
+
+    /// Does one thing after the other until there is none, or it is enough for one call.
+    fn work_off(&mut self, mut next: impl FnMut(&mut Self) -> Option<()>) {
+        let enough = self.steps + STEPS;
+        while self.steps < enough && next(self).is_some() {
+            self.steps += 1;
         }
     }
 
@@ -244,6 +275,9 @@ impl Speaker {
     }
 
     fn announce(&mut self, route: RouteKey, metric: Metric) {
+        if self.is_refused(&route) {
+            return;
+        }
         let id = self.table.find_or_insert(route);
         self.own.insert(route, id);
         if let Some(destination) = self.table.get_mut(id) {
@@ -271,6 +305,7 @@ impl Speaker {
         self.timers = Timers::default();
         self.calendar = Calendar::default();
         self.work.clear();
+        self.voided.clear();
         self.interfaces.clear();
     }
 
@@ -278,14 +313,18 @@ impl Speaker {
         self.outputs.push(Output::Event(event));
     }
 
-    /// Tells the log that a bound was reached, seldom.
+    /// Notes that a bound was reached, and tells the log, seldom.
     pub(super) fn limit_reached(&mut self, interface: InterfaceId, limit: &'static str) {
-        let recent = self
-            .limits_reported
-            .get(limit)
-            .is_some_and(|reported| self.now.since(*reported) < BETWEEN_REPORTS);
-        if !recent {
-            self.limits_reported.insert(limit, self.now);
+        let now = self.now;
+        let reached = self.limits_reached.entry(limit).or_insert(Reached {
+            interface,
+            last: now,
+            reported: None,
+        });
+        (reached.interface, reached.last) = (interface, now);
+        let recent = |reported: Time| now.since(reported) < BETWEEN_REPORTS;
+        if !reached.reported.is_some_and(recent) {
+            reached.reported = Some(now);
             self.event(Event::LimitReached { interface, limit });
         }
     }

@@ -36,6 +36,8 @@ pub(super) struct Route {
     pub added: u16,
     /// As announced.
     pub interval: Interval,
+    /// Of the neighbour's, when it was announced.
+    pub generation: u16,
     /// Number among the neighbour's next hops.
     pub next_hop: u8,
     /// Not to be used: denied by a filter, or our own coming back.
@@ -296,6 +298,8 @@ pub(super) struct Table {
     places: Vec<Option<Destination>>,
     free: Vec<DestinationId>,
     by_key: HashMap<RouteKey, DestinationId>,
+    /// How many routes neighbours announce, to all prefixes together.
+    pub routes: usize,
 }
 
 impl Table {
@@ -333,6 +337,11 @@ impl Table {
         self.by_key.remove(&key);
         self.places[id.0 as usize] = None;
         self.free.push(id);
+    }
+
+    /// How many prefixes there are.
+    pub fn len(&self) -> usize {
+        self.by_key.len()
     }
 
     /// Numbers are below this.

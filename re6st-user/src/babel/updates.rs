@@ -28,6 +28,8 @@ const RESENDS: u8 = 3;
 const RESEND_AFTER: Duration = Duration::from_millis(500);
 /// Packets with updates wait until this many may leave, so that they leave together.
 const BATCH: u32 = 8;
+/// Steps of work that updates of one outbox may take in one go; it goes on at once.
+const STEPS: u64 = 4096;
 /// Between full announcements that one neighbour asks for.
 const BETWEEN_DUMPS: Duration = Duration::from_secs(2);
 
@@ -214,6 +216,7 @@ impl Speaker {
     fn announce_everywhere(&mut self, id: DestinationId, urgent: bool) {
         let (least, most) = if urgent { URGENT } else { TRIGGERED };
         let at = self.now + self.random.between(least, most);
+        self.steps += self.interfaces.len() as u64;
         for (interface_id, interface) in &mut self.interfaces {
             if interface.up {
                 interface.outbox.announce(id);
@@ -373,33 +376,41 @@ impl Speaker {
         if !messages.is_empty() {
             self.send(audience, messages);
         }
+        let enough = self.steps + STEPS;
         while outbox.has_updates() {
             let Some(interface) = self.interfaces.get_mut(&interface_id) else {
                 return;
             };
+            if self.steps >= enough {
+                self.timers.set_by(timer_of(audience), self.now);
+                break;
+            }
             if !interface.pace.take(self.now) {
                 let (ready, timer) = (interface.pace.ready_at(BATCH), timer_of(audience));
                 self.timers.set_by(timer, ready);
                 break;
             }
-            if let Some(packet) = self.next_packet(&mut outbox, interface_id, audience) {
+            if let Some(packet) = self.next_packet(&mut outbox, interface_id, audience, enough) {
                 self.send_packet(audience, packet);
             }
         }
         self.put_outbox_back(audience, outbox);
     }
 
-    /// As many updates as fit one packet; `None` if there is nothing to say.
+    /// As many updates as fit one packet and are found in the steps that are left; `None` if there is nothing to say.
     fn next_packet(
         &mut self,
         outbox: &mut Outbox,
         interface_id: InterfaceId,
         audience: Audience,
+        enough: u64,
     ) -> Option<PacketWriter> {
         let interface = self.interfaces.get(&interface_id)?;
         let group = matches!(audience, Audience::Group(_));
         let mut packet = interface.writer();
-        while let Some((id, dump)) = outbox.next(&self.table) {
+        while self.steps < enough
+            && let Some((id, dump)) = outbox.next(&self.table, &mut self.steps)
+        {
             let Some(update) = self.update_for(id, interface_id, interface, dump, group) else {
                 continue;
             };

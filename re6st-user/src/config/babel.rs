@@ -16,6 +16,7 @@ use super::{
 use crate::{
     babel::{
         filter::{Action, Filter, Rule},
+        limits::Limits,
         quantities::{Metric, RouterId},
     },
     dataplane::RouteKey,
@@ -79,6 +80,15 @@ pub fn babel(raw: &raw::Babel) -> Result<Babel, Wrong> {
             .as_ref()
             .map(|value| seconds("babel.probe-timeout", value, 0.05..=60.0))
             .transpose()?,
+        maximum_prefixes: match &raw.maximum_prefixes {
+            None => Limits::PREFIXES,
+            Some(most) => ranged(
+                "babel.maximum-prefixes",
+                most,
+                1..=10_000_000,
+                "expected 1 to 10000000",
+            )?,
+        },
         mac,
         router_id: raw
             .router_id

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::{mistake::Wrong, raw::Text};
+use crate::babel::martian::Martian;
 
 /// Which family an address is of, for people.
 pub const fn family_name(address: IpAddr) -> &'static str {
@@ -56,7 +57,7 @@ pub fn outer_address(key: &str, text: &Text) -> Result<IpAddr, Wrong> {
         .get_ref()
         .parse()
         .map_err(|_| Wrong::value(key, text, expected))?;
-    match special(address) {
+    match Martian::of(address.into()) {
         Some(kind) => {
             let problem =
                 format!("that is {kind}; give the address the Internet (or your LAN) routes");
@@ -82,35 +83,12 @@ fn with_length(key: &str, text: &Text) -> Result<IpNet, Wrong> {
 
 /// Refuses prefixes that no mesh can route. The whole of the Internet (`::/0`) is none of them.
 fn refuse_special(key: &str, text: &Text, prefix: IpNet) -> Result<(), Wrong> {
-    if prefix.prefix_len() == 0 {
-        return Ok(());
-    }
-    match special(prefix.addr()) {
+    match Martian::of(prefix) {
         Some(kind) => {
             let problem = format!("that is {kind}, which is never routed; choose another prefix");
             Err(Wrong::value(key, text, problem))
         }
         None => Ok(()),
-    }
-}
-
-/// What keeps an address from being routed, if anything does.
-fn special(address: IpAddr) -> Option<&'static str> {
-    let link_local = match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
-    };
-    match address {
-        _ if address.is_unspecified() => Some("the unspecified address"),
-        _ if address.is_loopback() => Some("a loopback address"),
-        _ if address.is_multicast() => Some("a multicast address"),
-        _ if link_local => Some("a link-local address"),
-        IpAddr::V4(address) if address.octets()[0] == 0 => Some("an address of \"this network\""),
-        IpAddr::V4(address) if address.octets()[0] >= 240 => Some("a reserved address"),
-        IpAddr::V6(address) if address.to_ipv4_mapped().is_some() => {
-            Some("an IPv4 address in IPv6 clothes")
-        }
-        _ => None,
     }
 }
 

@@ -72,6 +72,7 @@ pub struct Babel {
     pub hello_interval: Option<Spanned<f64>>,
     pub update_interval: Option<Spanned<f64>>,
     pub probe_timeout: Option<Spanned<f64>>,
+    pub maximum_prefixes: Option<Spanned<i64>>,
     pub mac: Option<Macs>,
     pub router_id: Option<Text>,
     pub state_directory: Option<Text>,

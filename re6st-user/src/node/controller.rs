@@ -444,6 +444,7 @@ impl Controller {
             routes: self.speaker.routes(now, None),
             announcements: self.speaker.announcements(),
             warnings: [
+                self.speaker.warnings(now),
                 self.surroundings.warnings(),
                 self.installer.wishes.warnings(),
             ]

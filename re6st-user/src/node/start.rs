@@ -24,6 +24,7 @@ use super::{
 use crate::{
     babel::{
         input::{InstalledRoute, InterfaceId, Restored},
+        limits::Limits,
         message::NextHop,
         quantities::{Metric, RouterId},
         recording::Start,
@@ -72,7 +73,7 @@ pub fn start(request: &Request<'_>, record: Option<&Path>) -> Result<Started> {
         );
     };
     let directory = state_directory(babel, request.pins);
-    let state = State::open(&directory)
+    let mut state = State::open(&directory)
         .with_context(|| format!("open the state directory {}", directory.display()))?;
     // whatever is wrong with its files is said before anything is attached
     let mut membership = config
@@ -87,7 +88,10 @@ pub fn start(request: &Request<'_>, record: Option<&Path>) -> Result<Started> {
         ..*request
     })?;
     let metric = mesh_route::METRIC + summary.manifest.order;
-    let router_id = babel.router_id.unwrap_or_else(|| router_id(config));
+    let identity = babel.router_id.unwrap_or_else(|| router_id(config));
+    let router_id = babel
+        .router_id
+        .map_or_else(|| kept_router_id(&mut state, identity), Ok)?;
     let (journal, distances, unusable) = Journal::open(&directory, origin(&summary)?)
         .with_context(|| format!("read the distances kept in {}", directory.display()))?;
     let restored = Restored {
@@ -95,11 +99,13 @@ pub fn start(request: &Request<'_>, record: Option<&Path>) -> Result<Started> {
         routes: before.restored(&summary, &state),
         distances,
     };
-    let tunnels = tunnels(&summary, request.pins, router_id);
+    let tunnels = tunnels(&summary, request.pins, identity);
     let mut transport =
         Transport::new(config.port, tunnels).context("open the sockets of the tunnels")?;
     let seed = transport.random()?;
     let mut settings = Settings::new(router_id);
+    settings.addresses = config.addresses.iter().map(ipnet::IpNet::addr).collect();
+    settings.limits = Limits::of_prefixes(babel.maximum_prefixes);
     settings.install = babel.install_filter.clone();
     if let Some(timeout) = babel.probe_timeout {
         settings.probing.timeout = timeout;
@@ -187,6 +193,20 @@ fn state_directory(babel: &Babel, pins: &Pins) -> PathBuf {
         .state_directory
         .clone()
         .unwrap_or_else(|| Path::new(STATE).join(pins.instance().device()))
+}
+
+/// The one of before. Without its sequence number routes of the same router-id would not be believed for minutes (RFC 8966
+/// section 3.2.1), so a node that remembers nothing takes another. A life that kept the number alone had its identity for one.
+fn kept_router_id(state: &mut State, identity: RouterId) -> Result<RouterId> {
+    let kept = state.kept.router_id;
+    let former = state.kept.sequence_number.map(|_| identity);
+    let router_id = match kept.or(former) {
+        Some(router_id) => router_id,
+        None => RouterId::new(seed()?.to_be_bytes()).unwrap_or(identity),
+    };
+    // written together with the number, before anything is announced
+    state.kept.router_id = Some(router_id);
+    Ok(router_id)
 }
 
 /// The same for the same first address, another for any other.

@@ -9,7 +9,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{babel::quantities::SequenceNumber, io::file};
+use crate::{
+    babel::quantities::{RouterId, SequenceNumber},
+    io::file,
+};
 
 /// The file, and what is in it.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub struct State {
 pub struct Kept {
     /// Our own, so that a restarted node is believed at once (RFC 8966 section 3.2.1).
     pub sequence_number: Option<SequenceNumber>,
+    /// Our own, unless configured.
+    pub router_id: Option<RouterId>,
     /// The neighbour at the other end of each tunnel that routes go through, by the tunnel's name.
     pub neighbours: BTreeMap<String, Ipv6Addr>,
 }

@@ -3,17 +3,20 @@
 use std::{net::Ipv6Addr, time::Duration};
 
 use super::{
-    bench::{Bench, OTHER, THIRD, heard, hello, often, update},
+    bench::{Bench, OTHER, THIRD, heard, hello, often, retraction, update},
     network::{prefix, router_id},
 };
 use crate::babel::{
+    counters::Counters,
     filter::{Action, Filter, Rule},
     input::{Input, InterfaceId},
-    message::Message,
+    limits::Limits,
+    message::{Message, Update},
     output::{Event, Output},
     quantities::{Interval, Metric, SequenceNumber},
     settings::{InterfaceKind, InterfaceSettings},
 };
+use crate::dataplane::RouteKey;
 
 #[test]
 fn neighbours_of_an_interface_are_bounded() {
@@ -23,6 +26,206 @@ fn neighbours_of_an_interface_are_bounded() {
     }
     assert_eq!(bench.speaker.neighbours(bench.now).len(), 3);
     assert_eq!(bench.speaker.counters().limited_neighbours, 5);
+}
+
+#[test]
+fn a_tunnel_has_one_neighbour_and_another_only_after_it() {
+    let mut bench = Bench::new(|_, tunnel| {
+        tunnel.kind = InterfaceKind::Tunnel;
+        tunnel.name = "to-b".into();
+    });
+    let address = |host| Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, host);
+    bench.hear(address(2), &[hello(1), heard()]);
+    for host in 3..10 {
+        bench.hear(
+            address(host),
+            &[hello(1), heard(), update(address(host), 100, 5, 1, 0)],
+        );
+    }
+    let neighbours = |bench: &Bench| -> Vec<_> {
+        let known = bench.speaker.neighbours(bench.now).into_iter();
+        known.map(|neighbour| neighbour.address).collect()
+    };
+    assert_eq!(neighbours(&bench), [address(2)]);
+    assert_eq!(bench.speaker.counters().limited_neighbours, 7);
+    let warnings = bench.speaker.warnings(bench.now);
+    assert!(
+        warnings[0].starts_with("to-b: too many neighbours"),
+        "{warnings:?}"
+    );
+
+    // its Hellos promised another within 100 seconds
+    bench.wait(Duration::from_secs(151));
+    bench.hear(address(3), &[hello(1), heard()]);
+    assert_eq!(
+        neighbours(&bench),
+        [address(3)],
+        "the first is not heard any more"
+    );
+    bench.wait(Duration::from_secs(600));
+    assert!(bench.speaker.warnings(bench.now).is_empty());
+}
+
+#[test]
+fn the_whole_table_is_bounded_and_it_is_said() {
+    let mut bench = Bench::new(|settings, _| settings.limits = Limits::of_prefixes(20));
+    for host in 2..12 {
+        let from = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, host);
+        bench.meet(from);
+        let own = 1_000 * usize::from(host);
+        for n in (100..110).chain(own..own + 10) {
+            bench.hear(from, &[update(from, n, 5, 1, 0)]);
+        }
+    }
+    let counters = *bench.speaker.counters();
+    // ten prefixes of all, of which each neighbour may announce ten
+    assert_eq!(bench.speaker.routes(bench.now, None).len(), 10);
+    assert_eq!(counters.limited_routes, 100);
+    for host in 2..12 {
+        let from = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, host);
+        for n in 100..110 {
+            bench.hear(from, &[retraction(n)]);
+        }
+    }
+    // the prefixes are remembered for a while, and so their room is not free
+    bench.hear(OTHER, &[update(OTHER, 100, 5, 2, 0)]);
+    assert_eq!(bench.selected(100), Some(OTHER));
+    let warnings = bench.speaker.warnings(bench.now);
+    assert!(
+        warnings[0].contains("too many routes of a neighbour"),
+        "{warnings:?}"
+    );
+
+    let mut bench = Bench::new(|settings, _| {
+        (settings.limits.prefixes, settings.limits.routes) = (20, 25);
+    });
+    bench.meet(OTHER);
+    bench.meet(THIRD);
+    for n in 100..130 {
+        bench.hear(OTHER, &[update(OTHER, n, 5, 1, 0)]);
+    }
+    for n in 100..110 {
+        bench.hear(THIRD, &[update(THIRD, n, 5, 1, 0)]);
+    }
+    assert_eq!(bench.speaker.counters().limited_table, 10 + 5);
+    let warnings = bench.speaker.warnings(bench.now);
+    assert!(
+        warnings
+            .iter()
+            .any(|warning| warning.contains("too many prefixes")),
+        "{warnings:?}"
+    );
+    assert!(
+        warnings
+            .iter()
+            .any(|warning| warning.contains("too many routes;")),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn prefixes_that_nobody_may_announce_are_refused_by_name() {
+    type Count = fn(&Counters) -> u64;
+    let table: [(&str, Count); 21] = [
+        ("fe80::/10", |counters| counters.refused_link_local),
+        ("fe80::/64", |counters| counters.refused_link_local),
+        ("fe80::2/128", |counters| counters.refused_link_local),
+        ("169.254.0.0/16", |counters| counters.refused_link_local),
+        ("169.254.7.7/32", |counters| counters.refused_link_local),
+        ("ff00::/8", |counters| counters.refused_multicast),
+        ("ff02::/16", |counters| counters.refused_multicast),
+        ("ff02::1:6/128", |counters| counters.refused_multicast),
+        ("224.0.0.0/4", |counters| counters.refused_multicast),
+        ("224.0.0.111/32", |counters| counters.refused_multicast),
+        ("::1/128", |counters| counters.refused_loopback),
+        ("127.0.0.0/8", |counters| counters.refused_loopback),
+        ("127.0.0.1/32", |counters| counters.refused_loopback),
+        ("::/128", |counters| counters.refused_unspecified),
+        ("0.0.0.0/32", |counters| counters.refused_unspecified),
+        ("0.0.0.0/8", |counters| counters.refused_reserved),
+        ("240.0.0.0/4", |counters| counters.refused_reserved),
+        ("255.255.255.255/32", |counters| counters.refused_reserved),
+        ("::ffff:10.0.0.0/104", |counters| counters.refused_mapped),
+        ("192.0.2.1/32", |counters| counters.refused_own_addresses),
+        ("2001:db8:1::1/128", |counters| {
+            counters.refused_own_addresses
+        }),
+    ];
+    let route = |text: &str| RouteKey::new(text.parse().expect("a prefix"), None).expect("one");
+    let announced = |text| {
+        let Message::Update(update) = update(OTHER, 100, 5, 1, 0) else {
+            unreachable!("it is an update");
+        };
+        Message::Update(Update {
+            route: route(text),
+            ..update
+        })
+    };
+    let bench = || {
+        let mut bench = Bench::new(|settings, lan| {
+            lan.ipv4 = Some([192, 0, 2, 1].into());
+            lan.split_horizon = false;
+            settings.addresses = vec!["2001:db8:1::1".parse().expect("an address")];
+        });
+        bench.meet(OTHER);
+        bench.outputs.clear();
+        bench
+    };
+    for (text, count) in table {
+        let mut bench = bench();
+        bench.hear(OTHER, &[announced(text)]);
+        bench.wait(Duration::from_secs(1));
+        assert_eq!(count(bench.speaker.counters()), 1, "{text}");
+        let done = bench
+            .outputs
+            .iter()
+            .find(|output| matches!(output, Output::Install(new) if new.route == route(text)));
+        assert_eq!(done, None);
+        let said = bench.said();
+        let passed_on = said.iter().any(
+            |message| matches!(message, Message::Update(update) if update.route == route(text)),
+        );
+        assert!(!passed_on, "{text}");
+    }
+    for text in [
+        "::/0",
+        "0.0.0.0/0",
+        "2000::/3",
+        "fc00::/7",
+        "10.0.0.0/8",
+        "128.0.0.0/1",
+        "192.0.2.0/24",
+        "2001:db8:1::/64",
+    ] {
+        let mut bench = bench();
+        bench.hear(OTHER, &[announced(text)]);
+        let installed =
+            |output: &Output| matches!(output, Output::Install(new) if new.route == route(text));
+        assert!(bench.outputs.iter().any(installed), "{text}");
+    }
+}
+
+#[test]
+fn we_do_not_announce_what_nobody_may_and_take_no_source_of_that_kind() {
+    let mut bench = Bench::new(|_, lan| lan.split_horizon = false);
+    let key = |to: &str, from: Option<&str>| {
+        let from = from.map(|from| from.parse().expect("a prefix"));
+        RouteKey::new(to.parse().expect("a prefix"), from).expect("one family")
+    };
+    bench.input(Input::Announce {
+        route: key("ff05::/16", None),
+        metric: Metric(0),
+    });
+    assert!(bench.speaker.announcements().is_empty());
+    assert_eq!(bench.speaker.counters().refused_multicast, 1);
+    bench.meet(OTHER);
+    let Message::Update(update) = update(OTHER, 100, 5, 1, 0) else {
+        unreachable!("it is an update");
+    };
+    let route = key("2001:db8::/32", Some("fe80::/64"));
+    bench.hear(OTHER, &[Message::Update(Update { route, ..update })]);
+    assert!(bench.speaker.routes(bench.now, None).is_empty());
+    assert_eq!(bench.speaker.counters().refused_link_local, 1);
 }
 
 #[test]

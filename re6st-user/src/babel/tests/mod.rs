@@ -13,3 +13,4 @@ mod published;
 mod restarts;
 mod rules;
 mod scale;
+mod work;

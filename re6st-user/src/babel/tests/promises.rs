@@ -27,9 +27,14 @@ impl Drop for Replay {
 
 /// Runs a scenario with 200 seeds, or as many as RE6ST_SEEDS says, or with the one of RE6ST_SEED.
 fn with_seeds(scenario: impl Fn(u64)) {
+    with_so_many_seeds(200, scenario);
+}
+
+/// The same with another number of seeds unless said.
+fn with_so_many_seeds(count: u64, scenario: impl Fn(u64)) {
     let seeds = match number_from_environment("RE6ST_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 1..1 + number_from_environment("RE6ST_SEEDS").unwrap_or(200),
+        None => 1..1 + number_from_environment("RE6ST_SEEDS").unwrap_or(count),
     };
     for seed in seeds {
         let _replay = Replay(seed);
@@ -151,6 +156,48 @@ fn prefixes_of_several_origins_find_the_nearest_and_no_loop_lasts() {
             network.assert_no_loop(key);
         }
         network.assert_shortest(&shared);
+    });
+}
+
+/// Thirty nodes with 45 links, of which five are cut without a word: within three seconds, of which the first is needed to
+/// notice it, all find a way who have one, also if that is not feasible at first (section 3.8.2.1).
+#[test]
+fn killed_links_cut_nobody_off_for_long() {
+    with_so_many_seeds(20, |seed| {
+        const NODES: usize = 30;
+        let mut random = Random::new(seed);
+        let mut links = Vec::new();
+        for node in 1..NODES {
+            links.push((random.below(node as u64) as usize, node));
+        }
+        while links.len() < 45 {
+            let ends = [(); 2].map(|()| random.below(NODES as u64) as usize);
+            let link = (ends[0].min(ends[1]), ends[0].max(ends[1]));
+            if link.0 != link.1 && !links.contains(&link) {
+                links.push(link);
+            }
+        }
+        let mut link = |(one, other)| Link::new(one, other, 10 + random.below(400) as u16);
+        let mut network = Network::new(NODES, links.into_iter().map(&mut link).collect(), seed);
+        network.run(SECOND * 20);
+        for _ in 0..5 {
+            let link = random.below(45) as usize;
+            network.links[link].up = false;
+        }
+        let ways: Vec<_> = all(NODES)
+            .into_iter()
+            .flat_map(|key| {
+                let least = network.shortest(&key).into_iter().enumerate();
+                least.filter_map(move |(node, least)| least.map(|_| (node, key)))
+            })
+            .collect();
+        let cut_off = |network: &Network| -> Vec<_> {
+            let lost = |(node, key): &&(usize, RouteKey)| network.way(*node, key).is_none();
+            ways.iter().filter(lost).copied().collect()
+        };
+        network.run_without_loops(SECOND * 3);
+        let lost = cut_off(&network);
+        assert!(lost.is_empty(), "seed {seed}: {lost:?}");
     });
 }
 

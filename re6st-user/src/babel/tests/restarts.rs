@@ -105,6 +105,22 @@ fn neighbours_believe_a_node_that_forgot_all_but_its_number_at_once() {
     }
 }
 
+#[test]
+fn neighbours_believe_a_node_that_forgot_even_its_number() {
+    // half of the numbers it may begin with are older than the one its neighbour remembers
+    for seed in 1..40 {
+        let mut network = Network::new(2, vec![Link::new(0, 1, 96)], seed);
+        network.run(Duration::from_secs(20));
+        network.saved[1] = None;
+        network.restart(1, Kept::Nothing);
+        network.run(Duration::from_secs(2));
+        assert_eq!(network.way(0, &prefix(1)), Some(96), "seed {seed}");
+        // and from now on its number grows as others' do
+        let speaker = network.speakers[1].as_ref().expect("it runs");
+        assert_eq!(network.saved[1], Some(speaker.sequence_number()));
+    }
+}
+
 /// What is left of a speaker that announced a prefix of origin 5, number 7, with metric 300.
 fn before(route: RouteKey, next_hop: NextHop) -> Restored {
     Restored {

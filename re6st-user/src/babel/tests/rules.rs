@@ -394,6 +394,73 @@ fn a_request_for_a_newer_number_is_passed_on_once_and_not_for_ever() {
     assert!(answered, "who asked hears of it at once");
 }
 
+const FOURTH: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 4);
+
+/// A route by OTHER that is used, and one by THIRD that is not feasible.
+fn one_feasible() -> Bench {
+    let mut bench = Bench::new(|_, lan| lan.split_horizon = false);
+    for neighbour in [OTHER, THIRD, FOURTH] {
+        bench.meet(neighbour);
+    }
+    bench.hear(OTHER, &[update(OTHER, 100, 5, 7, 10)]);
+    bench.hear(THIRD, &[update(THIRD, 100, 5, 7, 300)]);
+    bench.wait(Duration::from_millis(200));
+    bench.said();
+    bench
+}
+
+/// Who is asked for a newer number now.
+fn asked(bench: &mut Bench) -> Vec<Ipv6Addr> {
+    bench.wait(Duration::from_millis(50));
+    let sent = bench.sent().into_iter();
+    sent.flat_map(|(to, messages)| vec![to; requests(&messages).len()])
+        .collect()
+}
+
+#[test]
+fn who_takes_back_the_route_it_was_asked_for_blocks_nobody_else() {
+    // section 3.8.2.1
+    for taken_back in [retraction(100), Message::RetractAll] {
+        let mut bench = one_feasible();
+        bench.hear(FOURTH, &[request(8, 5, 9)]);
+        assert_eq!(asked(&mut bench), [OTHER]);
+        bench.hear(OTHER, &[taken_back]);
+        assert_eq!(asked(&mut bench), [THIRD], "at once");
+        bench.hear(OTHER, &[update(OTHER, 100, 5, 6, 500)]);
+        assert_eq!(asked(&mut bench), [OTHER], "it has another");
+        bench.hear(THIRD, &[update(THIRD, 100, 5, 8, 300)]);
+        bench.wait(Duration::from_millis(50));
+        let answered = |(to, messages): &(Ipv6Addr, Vec<Message>)| {
+            *to == FOURTH && updates(messages, 100) == [(8, 396)]
+        };
+        assert!(bench.sent().iter().any(answered));
+    }
+}
+
+#[test]
+fn all_who_have_a_route_are_asked_if_none_is_feasible() {
+    // section 3.8.2.1
+    let mut bench = one_feasible();
+    bench.hear(FOURTH, &[update(FOURTH, 100, 5, 7, 500)]);
+    assert!(asked(&mut bench).is_empty(), "there is a better one");
+    bench.hear(OTHER, &[retraction(100)]);
+    let mut all = asked(&mut bench);
+    all.sort();
+    assert_eq!(all, [THIRD, FOURTH]);
+}
+
+#[test]
+fn a_request_that_comes_again_is_passed_on_again_but_not_at_once() {
+    let mut bench = one_feasible();
+    bench.hear(FOURTH, &[request(8, 5, 9)]);
+    assert_eq!(asked(&mut bench), [OTHER]);
+    bench.hear(FOURTH, &[request(8, 5, 9)]);
+    assert!(asked(&mut bench).is_empty(), "a duplicate");
+    bench.wait(Duration::from_secs(1));
+    bench.hear(FOURTH, &[request(8, 5, 9)]);
+    assert_eq!(asked(&mut bench), [OTHER], "the first was lost");
+}
+
 #[test]
 fn a_request_that_our_route_satisfies_is_answered() {
     // section 3.8.1.2: as new as asked, or of another origin
