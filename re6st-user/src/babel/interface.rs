@@ -1,7 +1,10 @@
 //! The interface table (RFC 8966 section 3.2.2).
 
 use super::{
-    limits::TokenBucket, outbox::Outbox, quantities::SequenceNumber, settings::InterfaceSettings,
+    limits::TokenBucket,
+    outbox::Outbox,
+    quantities::SequenceNumber,
+    settings::{InterfaceKind, InterfaceSettings},
     wire::PacketWriter,
 };
 
@@ -17,6 +20,10 @@ pub(super) const QUICK_HELLOS: u8 = 3;
 const HEADERS: usize = 48;
 /// The smallest packet every speaker can receive (RFC 8966 section 4).
 const LEAST_PACKET: usize = 512;
+/// What every path of IPv6 takes (RFC 8200 section 5), also if the interface is a tunnel of others' making.
+const LEAST_MTU: usize = 1280;
+/// Octets of outer headers at most: IPv6, UDP, GRE with a key.
+const OUTER_HEADERS: usize = 40 + 8 + 8;
 
 /// An interface that Babel runs on.
 #[derive(Debug)]
@@ -39,6 +46,8 @@ pub(super) struct Interface {
     pub pace: TokenBucket,
     /// Of new neighbours.
     pub arrivals: TokenBucket,
+    /// Large packets do not reach all neighbours.
+    pub narrow: bool,
 }
 
 impl Interface {
@@ -54,16 +63,31 @@ impl Interface {
             outbox: Outbox::default(),
             pace: TokenBucket::new(PACKETS_PER_SECOND, BURST),
             arrivals: TokenBucket::new(ARRIVALS_PER_SECOND, ARRIVALS_AT_ONCE),
+            narrow: false,
         }
     }
 
-    /// An empty packet of the size that the interface takes (RFC 8966 section 4).
+    /// An empty packet of the size that gets through.
     pub fn writer(&self) -> PacketWriter {
-        let whole = (self.settings.mtu as usize)
-            .saturating_sub(HEADERS)
-            .max(LEAST_PACKET);
+        match self.narrow {
+            true => self.writer_of(LEAST_PACKET),
+            false => self.large_writer(),
+        }
+    }
+
+    /// An empty packet of the size that the interface takes (RFC 8966 section 4), and every path should.
+    pub fn large_writer(&self) -> PacketWriter {
+        let path = match self.settings.kind {
+            InterfaceKind::Lan => LEAST_MTU,
+            InterfaceKind::Tunnel => LEAST_MTU - OUTER_HEADERS,
+        };
+        let whole = path.min(self.settings.mtu as usize);
+        self.writer_of(whole.saturating_sub(HEADERS).max(LEAST_PACKET))
+    }
+
+    fn writer_of(&self, octets: usize) -> PacketWriter {
         PacketWriter::new(
-            whole.saturating_sub(self.settings.reserved),
+            octets.saturating_sub(self.settings.reserved),
             self.settings.link_local,
         )
     }

@@ -28,7 +28,7 @@ pub struct Limits {
 
 impl Limits {
     /// Prefixes in the table unless configured.
-    pub const PREFIXES: usize = 400_000;
+    pub const PREFIXES: usize = 200_000;
 
     /// For a table of so many prefixes: one neighbour may announce half of them, and five neighbours each.
     pub const fn of_prefixes(prefixes: usize) -> Self {

@@ -257,6 +257,7 @@ impl Speaker {
             (true, false) => {
                 self.event(Event::NeighbourUp { interface, address });
                 self.dump_to(id);
+                self.expect_path_mtu(id);
             }
             (false, true) => self.report_down(id, reason),
             _ => {}
@@ -317,6 +318,7 @@ impl Speaker {
             Timer::UnicastHelloMissed(id),
             Timer::HearingExpired(id),
             Timer::Silence(id),
+            Timer::PathMtu(id),
             Timer::Dump(id),
         ] {
             self.timers.cancel(timer);

@@ -14,6 +14,7 @@ pub mod message;
 mod neighbour;
 mod outbox;
 pub mod output;
+mod path_mtu;
 mod probing;
 pub mod quantities;
 pub mod random;

@@ -8,6 +8,7 @@ use super::{
     limits::TokenBucket,
     message::NextHop,
     outbox::Outbox,
+    path_mtu::PathMtu,
     probing::{ProbeState, UNRESPONSIVE},
     quantities::{Interval, Metric, SequenceNumber},
     rtt::SmoothedRoundTrip,
@@ -132,6 +133,7 @@ pub(super) struct Neighbour {
     pub removed: bool,
     pub outbox: Outbox,
     pub probes: ProbeState,
+    pub path_mtu: PathMtu,
     pub requests: TokenBucket,
     /// Our requests for newer sequence numbers to it.
     pub asking: TokenBucket,
@@ -180,6 +182,7 @@ impl Neighbour {
             removed: false,
             outbox: Outbox::default(),
             probes: ProbeState::new(now),
+            path_mtu: PathMtu::default(),
             requests: TokenBucket::new(requests_per_second, requests_per_second.saturating_mul(10)),
             asking: TokenBucket::new(ASKED_PER_SECOND, ASKED_AT_ONCE),
             last_dump: None,
@@ -246,7 +249,8 @@ impl Neighbour {
             .map_or(0, |profile| self.round_trip.penalty(&profile));
         let whole = u64::from(link + u32::from(penalty)) * u64::from(self.multiplier.max(1)) / 256;
         // once, also if it finds us unresponsive too
-        let avoided = self.probes.unresponsive && whole < u64::from(UNRESPONSIVE);
+        let bad = self.probes.unresponsive || self.path_mtu.narrow;
+        let avoided = bad && whole < u64::from(UNRESPONSIVE);
         let whole = whole + if avoided { u64::from(UNRESPONSIVE) } else { 0 };
         Metric(whole.clamp(1, u64::from(u16::MAX - 1)) as u16)
     }

@@ -105,6 +105,22 @@ pub enum Event {
         /// Who.
         address: Ipv6Addr,
     },
+    /// Small packets reach it, but none as large as updates may be: avoided where there is another way.
+    #[error("packets of 1280 octets do not reach neighbour {address} on interface {}, smaller ones do: it is avoided", interface.0)]
+    PathNarrow {
+        /// Where.
+        interface: InterfaceId,
+        /// Who.
+        address: Ipv6Addr,
+    },
+    /// Large packets reach it again.
+    #[error("packets of 1280 octets reach neighbour {address} on interface {} again", interface.0)]
+    PathWide {
+        /// Where.
+        interface: InterfaceId,
+        /// Who.
+        address: Ipv6Addr,
+    },
     /// Another speaker announces routes with our router-id.
     #[error("{address} on interface {} announces {} with our router-id as an origin: is another node using it?", interface.0, route.to())]
     DuplicateRouterId {
@@ -173,6 +189,8 @@ pub struct NeighbourSnapshot {
     pub probing: bool,
     /// Whether it leaves probes unanswered now, and so is avoided where there is another way.
     pub unresponsive: bool,
+    /// Whether large packets do not reach it, and so it is avoided where there is another way.
+    pub narrow: bool,
     /// How many routes it announces.
     pub routes: usize,
 }

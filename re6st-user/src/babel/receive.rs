@@ -131,7 +131,12 @@ impl Speaker {
             }
         }
         match message {
-            Message::Hello { .. } | Message::Acknowledgment { .. } => {}
+            Message::Hello { .. } => {}
+            Message::Acknowledgment { opaque } => {
+                if let Some(neighbour) = self.neighbours.get_mut(id) {
+                    neighbour.path_mtu.acknowledged(opaque);
+                }
+            }
             Message::AcknowledgmentRequest { opaque, .. } => {
                 self.send_soon(id, Message::Acknowledgment { opaque });
             }

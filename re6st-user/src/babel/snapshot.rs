@@ -31,6 +31,7 @@ impl Speaker {
                 round_trip_microseconds: neighbour.round_trip.microseconds(),
                 probing: neighbour.probes.peer,
                 unresponsive: neighbour.probes.unresponsive,
+                narrow: neighbour.path_mtu.narrow,
                 routes: neighbour.routes.len(),
             })
         });
@@ -53,7 +54,17 @@ impl Speaker {
                 name(reached.interface)
             )
         });
-        limits.collect()
+        let narrow = self.neighbours.iter().filter_map(|(_, neighbour)| {
+            let narrow = neighbour.path_mtu.narrow;
+            narrow.then(|| {
+                format!(
+                    "{}: packets of 1280 octets do not reach neighbour {}, smaller ones do (a path with a smaller MTU, whose ICMP errors are filtered?): it is avoided where there is another way",
+                    name(neighbour.interface),
+                    neighbour.address
+                )
+            })
+        });
+        limits.chain(narrow).collect()
     }
 
     /// Learned routes, in no particular order; only this one if `route` is given.

@@ -251,6 +251,7 @@ impl Speaker {
             Timer::UnicastHelloMissed(id) => self.hello_missed(id, true),
             Timer::HearingExpired(id) => self.hearing_expired(id),
             Timer::Silence(id) => self.check_silence(id),
+            Timer::PathMtu(id) => self.check_path_mtu(id),
             Timer::Dump(id) => self.start_dump(id),
             Timer::Request(id, router_id) => self.repeat_request(id, router_id),
             Timer::RestartOver => self.end_restart(),

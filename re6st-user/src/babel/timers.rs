@@ -26,6 +26,8 @@ pub(super) enum Timer {
     HearingExpired(NeighbourId),
     /// A probing neighbour is silent.
     Silence(NeighbourId),
+    /// Whether large packets reach a neighbour is to be found out.
+    PathMtu(NeighbourId),
     /// A full announcement to one neighbour was put off.
     Dump(NeighbourId),
     /// A request is not answered yet.

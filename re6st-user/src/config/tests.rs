@@ -355,7 +355,7 @@ fn names_of_files_are_relative_to_the_folder_of_the_file() {
 #[test]
 fn babel_may_have_several_keys_announcements_and_filters() {
     let text = format!(
-        "{}\n[babel]\ninterfaces = [\"lan0\"]\nround-trip-interfaces = [\"lan0\"]\nupdate-interval = 8\nprobe-timeout = 0.4\n\
+        "{}\n[babel]\ninterfaces = [\"lan0\"]\nround-trip-interfaces = [\"lan0\"]\nupdate-interval = 8\nprobe-timeout = 0.4\nmaximum-prefixes = 5000\n\
          router-id = \"02:00:5e:ff:fe:00:53:01\"\nstate-directory = \"/var/lib/mesh\"\n\
          announce = [{{ to = \"::/0\", from = \"2001:db8:42::/48\", metric = 7 }}]\n\
          [[babel.mac]]\ntype = \"blake2s128\"\nkey = \"00ff\"\n\
@@ -370,6 +370,7 @@ fn babel_may_have_several_keys_announcements_and_filters() {
     assert_eq!(babel.round_trip_interfaces, ["lan0"]);
     assert_eq!(babel.intervals(None, None).1, Duration::from_secs(8));
     assert_eq!(babel.probe_timeout, Some(Duration::from_millis(400)));
+    assert_eq!(babel.maximum_prefixes, 5_000);
     assert_eq!(
         babel.router_id.unwrap().to_string(),
         "02:00:5e:ff:fe:00:53:01"

@@ -37,6 +37,8 @@ pub struct Link {
     pub loss: u64,
     /// Of a thousand packets.
     pub duplication: u64,
+    /// Octets of the largest Babel packet that passes; larger ones are lost without a word.
+    pub most: usize,
     /// What each end says receiving costs.
     pub cost: u16,
     pub up: bool,
@@ -51,6 +53,7 @@ impl Link {
             jitter: Duration::ZERO,
             loss: 0,
             duplication: 0,
+            most: usize::MAX,
             cost,
             up: true,
         }
@@ -389,7 +392,7 @@ impl Network {
         let link = self.links[number];
         let copies = 1 + u64::from(self.random.below(1000) < link.duplication);
         for _ in 0..copies {
-            if self.random.below(1000) < link.loss {
+            if self.random.below(1000) < link.loss || bytes.len() > link.most {
                 continue;
             }
             let delay = link.delay + self.random.between(Duration::ZERO, link.jitter);

@@ -73,7 +73,7 @@ fn most_steps(bench: &mut Bench, bytes: Vec<u8>) -> u64 {
         }
         input = Input::Time;
     }
-    panic!("there is no end to it");
+    unreachable!("there is no end to it");
 }
 
 fn update_of(origin: usize) -> Message {

@@ -42,6 +42,13 @@ pub fn tlv(packet: &mut Vec<u8>, kind: u8, write: impl FnOnce(&mut Vec<u8>)) {
     }
 }
 
+/// RFC 8966 section 4.6.2.
+pub fn padding(packet: &mut Vec<u8>, octets: usize) {
+    tlv(packet, kind::PADN, |body| {
+        body.resize(body.len() + octets, 0);
+    });
+}
+
 /// RFC 8966 section 4.6.7.
 pub fn router_id(packet: &mut Vec<u8>, router_id: RouterId) {
     tlv(packet, kind::ROUTER_ID, |body| {

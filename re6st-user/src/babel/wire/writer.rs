@@ -9,6 +9,7 @@ use super::{
     frame::{HEADER, MAGIC, VERSION},
     prefix,
     state::{ParserState, is_host},
+    tlv::kind,
 };
 use crate::babel::{
     message::{Message, NextHop, Update},
@@ -104,6 +105,17 @@ impl PacketWriter {
             self.timestamp_at = Some(self.octets.len() - 4);
         }
         Ok(())
+    }
+
+    /// Fills what is left of the packet with padding (RFC 8966 sections 4.6.1 and 4.6.2).
+    pub fn pad(&mut self) {
+        loop {
+            match self.limit.saturating_sub(self.octets.len()) {
+                0 => return,
+                1 => self.octets.push(kind::PAD1),
+                left => encode::padding(&mut self.octets, (left - 2).min(usize::from(u8::MAX))),
+            }
+        }
     }
 
     /// The packet; its trailer is empty.

@@ -333,6 +333,11 @@ fn each_mistake_is_named_with_its_place_and_its_remedy() {
         ),
         (
             "hello-interval = 4",
+            "hello-interval = 4\nmaximum-prefixes = 0",
+            "babel.maximum-prefixes = 0: expected 1 to 10000000",
+        ),
+        (
+            "hello-interval = 4",
             "hello-interval = nan",
             "expected seconds from 0.01",
         ),
