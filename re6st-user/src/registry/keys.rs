@@ -15,6 +15,7 @@
 
 use std::{
     io,
+    panic::AssertUnwindSafe,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -37,7 +38,7 @@ use crate::{
         timestamp::Timestamp,
         verify::Authorities,
     },
-    io::file,
+    io::{file, panics::contain},
 };
 
 /// All authorities of the network, and what is needed to issue.
@@ -199,7 +200,9 @@ fn authority(
 
 impl Issuer for Arc<Keys> {
     fn issue(&self, identity: Identity<'_>, terms: &NodeTerms) -> Result<Issued, IssueError> {
-        Issuer::issue(self.issuing(terms), identity, terms)
+        // the library that writes certificates asserts; what it is given has been checked
+        let issue = AssertUnwindSafe(|| Issuer::issue(self.issuing(terms), identity, terms));
+        contain(issue).unwrap_or_else(|_| Err(IssueError::Library("it panicked".to_owned())))
     }
 
     fn has_issued(&self, certificate: &NodeCertificate) -> bool {

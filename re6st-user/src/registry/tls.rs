@@ -11,6 +11,8 @@ use rustls::{
 };
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use crate::io::panics::contain;
+
 /// The biggest certificate looked at, in bytes.
 const MAXIMUM_CERTIFICATE: usize = 16 << 10;
 
@@ -57,8 +59,9 @@ pub fn public_key<'a>(certificate: &'a CertificateDer<'_>) -> Result<&'a [u8], E
     if certificate.len() > MAXIMUM_CERTIFICATE {
         return Err(bad());
     }
-    match X509Certificate::from_der(certificate) {
-        Ok(([], parsed)) => Ok(parsed.tbs_certificate.subject_pki.raw),
+    // whoever makes the parser panic gets an error, and nobody else anything
+    match contain(|| X509Certificate::from_der(certificate)) {
+        Ok(Ok(([], parsed))) => Ok(parsed.tbs_certificate.subject_pki.raw),
         _ => Err(bad()),
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     certificate::{
         digest::KeyId, node::NodeCertificate, revocations::RevocationList, timestamp::Timestamp,
     },
+    io::panics::contain,
     registry::publication::Published,
 };
 
@@ -114,7 +115,10 @@ fn identify(
             "the certificate shown in the TLS handshake: {reason}"
         ))
     };
-    let certificate = NodeCertificate::from_der(der).map_err(|error| bad(error.to_string()))?;
+    // whoever makes the parser panic gets an error, and nobody else anything
+    let read = contain(|| NodeCertificate::from_der(der));
+    let read = read.map_err(|_| bad("it cannot be read".to_owned()))?;
+    let certificate = read.map_err(|error| bad(error.to_string()))?;
     let issuer = published
         .authorities
         .verify_node(&certificate, &RevocationList::default(), now, u64::MAX)

@@ -25,6 +25,7 @@ use crate::{
         request::CertificateRequest,
         revocations::RevocationList,
     },
+    io::panics::contain,
     registry::{
         client::LONGEST_WAIT,
         documents::NetworkParameters,
@@ -278,13 +279,17 @@ async fn newer(
 }
 
 fn certificate_request(text: &str) -> Result<CertificateRequest, Problem> {
-    CertificateRequest::from_pem(text).map_err(|error| {
+    let bad = |problem: &str| {
         Problem::new(
             StatusCode::BAD_REQUEST,
             "bad-certificate-request",
-            format!("the certificate request: {error}"),
+            format!("the certificate request: {problem}"),
         )
-    })
+    };
+    // whoever makes the parser panic gets an error, and nobody else anything
+    let read = contain(|| CertificateRequest::from_pem(text));
+    let read = read.map_err(|_| bad("it cannot be read"))?;
+    read.map_err(|error| bad(&error.to_string()))
 }
 
 fn issued(reply: Reply) -> Result<Certificate, Problem> {
