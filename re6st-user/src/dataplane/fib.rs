@@ -17,7 +17,7 @@ use std::collections::{HashMap, hash_map::Entry};
 use ipnet::Ipv6Net;
 use re6st_common::{
     address::Family,
-    maps::{TrieKey, TrieValue, table},
+    maps::{TrieKey, TrieValue, next_hop_id, table},
 };
 
 use super::{
@@ -25,12 +25,14 @@ use super::{
     prefix::{Prefix, destination_table, family},
 };
 
+mod applied;
 mod change;
 mod destinations;
 mod slots;
 #[cfg(test)]
 mod tests;
 
+pub use applied::Applied;
 use change::Change;
 use destinations::Destinations;
 use slots::Slots;
@@ -44,6 +46,8 @@ pub enum Write {
         slot: u32,
         /// The value: a next hop's number, or 0.
         next_hop: u32,
+        /// The value until now.
+        before: u32,
     },
     /// Sets or deletes an entry of FIB_TRIE.
     Trie {
@@ -53,7 +57,37 @@ pub enum Write {
         prefix_length: u32,
         /// The value; `None` deletes the entry.
         value: Option<TrieValue>,
+        /// The value until now.
+        before: Option<TrieValue>,
     },
+}
+
+impl Write {
+    /// What takes it back.
+    pub const fn reversed(self) -> Self {
+        match self {
+            Self::Slot {
+                slot,
+                next_hop,
+                before,
+            } => Self::Slot {
+                slot,
+                next_hop: before,
+                before: next_hop,
+            },
+            Self::Trie {
+                key,
+                prefix_length,
+                value,
+                before,
+            } => Self::Trie {
+                key,
+                prefix_length,
+                value: before,
+                before: value,
+            },
+        }
+    }
 }
 
 /// All routes, and what the maps have of them.
@@ -67,6 +101,8 @@ pub struct Fib {
     uses: HashMap<u32, usize>,
     trie_entries: usize,
     next_table: u32,
+    /// The number of the next new table, where it must be one that has been.
+    table_again: Option<u32>,
 }
 
 impl Fib {
@@ -82,6 +118,7 @@ impl Fib {
             uses: HashMap::new(),
             trie_entries: 0,
             next_table: table::FIRST_SOURCE,
+            table_again: None,
         }
     }
 
@@ -93,6 +130,22 @@ impl Fib {
     /// Removes a route: the writes that make the maps follow, in order; none if there is no such route.
     pub fn remove(&mut self, key: RouteKey) -> Vec<Write> {
         self.change(key, None)
+    }
+
+    /// Takes a change of a route back whose writes have not taken effect, or have been reversed. `before` is what
+    /// [`Self::get`] said of it, `table` what [`Self::source_table`] did.
+    fn take_back(&mut self, key: RouteKey, before: Option<u32>, table: u32) {
+        self.table_again = (table != 0).then_some(table);
+        self.change(key, before);
+        self.table_again = None;
+    }
+
+    /// The number of a destination's source table; 0 without one.
+    fn source_table(&self, key: RouteKey) -> u32 {
+        let destinations = self.destinations(family(key.to()));
+        destinations
+            .get(key.to().into())
+            .map_or(0, |destination| destination.table_number)
     }
 
     /// The next hop of a route.
@@ -127,17 +180,22 @@ impl Fib {
     /// Everything, for maps that are empty and that no program uses yet.
     pub fn contents(&self) -> impl Iterator<Item = Write> {
         let slots = self.slots.iter().flat_map(Slots::answers);
-        let slots = slots.map(|(slot, next_hop)| Write::Slot { slot, next_hop });
+        let slots = slots.map(|(slot, next_hop)| Write::Slot {
+            slot,
+            next_hop,
+            before: next_hop_id::NONE,
+        });
         let trie = [Family::Ipv4, Family::Ipv6].into_iter().flat_map(|family| {
             let destinations = self.destinations(family).iter();
             destinations.flat_map(move |(prefix, destination)| {
                 let value = destination.value;
                 let source_table = destination.table_number;
                 let by_source = destination.table.iter().map(move |(source, next_hop)| {
-                    trie(source_table, *source, Some(direct(*next_hop)))
+                    trie(source_table, *source, Some(direct(*next_hop)), None)
                 });
-                by_source
-                    .chain(value.map(|value| trie(destination_table(family), prefix, Some(value))))
+                let own =
+                    value.map(|value| trie(destination_table(family), prefix, Some(value), None));
+                by_source.chain(own)
             })
         });
         trie.chain(slots)
@@ -198,11 +256,12 @@ const fn direct(next_hop: u32) -> TrieValue {
     }
 }
 
-fn trie(table: u32, prefix: Prefix, value: Option<TrieValue>) -> Write {
+fn trie(table: u32, prefix: Prefix, value: Option<TrieValue>, before: Option<TrieValue>) -> Write {
     let (key, prefix_length) = prefix.trie_key(table);
     Write::Trie {
         key,
         prefix_length,
         value,
+        before,
     }
 }

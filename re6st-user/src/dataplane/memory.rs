@@ -47,7 +47,7 @@ impl MemoryMaps {
     /// Carries out a write; whether it changed anything.
     pub fn write(&mut self, write: Write) -> bool {
         match write {
-            Write::Slot { slot, next_hop } => {
+            Write::Slot { slot, next_hop, .. } => {
                 let before = match next_hop {
                     next_hop_id::NONE => self.slots.remove(&slot),
                     next_hop => self.slots.insert(slot, next_hop),
@@ -58,6 +58,7 @@ impl MemoryMaps {
                 key,
                 prefix_length,
                 value,
+                ..
             } => {
                 let (table, prefix) = parse(&key, prefix_length);
                 let before = match value {

@@ -141,7 +141,7 @@ pub trait DataPlane {
     fn reason_counters(&self) -> Result<ReasonCounters, DataPlaneError>;
 }
 
-/// Why the data plane did not do as it was told. Nothing has changed then, except after [`DataPlaneError::Map`].
+/// Why the data plane did not do as it was told. Routes are then what they were; a next hop may be on the slow path.
 #[derive(Debug, thiserror::Error)]
 pub enum DataPlaneError {
     /// Removed what is not there.
@@ -177,7 +177,7 @@ pub enum DataPlaneError {
         /// How many entries it holds.
         capacity: usize,
     },
-    /// The kernel refused to read or write a map: the maps may be half-changed.
+    /// The kernel refused to read or write a map.
     #[error("map {map}: {action}: {source}")]
     Map {
         /// The map's name.

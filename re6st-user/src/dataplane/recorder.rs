@@ -9,7 +9,7 @@ use re6st_common::{
 
 use super::{
     DataPlane, DataPlaneError, Route, RouteKey,
-    fib::{Fib, Write},
+    fib::{Applied, Fib},
     memory::MemoryMaps,
 };
 
@@ -35,7 +35,7 @@ pub struct Recorder {
     pub tunnel_counters: BTreeMap<u32, TunnelCounters>,
     /// What [`DataPlane::reason_counters`] answers.
     pub reason_counters: ReasonCounters,
-    fib: Fib,
+    routes: Applied,
     capacity: u32,
     calls: Vec<Call>,
 }
@@ -47,7 +47,7 @@ impl Recorder {
             maps,
             tunnel_counters: BTreeMap::new(),
             reason_counters: ReasonCounters::default(),
-            fib,
+            routes: fib.into(),
             capacity,
             calls: Vec::new(),
         }
@@ -60,13 +60,15 @@ impl Recorder {
 
     /// The routes.
     pub const fn fib(&self) -> &Fib {
-        &self.fib
+        self.routes.fib()
     }
 
-    fn write(&mut self, writes: Vec<Write>) {
-        for write in writes {
-            self.maps.write(write);
-        }
+    fn set(&mut self, key: RouteKey, next_hop: Option<u32>) -> Result<(), DataPlaneError> {
+        let maps = &mut self.maps;
+        self.routes.set(key, next_hop, |write| {
+            maps.write(write);
+            Ok(())
+        })
     }
 
     fn is_tunnel(&self, id: u32) -> Result<(), DataPlaneError> {
@@ -84,18 +86,16 @@ impl DataPlane for Recorder {
         if id >= next_hop_id::FIRST_TUNNEL && !self.maps.next_hops.contains_key(&id) {
             return Err(DataPlaneError::NoSuchNextHop { id });
         }
-        let writes = self.fib.insert(route);
-        self.write(writes);
+        self.set(route.key(), Some(id))?;
         self.calls.push(Call::SetRoute(route));
         Ok(())
     }
 
     fn remove_route(&mut self, key: RouteKey) -> Result<(), DataPlaneError> {
-        if self.fib.get(key).is_none() {
+        if self.fib().get(key).is_none() {
             return Err(DataPlaneError::NoSuchRoute(key));
         }
-        let writes = self.fib.remove(key);
-        self.write(writes);
+        self.set(key, None)?;
         self.calls.push(Call::RemoveRoute(key));
         Ok(())
     }
@@ -109,7 +109,7 @@ impl DataPlane for Recorder {
 
     fn remove_next_hop(&mut self, id: u32) -> Result<(), DataPlaneError> {
         self.is_tunnel(id)?;
-        match self.fib.uses(id) {
+        match self.fib().uses(id) {
             0 => {}
             routes => return Err(DataPlaneError::NextHopInUse { id, routes }),
         }

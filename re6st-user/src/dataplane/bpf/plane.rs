@@ -20,7 +20,7 @@ use super::{
 use crate::{
     dataplane::{
         DataPlane, DataPlaneError, Route, RouteKey,
-        fib::{Fib, Write},
+        fib::{Applied, Fib, Write},
     },
     io::host,
 };
@@ -45,11 +45,12 @@ impl RouteMaps {
     /// Carries out one write.
     pub fn write(&mut self, write: Write) -> Result<(), DataPlaneError> {
         match write {
-            Write::Slot { slot, next_hop } => self.write_slot(slot, next_hop),
+            Write::Slot { slot, next_hop, .. } => self.write_slot(slot, next_hop),
             Write::Trie {
                 key,
                 prefix_length,
                 value,
+                ..
             } => self.write_trie(key, prefix_length, value),
         }
     }
@@ -93,8 +94,8 @@ impl RouteMaps {
 
 /// The maps of a running instance, and the routes in them.
 pub struct BpfDataPlane {
-    fib: Fib,
-    routes: RouteMaps,
+    routes: Applied,
+    maps: RouteMaps,
     next_hops: Array<MapData, NextHopEntry>,
     /// Next hops whose version that is not in use packets under way may still have.
     replaced: HashSet<u32>,
@@ -106,8 +107,8 @@ impl BpfDataPlane {
     /// Opens the maps. `fib`: the routes they hold, as the load that filled them returned it.
     pub fn open(maps: &Maps, fib: Fib) -> Result<Self, BpfError> {
         Ok(Self {
-            fib,
-            routes: RouteMaps::open(maps)?,
+            routes: fib.into(),
+            maps: RouteMaps::open(maps)?,
             next_hops: maps.next_hops()?,
             replaced: HashSet::new(),
             tunnel_counters: maps.tunnel_counters()?,
@@ -115,10 +116,9 @@ impl BpfDataPlane {
         })
     }
 
-    fn write(&mut self, writes: Vec<Write>) -> Result<(), DataPlaneError> {
-        writes
-            .into_iter()
-            .try_for_each(|write| self.routes.write(write))
+    fn set(&mut self, key: RouteKey, next_hop: Option<u32>) -> Result<(), DataPlaneError> {
+        let maps = &mut self.maps;
+        self.routes.set(key, next_hop, |write| maps.write(write))
     }
 
     fn next_hop(&self, id: u32) -> Result<NextHop, DataPlaneError> {
@@ -169,16 +169,14 @@ impl DataPlane for BpfDataPlane {
         if id >= next_hop_id::FIRST_TUNNEL && self.next_hop(id)?.kind == kind::FREE {
             return Err(DataPlaneError::NoSuchNextHop { id });
         }
-        let writes = self.fib.insert(route);
-        self.write(writes)
+        self.set(route.key(), Some(id))
     }
 
     fn remove_route(&mut self, key: RouteKey) -> Result<(), DataPlaneError> {
-        if self.fib.get(key).is_none() {
+        if self.routes.fib().get(key).is_none() {
             return Err(DataPlaneError::NoSuchRoute(key));
         }
-        let writes = self.fib.remove(key);
-        self.write(writes)
+        self.set(key, None)
     }
 
     fn set_next_hop(&mut self, id: u32, next_hop: &NextHop) -> Result<(), DataPlaneError> {
@@ -194,7 +192,10 @@ impl DataPlane for BpfDataPlane {
         if before.current().kind == kind::FREE {
             return Err(DataPlaneError::NoSuchNextHop { id });
         }
-        match self.fib.uses(id) {
+        let maps = &mut self.maps;
+        // what is still to be taken back may lead to it
+        self.routes.settle(|write| maps.write(write))?;
+        match self.routes.fib().uses(id) {
             0 => self.replace_next_hop(id, before, NextHop::FREE),
             routes => Err(DataPlaneError::NextHopInUse { id, routes }),
         }

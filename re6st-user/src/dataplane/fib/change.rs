@@ -123,10 +123,13 @@ impl<'fib> Change<'fib> {
             .filter(|source| !after.contains_key(source))
             .collect();
         delete.sort_unstable_by_key(|source| source.length());
+        let was = |source: &Prefix| before.get(source).copied().map(direct);
         let set = set
             .into_iter()
-            .map(|(source, next_hop)| trie(number, *source, Some(direct(*next_hop))));
-        let delete = delete.into_iter().map(|source| trie(number, *source, None));
+            .map(|(source, next_hop)| trie(number, *source, Some(direct(*next_hop)), was(source)));
+        let delete = delete
+            .into_iter()
+            .map(|source| trie(number, *source, None, was(source)));
         self.writes.extend(set.chain(delete));
         self.fib.trie_entries = self.fib.trie_entries + after.len() - before.len();
     }
@@ -247,7 +250,7 @@ impl<'fib> Change<'fib> {
             return;
         }
         self.writes
-            .push(trie(destination_table(self.family), prefix, value));
+            .push(trie(destination_table(self.family), prefix, value, before));
         match (before, value) {
             (None, Some(_)) => self.fib.trie_entries += 1,
             (Some(_), None) => self.fib.trie_entries -= 1,
@@ -284,8 +287,13 @@ impl<'fib> Change<'fib> {
                 true => next_hop_id::NONE,
                 false => answer,
             };
-            if slots.set(slot, next_hop) {
-                self.writes.push(Write::Slot { slot, next_hop });
+            let before = slots.set(slot, next_hop);
+            if before != next_hop {
+                self.writes.push(Write::Slot {
+                    slot,
+                    next_hop,
+                    before,
+                });
             }
         }
     }
@@ -295,6 +303,9 @@ impl Fib {
     /// A number for a source table. Numbers come again only after four thousand million others, so that no packet in
     /// flight finds another table under the number it has just read.
     fn new_table(&mut self) -> u32 {
+        if let Some(number) = self.table_again.take() {
+            return number;
+        }
         let number = self.next_table;
         self.next_table = number.checked_add(1).unwrap_or(table::FIRST_SOURCE);
         number

@@ -136,9 +136,9 @@ impl Slots {
         (length != NONE).then_some(length)
     }
 
-    /// Sets what the map has; whether that is a change.
-    pub fn set(&mut self, slot: u32, next_hop: u32) -> bool {
-        std::mem::replace(&mut self.slots[slot as usize].next_hop, next_hop) != next_hop
+    /// Sets what the map has; returns what it had.
+    pub fn set(&mut self, slot: u32, next_hop: u32) -> u32 {
+        std::mem::replace(&mut self.slots[slot as usize].next_hop, next_hop)
     }
 
     /// All slots that answer.

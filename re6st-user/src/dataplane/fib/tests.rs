@@ -17,6 +17,7 @@ use re6st_common::{
 use super::{super::memory::MemoryMaps, *};
 
 mod property;
+mod refusals;
 
 const NETWORK: &str = "2001:db8:42::/48";
 
@@ -67,6 +68,7 @@ fn trie_prefixes(writes: &[Write]) -> Vec<String> {
                 key,
                 prefix_length,
                 value,
+                ..
             } => {
                 let address = std::net::Ipv6Addr::from(key.address);
                 let sign = if value.is_some() { '+' } else { '-' };
@@ -86,7 +88,8 @@ fn a_node_prefix_is_one_write_to_the_array() {
         writes,
         [Write::Slot {
             slot: 2,
-            next_hop: 3
+            next_hop: 3,
+            before: 0
         }]
     );
     assert_eq!((fib.len(), fib.trie_entries(), fib.uses(3)), (1, 0, 1));
@@ -102,7 +105,8 @@ fn another_next_hop_is_one_write_and_the_same_one_is_none() {
         fib.insert(route("2001:db8:42:2::/64", None, 4)),
         [Write::Slot {
             slot: 2,
-            next_hop: 4
+            next_hop: 4,
+            before: 3
         }]
     );
     assert_eq!((fib.len(), fib.uses(3), fib.uses(4)), (1, 0, 1));
@@ -115,7 +119,11 @@ fn a_short_prefix_fills_what_no_longer_one_has() {
 
     let writes = fib.insert(route("2001:db8:42::/62", None, 4));
 
-    let slots = [0, 1, 3].map(|slot| Write::Slot { slot, next_hop: 4 });
+    let slots = [0, 1, 3].map(|slot| Write::Slot {
+        slot,
+        next_hop: 4,
+        before: 0,
+    });
     assert_eq!(writes, slots);
 }
 
@@ -151,14 +159,16 @@ fn a_longer_prefix_moves_its_slot_to_the_trie_and_back() {
         there.last(),
         Some(&Write::Slot {
             slot: 1,
-            next_hop: 0
+            next_hop: 0,
+            before: 2
         })
     );
     assert_eq!(
         back.first(),
         Some(&Write::Slot {
             slot: 1,
-            next_hop: 2
+            next_hop: 2,
+            before: 0
         })
     );
     assert_eq!(

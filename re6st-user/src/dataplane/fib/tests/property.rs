@@ -6,18 +6,18 @@ use super::*;
 
 /// What routes mean, in the plainest way.
 #[derive(Default)]
-struct Model {
+pub struct Model {
     routes: Vec<(RouteKey, u32)>,
 }
 
 impl Model {
-    fn set(&mut self, key: RouteKey, next_hop: Option<u32>) {
+    pub fn set(&mut self, key: RouteKey, next_hop: Option<u32>) {
         self.routes.retain(|(other, _)| *other != key);
         self.routes.extend(next_hop.map(|next_hop| (key, next_hop)));
     }
 
     /// Of all routes that match, the one with the longest destination, then the longest source.
-    fn lookup(&self, to: IpAddr, from: IpAddr) -> u32 {
+    pub fn lookup(&self, to: IpAddr, from: IpAddr) -> u32 {
         let matching = self.routes.iter().filter(|(key, _)| {
             key.to().contains(&to) && key.from().is_none_or(|source| source.contains(&from))
         });
@@ -88,7 +88,7 @@ fn prefixes() -> impl Strategy<Value = IpNet> {
 }
 
 /// A route to set, or without a next hop one to remove.
-fn changes() -> impl Strategy<Value = Vec<(RouteKey, Option<u32>)>> {
+pub fn changes() -> impl Strategy<Value = Vec<(RouteKey, Option<u32>)>> {
     let from = prop_oneof![2 => Just(None), 1 => prefixes().prop_map(Some)];
     let next_hop = prop_oneof![3 => (1_u32..7).prop_map(Some), 2 => Just(None)];
     let change = (prefixes(), from, next_hop)
@@ -99,7 +99,7 @@ fn changes() -> impl Strategy<Value = Vec<(RouteKey, Option<u32>)>> {
 }
 
 /// All packets there are: a next hop for each.
-fn answers(lookup: impl Fn(IpAddr, IpAddr) -> u32) -> Vec<u32> {
+pub fn answers(lookup: impl Fn(IpAddr, IpAddr) -> u32) -> Vec<u32> {
     let sources = sources();
     let samples = samples();
     let pairs = samples
@@ -111,7 +111,7 @@ fn answers(lookup: impl Fn(IpAddr, IpAddr) -> u32) -> Vec<u32> {
         .collect()
 }
 
-fn map_answers(maps: &MemoryMaps) -> Vec<u32> {
+pub fn map_answers(maps: &MemoryMaps) -> Vec<u32> {
     answers(|to, from| {
         let family = if to.is_ipv4() {
             Family::Ipv4
