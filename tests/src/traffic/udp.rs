@@ -208,6 +208,7 @@ fn receive(socket: &UdpSocket, stop: &AtomicBool) -> Result<Received> {
                 }
                 continue;
             }
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => return Err(error).context("receiving datagrams"),
         };
         let Some(number) = buffer[..length]
