@@ -15,7 +15,7 @@ use re6st_user::{
         DataPlane as _, Route, RouteKey,
         bpf::{
             InstanceName, Pins,
-            load::{self, Request},
+            load::{self, Occasion, Request},
             maps::Maps,
             plane::BpfDataPlane,
         },
@@ -51,6 +51,9 @@ fn loaded(node: &Node) -> Result<(BpfDataPlane, BTreeMap<String, u32>)> {
             kept: &[],
             mode: None,
             allow_tcx: true,
+            occasion: Occasion::Command,
+            unless_held: None,
+            renamed: None,
         })
     })??;
     let plane = BpfDataPlane::open(&Maps::new(pins.folder()), summary.fib)?;

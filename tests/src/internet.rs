@@ -89,16 +89,27 @@ impl Internet {
     /// Links a host's interface to the router and gives it addresses and default routes.
     pub fn attach(&self, host: &Host, interface: &str, options: LinkOptions) -> Result<Uplink> {
         let number = self.attached.fetch_add(1, Ordering::Relaxed) + 1;
-        let router_interface = format!("{}{number}", host.name());
-        link(
-            (host, interface),
-            (&self.router, &router_interface),
-            options,
-        )?;
-        let ipv4 = Ipv4Addr::new(203, 0, 113, number * 4 + 2);
-        let router4 = Ipv4Addr::new(203, 0, 113, number * 4 + 1);
-        let ipv6 = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, number.into(), 0, 0, 0, 2);
-        let router6 = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, number.into(), 0, 0, 0, 1);
+        let uplink = Uplink {
+            interface: interface.into(),
+            router_interface: format!("{}{number}", host.name()),
+            ipv4: Ipv4Addr::new(203, 0, 113, number * 4 + 2),
+            ipv6: Ipv6Addr::new(0x2001, 0xdb8, 0xffff, number.into(), 0, 0, 0, 2),
+        };
+        self.plug_in(host, &uplink, options)?;
+        Ok(uplink)
+    }
+
+    /// Makes an uplink, which is not there or not any more.
+    pub fn plug_in(&self, host: &Host, uplink: &Uplink, options: LinkOptions) -> Result<()> {
+        let Uplink {
+            interface,
+            router_interface,
+            ipv4,
+            ipv6,
+        } = uplink;
+        link((host, interface), (&self.router, router_interface), options)?;
+        let router4 = Ipv4Addr::from(u32::from(*ipv4) - 1);
+        let router6 = Ipv6Addr::from(u128::from(*ipv6) - 1);
         add_addresses(
             host,
             interface,
@@ -106,7 +117,7 @@ impl Internet {
         )?;
         add_addresses(
             &self.router,
-            &router_interface,
+            router_interface,
             &[&format!("{router4}/30"), &format!("{router6}/64")],
         )?;
         // a second uplink is for its own neighbours only
@@ -114,11 +125,6 @@ impl Internet {
             host.ip(&["route", "add", "default", "via", &router4.to_string()])?;
             host.ip(&["-6", "route", "add", "default", "via", &router6.to_string()])?;
         }
-        Ok(Uplink {
-            interface: interface.into(),
-            router_interface,
-            ipv4,
-            ipv6,
-        })
+        Ok(())
     }
 }

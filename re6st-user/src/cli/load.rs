@@ -1,6 +1,9 @@
 //! `re6st-user load`: attach, pin, configure, exit.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -8,9 +11,12 @@ use re6st_user::{
     config::Config,
     dataplane::bpf::{
         InstanceName, Pins,
-        load::{self, Request},
+        load::{self, Occasion, Request},
         manifest::Mode,
+        node,
     },
+    io::netlink::Route as Netlink,
+    node::before::Before,
 };
 
 /// Options of `load`.
@@ -28,6 +34,16 @@ pub struct LoadArguments {
     /// How TC programs are attached.
     #[arg(long, value_enum, default_value_t)]
     tc: TcArgument,
+}
+
+/// Options of `load` that `node` has not got.
+#[derive(Debug, Args)]
+pub struct LoadCommand {
+    #[command(flatten)]
+    arguments: LoadArguments,
+    /// Load even though a node runs, which then puts its own back.
+    #[arg(long)]
+    force: bool,
 }
 
 /// Where XDP runs.
@@ -69,16 +85,28 @@ impl LoadArguments {
 }
 
 /// Loads.
-pub fn run(arguments: &LoadArguments, bpffs: &std::path::Path) -> Result<ExitCode> {
+pub fn run(command: &LoadCommand, bpffs: &Path, sockets: &Path) -> Result<ExitCode> {
+    let arguments = &command.arguments;
+    let lock = node::lock(sockets, &arguments.instance);
     let config = Config::from_path(&arguments.config)?;
     let pins = Pins::new(bpffs, &arguments.instance);
+    let before = Netlink::open()
+        .map_err(Into::into)
+        .and_then(|mut netlink| Before::look(&pins, &mut netlink));
+    let kept = before.unwrap_or_else(|error| {
+        println!("note: routes that a node has left are not kept: {error:#}");
+        Before::default()
+    });
     let summary = load::load(&Request {
         config: &config,
         config_path: &arguments.config,
         pins: &pins,
-        kept: &[],
+        kept: &kept.kept,
         mode: arguments.mode(),
         allow_tcx: arguments.allow_tcx(),
+        occasion: Occasion::Command,
+        unless_held: (!command.force).then_some(lock.as_path()),
+        renamed: None,
     })?;
     for note in &summary.notes {
         println!("note: {note}");
@@ -108,7 +136,7 @@ pub fn run(arguments: &LoadArguments, bpffs: &std::path::Path) -> Result<ExitCod
     println!(
         "{} is up: {} tunnels, {} routes; see `re6st-user status --instance {}`",
         manifest.instance,
-        manifest.tunnels.len(),
+        summary.tunnels.len(),
         config.routes.len(),
         manifest.instance
     );

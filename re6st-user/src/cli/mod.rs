@@ -36,7 +36,7 @@ pub struct Arguments {
 enum Command {
     /// Attach the data plane to network interfaces and configure it; it stays when the command exits. Again: replace it,
     /// without losing a packet.
-    Load(load::LoadArguments),
+    Load(load::LoadCommand),
     /// Load, and run the controller: Babel finds the routes.
     Node(node::NodeArguments),
     /// Become a node of a network: get a certificate from its registry, and a configuration to start with.
@@ -56,12 +56,12 @@ enum Command {
 /// Runs the command. Exit status 0 means that it did what was asked.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.command {
-        Command::Load(command) => load::run(command, &arguments.bpffs),
+        Command::Load(command) => load::run(command, &arguments.bpffs, &arguments.sockets),
         Command::Node(command) => node::run(command, &arguments.bpffs, &arguments.sockets),
         Command::Conf(command) => conf::run(command),
         Command::Registry(command) => registry::run(command),
         Command::Replay(command) => replay::run(command),
-        Command::Unload(command) => unload::run(command, &arguments.bpffs),
+        Command::Unload(command) => unload::run(command, &arguments.bpffs, &arguments.sockets),
         Command::Status(command) => status::run(command, &arguments.bpffs, &arguments.sockets),
         Command::Trace(command) => trace::run(command, &arguments.bpffs),
     }

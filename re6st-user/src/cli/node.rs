@@ -9,8 +9,11 @@ use anyhow::Result;
 use clap::Args;
 use re6st_user::{
     config::Config,
-    dataplane::bpf::{Pins, load::Request},
-    node::{control, start},
+    dataplane::bpf::{
+        Pins,
+        load::{Occasion, Request},
+    },
+    node::start,
 };
 
 use super::load::LoadArguments;
@@ -37,14 +40,16 @@ pub fn run(arguments: &NodeArguments, bpffs: &Path, sockets: &Path) -> Result<Ex
         kept: &[],
         mode: load.mode(),
         allow_tcx: load.allow_tcx(),
+        occasion: Occasion::Start,
+        unless_held: None,
+        renamed: None,
     };
-    let mut started = start::start(&request, arguments.record.as_deref())?;
+    let mut started = start::start(&request, sockets, arguments.record.as_deref())?;
     for note in &started.notes {
         eprintln!("note: {note}");
     }
     eprintln!("{} is up and speaks Babel", load.instance);
-    let path = control::path(sockets, &load.instance);
-    started.controller.run(&path)?;
+    started.controller.run()?;
     eprintln!(
         "{}: the controller has ended; the data plane forwards on until `re6st-user unload`",
         load.instance

@@ -8,7 +8,8 @@ use re6st_user::{
     dataplane::bpf::{
         InstanceName, Pins,
         manifest::{Mode, TcAttachment},
-        status::{self, ReasonStatus, Status},
+        node,
+        status::{self, NodeState, ReasonStatus, Status},
     },
     node::control,
 };
@@ -31,38 +32,19 @@ pub struct StatusArguments {
 
 /// Shows.
 pub fn run(arguments: &StatusArguments, bpffs: &Path, sockets: &Path) -> Result<ExitCode> {
-    let mut statuses = match &arguments.instance {
-        Some(name) => {
-            let Some(status) = status::status(&Pins::new(bpffs, name), arguments.routes)? else {
-                bail!(
-                    "{name} is not loaded (nothing in {}/{name})",
-                    bpffs.display()
-                );
-            };
-            vec![status]
-        }
-        None => Pins::all(bpffs)?
-            .iter()
-            .filter_map(|pins| status::status(pins, arguments.routes).transpose())
-            .collect::<Result<_, _>>()?,
+    let all = match &arguments.instance {
+        Some(name) => vec![Pins::new(bpffs, name)],
+        None => Pins::all(bpffs)?,
     };
-    for status in &mut statuses {
-        let Ok(instance) = InstanceName::parse(&status.instance) else {
-            continue;
-        };
-        match control::ask(&control::path(sockets, &instance)) {
-            Ok(controller) => {
-                let warnings = controller
-                    .iter()
-                    .filter_map(|said| said["warnings"].as_array());
-                let texts = warnings.flatten().filter_map(|text| text.as_str());
-                status.warnings.extend(texts.map(str::to_owned));
-                status.controller = controller;
-            }
-            Err(error) => status
-                .warnings
-                .push(format!("the controller does not answer: {error}")),
-        }
+    let mut statuses = Vec::new();
+    for pins in &all {
+        statuses.extend(status_of(pins, arguments.routes, sockets)?);
+    }
+    if let (Some(name), true) = (&arguments.instance, statuses.is_empty()) {
+        bail!(
+            "{name} is not loaded (nothing in {}/{name})",
+            bpffs.display()
+        );
     }
     let shown = if arguments.json {
         let json = match (&arguments.instance, statuses.as_slice()) {
@@ -81,7 +63,41 @@ pub fn run(arguments: &StatusArguments, bpffs: &Path, sockets: &Path) -> Result<
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
         outcome => outcome?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(match statuses.is_empty() {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    })
+}
+
+/// With what a running node tells of itself.
+fn status_of(pins: &Pins, routes: bool, sockets: &Path) -> Result<Option<Status>> {
+    let instance = pins.instance();
+    let holder = node::holder(&node::lock(sockets, instance))?;
+    let Some(mut status) = status::status(pins, routes, holder)? else {
+        return Ok(None);
+    };
+    match control::ask(&control::path(sockets, instance)) {
+        Ok(None) if holder.is_some() => status
+            .warnings
+            .push("the controller has not begun to answer".to_owned()),
+        Ok(controller) => status.controller = controller,
+        Err(error) => status
+            .warnings
+            .push(format!("the controller does not answer: {error}")),
+    }
+    let trouble = status.controller.as_ref().map(|told| &told["warnings"]);
+    for told in trouble
+        .and_then(|trouble| trouble.as_array())
+        .into_iter()
+        .flatten()
+    {
+        if let Some(told) = told.as_str()
+            && !status.warnings.iter().any(|warning| warning == told)
+        {
+            status.warnings.push(told.to_owned());
+        }
+    }
+    Ok(Some(status))
 }
 
 fn text(status: &Status, all_routes: bool) -> String {
@@ -97,6 +113,12 @@ fn text(status: &Status, all_routes: bool) -> String {
         status.config,
         status.version
     );
+    match (status.node.state, status.node.process) {
+        (NodeState::Runs, Some(process)) => text += &format!("node: runs, process {process}\n"),
+        (NodeState::Runs, None) => text += "node: runs\n",
+        (NodeState::Ended, _) => text += "node: has ended\n",
+        (NodeState::None, _) => {}
+    }
     for warning in &status.warnings {
         text += &format!("WARNING: {warning}\n");
     }

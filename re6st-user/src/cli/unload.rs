@@ -1,10 +1,10 @@
 //! `re6st-user unload`: remove every trace.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use anyhow::Result;
 use clap::Args;
-use re6st_user::dataplane::bpf::{InstanceName, Pins, unload};
+use re6st_user::dataplane::bpf::{InstanceName, Pins, node, unload};
 
 /// Options of `unload`.
 #[derive(Debug, Args)]
@@ -12,12 +12,16 @@ pub struct UnloadArguments {
     /// The instance.
     #[arg(long, default_value = "re6st0", value_parser = InstanceName::parse)]
     instance: InstanceName,
+    /// Unload even though a node runs, which then ends with an error.
+    #[arg(long)]
+    force: bool,
 }
 
 /// Unloads.
-pub fn run(arguments: &UnloadArguments, bpffs: &std::path::Path) -> Result<ExitCode> {
+pub fn run(arguments: &UnloadArguments, bpffs: &Path, sockets: &Path) -> Result<ExitCode> {
+    let lock = node::lock(sockets, &arguments.instance);
     let pins = Pins::new(bpffs, &arguments.instance);
-    let summary = unload::unload(&pins)?;
+    let summary = unload::unload(&pins, (!arguments.force).then_some(lock.as_path()))?;
     for note in &summary.notes {
         println!("note: {note}");
     }

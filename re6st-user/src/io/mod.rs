@@ -5,6 +5,7 @@ pub mod bpffs;
 pub mod datagram;
 pub mod file;
 pub mod host;
+pub mod lock;
 pub mod netlink;
 pub mod offload;
 pub mod panics;

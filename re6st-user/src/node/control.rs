@@ -75,8 +75,18 @@ pub fn path(directory: &Path, instance: &InstanceName) -> PathBuf {
     directory.join(format!("{instance}.sock"))
 }
 
+/// The path of a control socket, which is removed when this is dropped: the next controller makes its own.
+#[derive(Debug)]
+pub struct Place(PathBuf);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
 /// Listens, for root alone.
-pub fn listen(path: &Path) -> io::Result<UnixListener> {
+pub fn listen(path: &Path) -> io::Result<(UnixListener, Place)> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
     }
@@ -85,8 +95,9 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
         _ => {}
     }
     let listener = UnixListener::bind(path)?;
+    let place = Place(path.to_owned());
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+    Ok((listener, place))
 }
 
 /// Asks a running controller; `None` if there is none.

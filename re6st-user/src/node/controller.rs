@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use super::{
     control::{self, NotInstalled, Report},
     install::Installer,
+    instance::Instance,
     journal::Journal,
     log::Log,
     orders::{Ending, Order, Orders},
@@ -39,8 +40,14 @@ use crate::{
     },
     config::{Babel, Config},
     dataplane::RouteKey,
-    io::netlink::{Route as Netlink, monitor::Monitor},
-    membership::{babel::BabelParameters, shell::Standing},
+    io::{
+        lock::Lock,
+        netlink::{Route as Netlink, monitor::Monitor},
+    },
+    membership::{
+        babel::BabelParameters,
+        shell::{Membership, Standing},
+    },
 };
 
 /// Token of the netlink monitor; interface indexes and places of carriers stay below.
@@ -68,10 +75,13 @@ pub struct Controller {
     pub(super) transport: Transport,
     pub(super) installer: Installer,
     pub(super) netlink: Netlink,
+    /// What was loaded.
+    pub(super) instance: Instance,
     state: State,
-    journal: Journal,
+    pub(super) journal: Journal,
     recorder: Option<Recorder>,
     monitor: Monitor,
+    orders: Orders,
     pub(super) surroundings: Surroundings,
     pub(super) readiness: Readiness,
     pub(super) log: Log,
@@ -80,6 +90,59 @@ pub struct Controller {
     /// As last told to the speaker.
     pub(super) known: BTreeMap<InterfaceId, (bool, Option<InterfaceSettings>)>,
     outputs: Vec<Output>,
+    _control: control::Place,
+    _lock: Lock,
+}
+
+/// What a controller opens before anything is attached.
+pub struct Outside {
+    /// The sockets of tunnels.
+    pub transport: Transport,
+    /// For questions about the host.
+    pub netlink: Netlink,
+    monitor: Monitor,
+    orders: Orders,
+    readiness: Readiness,
+    membership: Option<watch::Receiver<Standing>>,
+    control: control::Place,
+}
+
+impl Outside {
+    /// Opens it. `control`: where the control socket is to be. `routes`: the netlink port that routes are written by.
+    ///
+    /// # Errors
+    /// What keeps the node from running.
+    pub fn open(
+        config: &Config,
+        control: &Path,
+        membership: Option<Membership>,
+        routes: u32,
+    ) -> Result<Self> {
+        let transport = Transport::new(config.port, &config.tunnels)
+            .context("open the sockets of the tunnels")?;
+        let netlink = Netlink::open().context("open rtnetlink")?;
+        let monitor = Monitor::open(routes).context("open the socket for changes of the host")?;
+        let readiness = Readiness(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
+        readiness.add(monitor.as_fd(), MONITOR)?;
+        for (place, carrier) in transport.carriers.iter().enumerate() {
+            readiness.add(carrier.as_fd(), CARRIERS + place as u64)?;
+        }
+        let (listener, place) =
+            control::listen(control).with_context(|| format!("listen on {}", control.display()))?;
+        let membership = membership.map(Membership::start).transpose()?;
+        let orders = Orders::begin(listener, membership.clone())
+            .context("wait for signals and connections")?;
+        readiness.add(orders.as_fd(), ORDERS)?;
+        Ok(Self {
+            transport,
+            netlink,
+            monitor,
+            orders,
+            readiness,
+            membership,
+            control: place,
+        })
+    }
 }
 
 /// All sockets, to wait for at once.
@@ -118,46 +181,45 @@ impl Controller {
         babel: Babel,
         started: Instant,
         speaker: Speaker,
-        transport: Transport,
         installer: Installer,
-        netlink: Netlink,
+        instance: Instance,
         state: State,
         journal: Journal,
         recorder: Option<Recorder>,
-        membership: Option<watch::Receiver<Standing>>,
-    ) -> Result<Self> {
-        let parameters = membership.as_ref().map_or_else(
+        outside: Outside,
+        lock: Lock,
+    ) -> Self {
+        let parameters = outside.membership.as_ref().map_or_else(
             || BabelParameters::configured(&babel),
             |standing| standing.borrow().babel.clone(),
         );
-        let monitor = Monitor::open(installer.netlink_port())
-            .context("open the socket for changes of the host")?;
-        let readiness = Readiness(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
-        readiness.add(monitor.as_fd(), MONITOR)?;
-        for (place, carrier) in transport.carriers.iter().enumerate() {
-            readiness.add(carrier.as_fd(), CARRIERS + place as u64)?;
-        }
-        Ok(Self {
+        let mut surroundings = Surroundings::default();
+        surroundings.loaded(&instance.manifest.missing);
+        Self {
             config,
             babel,
             parameters,
-            membership,
+            membership: outside.membership,
             started,
             speaker,
-            transport,
+            transport: outside.transport,
             installer,
-            netlink,
+            netlink: outside.netlink,
+            instance,
             state,
             journal,
             recorder,
-            monitor,
-            surroundings: Surroundings::default(),
-            readiness,
+            monitor: outside.monitor,
+            orders: outside.orders,
+            surroundings,
+            readiness: outside.readiness,
             log: Log::default(),
             tick: None,
             known: BTreeMap::new(),
             outputs: Vec::new(),
-        })
+            _control: outside.control,
+            _lock: lock,
+        }
     }
 
     /// The speaker's clock.
@@ -171,22 +233,20 @@ impl Controller {
 
     /// Runs until SIGTERM or SIGINT. The data plane and its routes stay, so after SIGTERM neighbours are told nothing: what
     /// is started again soon has lost no packet. SIGINT is for good: neighbours hear that nothing goes by us any more.
-    pub fn run(&mut self, control: &Path) -> Result<()> {
-        let listener =
-            control::listen(control).with_context(|| format!("listen on {}", control.display()))?;
-        let orders = Orders::begin(listener, self.membership.clone())
-            .context("wait for signals and connections")?;
-        self.readiness.add(orders.as_fd(), ORDERS)?;
+    ///
+    /// # Errors
+    /// It cannot go on: somebody has taken away what it had loaded.
+    pub fn run(&mut self) -> Result<()> {
         self.keep_distances();
         self.announce();
-        self.look_around();
+        self.look_around()?;
         self.look_after();
-        let ending = loop {
-            if let Some(ending) = self.turn(&orders)? {
-                break ending;
+        let outcome = loop {
+            if let Some(outcome) = self.turn().transpose() {
+                break outcome;
             }
         };
-        if ending == Ending::ForGood {
+        if matches!(outcome, Ok(Ending::ForGood)) {
             self.handle(Input::ShutDown);
         }
         self.recorder.iter_mut().for_each(Recorder::flush);
@@ -194,17 +254,15 @@ impl Controller {
         while self.installer.wishes.is_busy() {
             self.installer.turn();
         }
-        // the next controller makes its own
-        let _ = std::fs::remove_file(control);
-        Ok(())
+        outcome.map(drop)
     }
 
     /// Waits until something happens or is due, and does what follows from it.
-    fn turn(&mut self, orders: &Orders) -> Result<Option<Ending>> {
+    fn turn(&mut self) -> Result<Option<Ending>> {
         let mut events = [EpollEvent::empty(); SOCKETS];
         let ready = self.readiness.wait(self.calm(), &mut events)?;
-        let ending = self.receive(ready, orders);
-        self.look_around();
+        let ending = self.receive(ready);
+        self.look_around()?;
         self.carry_out();
         self.look_after();
         Ok(ending)
@@ -254,7 +312,7 @@ impl Controller {
         }
     }
 
-    fn receive(&mut self, ready: &[EpollEvent], orders: &Orders) -> Option<Ending> {
+    fn receive(&mut self, ready: &[EpollEvent]) -> Option<Ending> {
         let now = self.now();
         let mut inputs = Vec::new();
         let mut ending = None;
@@ -262,7 +320,8 @@ impl Controller {
         for event in ready {
             match event.data() {
                 ORDERS => {
-                    for order in orders.take() {
+                    let orders: Vec<Order> = self.orders.take().collect();
+                    for order in orders {
                         match order {
                             Order::Report(asked) => asking.push(asked),
                             Order::Parameters => self.take_parameters(),

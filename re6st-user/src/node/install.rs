@@ -10,7 +10,10 @@ use re6st_common::maps::{NextHop, interface, kind, next_hop_id, transmit};
 
 use super::wishes::{Refusal, Wanted, Wishes};
 use crate::{
-    babel::{input::InterfaceId, message::NextHop as Router},
+    babel::{
+        input::{InstalledRoute, InterfaceId},
+        message::NextHop as Router,
+    },
     dataplane::{
         DataPlane as _, DataPlaneError, Route, RouteKey,
         bpf::{
@@ -119,8 +122,8 @@ pub struct Context {
 }
 
 impl Installer {
-    /// Nothing to write yet.
-    pub fn new(context: Context, netlink: Netlink) -> Self {
+    /// Nothing to write yet. `tunnels`: what each is.
+    pub fn new(context: Context, tunnels: HashMap<InterfaceId, Exit>, netlink: Netlink) -> Self {
         Self {
             plane: context.plane,
             maps: context.maps,
@@ -134,13 +137,49 @@ impl Installer {
             peers: context.peers,
             first_number: context.first_number,
             netlink,
-            exits: HashMap::new(),
+            exits: tunnels,
             wishes: Wishes::default(),
             routers: HashMap::new(),
             news: Vec::new(),
             written: false,
             counters: InstallCounters::default(),
         }
+    }
+
+    /// Goes on with what was loaded anew: `tunnels` are what they are there. All routes are written
+    /// again.
+    pub fn adopt(&mut self, context: Context, tunnels: HashMap<InterfaceId, Exit>) {
+        self.plane = context.plane;
+        self.maps = context.maps;
+        self.device = context.device;
+        self.device_mtu = context.device_mtu;
+        self.tunnel_mask = context.tunnel_mask;
+        self.first_number = context.first_number;
+        self.exits
+            .retain(|_, exit| !matches!(exit, Exit::Tunnel(..)));
+        self.exits.extend(tunnels);
+        // theirs were in the maps of before
+        self.routers.clear();
+        let settled: Vec<RouteKey> = self.wishes.settled().map(|(route, _)| route).collect();
+        for route in settled {
+            self.wishes.repeat(route);
+        }
+        self.wishes.retry();
+    }
+
+    /// Those of the speaker's routes through tunnels that may be in the data plane.
+    pub fn kept(&self, installed: &[InstalledRoute]) -> Vec<Route> {
+        let kept = installed.iter().filter_map(|installed| {
+            let Exit::Tunnel(number, _) = *self.exits.get(&installed.interface)? else {
+                return None;
+            };
+            let wanted = Wanted::Via(installed.interface, installed.next_hop);
+            let (Some(Wanted::Via(..)), None) = self.judge(&installed.route, wanted) else {
+                return None;
+            };
+            Route::new(installed.route.to(), installed.route.from(), number).ok()
+        });
+        kept.collect()
     }
 
     /// Writes some of what waits: first where packets are forwarded, then the kernel's table.

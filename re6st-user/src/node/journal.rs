@@ -55,20 +55,47 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Of now. `interfaces`: anything that changes when their numbers do.
-    pub fn now(interfaces: &[u8]) -> io::Result<Self> {
+    /// Of now, without interfaces.
+    pub fn now() -> io::Result<Self> {
         let boot = fs::read("/proc/sys/kernel/random/boot_id")?;
-        let hash = Blake2s256::digest(interfaces);
         Ok(Self {
             boot: *boot
                 .first_chunk()
                 .ok_or_else(|| io::Error::other("the kernel's boot_id is too short"))?,
-            interfaces: hash.first_chunk().copied().unwrap_or_default(),
+            interfaces: [0; 8],
         })
+    }
+
+    /// `interfaces`: anything that changes when their numbers do.
+    pub fn with(mut self, interfaces: &[u8]) -> Self {
+        let hash = Blake2s256::digest(interfaces);
+        self.interfaces = hash.first_chunk().copied().unwrap_or_default();
+        self
     }
 
     fn octets(&self) -> Vec<u8> {
         [&self.boot[..], &self.interfaces[..]].concat()
+    }
+}
+
+/// What a life before has left.
+#[derive(Debug)]
+pub struct Former {
+    path: PathBuf,
+    octets: Option<Result<Vec<u8>, Unusable>>,
+}
+
+impl Former {
+    /// Reads the file in a directory.
+    pub fn read(directory: &Path) -> io::Result<Self> {
+        let path = directory.join(NAME);
+        let octets = match fs::metadata(&path) {
+            Ok(metadata) if metadata.len() > LONGEST => Some(Err(Unusable::Damaged)),
+            Ok(_) => Some(Ok(file::read(&path, LONGEST)?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Self { path, octets })
     }
 }
 
@@ -89,18 +116,11 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Reads what a life before has left in a directory: all distances, or `None` if there may be more.
-    pub fn open(
-        directory: &Path,
-        origin: Origin,
-    ) -> io::Result<(Self, Option<Vec<Distance>>, Option<Unusable>)> {
-        let path = directory.join(NAME);
-        let found = match fs::metadata(&path) {
-            Ok(metadata) if metadata.len() > LONGEST => Some(Err(Unusable::Damaged)),
-            Ok(_) => Some(read(&file::read(&path, LONGEST)?, &origin)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
+    /// Goes on from what a life before has left: all distances, or `None` if there may be more.
+    pub fn open(former: Former, origin: Origin) -> (Self, Option<Vec<Distance>>, Option<Unusable>) {
+        let path = former.path;
+        let found = former.octets;
+        let found = found.map(|octets| octets.and_then(|octets| read(&octets, &origin)));
         let (distances, unusable) = match found {
             Some(Ok(distances)) => (Some(distances), None),
             Some(Err(unusable)) => (None, Some(unusable)),
@@ -121,7 +141,17 @@ impl Journal {
                 ..JournalCounters::default()
             },
         };
-        Ok((journal, distances, unusable))
+        (journal, distances, unusable)
+    }
+
+    /// Interfaces' numbers stand for something else from now on: the file begins anew.
+    pub fn renumber(&mut self, interfaces: &[u8]) {
+        let origin = self.origin.clone().with(interfaces);
+        if origin != self.origin {
+            self.origin = origin;
+            self.unwritten.clear();
+            self.file = None;
+        }
     }
 
     /// Whether it should be written anew, with all that is known.
@@ -281,7 +311,7 @@ mod tests {
     }
 
     fn origin() -> Origin {
-        Origin::now(b"one").expect("Linux has a boot_id")
+        Origin::now().expect("Linux has a boot_id").with(b"one")
     }
 
     fn distance(metric: u16) -> Distance {
@@ -295,15 +325,22 @@ mod tests {
         }
     }
 
+    fn open(
+        directory: &Scratch,
+        origin: Origin,
+    ) -> (Journal, Option<Vec<Distance>>, Option<Unusable>) {
+        Journal::open(Former::read(&directory.0).expect("readable"), origin)
+    }
+
     fn reopen(directory: &Scratch, origin: Origin) -> (Option<Vec<Distance>>, Option<Unusable>) {
-        let (_, distances, unusable) = Journal::open(&directory.0, origin).expect("readable");
+        let (_, distances, unusable) = open(directory, origin);
         (distances, unusable)
     }
 
     #[test]
     fn what_was_flushed_is_there_after_a_kill_and_nothing_else() {
         let directory = Scratch::new("flush");
-        let (mut journal, before, _) = Journal::open(&directory.0, origin()).expect("readable");
+        let (mut journal, before, _) = open(&directory, origin());
         assert_eq!(before, None);
         journal.renew(&[distance(100)]);
         journal.push(&distance(90));
@@ -317,12 +354,12 @@ mod tests {
     #[test]
     fn other_boots_and_other_interfaces_are_told_apart() {
         let directory = Scratch::new("origin");
-        let (mut journal, ..) = Journal::open(&directory.0, origin()).expect("readable");
+        let (mut journal, ..) = open(&directory, origin());
         journal.renew(&[distance(100)]);
         let mut other = origin();
         other.boot = [b'x'; 36];
         assert_eq!(reopen(&directory, other), (None, Some(Unusable::OtherBoot)));
-        let other = Origin::now(b"two").expect("Linux has a boot_id");
+        let other = origin().with(b"two");
         let expected = Distance {
             via: None,
             ..distance(100)
@@ -335,8 +372,7 @@ mod tests {
         let directory = Scratch::new("damage");
         for octets in [&b""[..], b"x", &[0; 100]] {
             fs::write(directory.0.join(NAME), octets).expect("written");
-            let (journal, distances, unusable) =
-                Journal::open(&directory.0, origin()).expect("readable");
+            let (journal, distances, unusable) = open(&directory, origin());
             assert_eq!(
                 (distances, unusable),
                 (None, Some(Unusable::Damaged)),
@@ -349,7 +385,7 @@ mod tests {
     #[test]
     fn it_is_written_anew_before_it_grows_without_bound() {
         let directory = Scratch::new("growth");
-        let (mut journal, ..) = Journal::open(&directory.0, origin()).expect("readable");
+        let (mut journal, ..) = open(&directory, origin());
         journal.renew(&[]);
         assert!(!journal.is_due());
         while !journal.is_due() {
@@ -371,7 +407,7 @@ mod tests {
     fn fifty_thousand_routes_take_little_room_and_time() {
         const ROUTES: u32 = 50_000;
         let directory = Scratch::new("scale");
-        let (mut journal, ..) = Journal::open(&directory.0, origin()).expect("readable");
+        let (mut journal, ..) = open(&directory, origin());
         journal.renew(&[]);
         let all: Vec<_> = (0..ROUTES)
             .map(|number| {
@@ -401,7 +437,7 @@ mod tests {
     #[test]
     fn too_much_to_write_means_doing_without() {
         let directory = Scratch::new("budget");
-        let (mut journal, ..) = Journal::open(&directory.0, origin()).expect("readable");
+        let (mut journal, ..) = open(&directory, origin());
         journal.renew(&[]);
         for _ in 0..=BUDGET / 30_000 {
             for metric in 0..1000 {

@@ -2,9 +2,12 @@
 //!
 //! | module | concern |
 //! |---|---|
+//! | [`before`] | what a controller before left |
 //! | [`start`] | from a configuration to a running controller |
 //! | [`transport`] | packets out of and into sockets |
 //! | [`encapsulation`] | packets inside tunnels, pure |
+//! | [`instance`] | what was loaded |
+//! | `repair` | what somebody else has changed of it, put right |
 //! | [`lan`] | whether and how Babel can be spoken on a plain interface, pure |
 //! | [`install`] | routes into the data plane and the kernel |
 //! | [`wishes`] | which routes wait for that, and which were refused, pure |
@@ -16,16 +19,19 @@
 //! | [`control`] | what people see of it |
 //! | `orders` | what people want of it |
 
+pub mod before;
 pub mod control;
 pub mod controller;
 pub mod distances;
 pub mod encapsulation;
 pub mod install;
+pub mod instance;
 pub mod journal;
 pub mod lan;
 mod log;
 mod orders;
 pub mod recorder;
+mod repair;
 pub mod start;
 pub mod state;
 mod surroundings;

@@ -73,6 +73,7 @@ impl Orders {
         let listener = net::UnixListener::from_std(listener)?;
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
+        let hangup = signal(SignalKind::hangup())?;
         drop(context);
         let (giver, given) = mpsc::channel();
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
@@ -84,7 +85,8 @@ impl Orders {
         thread::Builder::new()
             .name("orders".into())
             .spawn(move || {
-                runtime.block_on(attendant.attend(listener, terminate, interrupt, &mut membership));
+                let signals = [terminate, interrupt, hangup];
+                runtime.block_on(attendant.attend(listener, signals, &mut membership));
             })?;
         Ok(Self { given, bell })
     }
@@ -107,8 +109,7 @@ impl Attendant {
     async fn attend(
         self,
         listener: net::UnixListener,
-        mut terminate: Signal,
-        mut interrupt: Signal,
+        [mut terminate, mut interrupt, mut hangup]: [Signal; 3],
         membership: &mut Option<watch::Receiver<Standing>>,
     ) {
         loop {
@@ -121,6 +122,10 @@ impl Attendant {
                 () = news(membership) => self.give(Order::Parameters),
                 _ = terminate.recv() => self.give(Order::End(Ending::ForNow)),
                 _ = interrupt.recv() => self.give(Order::End(Ending::ForGood)),
+                _ = hangup.recv() => eprintln!(
+                    "SIGHUP: ignored. The log goes to standard error, so there is no file to open again; another \
+                     configuration is taken up by a restart"
+                ),
             }
         }
     }

@@ -43,22 +43,40 @@ pub struct Recorder {
     recording: Option<Recording<Counting>>,
 }
 
-impl Recorder {
-    /// Begins; nobody else may read the file, since it tells all routes.
-    ///
-    /// # Errors
-    /// What keeps the file from being written.
-    pub fn begin(path: &Path, start: &Start) -> Result<Self, RecordingError> {
+/// The file of a recording that is about to begin.
+#[derive(Debug)]
+pub struct Empty {
+    path: PathBuf,
+    file: File,
+}
+
+impl Empty {
+    /// Opens it. Nobody else may read it, since it tells all routes.
+    pub fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
-        let counting = Counting {
-            file: BufWriter::new(options.open(path)?),
-            octets: 0,
-        };
         Ok(Self {
             path: path.to_owned(),
-            recording: Some(Recording::begin(counting, start)?),
+            file: options.open(path)?,
         })
+    }
+}
+
+impl Recorder {
+    /// Begins.
+    pub fn begin(empty: Empty, start: &Start) -> Self {
+        let counting = Counting {
+            file: BufWriter::new(empty.file),
+            octets: 0,
+        };
+        let recording = Recording::begin(counting, start);
+        let recording = recording.inspect_err(|error| {
+            eprintln!("{}: nothing is recorded: {error}", empty.path.display())
+        });
+        Self {
+            path: empty.path,
+            recording: recording.ok(),
+        }
     }
 
     /// Before the speaker handles it.

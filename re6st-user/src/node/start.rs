@@ -1,10 +1,8 @@
 //! From a configuration to a running controller.
 
 use std::{
-    collections::{BTreeMap, HashMap},
     fs::File,
     io::Read as _,
-    net::{IpAddr, Ipv6Addr},
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -13,39 +11,31 @@ use anyhow::{Context as _, Result, bail};
 use blake2::{Blake2s256, Digest as _};
 
 use super::{
-    controller::Controller,
-    install::{self, Exit, Installer},
-    journal::{Journal, Origin},
-    recorder::Recorder,
+    before::Before,
+    control,
+    controller::{Controller, Outside},
+    install::Installer,
+    instance::Instance,
+    journal::{Former, Journal, Origin},
+    recorder::{Empty, Recorder},
     state::State,
-    transport::{Transport, TunnelLink, tunnel_id},
     wishes::Wanted,
 };
 use crate::{
     babel::{
-        input::{InstalledRoute, InterfaceId, Restored},
+        input::{InstalledRoute, Restored},
         limits::Limits,
-        message::NextHop,
-        quantities::{Metric, RouterId},
+        quantities::RouterId,
         recording::Start,
         settings::Settings,
     },
     config::{Babel, Config},
-    dataplane::{
-        Route, RouteKey,
-        bpf::{
-            Manifest, Pins,
-            load::{self, Request, Summary},
-            maps::Maps,
-            plane::BpfDataPlane,
-            status::lookup::Lookup,
-        },
+    dataplane::bpf::{
+        InstanceName, Pins,
+        load::{self, Request},
+        node,
     },
-    io::netlink::{
-        Route as Netlink,
-        mesh_route::{self, Way},
-        route::Destination,
-    },
+    io::{lock::Lock, netlink::Route as Netlink},
     membership::shell::Membership,
 };
 
@@ -60,11 +50,14 @@ pub struct Started {
     pub notes: Vec<String>,
 }
 
-/// Loads, keeping the routes of a controller before, and makes a controller. `record`: where to write what happens to it.
+/// Loads, keeping the routes of a controller before, and makes a controller. `sockets`: where its control socket and its
+/// lock are. `record`: where to write what happens to it.
+///
+/// Whatever may fail but the load itself is done before it: nothing is attached by a node that cannot run.
 ///
 /// # Errors
 /// What keeps the node from starting.
-pub fn start(request: &Request<'_>, record: Option<&Path>) -> Result<Started> {
+pub fn start(request: &Request<'_>, sockets: &Path, record: Option<&Path>) -> Result<Started> {
     let config = request.config;
     let Some(babel) = &config.babel else {
         bail!(
@@ -72,37 +65,104 @@ pub fn start(request: &Request<'_>, record: Option<&Path>) -> Result<Started> {
             request.config_path.display()
         );
     };
+    let held = hold(sockets, request.pins.instance())?;
     let directory = state_directory(babel, request.pins);
     let mut state = State::open(&directory)
         .with_context(|| format!("open the state directory {}", directory.display()))?;
-    // whatever is wrong with its files is said before anything is attached
-    let mut membership = config
-        .registry
-        .as_ref()
-        .map(|registry| Membership::open(registry, babel, config, &directory, seed()?))
-        .transpose()?;
-    let mut netlink = Netlink::open().context("open rtnetlink")?;
-    let before = Before::look(request.pins, &mut netlink)?;
-    let summary = load::load(&Request {
-        kept: &before.kept,
-        ..*request
-    })?;
-    let metric = mesh_route::METRIC + summary.manifest.order;
     let identity = babel.router_id.unwrap_or_else(|| router_id(config));
     let router_id = babel
         .router_id
         .map_or_else(|| kept_router_id(&mut state, identity), Ok)?;
-    let (journal, distances, unusable) = Journal::open(&directory, origin(&summary)?)
+    let former = Former::read(&directory)
         .with_context(|| format!("read the distances kept in {}", directory.display()))?;
-    let restored = Restored {
-        sequence_number: state.kept.sequence_number,
-        routes: before.restored(&summary, &state),
-        distances,
+    let origin = Origin::now().context("read which boot this is")?;
+    let recording = record
+        .map(|path| Empty::open(path).with_context(|| format!("record to {}", path.display())))
+        .transpose()?;
+    let seed = seed().context("read random octets")?;
+    let mut membership = config
+        .registry
+        .as_ref()
+        .map(|registry| Membership::open(registry, babel, config, &directory, seed))
+        .transpose()?;
+    let mut notes = membership
+        .as_mut()
+        .map(|membership| std::mem::take(&mut membership.notes))
+        .unwrap_or_default();
+    let control = control::path(sockets, request.pins.instance());
+    let routes = Netlink::open().context("open rtnetlink")?;
+    let mut outside = Outside::open(config, &control, membership, routes.port())?;
+    let before = Before::look(request.pins, &mut outside.netlink)?;
+
+    let summary = load::load(&Request {
+        kept: &before.kept,
+        ..*request
+    })?;
+    let instance = Instance::new(request, identity, &summary)?;
+    let (journal, distances, unusable) = Journal::open(former, origin.with(&instance.numbers()?));
+    let tunnels = instance.tunnels(&summary.tunnels);
+    let started = Instant::now();
+    let start = Start {
+        now: Controller::time_since(started),
+        settings: settings(config, babel, router_id),
+        restored: Restored {
+            sequence_number: state.kept.sequence_number,
+            routes: before.restored(&tunnels, &state),
+            distances,
+        },
+        seed: outside.transport.random()?,
     };
-    let tunnels = tunnels(&summary, request.pins, identity);
-    let mut transport =
-        Transport::new(config.port, tunnels).context("open the sockets of the tunnels")?;
-    let seed = transport.random()?;
+    outside.transport.set_tunnels(tunnels);
+    let recorder = recording.map(|recording| Recorder::begin(recording, &start));
+    let of_load = summary
+        .notes
+        .iter()
+        .filter(|note| !note.contains("[babel]"));
+    notes.extend(of_load.cloned());
+    notes.extend(unusable.map(|why| {
+        format!(
+            "the feasibility distances kept in {} are not used: {why}",
+            directory.display()
+        )
+    }));
+    let warnings = summary.warnings.iter();
+    notes.extend(warnings.map(|warning| format!("WARNING: {warning}")));
+    let (context, exits) = instance.context(config, summary)?;
+    let mut installer = Installer::new(context, exits, routes);
+    take_over(&before, &start.restored.routes, &mut installer);
+    let controller = Controller::new(
+        config.clone(),
+        babel.clone(),
+        started,
+        start.speaker(),
+        installer,
+        instance,
+        state,
+        journal,
+        recorder,
+        outside,
+        held,
+    );
+    Ok(Started { controller, notes })
+}
+
+/// There is one node an instance.
+fn hold(sockets: &Path, instance: &InstanceName) -> Result<Lock> {
+    let path = node::lock(sockets, instance);
+    let taken = Lock::take(&path).with_context(|| format!("take {}", path.display()))?;
+    if let Some(lock) = taken {
+        return Ok(lock);
+    }
+    match node::holder(&path)? {
+        Some(holder) => bail!(
+            "a node runs on instance {instance} already ({holder}): stop it first, or run another instance beside it with \
+             `--instance`"
+        ),
+        None => bail!("another node is about to start or to end on instance {instance}: try again"),
+    }
+}
+
+fn settings(config: &Config, babel: &Babel, router_id: RouterId) -> Settings {
     let mut settings = Settings::new(router_id);
     settings.addresses = config.addresses.iter().map(ipnet::IpNet::addr).collect();
     settings.limits = Limits::of_prefixes(babel.maximum_prefixes);
@@ -111,46 +171,17 @@ pub fn start(request: &Request<'_>, record: Option<&Path>) -> Result<Started> {
         settings.probing.timeout = timeout;
         settings.probing.interval = settings.probing.interval.min(timeout / 3);
     }
-    let started = Instant::now();
-    let start = Start {
-        now: Controller::time_since(started),
-        settings,
-        restored,
-        seed,
-    };
-    let recorder = record
-        .map(|path| {
-            Recorder::begin(path, &start).with_context(|| format!("record to {}", path.display()))
-        })
-        .transpose()?;
-    let speaker = start.speaker();
-    let restored = start.restored;
-    let mut notes = summary.notes.clone();
-    notes.retain(|note| !note.contains("[babel]"));
-    if let Some(membership) = &mut membership {
-        notes.append(&mut membership.notes);
-    }
-    notes.extend(unusable.map(|why| {
-        format!(
-            "the feasibility distances kept in {} are not used: {why}",
-            directory.display()
-        )
-    }));
-    notes.extend(
-        summary
-            .warnings
-            .iter()
-            .map(|warning| format!("WARNING: {warning}")),
-    );
-    let loaded = (request.pins.clone(), summary.manifest.clone());
-    let mut installer = installer(request, summary, metric)?;
-    // what was there and is not the speaker's any more
+    settings
+}
+
+/// Routes of before: those on plain links are made known to the data plane, and what is not the speaker's any more goes.
+fn take_over(before: &Before, restored: &[InstalledRoute], installer: &mut Installer) {
     for route in before.routes.keys() {
-        if !restored.routes.iter().any(|kept| kept.route == *route) {
+        if !restored.iter().any(|kept| kept.route == *route) {
             installer.wishes.want(*route, Wanted::Nothing);
         }
     }
-    for kept in &restored.routes {
+    for kept in restored {
         let wanted = Wanted::Via(kept.interface, kept.next_hop);
         if kept.interface.0 < 1 << 31 {
             installer.wishes.want(kept.route, wanted);
@@ -158,21 +189,6 @@ pub fn start(request: &Request<'_>, record: Option<&Path>) -> Result<Started> {
             installer.wishes.assume(kept.route, wanted);
         }
     }
-    let mut controller = Controller::new(
-        config.clone(),
-        babel.clone(),
-        started,
-        speaker,
-        transport,
-        installer,
-        netlink,
-        state,
-        journal,
-        recorder,
-        membership.map(Membership::start).transpose()?,
-    )?;
-    controller.surroundings.loaded = Some(loaded);
-    Ok(Started { controller, notes })
 }
 
 /// For what happens at a random time.
@@ -180,12 +196,6 @@ fn seed() -> Result<u64> {
     let mut octets = [0; 8];
     File::open("/dev/urandom")?.read_exact(&mut octets)?;
     Ok(u64::from_ne_bytes(octets))
-}
-
-/// Interfaces' numbers in the file of distances: the kernel's, and those of tunnels.
-fn origin(summary: &Summary) -> Result<Origin> {
-    let numbers = serde_json::to_vec(&(summary.device, &summary.manifest.tunnels))?;
-    Origin::now(&numbers).context("read which boot this is")
 }
 
 fn state_directory(babel: &Babel, pins: &Pins) -> PathBuf {
@@ -217,164 +227,4 @@ fn router_id(config: &Config) -> RouterId {
     RouterId::new(octets)
         .or_else(|| RouterId::new([1; 8]))
         .unwrap_or_else(|| router_id(config))
-}
-
-fn tunnels(
-    summary: &Summary,
-    pins: &Pins,
-    router_id: RouterId,
-) -> BTreeMap<InterfaceId, TunnelLink> {
-    let link = |resolved: &crate::dataplane::bpf::resolve::ResolvedTunnel| {
-        let name = &resolved.tunnel.name;
-        let number = summary.manifest.tunnels.get(name)?;
-        let link = TunnelLink {
-            resolved: resolved.clone(),
-            link_local: link_local(pins.instance().device(), router_id, name),
-        };
-        Some((tunnel_id(*number), link))
-    };
-    summary.tunnels.iter().filter_map(link).collect()
-}
-
-/// Our address inside a tunnel: the same after a restart.
-fn link_local(instance: &str, router_id: RouterId, tunnel: &str) -> Ipv6Addr {
-    let mut hash = Blake2s256::new();
-    for part in [instance.as_bytes(), &router_id.octets(), tunnel.as_bytes()] {
-        hash.update([part.len() as u8]);
-        hash.update(part);
-    }
-    let hash = hash.finalize();
-    let low = hash.first_chunk::<8>().copied().unwrap_or_default();
-    Ipv6Addr::from(0xfe80_u128 << 112 | u128::from(u64::from_be_bytes(low)))
-}
-
-fn installer(request: &Request<'_>, summary: Summary, metric: u32) -> Result<Installer> {
-    let config = request.config;
-    let maps = Maps::new(request.pins.folder());
-    let device_mtu = summary
-        .tunnels
-        .iter()
-        .map(|tunnel| tunnel.mtu)
-        .max()
-        .unwrap_or_default();
-    let exits: HashMap<_, _> = summary
-        .tunnels
-        .iter()
-        .filter_map(|tunnel| {
-            let number = *summary.manifest.tunnels.get(&tunnel.tunnel.name)?;
-            let mtu = Some(tunnel.mtu).filter(|mtu| *mtu < device_mtu);
-            Some((tunnel_id(number), Exit::Tunnel(number, mtu)))
-        })
-        .collect();
-    let context = install::Context {
-        plane: BpfDataPlane::open(&maps, summary.fib)?,
-        maps,
-        device: summary.device,
-        device_mtu,
-        port: config.port,
-        tunnel_mask: summary.manifest.settings.tunnel_mask,
-        metric,
-        own: config.addresses.iter().map(ipnet::IpNet::addr).collect(),
-        fixed: install::fixed(config),
-        peers: summary
-            .tunnels
-            .iter()
-            .map(|tunnel| tunnel.tunnel.remote)
-            .collect(),
-        first_number: summary
-            .manifest
-            .tunnels
-            .values()
-            .max()
-            .map_or(re6st_common::maps::next_hop_id::FIRST_TUNNEL, |last| {
-                last + 1
-            }),
-    };
-    let mut installer = Installer::new(context, Netlink::open()?);
-    installer.exits = exits;
-    Ok(installer)
-}
-
-/// What a controller before left.
-#[derive(Default)]
-struct Before {
-    /// Routes in the kernel.
-    routes: HashMap<RouteKey, Way>,
-    /// Those of them that go through tunnels, with the next hops' numbers.
-    kept: Vec<Route>,
-}
-
-impl Before {
-    fn look(pins: &Pins, netlink: &mut Netlink) -> Result<Self> {
-        let Some(manifest) = Manifest::of(pins)? else {
-            return Ok(Self::default());
-        };
-        let metric = mesh_route::METRIC + manifest.order;
-        let routes: HashMap<RouteKey, Way> = netlink
-            .mesh_routes(metric)
-            .context("read the routes of before")?
-            .into_iter()
-            .collect();
-        let lookup = Lookup::new(&Maps::new(pins.folder()), &manifest)?;
-        let mut kept = Vec::new();
-        for (key, way) in &routes {
-            let Way::Through { router: None, .. } = way else {
-                continue;
-            };
-            let destination = Destination {
-                to: key.to(),
-                from: key.from(),
-            };
-            let number = lookup.next_hop(destination)?;
-            if install::is_tunnel(number)
-                && let Ok(route) = Route::new(key.to(), key.from(), number)
-            {
-                kept.push(route);
-            }
-        }
-        Ok(Self { routes, kept })
-    }
-
-    /// What the speaker shall know of it.
-    fn restored(&self, summary: &Summary, state: &State) -> Vec<InstalledRoute> {
-        let names: HashMap<u32, &String> = summary
-            .manifest
-            .tunnels
-            .iter()
-            .map(|(name, number)| (*number, name))
-            .collect();
-        let through = self.kept.iter().filter_map(|route| {
-            let name = names.get(&route.next_hop())?;
-            let neighbour = state.kept.neighbours.get(*name)?;
-            Some((
-                route.key(),
-                tunnel_id(route.next_hop()),
-                NextHop::Ipv6(*neighbour),
-            ))
-        });
-        let on_links = self.routes.iter().filter_map(|(key, way)| match way {
-            Way::Through {
-                interface,
-                router: Some(router),
-                ..
-            } => Some((
-                *key,
-                InterfaceId(*interface),
-                match router {
-                    IpAddr::V4(address) => NextHop::Ipv4(*address),
-                    IpAddr::V6(address) => NextHop::Ipv6(*address),
-                },
-            )),
-            _ => None,
-        });
-        through
-            .chain(on_links)
-            .map(|(route, interface, next_hop)| InstalledRoute {
-                route,
-                interface,
-                next_hop,
-                metric: Metric::INFINITY,
-            })
-            .collect()
-    }
 }

@@ -18,8 +18,9 @@ use crate::{
         settings::{InterfaceKind, InterfaceSettings},
     },
     dataplane::bpf::{
-        Manifest, Pins, attachments, chain,
+        attachments, chain,
         error::chain as in_one_line,
+        load::present::{self, Missing},
         refresh,
         resolve::{self, Interfaces, ResolvedTunnel},
         stacking::Stacking,
@@ -45,18 +46,19 @@ pub(super) struct Surroundings {
     tunnels: bool,
     /// Programs on interfaces are to be looked at.
     programs: bool,
-    /// What was loaded.
-    pub loaded: Option<(Pins, Manifest)>,
     looked_at_tunnels: Option<Instant>,
+    /// What was loaded is to be looked at.
+    pub(super) instance: bool,
+    pub(super) looked_at_instance: Option<Instant>,
     /// Routes of ours may have gone without a word.
     routes: bool,
     compared: Option<Instant>,
     /// Plain interfaces that have been without IPv6, perhaps, and so forgot our groups.
     forgetful: BTreeSet<u32>,
     /// Where XDP is attached.
-    attached: Interfaces,
+    pub(super) attached: Interfaces,
     /// Interfaces by their names in the configuration: they may be called otherwise by now.
-    named: BTreeMap<String, u32>,
+    pub(super) named: BTreeMap<String, u32>,
     /// What does not work, by what it is.
     hindrances: BTreeMap<String, Hindrance>,
     /// What works, but not well, by what it is.
@@ -78,8 +80,9 @@ impl Default for Surroundings {
             interfaces: true,
             tunnels: true,
             programs: true,
-            loaded: None,
             looked_at_tunnels: None,
+            instance: true,
+            looked_at_instance: None,
             routes: false,
             compared: None,
             forgetful: BTreeSet::new(),
@@ -105,8 +108,30 @@ impl Surroundings {
         let tunnels = self
             .tunnels
             .then(|| until(self.looked_at_tunnels, BETWEEN_LOOKS));
+        let instance = self
+            .instance
+            .then(|| until(self.looked_at_instance, BETWEEN_LOOKS));
         let others = (self.interfaces || self.programs).then_some(Duration::ZERO);
-        [routes, tunnels, others].into_iter().flatten().min()
+        [routes, tunnels, instance, others]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The instance was loaded: what is missing has been told, and everything is to be looked at.
+    pub fn loaded(&mut self, missing: &Missing) {
+        let was_missing = |what: &String| {
+            what.starts_with(present::TUNNEL) || what.starts_with(present::INTERFACE)
+        };
+        self.hindrances.retain(|what, _| !was_missing(what));
+        for (what, why) in missing {
+            let text = why.clone();
+            // who takes a tunnel's route away and puts it back tells; of other reasons nobody may tell
+            let again = what.starts_with(present::TUNNEL);
+            self.hindrances
+                .insert(what.clone(), Hindrance { text, again });
+        }
+        self.everything_changed();
     }
 
     /// What interfaces are to be told has changed.
@@ -127,10 +152,16 @@ impl Surroundings {
         }
     }
 
-    const fn everything_changed(&mut self) {
+    /// Interfaces and what is on them.
+    const fn links_changed(&mut self) {
         self.interfaces = true;
         self.tunnels = true;
         self.programs = true;
+    }
+
+    const fn everything_changed(&mut self) {
+        self.links_changed();
+        self.instance = true;
     }
 
     /// What does not work, and what does not work well.
@@ -140,7 +171,7 @@ impl Surroundings {
     }
 
     /// Tells people of what does not work, once, and when it does again. `outcome`: what is waited for, if anything.
-    fn tell(&mut self, log: &mut Log, what: &str, outcome: Result<Option<String>>) {
+    pub(super) fn tell(&mut self, log: &mut Log, what: &str, outcome: Result<Option<String>>) {
         let hindrance = match outcome {
             Ok(None) => None,
             Ok(Some(text)) => Some(Hindrance { text, again: false }),
@@ -178,6 +209,10 @@ impl Controller {
     /// Notes what the kernel tells.
     pub(super) fn note(&mut self, change: &Change) {
         match change {
+            Change::Link { index, names, .. } if self.instance.is_device(*index, names) => {
+                self.surroundings.instance = true;
+                self.surroundings.routes = true;
+            }
             Change::Link {
                 index,
                 names,
@@ -185,11 +220,12 @@ impl Controller {
             } => {
                 // what is amiss may have to do with any
                 if self.concerns(*index, names) || !self.surroundings.hindrances.is_empty() {
-                    self.surroundings.everything_changed();
+                    self.surroundings.links_changed();
                 }
                 self.surroundings.routes |= *switched && self.has_routes(*index);
             }
             Change::Addresses { index, gone } => {
+                self.surroundings.instance |= self.instance.is_device(*index, &[]);
                 if self.concerns(*index, &[]) {
                     self.surroundings.interfaces = true;
                     self.surroundings.tunnels = true;
@@ -211,6 +247,7 @@ impl Controller {
                 });
                 self.surroundings.tunnels |= of_a_tunnel;
             }
+            Change::StaticRoutes => self.surroundings.instance = true,
             Change::Filters => self.surroundings.programs = true,
             Change::Settings => self.surroundings.interfaces = true,
             Change::Route { route, metric } => {
@@ -253,7 +290,13 @@ impl Controller {
     }
 
     /// Looks at what may have changed.
-    pub(super) fn look_around(&mut self) {
+    ///
+    /// # Errors
+    /// It cannot go on.
+    pub(super) fn look_around(&mut self) -> Result<()> {
+        if self.surroundings.instance {
+            self.look_at_instance()?;
+        }
         if std::mem::take(&mut self.surroundings.interfaces) {
             self.look_at_interfaces();
         }
@@ -261,7 +304,7 @@ impl Controller {
         if self.surroundings.tunnels && !self.surroundings.looked_at_tunnels.is_some_and(recent) {
             self.surroundings.tunnels = false;
             self.surroundings.looked_at_tunnels = Some(Instant::now());
-            self.look_at_tunnels();
+            self.look_at_tunnels()?;
         }
         if std::mem::take(&mut self.surroundings.programs) {
             let outcome = self.look_at_programs().context("programs").map(|()| None);
@@ -274,14 +317,13 @@ impl Controller {
             let outcome = self.look_at_routes().context("routes").map(|()| None);
             self.surroundings.tell(&mut self.log, "routes", outcome);
         }
+        Ok(())
     }
 
     /// Puts TC programs back that somebody has taken away or come before, and looks whether XDP still sees the frames that are
     /// ours.
     fn look_at_programs(&mut self) -> Result<()> {
-        let Some((pins, manifest)) = &self.surroundings.loaded else {
-            return Ok(());
-        };
+        let (pins, manifest) = (&self.instance.pins, &self.instance.manifest);
         let netlink = &mut self.netlink;
         let others = chain::others(pins, manifest.network_namespace)?;
         if !attachments::misplaced(pins, manifest, &others, netlink)?.is_empty() {
@@ -421,9 +463,11 @@ impl Controller {
     }
 
     /// Which way packets of tunnels go: interface, source, next router and its Ethernet address, MTU.
-    fn look_at_tunnels(&mut self) {
+    fn look_at_tunnels(&mut self) -> Result<()> {
         let outcome = self.look_at_attached().context("interfaces").map(|()| None);
         self.surroundings.tell(&mut self.log, "interfaces", outcome);
+        let arrivals = self.arrivals();
+        self.load_again("what was missing", &arrivals)?;
         let tunnels: Vec<_> = self
             .transport
             .tunnels
@@ -446,6 +490,7 @@ impl Controller {
             let name = format!("tunnel {}", before.tunnel.name);
             self.surroundings.tell(&mut self.log, &name, outcome);
         }
+        Ok(())
     }
 
     /// The Ethernet addresses of interfaces with XDP, which packets from outside must carry.
@@ -453,9 +498,11 @@ impl Controller {
         let mut attached = Interfaces::new();
         let names: Vec<String> = self.config.attached_interfaces().cloned().collect();
         for name in names {
-            if let Some(interface) = self.named(&name)? {
-                attached.insert(interface.index, interface);
-            }
+            let found = self.named(&name)?;
+            let missing = found.is_none().then(|| present::absent(&name));
+            self.surroundings
+                .tell(&mut self.log, &present::interface_key(&name), Ok(missing));
+            attached.extend(found.map(|interface| (interface.index, interface)));
         }
         for interface in attached.values() {
             refresh::interface(interface, &self.installer.maps)?;

@@ -1,7 +1,7 @@
 //! Babel's packets out of and into sockets: which interface of the speaker a packet belongs to, and its MAC.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs::File,
     io::{self, Read as _},
     net::{IpAddr, Ipv6Addr},
@@ -15,7 +15,7 @@ use crate::{
         output::{OutgoingPacket, PORT},
         time::Time,
     },
-    config::{Encapsulation, MacAlgorithm},
+    config::{Encapsulation, MacAlgorithm, Tunnel},
     dataplane::bpf::resolve::ResolvedTunnel,
     io::{datagram::Socket, netlink::link::Interface},
     membership::mac_keys::NetworkMacKeys,
@@ -32,6 +32,27 @@ const TUNNELS: u32 = 1 << 31;
 /// The speaker's number of a tunnel.
 pub const fn tunnel_id(next_hop: u32) -> InterfaceId {
     InterfaceId(TUNNELS | next_hop)
+}
+
+/// What tunnels share a socket by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Carried {
+    /// UDP, of both IP versions.
+    Fou,
+    /// IP protocol 47 over IPv4.
+    Gre4,
+    /// The same over IPv6.
+    Gre6,
+}
+
+impl Carried {
+    fn by(tunnel: &Tunnel) -> Self {
+        match (tunnel.encapsulation, tunnel.remote) {
+            (Encapsulation::Fou, _) => Self::Fou,
+            (Encapsulation::Gre, IpAddr::V4(_)) => Self::Gre4,
+            (Encapsulation::Gre, IpAddr::V6(_)) => Self::Gre6,
+        }
+    }
 }
 
 /// A tunnel.
@@ -78,6 +99,8 @@ impl LanLink {
 pub struct Transport {
     /// Of the tunnels' packets.
     pub carriers: Vec<Socket>,
+    /// What each of them carries.
+    carried: Vec<Carried>,
     /// By the speaker's number.
     pub tunnels: BTreeMap<InterfaceId, TunnelLink>,
     /// By the speaker's number.
@@ -93,37 +116,42 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Opens the sockets of the tunnels.
-    pub fn new(port: u16, tunnels: BTreeMap<InterfaceId, TunnelLink>) -> io::Result<Self> {
-        let uses = |encapsulation, ipv4| {
-            tunnels.values().any(|link| {
-                link.resolved.tunnel.encapsulation == encapsulation
-                    && link.resolved.tunnel.remote.is_ipv4() == ipv4
-            })
-        };
-        let mut carriers = Vec::new();
-        if uses(Encapsulation::Fou, true) || uses(Encapsulation::Fou, false) {
-            carriers.push(Socket::fou(port)?);
-        }
-        for ipv4 in [true, false] {
-            if uses(Encapsulation::Gre, ipv4) {
-                carriers.push(Socket::gre(ipv4)?);
-            }
-        }
-        let by_key = tunnels
+    /// Opens the sockets that the tunnels of a configuration need.
+    pub fn new(port: u16, tunnels: &[Tunnel]) -> io::Result<Self> {
+        let carried: BTreeSet<Carried> = tunnels.iter().map(Carried::by).collect();
+        let carriers = carried
             .iter()
-            .map(|(id, link)| (link.resolved.tunnel.keys.local, *id))
-            .collect();
+            .map(|carried| match carried {
+                Carried::Fou => Socket::fou(port).map_err(|error| {
+                    io::Error::new(error.kind(), format!("UDP port {port}: {error}"))
+                }),
+                Carried::Gre4 => Socket::gre(true),
+                Carried::Gre6 => Socket::gre(false),
+            })
+            .collect::<io::Result<_>>()?;
         Ok(Self {
             carriers,
-            tunnels,
+            carried: carried.into_iter().collect(),
+            tunnels: BTreeMap::new(),
             lans: BTreeMap::new(),
-            by_key,
+            by_key: HashMap::new(),
             entropy: File::open("/dev/urandom")?,
             port,
             impostors: BTreeMap::new(),
             counters: BTreeMap::new(),
         })
+    }
+
+    /// Which tunnels are used from now on; returns those of before.
+    pub fn set_tunnels(
+        &mut self,
+        tunnels: BTreeMap<InterfaceId, TunnelLink>,
+    ) -> BTreeMap<InterfaceId, TunnelLink> {
+        let keys = tunnels
+            .iter()
+            .map(|(id, link)| (link.resolved.tunnel.keys.local, *id));
+        self.by_key = keys.collect();
+        std::mem::replace(&mut self.tunnels, tunnels)
     }
 
     /// Random octets, for seeds.
@@ -218,23 +246,14 @@ impl Transport {
         let tunnel = &link.resolved.tunnel;
         let bytes = encapsulation::build(tunnel.keys.remote, link.link_local, destination, bytes)
             .ok_or_else(|| io::Error::other("too long"))?;
-        let fou = usize::from(
-            self.tunnels
-                .values()
-                .any(|link| link.resolved.tunnel.encapsulation == Encapsulation::Fou),
-        );
-        let gre4 = usize::from(self.tunnels.values().any(|link| {
-            let tunnel = &link.resolved.tunnel;
-            tunnel.encapsulation == Encapsulation::Gre && tunnel.remote.is_ipv4()
-        }));
-        let (place, port) = match (tunnel.encapsulation, tunnel.remote) {
-            (Encapsulation::Fou, _) => (0, self.port),
-            (Encapsulation::Gre, IpAddr::V4(_)) => (fou, 0),
-            (Encapsulation::Gre, IpAddr::V6(_)) => (fou + gre4, 0),
+        let carried = Carried::by(tunnel);
+        let port = match carried {
+            Carried::Fou => self.port,
+            Carried::Gre4 | Carried::Gre6 => 0,
         };
-        let socket = self
-            .carriers
-            .get(place)
+        let place = self.carried.iter().position(|kind| *kind == carried);
+        let socket = place
+            .and_then(|place| self.carriers.get(place))
             .ok_or_else(|| io::Error::other("no socket"))?;
         socket.send(&bytes, link.resolved.local, tunnel.remote, port, 0)
     }

@@ -22,6 +22,8 @@ pub fn run(config: &RegistryConfig) -> Result<ExitCode> {
             signal(SignalKind::terminate())?,
             signal(SignalKind::interrupt())?,
         );
+        // a terminal that was closed is no reason to end, and there is no log to open again
+        let _ignored = signal(SignalKind::hangup())?;
         let end = async {
             tokio::select! {
                 _ = terminate.recv() => {}

@@ -16,8 +16,9 @@ use ipnet::IpNet;
 
 use super::{
     error::{BpfError, During as _},
+    manifest::Manifest,
     pins::InstanceName,
-    resolve::ResolvedTunnel,
+    resolve::{self, ResolvedTunnel},
     rollback::Rollback,
 };
 use crate::{
@@ -53,15 +54,20 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What a configuration asks for.
+    /// What a configuration asks for, but for the routes of tunnels that are not used.
     pub fn new(config: &Config, tunnels: &[ResolvedTunnel]) -> Self {
-        let mtus = || tunnels.iter().map(|tunnel| tunnel.mtu);
-        let mtu = mtus().max().unwrap_or(1420).max(SMALLEST_MTU);
-        let ipv6_mtu = mtus().min().unwrap_or(mtu).max(SMALLEST_MTU);
         let by_name: BTreeMap<&str, u32> = tunnels
             .iter()
             .map(|tunnel| (tunnel.tunnel.name.as_str(), tunnel.mtu))
             .collect();
+        let mtus = || {
+            config.tunnels.iter().map(|tunnel| {
+                let used = by_name.get(tunnel.name.as_str()).copied();
+                used.unwrap_or_else(|| resolve::expected_mtu(tunnel))
+            })
+        };
+        let mtu = mtus().max().unwrap_or(1420).max(SMALLEST_MTU);
+        let ipv6_mtu = mtus().min().unwrap_or(mtu).max(SMALLEST_MTU);
         let addresses: Vec<IpAddr> = config.addresses.iter().map(IpNet::addr).collect();
         let own = |to: IpNet| {
             addresses
@@ -75,6 +81,7 @@ impl Plan {
             .routes
             .iter()
             .filter(in_kernel)
+            .filter(|route| by_name.contains_key(route.via.as_str()))
             .map(|route| {
                 let destination = Destination {
                     to: route.to,
@@ -187,8 +194,7 @@ pub fn create(
         set(&format!("ipv6/conf/{instance}/router_solicitations"), "0")?;
     }
     set(&format!("ipv4/conf/{instance}/send_redirects"), "0")?;
-    netlink.set_up(device.other_end).during(what)?;
-    netlink.set_up(device.index).during(what)?;
+    set_up(instance, &device, netlink)?;
     Ok(device)
 }
 
@@ -208,6 +214,66 @@ pub fn loosen_reverse_path_filter(instance: &InstanceName) -> Result<(), BpfErro
 pub fn limit_segmentation(instance: &InstanceName, device: &Device) -> Result<(), BpfError> {
     ethtool::segment_tcp_and_udp_alone(device.index)
         .during(|| format!("limit segmentation offload of {instance}"))
+}
+
+/// Sets the mesh device up, and its other end.
+pub fn set_up(
+    instance: &InstanceName,
+    device: &Device,
+    netlink: &mut Route,
+) -> Result<(), BpfError> {
+    for index in [device.other_end, device.index] {
+        netlink
+            .set_up(index)
+            .during(|| format!("set up the mesh device {instance}"))?;
+    }
+    Ok(())
+}
+
+/// What the kernel has lost of what a load told it, for people; nothing if all is there.
+pub fn losses(manifest: &Manifest, netlink: &mut Route) -> Result<Vec<String>, BpfError> {
+    let name = &manifest.instance;
+    let what = || format!("look at the mesh device {name}");
+    let index = manifest.settings.device;
+    let Some(device) = netlink.interface_by_index(index).during(what)? else {
+        return Ok(vec![format!("the mesh device {name} is gone")]);
+    };
+    let Some(told) = &manifest.network else {
+        return Ok(Vec::new());
+    };
+    let mut losses = Vec::new();
+    if !device.carrier {
+        losses.push(format!("the mesh device {name} is down"));
+    }
+    if device.mtu != told.mtu {
+        losses.push(format!(
+            "the MTU of {name} is {} instead of {}",
+            device.mtu, told.mtu
+        ));
+    }
+    if device.address != Some(manifest.settings.device_address) {
+        losses.push(format!("{name} has another Ethernet address"));
+    }
+    let present = netlink.addresses(index).during(what)?;
+    for address in &told.addresses {
+        if !present.contains(address) {
+            losses.push(format!("{name} has lost its address {address}"));
+        }
+    }
+    let routes = netlink.own_routes(index).during(what)?.len();
+    if routes < told.routes {
+        let lost = told.routes - routes;
+        losses.push(format!("{lost} static routes to {name} are gone"));
+    }
+    let present = netlink
+        .unreachable_routes(manifest.unreachable_metric)
+        .during(what)?;
+    for prefix in &manifest.unreachable {
+        if !present.contains(prefix) {
+            losses.push(format!("the route `unreachable {prefix}` is gone"));
+        }
+    }
+    Ok(losses)
 }
 
 /// Removes the mesh device, and with it its other end, its addresses and all routes through it.

@@ -19,6 +19,9 @@ pub enum BpfError {
     /// Something on this host contradicts what was asked. Says what, and how to mend it.
     #[error("{0}")]
     Conflict(String),
+    /// What was to be repaired is not there any more.
+    #[error("the instance {0} has been unloaded by somebody else")]
+    Unloaded(String),
     /// The kernel refused a netlink request.
     #[error("{what}: {source}")]
     Netlink {

@@ -129,6 +129,9 @@ mod tests {
             unreachable: Vec::new(),
             unreachable_metric: 0,
             reasons: Vec::new(),
+            by_node: false,
+            missing: BTreeMap::new(),
+            network: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! A fresh set of maps, filled before any packet sees it.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use aya::{maps::PerCpuValues, util::nr_cpus};
 use ipnet::IpNet;
@@ -110,16 +110,21 @@ fn number(manifest: &Manifest, tunnel: &ResolvedTunnel) -> Result<u32, BpfError>
         .ok_or_else(|| BpfError::Conflict(format!("tunnel {name} has no next hop number")))
 }
 
-/// The routes of a configuration, as the maps have them.
+/// The routes of a configuration through tunnels that are used, as the maps have them.
 /// `kept`: those of a routing protocol, which yield to it.
-pub fn fib(config: &Config, manifest: &Manifest, kept: &[Route]) -> Result<Fib, BpfError> {
+pub fn fib(
+    config: &Config,
+    tunnels: &[ResolvedTunnel],
+    manifest: &Manifest,
+    kept: &[Route],
+) -> Result<Fib, BpfError> {
     let mut fib = Fib::new(config.fib_network());
+    let used = tunnels
+        .iter()
+        .map(|tunnel| Ok((tunnel.tunnel.name.as_str(), number(manifest, tunnel)?)))
+        .collect::<Result<BTreeMap<_, _>, BpfError>>()?;
     for route in kept {
-        if manifest
-            .tunnels
-            .values()
-            .any(|number| *number == route.next_hop())
-        {
+        if used.values().any(|number| *number == route.next_hop()) {
             fib.insert(*route);
         }
     }
@@ -130,8 +135,9 @@ pub fn fib(config: &Config, manifest: &Manifest, kept: &[Route]) -> Result<Fib, 
         Ok::<(), BpfError>(())
     };
     for route in &config.routes {
-        let next_hop = manifest.tunnels.get(&route.via).copied();
-        insert(route.to, route.from, next_hop.unwrap_or_default())?;
+        if let Some(next_hop) = used.get(route.via.as_str()) {
+            insert(route.to, route.from, *next_hop)?;
+        }
     }
     // last: nothing in the mesh is closer than this node to its own subnets
     for address in &config.addresses {

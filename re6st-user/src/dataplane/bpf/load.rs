@@ -5,8 +5,11 @@
 //! [`Rollback`] undoes a load that fails; the manifest in `new` tells the next load or unload about one that died.
 
 mod prepare;
+pub mod present;
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
+
+use present::Missing;
 
 use super::{
     GUARD, HANDOVER, MANIFEST, MAPS, SEND,
@@ -16,11 +19,12 @@ use super::{
     error::{BpfError, During as _},
     existing, fill, forwarding,
     manifest::{Manifest, Mode},
+    node,
     object::Object,
     offloads::{self, Underlay},
     pins::Pins,
     policies,
-    resolve::{self, Interfaces, ResolvedTunnel},
+    resolve::{Interfaces, ResolvedTunnel},
     rollback::Rollback,
     stacking::Stacking,
     transmit::Transmit,
@@ -40,6 +44,17 @@ use crate::{
 /// The first kernel with tcx links.
 const FIRST_WITH_TCX: (u32, u32) = (6, 6);
 
+/// On whose word something is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// The operator's: what contradicts the host is refused.
+    Command,
+    /// A node's that starts: what is not there yet is left out, since the node picks it up later.
+    Start,
+    /// A node's that runs, and puts right what somebody has changed. Not if somebody has unloaded it.
+    Repair,
+}
+
 /// What to load.
 #[derive(Debug)]
 pub struct Request<'a> {
@@ -55,6 +70,12 @@ pub struct Request<'a> {
     pub kept: &'a [dataplane::Route],
     /// Whether to attach TC programs with tcx links where the kernel has them (Linux 6.6).
     pub allow_tcx: bool,
+    /// On whose word.
+    pub occasion: Occasion,
+    /// The lock that a running node holds: nothing is loaded then.
+    pub unless_held: Option<&'a Path>,
+    /// Interfaces by their names in the configuration, which may be called otherwise by now.
+    pub renamed: Option<&'a BTreeMap<String, u32>>,
 }
 
 /// What came of it, for people.
@@ -66,6 +87,8 @@ pub struct Summary {
     pub tunnels: Vec<ResolvedTunnel>,
     /// The mesh device.
     pub device: u32,
+    /// Its MTU, in bytes.
+    pub device_mtu: u32,
     /// The routes in the maps: what [`BpfDataPlane`](super::plane::BpfDataPlane) goes on from.
     pub fib: Fib,
     /// Tunnels whose neighbour's Ethernet address is not known yet.
@@ -86,23 +109,24 @@ pub fn load(request: &Request<'_>) -> Result<Summary, BpfError> {
     }
     let mut netlink = Route::open().during(|| "open rtnetlink".to_owned())?;
     let stacking = Stacking::query(&mut netlink)?;
-    let interfaces = interfaces(request, &stacking, &mut netlink)?;
-    let device = device::find(request.pins.instance(), &mut netlink)?;
-    let tunnels = resolve::tunnels(
-        request.config,
-        &interfaces,
-        device.map(|device| device.index),
-        &mut netlink,
-    )?;
-    for tunnel in &tunnels {
-        if let Some(why) = stacking.hidden(&tunnel.tunnel.name, tunnel.interface, &interfaces) {
-            return Err(BpfError::Conflict(why));
-        }
-    }
+    let mut missing = Missing::new();
+    let interfaces = present::interfaces(request, &stacking, &mut netlink, &mut missing)?;
+    let tunnels = present::tunnels(request, &stacking, &interfaces, &mut netlink, &mut missing)?;
     let _lock = bpffs::lock(request.pins.bpffs())?;
+    if let Some(holder) = request.unless_held.map(node::holder).transpose()?.flatten() {
+        return Err(BpfError::Conflict(format!(
+            "a node runs on instance {} ({holder}), and loading would take the routes it has found out of the data plane. \
+             To have it take up another configuration, restart it: no packet is lost. To load all the same, `--force`; the \
+             node then puts its own back",
+            request.pins.instance()
+        )));
+    }
     let cookie =
         host::network_namespace().during(|| "identify the network namespace".to_owned())?;
     let former = existing::find(request.pins, cookie, &mut notes)?;
+    if former.is_none() && request.occasion == Occasion::Repair {
+        return Err(BpfError::Unloaded(request.pins.instance().to_string()));
+    }
     let others = chain::others(request.pins, cookie)?;
     let mut loading = Loading {
         request,
@@ -110,6 +134,7 @@ pub fn load(request: &Request<'_>) -> Result<Summary, BpfError> {
         stacking,
         interfaces,
         tunnels,
+        missing,
         former,
         others,
         notes,
@@ -142,45 +167,6 @@ fn undo(error: BpfError, rollback: Rollback) -> BpfError {
     ))
 }
 
-/// The configuration's interfaces as the host has them.
-fn interfaces(
-    request: &Request<'_>,
-    stacking: &Stacking,
-    netlink: &mut Route,
-) -> Result<Interfaces, BpfError> {
-    let mut interfaces = Interfaces::new();
-    for name in request.config.attached_interfaces() {
-        let interface = netlink
-            .interface(name)
-            .during(|| format!("look up interface {name}"))?
-            .ok_or_else(|| {
-                BpfError::Conflict(format!(
-                    "`interfaces` names {name}, which does not exist in this network namespace (`ip link` lists those \
-                     that do)"
-                ))
-            })?;
-        if interface.address.is_none() {
-            return Err(BpfError::Conflict(format!(
-                "`interfaces` names {name}, which is no Ethernet interface: the programs read Ethernet frames, and tun, \
-                 wireguard, ppp, IPoIB and tunnels of IP have none. Name an interface that has, and let the routes to the \
-                 peers lead through it"
-            )));
-        }
-        if let Some(why) = stacking.unfit(interface.index) {
-            return Err(BpfError::Conflict(format!(
-                "`interfaces` names {name}: {why}"
-            )));
-        }
-        if interface.name == request.pins.instance().device() {
-            return Err(BpfError::Conflict(format!(
-                "`interfaces` names {name}, the mesh device itself; it is for the interfaces packets come in by"
-            )));
-        }
-        interfaces.insert(interface.index, interface);
-    }
-    Ok(interfaces)
-}
-
 /// A load under way.
 struct Loading<'a> {
     request: &'a Request<'a>,
@@ -188,6 +174,7 @@ struct Loading<'a> {
     stacking: Stacking,
     interfaces: Interfaces,
     tunnels: Vec<ResolvedTunnel>,
+    missing: Missing,
     former: Option<Manifest>,
     others: Vec<Neighbour>,
     notes: Vec<String>,
@@ -209,7 +196,12 @@ impl Loading<'_> {
         manifest.settings = self.settings(&device).into();
         self.write_unfinished(&manifest)?;
 
-        let fib = fill::fib(self.request.config, &manifest, self.request.kept)?;
+        let fib = fill::fib(
+            self.request.config,
+            &self.tunnels,
+            &manifest,
+            self.request.kept,
+        )?;
         let sizes = self.sizes(&manifest, &fib);
         let keep = self.kept(sizes);
         let mut object = Object::load(
@@ -360,6 +352,8 @@ impl Loading<'_> {
             .as_ref()
             .map_or(&[][..], |former| &former.unreachable);
         let (netlink, rollback) = (&mut self.netlink, &mut self.rollback);
+        // a device that was down has lost much: first up, then the rest
+        device::set_up(instance, device, netlink)?;
         device::set_mtu(instance, device, plan, netlink, rollback)?;
         device::add_addresses(instance, device, plan, netlink, rollback)?;
         let metric = manifest.unreachable_metric;
@@ -411,10 +405,15 @@ impl Loading<'_> {
         let Some(former) = &self.former else {
             return Ok(());
         };
+        let handle = former.settings.device;
         for record in &former.interfaces {
             if !self.interfaces.contains_key(&record.index) {
-                let handle = former.settings.device;
                 unload::interface(pins, record, handle, &self.others, &mut self.netlink)?;
+            } else if handle != device.index {
+                // filters are numbered after the mesh device, which is another one now
+                let place = Hook::Handover(record.index).place(handle);
+                let what = || format!("detach the former filter from {}", record.name);
+                self.netlink.remove_filter(place).during(what)?;
             }
         }
         for prefix in &former.unreachable {
@@ -473,8 +472,15 @@ impl Loading<'_> {
         };
         let mut warnings = std::mem::take(&mut self.warnings);
         warnings.extend(offloads::warnings(&self.interfaces, mode, &underlays));
+        let then = match self.request.occasion {
+            Occasion::Command => "load again when that has changed",
+            Occasion::Start | Occasion::Repair => "it will be used when that changes",
+        };
+        let missing = manifest.missing.values();
+        warnings.extend(missing.map(|why| format!("{why}; {then}")));
         Summary {
             device: manifest.settings.device,
+            device_mtu: plan.mtu,
             manifest,
             tunnels: self.tunnels.clone(),
             fib,

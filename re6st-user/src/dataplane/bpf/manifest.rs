@@ -3,7 +3,7 @@
 //! An array of 4 KiB pieces: eight bytes of length, then JSON. It is written before anything is done to the host, listing
 //! all that may come to be, and never changed in place: a new map is pinned over the old one.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
 use aya::maps::{Array, Map, MapData};
 use ipnet::IpNet;
@@ -53,6 +53,26 @@ pub struct Manifest {
     pub unreachable_metric: u32,
     /// Which reason each counter of REASONS is of.
     pub reasons: Vec<String>,
+    /// Whether a node loaded it, which changes routes as long as it runs.
+    #[serde(default)]
+    pub by_node: bool,
+    /// Tunnels and interfaces of the configuration that are not used, and why.
+    #[serde(default)]
+    pub missing: BTreeMap<String, String>,
+    /// What the kernel was told of the mesh device; nothing in manifests of older versions.
+    #[serde(default)]
+    pub network: Option<NetworkRecord>,
+}
+
+/// What the kernel was told of the mesh device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkRecord {
+    /// In bytes.
+    pub mtu: u32,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// How many static routes lead to it.
+    pub routes: usize,
 }
 
 /// A kernel parameter that was changed.

@@ -22,6 +22,7 @@
 //! | [`maps`] | the maps of a running instance |
 //! | [`plane`] | them as a [`DataPlane`](super::DataPlane): routes change one at a time |
 //! | [`manifest`], [`pins`] | what is where |
+//! | [`node`] | whether a node runs on an instance |
 //! | [`rollback`] | undoing a load that fails half-way |
 
 pub mod attach;
@@ -35,6 +36,7 @@ pub mod forwarding;
 pub mod load;
 pub mod manifest;
 pub mod maps;
+pub mod node;
 pub mod object;
 pub mod offloads;
 pub mod pins;

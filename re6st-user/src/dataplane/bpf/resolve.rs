@@ -24,9 +24,6 @@ use crate::{
 const DEFAULT_MTU: u32 = 1420;
 /// What every IPv6 link must carry (RFC 8200 section 5).
 const IPV6_MINIMUM_MTU: u32 = 1280;
-/// How long to wait for all neighbours together.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// The interfaces of the configuration, as the host has them.
 pub type Interfaces = BTreeMap<u32, Interface>;
 
@@ -76,21 +73,38 @@ pub fn again(
     Ok(resolved)
 }
 
+/// What came of looking up the way to the peer of each tunnel.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The tunnels that can be used.
+    pub tunnels: Vec<ResolvedTunnel>,
+    /// The names of the others, and why.
+    pub missing: Vec<(String, BpfError)>,
+}
+
 /// Looks up the way to the peer of each tunnel. `device` is the mesh device if there is one already: no tunnel may lead
-/// through it.
+/// through it. `patience`: how long to wait for all neighbours together.
 pub fn tunnels(
     config: &Config,
     interfaces: &Interfaces,
     device: Option<u32>,
+    patience: Duration,
     netlink: &mut Route,
-) -> Result<Vec<ResolvedTunnel>, BpfError> {
-    let mut tunnels = config
-        .tunnels
-        .iter()
-        .map(|tunnel| resolve(config, tunnel, interfaces, device, netlink))
-        .collect::<Result<Vec<_>, _>>()?;
-    find_neighbours(&mut tunnels, netlink)?;
-    Ok(tunnels)
+) -> Result<Found, BpfError> {
+    let mut found = Found::default();
+    for tunnel in &config.tunnels {
+        match resolve(config, tunnel, interfaces, device, netlink) {
+            Ok(resolved) => found.tunnels.push(resolved),
+            Err(error) => found.missing.push((tunnel.name.clone(), error)),
+        }
+    }
+    find_neighbours(&mut found.tunnels, patience, netlink)?;
+    Ok(found)
+}
+
+/// The MTU a tunnel will have once its peer is reached, unless the interface's asks for less.
+pub fn expected_mtu(tunnel: &config::Tunnel) -> u32 {
+    tunnel.mtu.map_or(DEFAULT_MTU, u32::from)
 }
 
 fn resolve(
@@ -232,7 +246,11 @@ fn mtu(config: &Config, tunnel: &config::Tunnel, interface: &Interface) -> Resul
 }
 
 /// Fills in the neighbours' Ethernet addresses, for those the kernel finds in time. It is asked all at once.
-fn find_neighbours(tunnels: &mut [ResolvedTunnel], netlink: &mut Route) -> Result<(), BpfError> {
+fn find_neighbours(
+    tunnels: &mut [ResolvedTunnel],
+    patience: Duration,
+    netlink: &mut Route,
+) -> Result<(), BpfError> {
     let mut found: BTreeMap<(u32, IpAddr), Option<[u8; 6]>> = tunnels
         .iter()
         .map(|tunnel| ((tunnel.route_interface, tunnel.neighbour), None))
@@ -252,7 +270,7 @@ fn find_neighbours(tunnels: &mut [ResolvedTunnel], netlink: &mut Route) -> Resul
             }
         }
         asked = true;
-        if found.values().all(Option::is_some) || start.elapsed() > PATIENCE {
+        if found.values().all(Option::is_some) || start.elapsed() >= patience {
             break;
         }
         thread::sleep(Duration::from_millis(10));

@@ -1,5 +1,6 @@
 //! `status`: what is loaded, and whether it still fits the host.
 
+mod changes;
 pub mod lookup;
 mod report;
 mod trouble;
@@ -31,11 +32,16 @@ pub use report::*;
 
 use crate::io::{
     bpf_call, host,
+    lock::Holder,
     netlink::{Route as Netlink, route::Destination},
 };
 
-/// Looks at a loaded instance; `None` if there is none. `with_routes`: list them all.
-pub fn status(pins: &Pins, with_routes: bool) -> Result<Option<Status>, BpfError> {
+/// Looks at a loaded instance; `None` if there is none. `with_routes`: list them all. `node`: the one that runs.
+pub fn status(
+    pins: &Pins,
+    with_routes: bool,
+    node: Option<Holder>,
+) -> Result<Option<Status>, BpfError> {
     host::check()?;
     let unfinished = Manifest::of_unfinished(pins)?;
     let interrupted = unfinished.is_some();
@@ -57,6 +63,7 @@ pub fn status(pins: &Pins, with_routes: bool) -> Result<Option<Status>, BpfError
     }
     let mut observer = Observer {
         pins,
+        node,
         maps: Maps::new(pins.folder()),
         netlink: Netlink::open().during(|| "open rtnetlink".to_owned())?,
         manifest: &manifest,
@@ -69,6 +76,7 @@ pub fn status(pins: &Pins, with_routes: bool) -> Result<Option<Status>, BpfError
 
 struct Observer<'a> {
     pins: &'a Pins,
+    node: Option<Holder>,
     maps: Maps,
     netlink: Netlink,
     manifest: &'a Manifest,
@@ -95,6 +103,7 @@ impl Observer<'_> {
             complete: manifest.complete,
             config: manifest.config.display().to_string(),
             loaded_at: manifest.loaded_at,
+            node: self.node_status(),
             port: manifest.settings.port,
             forward: manifest.settings.flags & settings::FORWARD != 0,
             programs: self.programs()?,
@@ -108,6 +117,25 @@ impl Observer<'_> {
             warnings: std::mem::take(&mut self.warnings),
             controller: None,
         })
+    }
+
+    fn node_status(&mut self) -> NodeStatus {
+        let state = match (self.node, self.manifest.by_node) {
+            (Some(_), _) => NodeState::Runs,
+            (None, true) => NodeState::Ended,
+            (None, false) => NodeState::None,
+        };
+        if state == NodeState::Ended {
+            self.warnings.push(
+                "no node runs any more: packets are forwarded as it left it, and no route follows what changes. Start \
+                 `re6st-user node` again, or unload"
+                    .to_owned(),
+            );
+        }
+        NodeStatus {
+            state,
+            process: self.node.and_then(|node| node.process),
+        }
     }
 
     fn programs(&self) -> Result<Vec<ProgramStatus>, BpfError> {
@@ -207,45 +235,6 @@ impl Observer<'_> {
             .interface_by_index(index)
             .during(|| format!("look up interface {index}"))?;
         Ok(interface.map_or_else(|| format!("{index} (gone)"), |interface| interface.name))
-    }
-
-    /// What the kernel would do now, where it is not what the map says.
-    fn stale(
-        &mut self,
-        entry: &NextHop,
-        local: IpAddr,
-        remote: IpAddr,
-    ) -> Result<Option<String>, BpfError> {
-        let way = match self.netlink.way(remote, Some(local)) {
-            Ok(way) => way,
-            Err(error) => return Ok(Some(format!("no route to {remote} any more: {error}"))),
-        };
-        if way.interface != entry.route_interface {
-            let name = self.interface_name(way.interface)?;
-            return Ok(Some(format!(
-                "the route to {remote} leads through {name} now"
-            )));
-        }
-        let neighbour = way.gateway.unwrap_or(remote);
-        let known = self
-            .netlink
-            .neighbour(way.interface, neighbour)
-            .during(|| format!("look up the Ethernet address of {neighbour}"))?;
-        // where XDP alone sends there, nothing else lets the kernel verify it; the next look will tell
-        let _ = self.netlink.resolve_neighbour(way.interface, neighbour);
-        let used: Option<[u8; 6]> = (entry.ethernet_length != 0)
-            .then(|| entry.ethernet.first_chunk().copied())
-            .flatten();
-        Ok(match (used, known) {
-            (Some(used), Some(known)) if used != known => {
-                Some(format!("{neighbour} is at {} now", ethernet(&known)))
-            }
-            (None, Some(known)) => Some(format!(
-                "{neighbour} has been found at {}",
-                ethernet(&known)
-            )),
-            _ => None,
-        })
     }
 
     fn routes(

@@ -1,5 +1,7 @@
 //! `unload`: every trace of an instance removed, whatever state it is in.
 
+use std::path::Path;
+
 use super::{
     attach::{self, Hook},
     chain::{self, Neighbour},
@@ -7,6 +9,7 @@ use super::{
     error::{BpfError, During as _},
     existing, forwarding,
     manifest::{InterfaceRecord, Manifest},
+    node,
     pins::Pins,
 };
 use crate::io::{
@@ -23,8 +26,8 @@ pub struct Summary {
     pub notes: Vec<String>,
 }
 
-/// Unloads.
-pub fn unload(pins: &Pins) -> Result<Summary, BpfError> {
+/// Unloads. `unless_held`: the lock that a running node holds; nothing is unloaded then.
+pub fn unload(pins: &Pins, unless_held: Option<&Path>) -> Result<Summary, BpfError> {
     host::check()?;
     let mut notes = Vec::new();
     if !bpffs::is_mounted(pins.bpffs())? {
@@ -34,6 +37,13 @@ pub fn unload(pins: &Pins) -> Result<Summary, BpfError> {
         });
     }
     let _lock = bpffs::lock(pins.bpffs())?;
+    if let Some(holder) = unless_held.map(node::holder).transpose()?.flatten() {
+        return Err(BpfError::Conflict(format!(
+            "a node runs on instance {} ({holder}): stop it first. To unload all the same, `--force`; the node then ends \
+             with an error",
+            pins.instance()
+        )));
+    }
     let cookie =
         host::network_namespace().during(|| "identify the network namespace".to_owned())?;
     let was_there = pins.folder().exists();

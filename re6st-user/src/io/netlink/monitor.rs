@@ -11,7 +11,7 @@ use netlink_packet_route::{
     RouteNetlinkMessage,
     link::LinkFlags,
     neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage},
-    route::{RouteAttribute, RouteMessage},
+    route::{RouteAttribute, RouteMessage, RouteProtocol},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
@@ -63,6 +63,8 @@ pub enum Change {
         /// Its metric.
         metric: u32,
     },
+    /// Routes to the mesh device that a load made.
+    StaticRoutes,
     /// The kernel had more to tell than we could take: anything.
     Everything,
 }
@@ -145,7 +147,10 @@ fn change(message: RouteNetlinkMessage) -> Option<Change> {
             neighbour(&message)
         }
         RouteNetlinkMessage::NewRoute(message) | RouteNetlinkMessage::DelRoute(message) => {
-            Some(route(&message).unwrap_or(Change::Everything))
+            Some(match message.header.protocol {
+                RouteProtocol::Other(route::PROTOCOL) => Change::StaticRoutes,
+                _ => route(&message).unwrap_or(Change::Everything),
+            })
         }
         RouteNetlinkMessage::NewQueueDiscipline(_)
         | RouteNetlinkMessage::DelQueueDiscipline(_)

@@ -110,6 +110,21 @@ impl Netlink {
         &mut self,
         interface: u32,
     ) -> Result<Vec<(Destination, Properties)>, NetlinkError> {
+        self.routes_of_ours(RouteType::Unicast, &RouteAttribute::Oif(interface))
+    }
+
+    /// The prefixes that [`Self::add_unreachable`] was asked for with this metric.
+    pub fn unreachable_routes(&mut self, metric: u32) -> Result<Vec<IpNet>, NetlinkError> {
+        let metric = RouteAttribute::Priority(metric);
+        let routes = self.routes_of_ours(RouteType::Unreachable, &metric)?;
+        Ok(routes.into_iter().map(|(route, _)| route.to).collect())
+    }
+
+    fn routes_of_ours(
+        &mut self,
+        kind: RouteType,
+        attribute: &RouteAttribute,
+    ) -> Result<Vec<(Destination, Properties)>, NetlinkError> {
         let mut routes = Vec::new();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut request = RouteMessage::default();
@@ -117,8 +132,8 @@ impl Netlink {
             self.dump(RouteNetlinkMessage::GetRoute(request), |answer| {
                 if let RouteNetlinkMessage::NewRoute(message) = answer
                     && message.header.protocol == RouteProtocol::Other(PROTOCOL)
-                    && message.attributes.contains(&RouteAttribute::Oif(interface))
-                    && message.header.kind == RouteType::Unicast
+                    && message.header.kind == kind
+                    && message.attributes.contains(attribute)
                 {
                     routes.extend(parse(&message));
                 }

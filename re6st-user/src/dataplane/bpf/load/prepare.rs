@@ -16,10 +16,10 @@ use super::{
         device::{Device, Plan},
         error::BpfError,
         forwarding,
-        manifest::{InterfaceRecord, Manifest, Mode, SettingsRecord, TcAttachment},
+        manifest::{InterfaceRecord, Manifest, Mode, NetworkRecord, SettingsRecord, TcAttachment},
         object::{self, Kept, Sizes},
     },
-    Loading,
+    Loading, Occasion,
 };
 use crate::{config::Encapsulation, dataplane::fib::Fib, io::host};
 
@@ -43,7 +43,9 @@ impl Loading<'_> {
         );
         let tunnel_interfaces: BTreeSet<u32> =
             self.tunnels.iter().map(|tunnel| tunnel.interface).collect();
-        let sysctls = if forwarding::is_needed(config, tunnel_interfaces.len()) {
+        // what is not there may turn out to be the interface of tunnels that are not used
+        let may_carry = tunnel_interfaces.len() + self.missing.len();
+        let sysctls = if forwarding::is_needed(config, may_carry) {
             forwarding::changes(config, former, &self.others)?
         } else {
             forwarding::Changes::new()
@@ -77,6 +79,13 @@ impl Loading<'_> {
                 .iter()
                 .map(|reason| reason.name().to_owned())
                 .collect(),
+            by_node: self.request.occasion != Occasion::Command || !self.request.kept.is_empty(),
+            missing: self.missing.clone(),
+            network: Some(NetworkRecord {
+                mtu: plan.mtu,
+                addresses: plan.addresses.clone(),
+                routes: plan.routes.len(),
+            }),
         })
     }
 

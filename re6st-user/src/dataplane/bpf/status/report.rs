@@ -19,6 +19,8 @@ pub struct Status {
     pub config: String,
     /// Seconds since 1970.
     pub loaded_at: u64,
+    /// The controller.
+    pub node: NodeStatus,
     /// UDP port of the tunnels.
     pub port: u16,
     /// Whether it relays for others.
@@ -44,6 +46,27 @@ pub struct Status {
     /// What the controller tells of itself, if one runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub controller: Option<serde_json::Value>,
+}
+
+/// The controller.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct NodeStatus {
+    /// Whether it runs.
+    pub state: NodeState,
+    /// Its process, if it runs.
+    pub process: Option<u32>,
+}
+
+/// Whether a controller runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodeState {
+    /// It does.
+    Runs,
+    /// It has ended, or was killed.
+    Ended,
+    /// There never was one: `load` was it.
+    None,
 }
 
 /// A program.

@@ -59,14 +59,13 @@ impl Observer<'_> {
         interfaces: &[InterfaceStatus],
     ) {
         if tunnels.iter().any(|tunnel| tunnel.stale.is_some()) {
-            self.warnings
-                .push("the way to a peer has changed: load again".to_owned());
+            self.warn("the way to a peer has changed");
         }
         for interface in interfaces {
             let name = &interface.name;
             if interface.mode.is_none() {
-                self.warnings.push(format!(
-                    "{name} is gone, or its XDP program was detached: load again"
+                self.warn(&format!(
+                    "{name} is gone or was made again, or its XDP program was detached"
                 ));
             }
         }
@@ -79,7 +78,9 @@ impl Observer<'_> {
         interfaces: &[InterfaceStatus],
         next_hops: &[NextHop],
     ) -> Result<(), BpfError> {
+        self.look_for_losses()?;
         let present = self.present(interfaces)?;
+        self.look_for_changed_addresses(&present)?;
         let underlays = self.underlays(next_hops)?;
         self.look_for_changed_drivers(&present, interfaces)?;
         self.look_for_hidden_tags(&present)?;
@@ -139,12 +140,12 @@ impl Observer<'_> {
         {
             let name = &status.name;
             match (status.transmit, now.needs_tc(status.index)) {
-                ("xdp", true) => self.warnings.push(format!(
+                ("xdp", true) => self.warn(&format!(
                     "{name} takes no frames from XDP any more (a veth whose other end has lost XDP or GRO?), and they are \
-                     lost: load again"
+                     lost"
                 )),
-                ("tc", false) => self.warnings.push(format!(
-                    "{name} takes frames from XDP now, which is faster: load again to use it"
+                ("tc", false) => self.warn(&format!(
+                    "{name} takes frames from XDP now, which is faster, and is not used so"
                 )),
                 _ => {}
             }

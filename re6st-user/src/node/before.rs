@@ -1,0 +1,113 @@
+//! What a controller before left: routes that go on.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
+
+use anyhow::{Context as _, Result};
+
+use super::{
+    install,
+    state::State,
+    transport::{TunnelLink, tunnel_id},
+};
+use crate::{
+    babel::{
+        input::{InstalledRoute, InterfaceId},
+        message::NextHop,
+        quantities::Metric,
+    },
+    dataplane::{
+        Route, RouteKey,
+        bpf::{Manifest, Pins, maps::Maps, status::lookup::Lookup},
+    },
+    io::netlink::{
+        Route as Netlink,
+        mesh_route::{self, Way},
+        route::Destination,
+    },
+};
+
+/// What a controller before left.
+#[derive(Default)]
+pub struct Before {
+    /// Routes in the kernel.
+    pub routes: HashMap<RouteKey, Way>,
+    /// Those of them that go through tunnels, with the next hops' numbers.
+    pub kept: Vec<Route>,
+}
+
+impl Before {
+    /// Looks for it.
+    ///
+    /// # Errors
+    /// The kernel's routes or the maps cannot be read.
+    pub fn look(pins: &Pins, netlink: &mut Netlink) -> Result<Self> {
+        let Some(manifest) = Manifest::of(pins)? else {
+            return Ok(Self::default());
+        };
+        let metric = mesh_route::METRIC + manifest.order;
+        let routes: HashMap<RouteKey, Way> = netlink
+            .mesh_routes(metric)
+            .context("read the routes of before")?
+            .into_iter()
+            .collect();
+        let lookup = Lookup::new(&Maps::new(pins.folder()), &manifest)?;
+        let mut kept = Vec::new();
+        for (key, way) in &routes {
+            let Way::Through { router: None, .. } = way else {
+                continue;
+            };
+            let destination = Destination {
+                to: key.to(),
+                from: key.from(),
+            };
+            let number = lookup.next_hop(destination)?;
+            if install::is_tunnel(number)
+                && let Ok(route) = Route::new(key.to(), key.from(), number)
+            {
+                kept.push(route);
+            }
+        }
+        Ok(Self { routes, kept })
+    }
+
+    /// What the speaker shall know of it: `tunnels` are those that are used.
+    pub fn restored(
+        &self,
+        tunnels: &BTreeMap<InterfaceId, TunnelLink>,
+        state: &State,
+    ) -> Vec<InstalledRoute> {
+        let through = self.kept.iter().filter_map(|route| {
+            let interface = tunnel_id(route.next_hop());
+            let name = &tunnels.get(&interface)?.resolved.tunnel.name;
+            let neighbour = state.kept.neighbours.get(name)?;
+            Some((route.key(), interface, NextHop::Ipv6(*neighbour)))
+        });
+        let on_links = self.routes.iter().filter_map(|(key, way)| match way {
+            Way::Through {
+                interface,
+                router: Some(router),
+                ..
+            } => Some((
+                *key,
+                InterfaceId(*interface),
+                match router {
+                    IpAddr::V4(address) => NextHop::Ipv4(*address),
+                    IpAddr::V6(address) => NextHop::Ipv6(*address),
+                },
+            )),
+            _ => None,
+        });
+        through
+            .chain(on_links)
+            .map(|(route, interface, next_hop)| InstalledRoute {
+                route,
+                interface,
+                next_hop,
+                metric: Metric::INFINITY,
+            })
+            .collect()
+    }
+}

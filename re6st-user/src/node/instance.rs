@@ -1,0 +1,221 @@
+//! The instance a node has loaded: whether it is still there as it was, and loading it again.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    net::Ipv6Addr,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use blake2::{Blake2s256, Digest as _};
+use re6st_common::maps::next_hop_id;
+
+use super::{
+    install::{self, Context, Exit},
+    transport::{TunnelLink, tunnel_id},
+};
+use crate::{
+    babel::{input::InterfaceId, quantities::RouterId},
+    config::Config,
+    dataplane::{
+        Route,
+        bpf::{
+            BpfError, MANIFEST, Manifest, Pins, device,
+            error::During as _,
+            load::{self, Occasion, Request, Summary},
+            manifest::Mode,
+            maps::Maps,
+            plane::BpfDataPlane,
+            resolve::ResolvedTunnel,
+        },
+    },
+    io::{
+        bpf_call,
+        netlink::{Route as Netlink, mesh_route},
+    },
+};
+
+/// Loads that may follow each other at once.
+const LOADS: u32 = 5;
+/// Until there may be one more.
+const BETWEEN_LOADS: Duration = Duration::from_secs(5);
+
+/// What a node has loaded, and how.
+pub struct Instance {
+    config_path: PathBuf,
+    /// Where it is pinned.
+    pub pins: Pins,
+    mode: Option<Mode>,
+    allow_tcx: bool,
+    router_id: RouterId,
+    /// What the last load did.
+    pub manifest: Manifest,
+    /// The kernel's number of the map MANIFEST: each load makes a new one.
+    number: Option<u64>,
+    /// When the loads before would all be forgotten: each counts for [`BETWEEN_LOADS`].
+    rested: Instant,
+}
+
+impl Instance {
+    /// What was just loaded.
+    ///
+    /// # Errors
+    /// The manifest cannot be opened.
+    pub fn new(
+        request: &Request<'_>,
+        router_id: RouterId,
+        summary: &Summary,
+    ) -> Result<Self, BpfError> {
+        Ok(Self {
+            config_path: request.config_path.to_owned(),
+            pins: request.pins.clone(),
+            mode: request.mode,
+            allow_tcx: request.allow_tcx,
+            router_id,
+            manifest: summary.manifest.clone(),
+            number: number(request.pins)?,
+            rested: Instant::now(),
+        })
+    }
+
+    /// Loads it again. `kept`: routes that go on. `renamed`: interfaces that may be called otherwise by now.
+    ///
+    /// # Errors
+    /// [`BpfError::Unloaded`], and as [`load::load`]; then all is as before.
+    pub fn load_again(
+        &mut self,
+        config: &Config,
+        kept: &[Route],
+        renamed: &BTreeMap<String, u32>,
+    ) -> Result<Summary, BpfError> {
+        self.rested = self.rested.max(Instant::now()) + BETWEEN_LOADS;
+        let summary = load::load(&Request {
+            config,
+            config_path: &self.config_path,
+            pins: &self.pins,
+            mode: self.mode,
+            kept,
+            allow_tcx: self.allow_tcx,
+            occasion: Occasion::Repair,
+            unless_held: None,
+            renamed: Some(renamed),
+        })?;
+        self.number = number(&self.pins)?;
+        self.manifest = summary.manifest.clone();
+        Ok(summary)
+    }
+
+    /// Whether it may be loaded again already: whoever changes the host all the time must not keep us busy.
+    pub fn may_load(&self) -> bool {
+        self.rested.saturating_duration_since(Instant::now()) < BETWEEN_LOADS * LOADS
+    }
+
+    /// What is not as the last load left it, for people; nothing if all is.
+    ///
+    /// # Errors
+    /// [`BpfError::Unloaded`], or what keeps us from looking.
+    pub fn losses(&self, netlink: &mut Netlink) -> Result<Vec<String>, BpfError> {
+        let Some(number) = number(&self.pins)? else {
+            let instance = self.pins.instance().to_string();
+            return Err(BpfError::Unloaded(instance));
+        };
+        let mut losses = device::losses(&self.manifest, netlink)?;
+        if Some(number) != self.number {
+            losses.push("somebody else has loaded it".to_owned());
+        }
+        Ok(losses)
+    }
+
+    /// Whether the mesh device is the one that was loaded.
+    pub fn has_device(&self, netlink: &mut Netlink) -> bool {
+        let found = netlink.interface_by_index(self.manifest.settings.device);
+        matches!(found, Ok(Some(_)))
+    }
+
+    /// Whether an interface is the mesh device or its other end.
+    pub fn is_device(&self, index: u32, names: &[String]) -> bool {
+        let instance = self.pins.instance();
+        let ends = [instance.device().to_owned(), instance.other_end()];
+        index == self.manifest.settings.device || names.iter().any(|name| ends.contains(name))
+    }
+
+    /// What interfaces' numbers depend on: the kernel's, and those of tunnels.
+    ///
+    /// # Errors
+    /// They cannot be written down.
+    pub fn numbers(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(&(self.manifest.settings.device, &self.manifest.tunnels))
+    }
+
+    /// The tunnels that are used, by the speaker's number.
+    pub fn tunnels(&self, tunnels: &[ResolvedTunnel]) -> BTreeMap<InterfaceId, TunnelLink> {
+        let link = |resolved: &ResolvedTunnel| {
+            let name = &resolved.tunnel.name;
+            let number = self.manifest.tunnels.get(name)?;
+            let link = TunnelLink {
+                resolved: resolved.clone(),
+                link_local: link_local(self.pins.instance().device(), self.router_id, name),
+            };
+            Some((tunnel_id(*number), link))
+        };
+        tunnels.iter().filter_map(link).collect()
+    }
+
+    /// What an installer works with, and what each tunnel is to it.
+    ///
+    /// # Errors
+    /// A map cannot be opened.
+    pub fn context(
+        &self,
+        config: &Config,
+        summary: Summary,
+    ) -> Result<(Context, HashMap<InterfaceId, Exit>), BpfError> {
+        let maps = Maps::new(self.pins.folder());
+        let device_mtu = summary.device_mtu;
+        let numbers = &self.manifest.tunnels;
+        let exits = summary.tunnels.iter().filter_map(|tunnel| {
+            let number = *numbers.get(&tunnel.tunnel.name)?;
+            let mtu = Some(tunnel.mtu).filter(|mtu| *mtu < device_mtu);
+            Some((tunnel_id(number), Exit::Tunnel(number, mtu)))
+        });
+        let exits = exits.collect();
+        let last = numbers.values().max();
+        let context = Context {
+            plane: BpfDataPlane::open(&maps, summary.fib)?,
+            maps,
+            device: summary.device,
+            device_mtu,
+            port: config.port,
+            tunnel_mask: self.manifest.settings.tunnel_mask,
+            metric: mesh_route::METRIC + self.manifest.order,
+            own: config.addresses.iter().map(ipnet::IpNet::addr).collect(),
+            fixed: install::fixed(config),
+            peers: config.tunnels.iter().map(|tunnel| tunnel.remote).collect(),
+            first_number: last.map_or(next_hop_id::FIRST_TUNNEL, |last| last + 1),
+        };
+        Ok((context, exits))
+    }
+}
+
+/// The kernel's number of the pinned manifest; `None` if there is none.
+fn number(pins: &Pins) -> Result<Option<u64>, BpfError> {
+    let path = pins.object(MANIFEST);
+    let what = || format!("look at {}", path.display());
+    match bpf_call::open_pin(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        map => bpf_call::information(map.during(what)?, "map_id").during(what),
+    }
+}
+
+/// Our address inside a tunnel: the same after a restart.
+fn link_local(instance: &str, router_id: RouterId, tunnel: &str) -> Ipv6Addr {
+    let mut hash = Blake2s256::new();
+    for part in [instance.as_bytes(), &router_id.octets(), tunnel.as_bytes()] {
+        hash.update([part.len() as u8]);
+        hash.update(part);
+    }
+    let hash = hash.finalize();
+    let low = hash.first_chunk::<8>().copied().unwrap_or_default();
+    Ipv6Addr::from(0xfe80_u128 << 112 | u128::from(u64::from_be_bytes(low)))
+}

@@ -1,0 +1,202 @@
+//! What somebody else changes of a host under a loaded instance: a node puts it right, and a static load says what is stale
+//! until it is loaded again.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use testbed::{
+    internet::IpVersion::*,
+    link::LinkOptions,
+    node::{Encapsulation::*, Node},
+    traffic::ping,
+};
+
+use crate::{
+    babel_nodes::{assert_relayed_by_xdp, start, wait_for, wait_until},
+    meshes::Chain,
+    unreachable_peers::warnings,
+};
+
+/// What happens to node `b`, and a word of what the status says of it.
+const DISTURBANCES: [(&str, &str, &str); 9] = [
+    (
+        "ip link set re6st0 down && ip link set re6st0 up",
+        "address",
+        "the device goes down and up",
+    ),
+    ("ip link set re6st0 down", "is down", "the device goes down"),
+    (
+        "ip link set re6st0-tc down",
+        "is down",
+        "its other end goes down",
+    ),
+    (
+        "ip address flush dev re6st0",
+        "address",
+        "its addresses are deleted",
+    ),
+    (
+        "ip -6 route flush proto 69 && ip -4 route flush proto 69",
+        "gone",
+        "its routes are flushed",
+    ),
+    (
+        "ip -6 route flush dev re6st0",
+        "",
+        "all IPv6 routes to it are flushed",
+    ),
+    ("ip link set re6st0 mtu 1300", "MTU", "its MTU is changed"),
+    (
+        "ip link set re6st0 address 02:00:00:00:00:42",
+        "Ethernet address",
+        "its Ethernet address is changed",
+    ),
+    ("ip link delete re6st0", "is gone", "it is deleted"),
+];
+
+fn disturb(node: &Node, commands: &str) -> Result<()> {
+    let mut shell = Command::new("sh");
+    let process = node.host.spawn(shell.args(["-ec", commands]))?;
+    process
+        .wait(std::time::Duration::from_secs(20))?
+        .success()
+        .map(drop)
+}
+
+/// The interface of `b` is made again, as a container's or a modem's is: the same name, another number.
+fn replug(chain: &Chain) -> Result<()> {
+    let Chain { internet, b, .. } = chain;
+    b.host.ip(&["link", "delete", "eth0"])?;
+    internet.plug_in(&b.host, &b.uplink, LinkOptions::default())
+}
+
+/// Everybody reaches everybody by both IP versions, the ends by way of XDP on `b`.
+fn assert_whole(chain: &Chain, what: &str) -> Result<()> {
+    let Chain { a, b, c, .. } = chain;
+    for version in [V6, V4] {
+        for (from, to) in [(a, c), (c, a), (b, a), (b, c), (a, b)] {
+            let reply = ping(&from.host, to.address(version), 3, &["-i", "0.1"])
+                .with_context(|| format!("{what}: {version:?}"))?;
+            assert!(reply.is_perfect(), "{what}: {version:?}: {}", reply.text);
+        }
+    }
+    Ok(())
+}
+
+fn static_load(options: &[&str]) -> Result<()> {
+    let chain = Chain::new((Fou, V4), (Gre, V6))?;
+    for node in chain.nodes() {
+        node.load_with(options)?;
+    }
+    assert_whole(&chain, "at first")?;
+    let at_first = warnings(&chain.b)?;
+    let repaired = |what: &str, word: &str| -> Result<()> {
+        let now = warnings(&chain.b)?;
+        let told = |warning: &String| warning.contains(word) && warning.contains("load again");
+        assert!(now.iter().any(told), "{what}: {now:?}");
+        chain.b.load_with(options)?;
+        assert_eq!(warnings(&chain.b)?, at_first, "{what}");
+        assert_whole(&chain, what)
+    };
+    for (commands, word, what) in DISTURBANCES {
+        disturb(&chain.b, commands)?;
+        repaired(what, word)?;
+    }
+    replug(&chain)?;
+    repaired("eth0 is made again", "eth0")?;
+    for (commands, word) in [
+        ("ip link set eth0 mtu 1400", "the way to a peer"),
+        (
+            "ip link set eth0 mtu 1500 address 02:00:00:00:02:98",
+            "02:00:00:00:02:98",
+        ),
+    ] {
+        disturb(&chain.b, commands)?;
+        repaired(commands, word)?;
+    }
+    assert_relayed_by_xdp(&chain.a.host, chain.c.address(V6), &chain.b)
+}
+
+#[test]
+fn a_static_load_says_what_is_stale_and_loading_again_repairs_it() -> Result<()> {
+    static_load(&[])
+}
+
+#[test]
+fn the_same_with_filters_in_place_of_links() -> Result<()> {
+    static_load(&["--tc", "clsact"])
+}
+
+#[test]
+fn a_static_load_says_that_packets_are_too_big_or_the_source_is_another() -> Result<()> {
+    let chain = Chain::loaded((Fou, V4), (Gre, V6))?;
+    let stale = |tunnel: &str| -> Result<Option<String>> {
+        let status = chain.b.status()?;
+        let tunnels = status["tunnels"].as_array().context("no tunnels")?;
+        let found = tunnels.iter().find(|found| found["name"] == tunnel);
+        Ok(found.context("no such tunnel")?["stale"]
+            .as_str()
+            .map(Into::into))
+    };
+    for tunnel in ["a", "c"] {
+        assert_eq!(stale(tunnel)?, None);
+    }
+    chain.b.host.ip(&["link", "set", "eth0", "mtu", "1400"])?;
+    for (tunnel, fits) in [("a", "1364"), ("c", "1352")] {
+        let told = stale(tunnel)?.context("the MTU has fallen")?;
+        assert!(told.contains("1400") && told.contains(fits), "{told}");
+    }
+    chain.b.host.ip(&["link", "set", "eth0", "mtu", "1500"])?;
+    let other = "02:00:00:00:02:98";
+    chain
+        .b
+        .host
+        .ip(&["link", "set", "eth0", "address", other])?;
+    for tunnel in ["a", "c"] {
+        let told = stale(tunnel)?.context("another address")?;
+        assert!(told.contains(other), "{told}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_node_puts_right_what_somebody_else_changes() -> Result<()> {
+    let mut chain = Chain::new((Fou, V4), (Gre, V6))?;
+    for node in [&mut chain.a, &mut chain.b, &mut chain.c] {
+        node.configuration.routes.clear();
+        node.speak_babel(&[]);
+    }
+    // one static route, to see that those come back too
+    chain.b.configuration.routes.push(testbed::node::Route {
+        to: "2001:db8:42:3::/64".into(),
+        from: None,
+        via: "c".into(),
+    });
+    let controllers = start(&chain.nodes())?;
+    let Chain { a, b, c, .. } = &chain;
+    let all_is_well = |what: &str| -> Result<()> {
+        let begin = std::time::Instant::now();
+        for version in [V6, V4] {
+            for (from, to) in [(b, a), (b, c), (a, c), (c, a)] {
+                wait_for(from, to, version, &controllers).with_context(|| what.to_owned())?;
+            }
+        }
+        println!("{what}: whole after {:?}", begin.elapsed());
+        wait_until(what, || Ok(warnings(b)?.is_empty()))?;
+        assert_whole(&chain, what)
+    };
+    let loads = || controllers[1].stderr().matches(": loaded again\n").count();
+    all_is_well("at first")?;
+    for (commands, _, what) in DISTURBANCES {
+        let before = loads();
+        disturb(b, commands)?;
+        let time = wait_until(what, || Ok(loads() > before))?;
+        println!("{what}: loaded again after {time:?}");
+        all_is_well(what)?;
+    }
+    replug(&chain)?;
+    all_is_well("eth0 is made again")?;
+    let log = controllers[1].stderr();
+    assert!(log.contains("eth0 is there"), "{log}");
+    assert_relayed_by_xdp(&a.host, c.address(V6), b)
+}
