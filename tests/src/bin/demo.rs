@@ -93,21 +93,20 @@ fn demonstrate(keep: bool) -> Result<()> {
         .and_then(|()| mesh.refusal())
         .and_then(|()| mesh.cut())
         .and_then(|()| mesh.summary());
-    if keep {
-        // also what does not work: one wants to know why
-        for controller in controllers {
-            controller.stop(Signal::SIGTERM)?;
-        }
-        mesh.keep()?;
-        return result;
-    }
-    if let Err(error) = result {
+    if !keep && result.is_err() {
         for controller in &controllers {
             eprintln!("{}", controller.stderr());
         }
-        return Err(error);
     }
-    drop(controllers);
+    for controller in controllers {
+        controller.stop(Signal::SIGTERM)?;
+    }
+    if keep {
+        // also what does not work: one wants to know why
+        mesh.keep()?;
+        return result;
+    }
+    result?;
     step("re6st-user unload, everything removed", || mesh.remove())
 }
 
