@@ -34,7 +34,7 @@ use crate::{
 mod lans;
 
 /// Between two looks at the ways of tunnels: routes of the host may change by the thousands.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+pub(super) const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 /// Between two comparisons of the kernel's routes with ours: they may be very many.
 const BETWEEN_COMPARISONS: Duration = Duration::from_millis(400);
 
