@@ -11,7 +11,7 @@ use testbed::{
     process::Process,
 };
 
-use crate::babel_nodes::{start, wait_for, wait_until};
+use crate::babel_nodes::{PATIENCE, start, wait_for, wait_until};
 
 /// Two nodes that know each other by a plain link alone, `lan0`.
 struct Pair {
@@ -219,5 +219,80 @@ fn an_ipv4_address_that_is_replaced_is_followed() -> Result<()> {
         .with_context(|| pair.controllers[1].stderr())?;
         pair.works(commands)?;
     }
+    Ok(())
+}
+
+#[test]
+fn an_address_that_another_host_has_is_not_used() -> Result<()> {
+    let pair = Pair::with(|a, b| {
+        // the kernel looks for others that have an address before it uses it
+        b.set_sysctl("net.ipv6.conf.lan0.accept_dad", "1")?;
+        a.ip(&["address", "add", "fe80::1/64", "dev", "lan0"])?;
+        let own = link_local(b)?;
+        b.ip(&["address", "del", &own, "dev", "lan0"])?;
+        b.ip(&["address", "add", "fe80::1/64", "dev", "lan0"])?;
+        let begin = Instant::now();
+        while begin.elapsed() < PATIENCE {
+            if b.ip(&["-6", "address", "show", "dev", "lan0"])?
+                .contains("dadfailed")
+            {
+                return Ok(());
+            }
+        }
+        anyhow::bail!("no duplicate is found")
+    })?;
+    pair.warns("another host on the link has its address fe80::1")?;
+    pair.change("address del fe80::1/64 dev lan0; address add fe80::b2/64 dev lan0")?;
+    pair.works("an address of its own")?;
+    pair.is_content()
+}
+
+#[test]
+fn routers_that_share_an_address_use_others_or_say_so() -> Result<()> {
+    let pair = Pair::with(|a, b| {
+        for host in [a, b] {
+            let own = link_local(host)?;
+            host.ip(&["address", "del", &own, "dev", "lan0"])?;
+            // as on gateways that a LAN may use either of
+            host.ip(&["address", "add", "fe80::1/64", "dev", "lan0", "nodad"])?;
+        }
+        Ok(())
+    })?;
+    pair.warns("another router on the link has our address fe80::1 too")?;
+    let more = ["address", "add", "fe80::a1/64", "dev", "lan0"];
+    pair.a.host.ip(&more)?;
+    pair.change("address add fe80::b2/64 dev lan0")?;
+    pair.works("an address of its own")?;
+    Ok(())
+}
+
+#[test]
+fn what_repeats_fills_no_log_and_why_nothing_is_sent_is_told() -> Result<()> {
+    let pair = Pair::new()?;
+    pair.works("start")?;
+    // b hears a, and a does not hear b
+    let rules = "table inet one-way { chain output { type filter hook output priority 0; oif lan0 udp dport 6696 drop; }; }";
+    pair.b.host.run("nft", &[rules])?;
+    let not_sent = || -> Result<u64> {
+        let status = pair.b.status()?;
+        let counters = status["controller"]["refused"].as_object().cloned();
+        let counters = counters.unwrap_or_default().into_iter();
+        let counts =
+            counters.filter(|(name, _)| name.starts_with("not sent: Operation not permitted"));
+        Ok(counts.filter_map(|(_, count)| count.as_u64()).sum())
+    };
+    wait_until("packets are not sent", || Ok(not_sent()? > 20))?;
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    for (controller, node) in pair.controllers.iter().zip([&pair.a, &pair.b]) {
+        let said = controller.stderr();
+        println!("{}: {} lines", node.host.name(), said.lines().count());
+        assert!(said.lines().count() < 40, "{said}");
+    }
+    let said = pair.controllers[1].stderr();
+    let told = said.matches("nothing can be sent on lan0: EPERM").count()
+        + said
+            .matches("nothing can be sent on lan0: Operation not permitted")
+            .count();
+    assert!((1..=4).contains(&told), "{told}: {said}");
     Ok(())
 }

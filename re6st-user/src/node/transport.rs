@@ -12,7 +12,7 @@ use crate::{
     babel::{
         authentication::{Algorithm, Authentication, Key, KeyError, Keys},
         input::{Input, InterfaceId},
-        output::{OutgoingPacket, PORT},
+        output::{GROUP, OutgoingPacket, PORT},
         time::Time,
     },
     config::{Encapsulation, MacAlgorithm, Tunnel},
@@ -109,7 +109,9 @@ pub struct Transport {
     by_key: HashMap<u32, InterfaceId>,
     entropy: File,
     port: u16,
-    /// Who has the address that we have or had on an interface, and when it was last heard.
+    /// All link-local addresses that we have on an interface.
+    addresses: BTreeMap<InterfaceId, Vec<Ipv6Addr>>,
+    /// Who has one of these too, and when it was last heard.
     impostors: BTreeMap<(InterfaceId, Ipv6Addr), Time>,
     /// What was refused or failed, by reason.
     pub counters: BTreeMap<String, u64>,
@@ -137,6 +139,7 @@ impl Transport {
             by_key: HashMap::new(),
             entropy: File::open("/dev/urandom")?,
             port,
+            addresses: BTreeMap::new(),
             impostors: BTreeMap::new(),
             counters: BTreeMap::new(),
         })
@@ -200,6 +203,17 @@ impl Transport {
         let tunnel = || Some(&self.tunnels.get(&interface)?.resolved.tunnel.name);
         let lan = || Some(&self.lans.get(&interface)?.name);
         tunnel().or_else(lan).map_or("", String::as_str)
+    }
+
+    /// We have these link-local addresses on an interface from now on.
+    pub fn set_addresses(&mut self, interface: InterfaceId, addresses: Vec<Ipv6Addr>) {
+        self.addresses.insert(interface, addresses);
+    }
+
+    /// One of our addresses on an interface that somebody else has too.
+    pub fn shared_address(&self, now: Time, interface: InterfaceId) -> Option<Ipv6Addr> {
+        let mut ours = self.addresses.get(&interface)?.iter().copied();
+        ours.find(|address| self.is_shared(now, interface, *address))
     }
 
     /// Whether somebody else was heard lately that has this address on the link.
@@ -332,7 +346,7 @@ impl Transport {
     }
 
     /// Takes what has come on a plain interface, or the first of it. Whether somebody was heard, for the first time since
-    /// long, that has our own address there.
+    /// long, that has an address of ours there.
     pub fn receive_lan(
         &mut self,
         interface: InterfaceId,
@@ -363,10 +377,14 @@ impl Transport {
                 refused.push("not link-local, or from another port".to_owned());
                 continue;
             }
-            if source == link.own.link_local {
+            let ours = self.addresses.get(&interface);
+            if ours.is_some_and(|ours| ours.contains(&source)) {
                 refused.push("from our own address".to_owned());
-                let before = self.impostors.insert((interface, source), now);
-                shared |= before.is_none_or(|heard| now.since(heard) >= REMEMBERED);
+                // what we send to somebody that has an address of ours comes back to us
+                if destination == GROUP {
+                    let before = self.impostors.insert((interface, source), now);
+                    shared |= before.is_none_or(|heard| now.since(heard) >= REMEMBERED);
+                }
                 continue;
             }
             if let Some(authentication) = &mut link.authentication {

@@ -1,6 +1,6 @@
 //! Plain interfaces: looked at, taken up, given up.
 
-use std::os::fd::AsFd as _;
+use std::{net::IpAddr, os::fd::AsFd as _};
 
 use anyhow::Result;
 
@@ -61,6 +61,11 @@ impl Controller {
             addresses: &addresses,
             ipv6_disabled: disabled.is_ok_and(|disabled| disabled == "1"),
         };
+        let ours = addresses.iter().filter_map(|address| match address.ip {
+            IpAddr::V6(ip) if ip.is_unicast_link_local() => Some(ip),
+            _ => None,
+        });
+        self.transport.set_addresses(id, ours.collect());
         let in_use = self.transport.lans.get(&id).map(|link| link.own);
         let now = self.now();
         let heard = |address| self.transport.is_shared(now, id, address);
@@ -118,21 +123,22 @@ impl Controller {
         self.installer.set_exit(id, exit);
         let settings = self.lan_settings(name, interface, own);
         self.tell(id, true, settings);
-        self.doubt_lan(name, interface, own);
+        self.doubt_lan(name, interface);
         Ok(())
     }
 
     /// What may keep packets from arriving all the same.
-    fn doubt_lan(&mut self, name: &str, interface: &Interface, own: Own) {
-        let (id, address) = (InterfaceId(interface.index), own.link_local);
-        let shared = Hindrance {
+    fn doubt_lan(&mut self, name: &str, interface: &Interface) {
+        let id = InterfaceId(interface.index);
+        let shared = self.transport.shared_address(self.now(), id);
+        let shared = shared.map(|address| Hindrance {
             text: format!(
                 "{name}: another router on the link has our address {address} too, so neither hears the other: give one of \
                  them another"
             ),
             // nothing tells that it has gone
             again: true,
-        };
+        });
         let strict = Hindrance {
             text: format!(
                 "{name}: `rp_filter` is 1 there, so the kernel drops IPv4 packets of the mesh whose answers take another \
@@ -141,14 +147,9 @@ impl Controller {
             ),
             again: false,
         };
-        let is_shared = self.transport.is_shared(self.now(), id, address);
-        let is_strict = self.filters_strictly(&interface.name);
-        for (what, holds, doubt) in [
-            ("address", is_shared, shared),
-            ("rp_filter", is_strict, strict),
-        ] {
+        let strict = self.filters_strictly(&interface.name).then_some(strict);
+        for (what, doubt) in [("address", shared), ("rp_filter", strict)] {
             let what = format!("{name} {what}");
-            let doubt = holds.then_some(doubt);
             self.surroundings.doubt(&mut self.log, what, doubt);
         }
     }
