@@ -168,10 +168,13 @@ fn xdp_interface(
     interfaces: &Interfaces,
     route_interface: &Interface,
 ) -> Result<(u32, u16), BpfError> {
-    if let Some((parent, vlan)) = route_interface.vlan
-        && interfaces.contains_key(&parent)
+    let below = route_interface
+        .vlan
+        .and_then(|(parent, vlan)| Some((interfaces.get(&parent)?, vlan)));
+    if let Some((parent, vlan)) = below
+        && !parent.is_of_members()
     {
-        return Ok((parent, vlan));
+        return Ok((parent.index, vlan));
     }
     if interfaces.contains_key(&route_interface.index) {
         return Ok((route_interface.index, 0));
@@ -179,13 +182,17 @@ fn xdp_interface(
     let upper = &route_interface.name;
     let mut members = interfaces.values();
     let member = members.find(|attached| attached.controller == Some(route_interface.index));
-    let advice = match (member, route_interface.vlan) {
-        (Some(member), _) => format!(
+    let advice = match (member, below, route_interface.vlan) {
+        (Some(member), ..) => format!(
             "{0} is a member of {upper}: name {upper} there instead of {0}",
             member.name
         ),
-        (None, Some(_)) => "add it there (or the interface that VLAN is on)".to_owned(),
-        (None, None) => "add it there".to_owned(),
+        (None, Some((parent, _)), _) => format!(
+            "name it there instead of {0}, for XDP on {0} sees frames without their VLAN tags",
+            parent.name
+        ),
+        (None, None, Some(_)) => "add it there (or the interface that VLAN is on)".to_owned(),
+        (None, None, None) => "add it there".to_owned(),
     };
     Err(BpfError::Conflict(format!(
         "tunnel {}: the route to {} leaves through {upper}, which is not in `interfaces`: {advice}, or change the route",

@@ -57,6 +57,11 @@ impl Interface {
     pub fn is_called(&self, name: &str) -> bool {
         self.name == name || self.alternative_names.iter().any(|other| other == name)
     }
+
+    /// Whether its frames arrive on members of it, where the kernel takes VLAN tags out of them.
+    pub fn is_of_members(&self) -> bool {
+        matches!(self.kind.as_str(), "bond" | "team" | "bridge")
+    }
 }
 
 impl Route {
