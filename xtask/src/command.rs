@@ -16,6 +16,8 @@ pub const CHECKED: &str = "checked";
 
 /// How many of the last lines of a failed command are shown.
 const LINES_SHOWN: usize = 30;
+/// How often a log hears that something still goes on.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 
 /// The folder of the workspace.
 pub fn workspace() -> &'static Path {
@@ -60,12 +62,16 @@ pub fn step(title: &str, command: &mut Command) -> Result<()> {
     if !lively {
         println!("{title} ...");
     }
-    let (status, lines) = collect(command, |last| {
+    let mut said = start;
+    let (status, lines) = collect(command, |lines| {
+        let seconds = start.elapsed().as_secs();
+        let progress = progress(lines);
         if lively {
-            let seconds = start.elapsed().as_secs();
-            let last: String = last.chars().take(60).collect();
-            print!("\r\x1b[2K{title} ... {seconds} s  \x1b[2m{last}\x1b[0m");
+            print!("\r\x1b[2K{title} ... {seconds} s  \x1b[2m{progress}\x1b[0m");
             stdout().flush().ok();
+        } else if said.elapsed() >= SIGN_OF_LIFE {
+            said = Instant::now();
+            println!("{title} ... {seconds} s  {progress}");
         }
     })?;
     let seconds = start.elapsed().as_secs();
@@ -83,8 +89,25 @@ pub fn step(title: &str, command: &mut Command) -> Result<()> {
     bail!("{} failed ({status})", shown(command))
 }
 
-/// Runs a command, calls back with the latest line every now and then, returns all lines of both outputs.
-fn collect(command: &mut Command, mut tick: impl FnMut(&str)) -> Result<(ExitStatus, Vec<String>)> {
+/// The latest line; of cargo also how many crates it has begun.
+fn progress(lines: &[String]) -> String {
+    let last = lines.last().map_or("", String::as_str).trim();
+    let last: String = last.chars().take(60).collect();
+    let compiled = lines
+        .iter()
+        .filter(|line| line.trim().starts_with("Compiling "))
+        .count();
+    match compiled {
+        0 => last,
+        compiled => format!("{compiled} crates: {last}"),
+    }
+}
+
+/// Runs a command, calls back with its lines so far every now and then, returns all lines of both outputs.
+fn collect(
+    command: &mut Command,
+    mut tick: impl FnMut(&[String]),
+) -> Result<(ExitStatus, Vec<String>)> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -117,7 +140,7 @@ fn collect(command: &mut Command, mut tick: impl FnMut(&str)) -> Result<(ExitSta
     loop {
         match receiver.recv_timeout(Duration::from_millis(500)) {
             Ok(line) => lines.push(line),
-            Err(RecvTimeoutError::Timeout) => tick(lines.last().map_or("", String::as_str)),
+            Err(RecvTimeoutError::Timeout) => tick(&lines),
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
@@ -157,4 +180,23 @@ fn cargo_home() -> Option<PathBuf> {
             let home = std::env::var_os("HOME")?;
             Some(Path::new(&home).join(".cargo"))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::progress;
+
+    #[test]
+    fn progress_is_the_latest_line_and_how_many_crates() {
+        let lines = [
+            "    Updating crates.io index",
+            "   Compiling libc v0.2",
+            "   Compiling gimli v0.34",
+        ];
+        let lines = lines.map(str::to_owned);
+
+        assert_eq!(progress(&lines[..1]), "Updating crates.io index");
+        assert_eq!(progress(&lines), "2 crates: Compiling gimli v0.34");
+        assert_eq!(progress(&[]), "");
+    }
 }

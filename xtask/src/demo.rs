@@ -24,7 +24,17 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if !arguments.stop {
         setup::ensure(&[Purpose::Build, Purpose::Demo])?;
     }
-    command::cargo_build(CHECKED, &["-p", "re6st-user", "-p", "tests", "--bins"])?;
+    let programs = [
+        "-p",
+        "re6st-user",
+        "-p",
+        "tests",
+        "--bin",
+        "re6st-user",
+        "--bin",
+        "demo",
+    ];
+    command::cargo_build(CHECKED, &programs)?;
     let demo = command::built(CHECKED, "demo");
     let mut words =
         privilege::as_root("making hosts (network namespaces) and loading BPF programs")?;

@@ -1,12 +1,14 @@
 //! `cargo xtask test`: everything, part by part.
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader},
+    path::Path,
     process::{Command, ExitCode, Stdio},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::ValueEnum;
 
 use crate::{
@@ -30,6 +32,8 @@ pub struct Arguments {
 enum Part {
     /// Formatting, lints, licences of the dependencies
     Style,
+    /// Building and installing, by the commands of the README
+    Release,
     /// Unit and property tests: no root, no network
     Unit,
     /// The BPF programs, packet by packet (BPF_PROG_TEST_RUN); root
@@ -92,7 +96,7 @@ impl Part {
     /// The longest a test program of this part may run, not counting compilation.
     const fn limit(self) -> Duration {
         Duration::from_secs(match self {
-            Self::Style | Self::Unit => 300,
+            Self::Style | Self::Release | Self::Unit => 300,
             Self::Programs => 480,
             Self::Scenarios => 900,
             Self::Machines => 720,
@@ -103,6 +107,7 @@ impl Part {
     fn run(self, filter: Option<&str>) -> Result<(u32, u32)> {
         match self {
             Self::Style => Ok(style()),
+            Self::Release => release(),
             Self::Unit => {
                 let crates = ["-p", "re6st-common", "-p", "re6st-user", "-p", "xtask"];
                 let (passed, failed) = self.cargo_test(&crates, filter)?;
@@ -215,9 +220,84 @@ fn style() -> (u32, u32) {
     ((checks.len() - failed) as u32, failed as u32)
 }
 
+/// The mark of the README's block of commands that build and install.
+const INSTALL: &str = "<!-- run: install -->";
+
+/// Types what the README says, with other folders to install to.
+fn release() -> Result<(u32, u32)> {
+    let readme = fs::read_to_string("README.md").context("README.md")?;
+    let script = install_commands(&readme);
+    let target = command::built("release", "");
+    let root = target.join("installed");
+    let folder = |name: &str| format!("{}{name}", root.display());
+    let sbin = folder("/usr/local/sbin");
+    for name in [
+        "/usr/local/sbin",
+        "/etc/bash_completion.d",
+        "/etc/systemd/system",
+    ] {
+        let name = folder(name);
+        fs::create_dir_all(&name).context(name)?;
+    }
+    let script = script
+        .replace(" /usr/", &format!(" {}/usr/", root.display()))
+        .replace(" /etc/", &format!(" {}/etc/", root.display()))
+        .replace(" target/release/", &format!(" {}/", target.display()));
+    let mut shell = Command::new("sh");
+    let path = std::env::var("PATH").unwrap_or_default();
+    shell.args(["-euxc", &script]);
+    shell.env("PATH", format!("{sbin}:{path}"));
+    let mut installed = Command::new(format!("{sbin}/re6st-user"));
+    installed.arg("--version");
+    let outcome = command::visible(&mut shell)
+        .and_then(|()| command::visible(&mut installed))
+        .and_then(|()| all_there(&root));
+    fs::remove_dir_all(&root).ok();
+    Ok(match outcome {
+        Ok(()) => (1, 0),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            (0, 1)
+        }
+    })
+}
+
+/// What the README promises.
+fn all_there(root: &Path) -> Result<()> {
+    for name in [
+        "usr/local/share/man/man8/re6st-user.8",
+        "usr/local/share/man/man8/re6st-user-registry-token-add.8",
+        "etc/bash_completion.d/re6st-user",
+        "etc/systemd/system/re6st-ebpf@.service",
+        "etc/systemd/system/re6st-registry.service",
+    ] {
+        let path = root.join(name);
+        let length = path.metadata().map_or(0, |data| data.len());
+        ensure!(length > 0, "{} is not there, or empty", path.display());
+    }
+    Ok(())
+}
+
+/// How one builds and installs: the lines of the block.
+fn install_commands(readme: &str) -> String {
+    let block = readme.lines().skip_while(|line| *line != INSTALL).skip(1);
+    let lines = block.map_while(|line| line.strip_prefix("    "));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::result_line;
+    use super::{install_commands, result_line};
+
+    #[test]
+    fn the_readme_says_how_to_install() {
+        let commands = install_commands(include_str!("../../README.md"));
+        assert!(
+            commands.contains("cargo build --release && install "),
+            "{commands}"
+        );
+        assert_eq!(install_commands("    cargo build"), "");
+    }
 
     #[test]
     fn counts_of_a_test_program() {

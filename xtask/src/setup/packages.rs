@@ -2,18 +2,20 @@
 
 use std::{path::Path, process::Command};
 
+use clap::ValueEnum;
+
 use crate::command::find_program;
 
 /// What somebody wants to do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Purpose {
-    /// Compile.
+    /// Compile
     Build,
-    /// `cargo xtask demo`.
+    /// `cargo xtask demo`
     Demo,
-    /// `cargo xtask test`.
+    /// `cargo xtask test`
     Test,
-    /// `cargo xtask bench`.
+    /// `cargo xtask bench`
     Bench,
 }
 
