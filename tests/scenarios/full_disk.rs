@@ -1,15 +1,9 @@
 //! The registry's disk gets full: what is asked then is refused with words, nothing of it has happened, and the registry
-//! goes on by itself once there is room. (A small tmpfs, in a mount namespace of this thread.)
+//! goes on by itself once there is room. (A small tmpfs, in a mount namespace of its own.)
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
-use nix::{
-    mount::{MntFlags, MsFlags, mount, umount2},
-    sched::{CloneFlags, unshare},
-};
+use anyhow::Result;
 use re6st_user::{
     certificate::{
         authority::{Authority, AuthorityTerms},
@@ -24,46 +18,13 @@ use re6st_user::{
         store::Store,
     },
 };
+use testbed::{
+    host::Testbed,
+    mounts::{Mounts, cover},
+};
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
 const NETWORK: &str = "2001:db8:42::/48";
-
-/// A tmpfs of this thread alone; it ends with the thread.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(size: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("re6st-full-disk-{}", std::process::id()));
-        fs::create_dir(&path).unwrap();
-        unshare(CloneFlags::CLONE_NEWNS).unwrap();
-        let nothing = None::<&str>;
-        mount(
-            nothing,
-            "/",
-            nothing,
-            MsFlags::MS_REC | MsFlags::MS_PRIVATE,
-            nothing,
-        )
-        .unwrap();
-        let options = format!("size={size}");
-        mount(
-            Some("tmpfs"),
-            &path,
-            Some("tmpfs"),
-            MsFlags::empty(),
-            Some(options.as_str()),
-        )
-        .unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
-        let _ = fs::remove_dir(&self.0);
-    }
-}
 
 /// Nothing here is secret.
 struct Counting(u8);
@@ -140,15 +101,17 @@ fn certificates(registry: &mut Registry) -> Reply {
 }
 
 #[test]
-fn a_registry_whose_disk_is_full() {
-    // the mount namespace is the thread's, and the next scenario may run on this one
-    std::thread::spawn(fill_a_disk).join().unwrap();
+fn a_registry_whose_disk_is_full() -> Result<()> {
+    let testbed = Testbed::new()?;
+    let host = testbed.host("registry")?;
+    let disk = host.directory();
+    let mounts = Mounts::new(|| cover(disk, "size=2m"))?;
+    mounts.enter(|| fill(disk))
 }
 
-fn fill_a_disk() {
-    let disk = SmallDisk::mount("2m");
-    let database = disk.0.join("registry.db");
-    let ballast = disk.0.join("ballast");
+fn fill(disk: &Path) {
+    let database = disk.join("registry.db");
+    let ballast = disk.join("ballast");
     let mut registry = open(&database);
     assert_eq!(enrol(&mut registry), Ok(1));
     // all but some room for the log
