@@ -25,6 +25,7 @@ const HEARING_INTERVALS: u32 = 3;
 impl Speaker {
     /// [`super::input::Input::Interface`].
     pub(super) fn set_interface(&mut self, id: InterfaceId, settings: InterfaceSettings) {
+        self.names.insert(id, settings.place());
         let known = self.interfaces.get_mut(&id);
         if let Some(interface) = known {
             let renumbered = interface.settings.ipv4 != settings.ipv4;

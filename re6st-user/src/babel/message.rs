@@ -1,7 +1,10 @@
 //! What speakers say to each other: the TLVs of RFC 8966 section 4.6 freed of their encoding. Compression (router-id,
 //! next hop and default prefix of the parser's state, section 4.5) is undone, so each message stands for itself.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -127,4 +130,13 @@ pub enum NextHop {
     Ipv6(Ipv6Addr),
     /// An IPv4 address, for IPv4 routes of address encoding 1.
     Ipv4(std::net::Ipv4Addr),
+}
+
+impl fmt::Display for NextHop {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ipv6(address) => address.fmt(formatter),
+            Self::Ipv4(address) => address.fmt(formatter),
+        }
+    }
 }

@@ -59,12 +59,11 @@ pub struct OutgoingPacket {
     pub timestamp_at: Option<usize>,
 }
 
-/// What people may want to read in a log. Displayed as text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+/// What people may want to read in a log. [`Self::words`] puts it into words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
     /// First heard of.
-    #[error("new neighbour {address} on interface {}", interface.0)]
     NewNeighbour {
         /// Where.
         interface: InterfaceId,
@@ -72,7 +71,6 @@ pub enum Event {
         address: Ipv6Addr,
     },
     /// Heard both ways.
-    #[error("neighbour {address} on interface {} is up", interface.0)]
     NeighbourUp {
         /// Where.
         interface: InterfaceId,
@@ -80,7 +78,6 @@ pub enum Event {
         address: Ipv6Addr,
     },
     /// No longer usable.
-    #[error("neighbour {address} on interface {} is down: {reason}", interface.0)]
     NeighbourDown {
         /// Where.
         interface: InterfaceId,
@@ -90,7 +87,6 @@ pub enum Event {
         reason: DownReason,
     },
     /// It leaves probes unanswered: avoided where there is another way.
-    #[error("neighbour {address} on interface {} does not answer", interface.0)]
     NeighbourUnresponsive {
         /// Where.
         interface: InterfaceId,
@@ -98,7 +94,6 @@ pub enum Event {
         address: Ipv6Addr,
     },
     /// It gave a sign of life again.
-    #[error("neighbour {address} on interface {} answers again", interface.0)]
     NeighbourResponsive {
         /// Where.
         interface: InterfaceId,
@@ -122,7 +117,6 @@ pub enum Event {
         address: Ipv6Addr,
     },
     /// Another speaker announces routes with our router-id.
-    #[error("{address} on interface {} announces {} with our router-id as an origin: is another node using it?", interface.0, route.to())]
     DuplicateRouterId {
         /// Where.
         interface: InterfaceId,
@@ -132,7 +126,6 @@ pub enum Event {
         route: RouteKey,
     },
     /// A bound was reached, for the first time since long; its counter tells how often.
-    #[error("limit reached on interface {}: {limit}", interface.0)]
     LimitReached {
         /// Where.
         interface: InterfaceId,
@@ -140,11 +133,51 @@ pub enum Event {
         limit: &'static str,
     },
     /// Routes of before the restart that were not heard again are gone.
-    #[error("restart is over: {removed} routes were not heard again")]
     RestartOver {
         /// How many.
         removed: usize,
     },
+}
+
+impl Event {
+    /// Where it happened.
+    pub const fn interface(&self) -> Option<InterfaceId> {
+        match self {
+            Self::NewNeighbour { interface, .. }
+            | Self::NeighbourUp { interface, .. }
+            | Self::NeighbourDown { interface, .. }
+            | Self::NeighbourUnresponsive { interface, .. }
+            | Self::NeighbourResponsive { interface, .. }
+            | Self::DuplicateRouterId { interface, .. }
+            | Self::LimitReached { interface, .. } => Some(*interface),
+            Self::RestartOver { .. } => None,
+        }
+    }
+
+    /// For people. `place`: the interface as people call it.
+    pub fn words(&self, place: &str) -> String {
+        match self {
+            Self::NewNeighbour { address, .. } => format!("new neighbour {address} on {place}"),
+            Self::NeighbourUp { address, .. } => format!("neighbour {address} on {place} is up"),
+            Self::NeighbourDown {
+                address, reason, ..
+            } => format!("neighbour {address} on {place} is down: {reason}"),
+            Self::NeighbourUnresponsive { address, .. } => {
+                format!("neighbour {address} on {place} does not answer")
+            }
+            Self::NeighbourResponsive { address, .. } => {
+                format!("neighbour {address} on {place} answers again")
+            }
+            Self::DuplicateRouterId { address, route, .. } => format!(
+                "{address} on {place} announces {} with our router-id as an origin: is another node using it?",
+                route.to()
+            ),
+            Self::LimitReached { limit, .. } => format!("limit reached on {place}: {limit}"),
+            Self::RestartOver { removed } => {
+                format!("restart is over: {removed} routes were not heard again")
+            }
+        }
+    }
 }
 
 /// Why a neighbour is not usable.

@@ -179,7 +179,7 @@ impl Replay {
 /// Any [`RecordingError`].
 pub fn replay(
     mut reader: impl BufRead,
-    mut visit: impl FnMut(Time, &Output),
+    mut visit: impl FnMut(Time, &Speaker, &Output),
 ) -> Result<Replay, RecordingError> {
     let mut text = String::new();
     if reader.read_line(&mut text)? == 0 {
@@ -209,7 +209,7 @@ pub fn replay(
                 replay.end = now;
                 replay.speaker.handle(now, input, &mut outputs);
                 for output in outputs.drain(..) {
-                    visit(now, &output);
+                    visit(now, &replay.speaker, &output);
                     replay.did.extend(done(&output));
                 }
             }
@@ -270,7 +270,7 @@ mod tests {
         }
 
         let mut outputs = Vec::new();
-        let visit = |_, output: &Output| outputs.push(output.clone());
+        let visit = |_, _: &Speaker, output: &Output| outputs.push(output.clone());
         let replayed = replay(file.as_slice(), visit).expect("as written");
 
         assert!(
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_live_node_does_again_what_it_did() {
-        let replayed = replay(LIVE.as_bytes(), |_, _| {}).expect("a recording");
+        let replayed = replay(LIVE.as_bytes(), |_, _, _| {}).expect("a recording");
         assert_eq!(replayed.differences, []);
         assert!(replayed.routes > 6, "{} changes", replayed.routes);
         assert!(replayed.speaker.counters().unresponsive_neighbours > 0);
@@ -301,20 +301,20 @@ mod tests {
             .and_then(|number| lines.get_mut(number))
             .expect("a route");
         *line = line.replace("fe80:", "fe81:");
-        let replayed = replay((lines.join("\n") + "\n").as_bytes(), |_, _| {});
+        let replayed = replay((lines.join("\n") + "\n").as_bytes(), |_, _, _| {});
         assert_eq!(replayed.expect("a recording").differences.len(), 1);
     }
 
     #[test]
     fn a_last_line_that_is_cut_short_is_left_out() {
         let cut = &LIVE[..LIVE.len() - 5];
-        let replayed = replay(cut.as_bytes(), |_, _| {}).expect("a recording");
+        let replayed = replay(cut.as_bytes(), |_, _, _| {}).expect("a recording");
         assert_eq!(replayed.differences, []);
     }
 
     #[test]
     fn a_broken_line_is_named() {
-        let error = replay("{}\n".as_bytes(), |_, _| {}).expect_err("no start");
+        let error = replay("{}\n".as_bytes(), |_, _, _| {}).expect_err("no start");
         assert!(
             error.to_string().starts_with("line 1 of the recording"),
             "{error}"

@@ -104,6 +104,14 @@ pub struct InterfaceSettings {
 }
 
 impl InterfaceSettings {
+    /// The interface in a sentence.
+    pub fn place(&self) -> String {
+        match self.kind {
+            InterfaceKind::Lan => self.name.clone(),
+            InterfaceKind::Tunnel => format!("tunnel {}", self.name),
+        }
+    }
+
     /// The defaults for a kind of interface, with Hellos every 4 and updates every 16 seconds.
     pub fn new(kind: InterfaceKind, link_local: Ipv6Addr) -> Self {
         Self {

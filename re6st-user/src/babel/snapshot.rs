@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 
 use super::{
-    input::{Distance, InstalledRoute},
+    input::{Distance, InstalledRoute, InterfaceId},
     message::NextHop,
-    output::{AnnouncementSnapshot, CandidateSnapshot, NeighbourSnapshot, Output, RouteSnapshot},
+    output::{
+        AnnouncementSnapshot, CandidateSnapshot, Event, NeighbourSnapshot, Output, RouteSnapshot,
+    },
     quantities::Metric,
     speaker::{BETWEEN_REPORTS, Speaker},
     table::{Destination, DestinationId, Installed, Route, Source},
@@ -65,6 +67,37 @@ impl Speaker {
             })
         });
         limits.chain(narrow).collect()
+    }
+
+    /// Whether there is no neighbour that packets could go to.
+    pub fn is_alone(&self) -> bool {
+        !self.neighbours.iter().any(|(_, neighbour)| {
+            let interface = self.interfaces.get(&neighbour.interface);
+            interface.is_some_and(|interface| {
+                neighbour.present_cost(&interface.settings) < Metric::INFINITY
+            })
+        })
+    }
+
+    /// Whether Hellos of anybody come on an interface.
+    pub fn hears_on(&self, interface: InterfaceId) -> bool {
+        self.neighbours.iter().any(|(_, neighbour)| {
+            neighbour.interface == interface
+                && (neighbour.multicast.bits | neighbour.unicast.bits) != 0
+        })
+    }
+
+    /// An interface as people call it, also one that is gone.
+    pub fn place(&self, interface: InterfaceId) -> String {
+        let name = self.names.get(&interface).cloned();
+        name.filter(|name| !name.is_empty())
+            .unwrap_or_else(|| format!("interface {}", interface.0))
+    }
+
+    /// An event in words.
+    pub fn describe(&self, event: &Event) -> String {
+        let place = event.interface().map(|interface| self.place(interface));
+        event.words(&place.unwrap_or_default())
     }
 
     /// Learned routes, in no particular order; only this one if `route` is given.

@@ -60,6 +60,8 @@ pub struct Speaker {
     pub(super) random: Random,
     pub(super) counters: Counters,
     pub(super) interfaces: BTreeMap<InterfaceId, Interface>,
+    /// What people call interfaces, also those that are gone.
+    pub(super) names: BTreeMap<InterfaceId, String>,
     pub(super) neighbours: Neighbours,
     pub(super) table: Table,
     /// Our own routes.
@@ -114,6 +116,7 @@ impl Speaker {
             random,
             counters: Counters::default(),
             interfaces: BTreeMap::new(),
+            names: BTreeMap::new(),
             neighbours: Neighbours::default(),
             table: Table::default(),
             own: BTreeMap::new(),

@@ -4,11 +4,18 @@ use std::{fs::File, io::BufReader, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use re6st_user::babel::{output::Output, recording, time::Time};
+use re6st_user::babel::{output::Output, recording, speaker::Speaker, time::Time};
+
+use crate::cli::{table::counted, values::NoDataPlane};
 
 /// Options of `replay`.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Example:
+  re6st-user replay /tmp/babel.recording")]
 pub struct ReplayArguments {
+    #[command(flatten)]
+    no_data_plane: NoDataPlane,
     /// What `re6st-user node --record` wrote.
     #[arg(value_name = "FILE")]
     recording: PathBuf,
@@ -19,22 +26,26 @@ pub fn run(arguments: &ReplayArguments) -> Result<ExitCode> {
     let path = arguments.recording.display();
     let file = File::open(&arguments.recording).with_context(|| format!("open {path}"))?;
     let mut start = None;
-    let replay = recording::replay(BufReader::new(file), |now, output| {
+    let replay = recording::replay(BufReader::new(file), |now, speaker, output| {
         let since = now.since(*start.get_or_insert(now));
-        if let Some(text) = text(output) {
+        if let Some(text) = text(speaker, output) {
             println!("{:>12.6}  {text}", since.as_secs_f64());
         }
     })
     .with_context(|| format!("replay {path}"))?;
     for neighbour in replay.speaker.neighbours(replay.end) {
         println!(
-            "neighbour {} on {}: cost {}, {} routes",
-            neighbour.address, neighbour.interface_name, neighbour.cost, neighbour.routes
+            "neighbour {} on {}: cost {}, {}",
+            neighbour.address,
+            neighbour.interface_name,
+            neighbour.cost,
+            counted(neighbour.routes, "route", "routes")
         );
     }
     println!(
-        "{} inputs, {} changes of routes",
-        replay.inputs, replay.routes
+        "{}, {}",
+        counted(replay.inputs, "input", "inputs"),
+        counted(replay.routes, "change of routes", "changes of routes")
     );
     for (now, route) in &replay.differences {
         let Time(microseconds) = now;
@@ -46,17 +57,17 @@ pub fn run(arguments: &ReplayArguments) -> Result<ExitCode> {
     })
 }
 
-fn text(output: &Output) -> Option<String> {
+fn text(speaker: &Speaker, output: &Output) -> Option<String> {
     match output {
         Output::Install(route) => Some(format!(
-            "{} via {:?} on interface {}",
+            "{} via {} on {}",
             route.route.to(),
             route.next_hop,
-            route.interface.0
+            speaker.place(route.interface)
         )),
         Output::Unreachable { route } => Some(format!("{} unreachable", route.to())),
         Output::Remove { route } => Some(format!("{} removed", route.to())),
-        Output::Event(event) => Some(event.to_string()),
+        Output::Event(event) => Some(speaker.describe(event)),
         _ => None,
     }
 }

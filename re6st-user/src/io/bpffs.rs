@@ -22,7 +22,7 @@ pub const DEFAULT: &str = "/sys/fs/bpf";
 #[derive(Debug, Error)]
 pub enum BpffsError {
     /// A file system call failed.
-    #[error("{path}: {source}")]
+    #[error("{path}: {source}{}", remedy(.source))]
     Io {
         /// On what.
         path: PathBuf,
@@ -50,6 +50,16 @@ pub enum BpffsError {
     /// What process are we?
     #[error(transparent)]
     Host(#[from] HostError),
+}
+
+/// What people can do about it.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            " (what is loaded is for root alone: run this as root, with sudo for example)"
+        }
+        _ => "",
+    }
 }
 
 /// Makes sure that there is a BPF file system. Says whether it had to be mounted.
@@ -92,6 +102,11 @@ pub fn lock(path: &Path) -> Result<Lock, BpffsError> {
     Flock::lock(folder, FlockArg::LockExclusive)
         .map(|folder| Lock { _folder: folder })
         .map_err(|(_, error)| failed(path, error.into()))
+}
+
+/// Whether something is there. An error if that is not for us to know.
+pub fn exists(path: &Path) -> Result<bool, BpffsError> {
+    path.try_exists().map_err(|error| failed(path, error))
 }
 
 /// The names in a folder, sorted; none if the folder is not there.

@@ -23,6 +23,7 @@ use super::{
     log::Log,
     orders::{Ending, Order, Orders},
     recorder::Recorder,
+    solitude::{self, Solitude},
     state::State,
     surroundings::Surroundings,
     transport::Transport,
@@ -83,6 +84,7 @@ pub struct Controller {
     monitor: Monitor,
     orders: Orders,
     pub(super) surroundings: Surroundings,
+    solitude: Solitude,
     pub(super) readiness: Readiness,
     pub(super) log: Log,
     /// When to look at what failed or has grown, if anything has.
@@ -212,6 +214,7 @@ impl Controller {
             monitor: outside.monitor,
             orders: outside.orders,
             surroundings,
+            solitude: Solitude::default(),
             readiness: outside.readiness,
             log: Log::default(),
             tick: None,
@@ -289,13 +292,30 @@ impl Controller {
             self.keep_distances();
             self.recorder.iter_mut().for_each(Recorder::flush);
         }
+        self.note_solitude();
         let wanted = self.installer.wants_attention()
+            || self.solitude.wants_attention()
             || self.surroundings.wants_attention()
             || self.journal.wants_attention()
             || self.recorder.is_some();
         if wanted {
             self.tick.get_or_insert_with(|| Instant::now() + TICK);
         }
+    }
+
+    /// Says, once, if nobody is there to talk to.
+    fn note_solitude(&mut self) {
+        let hopeless = self.transport.tunnels.is_empty() && self.babel.interfaces.is_empty();
+        let alone = self.speaker.is_alone();
+        let hello = self.parameters.hello_interval;
+        if self.solitude.note(alone, hopeless, Instant::now(), hello) {
+            let text = self.why_alone();
+            self.log.say(&format!("WARNING: {text}"));
+        }
+    }
+
+    fn why_alone(&self) -> String {
+        solitude::why(&self.places(), &self.transport.counters)
     }
 
     /// Routes we are the origin of.
@@ -405,7 +425,10 @@ impl Controller {
                 self.save();
             }
             Output::SaveDistance(_) => {}
-            Output::Event(event) => self.log.say(&format!("babel: {event}")),
+            Output::Event(event) => {
+                let text = self.speaker.describe(&event);
+                self.log.say(&format!("babel: {text}"));
+            }
         }
     }
 
@@ -496,6 +519,7 @@ impl Controller {
     fn report(&self) -> Vec<u8> {
         let membership = self.membership.as_ref();
         let now = self.now();
+        let alone = self.solitude.is_said().then(|| self.why_alone());
         let report = Report {
             router_id: self.speaker.settings().router_id.to_string(),
             sequence_number: self.speaker.sequence_number(),
@@ -506,6 +530,7 @@ impl Controller {
                 self.speaker.warnings(now),
                 self.surroundings.warnings(),
                 self.installer.wishes.warnings(),
+                alone.into_iter().collect(),
             ]
             .concat(),
             not_installed: self.not_installed(),

@@ -16,6 +16,7 @@
 //! | [`state`] | what survives a restart |
 //! | [`recorder`] | what happens, written down |
 //! | [`journal`], [`distances`] | feasibility distances, which survive a kill |
+//! | [`solitude`] | a node without neighbours, and why |
 //! | [`control`] | what people see of it |
 //! | `orders` | what people want of it |
 
@@ -32,6 +33,7 @@ mod log;
 mod orders;
 pub mod recorder;
 mod repair;
+pub mod solitude;
 pub mod start;
 pub mod state;
 mod surroundings;

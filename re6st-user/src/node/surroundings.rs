@@ -134,6 +134,12 @@ impl Surroundings {
         self.everything_changed();
     }
 
+    /// Whether an interface that XDP is to be attached to is there.
+    pub(super) fn is_there(&self, name: &str) -> bool {
+        let mut attached = self.attached.values();
+        attached.any(|interface| interface.name == name)
+    }
+
     /// What interfaces are to be told has changed.
     pub const fn interfaces_changed(&mut self) {
         self.interfaces = true;

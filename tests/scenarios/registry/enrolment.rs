@@ -60,7 +60,7 @@ fn two_commands_make_a_registry_and_one_makes_a_node_that_starts() -> Result<()>
         .arg(node.directory());
     command
         .args(["node", "--config"])
-        .arg(directory.join("re6st.toml"));
+        .arg(directory.join("re6st0.toml"));
     let controller = node.spawn(&mut command)?;
     wait_for("the node to start", || {
         Ok(controller.stderr().contains("speaks Babel"))
@@ -91,7 +91,13 @@ fn conf_can_be_run_again_and_keeps_what_is_there() -> Result<()> {
     registry
         .conf(&node, &["--anonymous", "-r", "O", "Example"])?
         .success()?;
-    let names = ["ca.crt", "cert.crt", "cert.key", "x25519.key", "re6st.toml"];
+    let names = [
+        "ca.crt",
+        "cert.crt",
+        "cert.key",
+        "x25519.key",
+        "re6st0.toml",
+    ];
     let before: Vec<_> = names
         .iter()
         .map(|name| node_file(&node, name))

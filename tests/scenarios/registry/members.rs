@@ -51,7 +51,7 @@ impl Member {
             lines.retain(|line| !line.contains("interval"));
             let text = lines.join("\n");
             let (before, after) = text.split_once("[babel]").unwrap();
-            let (_, after) = after.split_once("[]").unwrap();
+            let (_, after) = after.split_once("interfaces = [\"eth0\"]").unwrap();
             format!("{before}{babel}{after}\n")
         })?;
         Ok(member)
@@ -62,8 +62,8 @@ impl Member {
     }
 
     fn configure(&self, change: impl Fn(String) -> String) -> Result<()> {
-        let text = change(node_file(&self.host, "re6st.toml")?);
-        Ok(fs::write(self.path("re6st.toml"), text)?)
+        let text = change(node_file(&self.host, "re6st0.toml")?);
+        Ok(fs::write(self.path("re6st0.toml"), text)?)
     }
 
     pub(super) fn start(&mut self) -> Result<()> {
@@ -74,7 +74,7 @@ impl Member {
             .arg("--sockets")
             .arg(self.host.directory())
             .args(["node", "--config"])
-            .arg(self.path("re6st.toml"));
+            .arg(self.path("re6st0.toml"));
         let process = self.host.spawn(&mut command)?;
         wait_for("the node to start", || {
             Ok(process.stderr().contains("speaks Babel"))
@@ -121,7 +121,7 @@ impl Member {
     }
 
     fn address(&self) -> Result<String> {
-        let text = node_file(&self.host, "re6st.toml")?;
+        let text = node_file(&self.host, "re6st0.toml")?;
         let address = text.split('"').nth(1).context("no address")?;
         Ok(address.split('/').next().context("no prefix")?.to_owned())
     }
@@ -519,7 +519,7 @@ fn files_that_do_not_belong_together_are_refused_before_anything_is_attached() -
     let b = Member::new(&testbed, &internet, &registry, "b", &["--anonymous"])?;
     let refusal = |member: &Member| -> Result<String> {
         let bpffs = member.host.bpffs();
-        let path = member.path("re6st.toml");
+        let path = member.path("re6st0.toml");
         let arguments = ["--bpffs", bpffs.to_str().unwrap(), "node", "--config"];
         let arguments = [&arguments[..], &[path.to_str().unwrap()]].concat();
         let said = run(&member.host, &arguments)?.failure()?;

@@ -26,6 +26,7 @@ use re6st_user::{
         timestamp::CLOCK_SKEW,
         verify::Authorities,
     },
+    dataplane::bpf::InstanceName,
     registry::{
         client::{Client, Trust},
         documents::NetworkParameters,
@@ -33,20 +34,31 @@ use re6st_user::{
     },
 };
 
+use crate::cli::values::{self, NoDataPlane};
+
 pub mod files;
 mod node_file;
 mod ways;
 
 use files::{Pending, existing};
+use ways::Interfaces;
 
 /// Options of `conf`.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  re6st-user conf --registry https://registry.example/ --fingerprint sha256:HEX --token TOKEN --dir /etc/re6st-ebpf
+  re6st-user conf --registry https://registry.example/ --fingerprint sha256:HEX --email user@example.com --interface lan0
+  re6st-user conf --registry https://registry.example/ --anonymous --req O 'Example Inc.' --location FR,EU
+  re6st-user conf --registry https://registry.example/ --is-needed")]
 pub struct ConfArguments {
+    #[command(flatten)]
+    no_data_plane: NoDataPlane,
     /// The registry's address.
     #[arg(long, value_name = "URL")]
     registry: String,
     /// Fingerprint of the network's authority, as the operator tells it.
-    #[arg(long, value_name = "sha256:HEX")]
+    #[arg(long, value_name = "sha256:HEX", value_parser = values::fingerprint)]
     fingerprint: Option<Fingerprint>,
     /// The token that gives the right to a certificate; - reads it from standard input.
     #[arg(long, group = "right")]
@@ -66,6 +78,9 @@ pub struct ConfArguments {
     /// Where this node is: country and continent.
     #[arg(long, value_name = "CC,CONT")]
     location: Option<String>,
+    /// A link on which other nodes are; may be given several times. Without it the interfaces that lead to the Internet.
+    #[arg(long = "interface", value_name = "NAME")]
+    interfaces: Vec<String>,
     /// Only fetch the certificate of the network's authority.
     #[arg(long, group = "right")]
     ca_only: bool,
@@ -189,6 +204,8 @@ struct Newcomer {
     request: CertificateRequest,
     /// Open for writing before anything is asked of the registry.
     certificate: Pending,
+    /// The same; `None` if there is a configuration already.
+    configuration: Option<(Pending, Interfaces)>,
 }
 
 impl Newcomer {
@@ -210,6 +227,7 @@ impl Newcomer {
             key,
             request,
             certificate: Pending::create(&path, 0o644)?,
+            configuration: configuration(arguments)?,
         })
     }
 
@@ -268,12 +286,11 @@ impl Newcomer {
         if let Some(subnet) = certificate.prefix().subnet(&network) {
             println!("this node's subnet is {subnet}");
         }
-        let path = directory.join("re6st.toml");
-        if existing(&path)?.is_some() {
+        let path = configuration_file(directory);
+        let Some((pending, interfaces)) = self.configuration else {
             println!("{} is there already and stays as it is", path.display());
             return Ok(());
-        }
-        let pending = Pending::create(&path, 0o644)?;
+        };
         let client = Client::node(&arguments.registry, authorities, certificate, &self.key)?;
         let envelope = client.parameters(None, std::time::Duration::ZERO).await?;
         let envelope = envelope.context("the registry has no parameters")?;
@@ -285,9 +302,13 @@ impl Newcomer {
             network,
             certificate,
             parameters: parameters.content(),
-            interfaces: &ways::uplinks(),
+            interfaces: &interfaces,
         });
         pending.write(text.as_bytes())?;
+        println!(
+            "Other nodes are looked for on {} (`--interface` names others, before the file is there)",
+            interfaces.plain.join(", ")
+        );
         println!(
             "{}: look it through, then: re6st-user node --config {}",
             path.display(),
@@ -299,6 +320,21 @@ impl Newcomer {
         );
         Ok(())
     }
+}
+
+/// What `node` is started with.
+fn configuration_file(directory: &Path) -> PathBuf {
+    directory.join(format!("{}.toml", InstanceName::DEFAULT))
+}
+
+/// The configuration file, empty, and what of this host will be in it; `None` if there is one.
+fn configuration(arguments: &ConfArguments) -> Result<Option<(Pending, Interfaces)>> {
+    let path = configuration_file(&arguments.dir);
+    if existing(&path)?.is_some() {
+        return Ok(None);
+    }
+    let interfaces = Interfaces::find(&arguments.interfaces)?;
+    Ok(Some((Pending::create(&path, 0o644)?, interfaces)))
 }
 
 /// The node's key: the one that is there, or a new one of the kind the authority has.

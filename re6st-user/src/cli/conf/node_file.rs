@@ -1,10 +1,12 @@
-//! The first configuration of a node: `re6st.toml`.
+//! The first configuration of a node: `re6st0.toml`.
 
 use re6st_user::{
     certificate::{network::Network, node::NodeCertificate},
     registry::documents::NetworkParameters,
 };
 use toml::Value;
+
+use super::ways::Interfaces;
 
 /// What it is made of.
 #[derive(Debug)]
@@ -17,8 +19,8 @@ pub struct Facts<'a> {
     pub certificate: &'a NodeCertificate,
     /// The network's parameters.
     pub parameters: &'a NetworkParameters,
-    /// The interfaces that lead to the Internet.
-    pub interfaces: &'a [String],
+    /// The interfaces it has to do with.
+    pub interfaces: &'a Interfaces,
 }
 
 /// The text of the file.
@@ -34,7 +36,7 @@ pub fn text(facts: &Facts<'_>) -> String {
         .chain(ipv4.map(|address| address.to_string()));
     let networks = facts.parameters.networks();
     let networks = networks.iter().map(ToString::to_string);
-    let interfaces = facts.interfaces.iter().cloned();
+    let interfaces = facts.interfaces;
     let mut text = format!(
         "# Node {} of {}.\n\
          # Names of files are relative to this folder.\n\n\
@@ -47,14 +49,15 @@ pub fn text(facts: &Facts<'_>) -> String {
          # relay for others\n\
          forward    = true\n\n\
          [babel]\n\
-         # links with other nodes, on which they find each other without the Internet\n\
-         # (intervals and keys come from the network's parameters)\n\
-         interfaces = []\n",
+         # links with other nodes, on which they find each other without the Internet; whoever is there may bring packets\n\
+         # of any source (intervals and keys come from the network's parameters)\n\
+         interfaces = {}\n",
         certificate.prefix().common_name(),
         facts.network,
         list(addresses),
-        list(interfaces),
+        list(interfaces.attached().into_iter()),
         list(networks),
+        list(interfaces.plain.iter().cloned()),
     );
     text += &format!(
         "\n[registry]\nurl  = {}\nca   = \"ca.crt\"\ncert = \"cert.crt\"\nkey  = \"cert.key\"\n",

@@ -2,18 +2,75 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrIn6};
 use re6st_user::{certificate::network::Network, io::netlink::Route};
 
 /// An address of each family that is far away from everybody: a.root-servers.net. Nothing is sent there.
 const FAR_AWAY: [&str; 2] = ["198.41.0.4", "2001:503:ba3e::2:30"];
 
-/// The interfaces that lead to the Internet.
-pub fn uplinks() -> Vec<String> {
-    let Ok(mut routes) = Route::open() else {
-        return Vec::new();
+/// The interfaces a node has to do with.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Interfaces {
+    /// Those that lead to the Internet.
+    pub uplinks: Vec<String>,
+    /// Plain links, on which other nodes are.
+    pub plain: Vec<String>,
+}
+
+impl Interfaces {
+    /// What this host has. `named`: on which other nodes are, as people say.
+    ///
+    /// # Errors
+    /// Nobody can tell without being told.
+    pub fn find(named: &[String]) -> Result<Self> {
+        let mut routes = Route::open().context("open rtnetlink")?;
+        let all = routes.interfaces().context("list the interfaces")?;
+        let uplinks = uplinks(&mut routes);
+        // loopback and tunnels have no Ethernet address
+        let usable = all
+            .into_iter()
+            .filter(|interface| interface.up && interface.address.is_some());
+        let usable: Vec<String> = usable.map(|interface| interface.name).collect();
+        let plain = plain(named, &uplinks, &usable)?;
+        Ok(Self { uplinks, plain })
+    }
+
+    /// Where XDP is attached.
+    pub fn attached(&self) -> Vec<String> {
+        let mut names = self.uplinks.clone();
+        names.extend(
+            self.plain
+                .iter()
+                .filter(|name| !self.uplinks.contains(name))
+                .cloned(),
+        );
+        names
+    }
+}
+
+/// On which interfaces other nodes are to be found.
+fn plain(named: &[String], uplinks: &[String], usable: &[String]) -> Result<Vec<String>> {
+    let there_are = match usable {
+        [] => "none that is up".to_owned(),
+        names => names.join(", "),
     };
+    if let Some(wrong) = named.iter().find(|name| !usable.contains(name)) {
+        bail!(
+            "--interface {wrong}: it is not an Ethernet interface that is up; there are {there_are}"
+        );
+    }
+    match (named, uplinks, usable) {
+        ([_, ..], _, _) => Ok(named.to_vec()),
+        (_, [_, ..], _) => Ok(uplinks.to_vec()),
+        (_, _, [one]) => Ok(vec![one.clone()]),
+        _ => bail!(
+            "on which interface are other nodes? There is no default route that would tell. Name it with --interface; there are {there_are}"
+        ),
+    }
+}
+
+fn uplinks(routes: &mut Route) -> Vec<String> {
     let mut names = Vec::new();
     for destination in FAR_AWAY.iter().filter_map(|text| text.parse().ok()) {
         let Ok(way) = routes.way(destination, None) else {
@@ -47,4 +104,52 @@ pub fn is_needed(network: Network) -> Result<ExitCode> {
             }
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Interfaces, plain};
+
+    #[test]
+    fn where_other_nodes_are_is_said_or_found_or_asked_for() {
+        // said, uplinks, usable: found
+        for (named, uplinks, usable, expected) in [
+            ("", "", "eth0", Some("eth0")),
+            ("", "eth0", "eth0 lan0", Some("eth0")),
+            ("", "eth0 wlan0", "eth0 lan0 wlan0", Some("eth0 wlan0")),
+            ("lan0", "eth0", "eth0 lan0", Some("lan0")),
+            ("lan0 lan1", "", "lan0 lan1", Some("lan0 lan1")),
+            ("", "", "lan0 lan1", None),
+            ("", "", "", None),
+            ("lan0", "eth0", "eth0", None),
+        ] {
+            let [named, uplinks, usable] = [named, uplinks, usable].map(words);
+            let found = plain(&named, &uplinks, &usable);
+
+            assert_eq!(
+                found.as_ref().ok(),
+                expected.map(words).as_ref(),
+                "{named:?} {uplinks:?}"
+            );
+            if let Err(error) = found {
+                let error = error.to_string();
+                assert!(error.contains("--interface"), "{error}");
+                assert!(usable.iter().all(|name| error.contains(name)), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn xdp_is_attached_to_both_kinds() {
+        let interfaces = Interfaces {
+            uplinks: words("eth0"),
+            plain: words("eth0 lan0"),
+        };
+
+        assert_eq!(interfaces.attached(), words("eth0 lan0"));
+    }
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
 }

@@ -201,7 +201,7 @@ impl Manifest {
     /// `None` if there is no pin.
     fn read(path: &std::path::Path) -> Result<Option<Self>, BpfError> {
         let what = || format!("read {}", path.display());
-        if !path.exists() {
+        if !bpffs::exists(path)? {
             return Ok(None);
         }
         let map = MapData::from_pin(path).during(what)?;

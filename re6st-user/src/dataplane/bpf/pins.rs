@@ -22,6 +22,8 @@ pub struct InstanceName(String);
 impl InstanceName {
     /// Bytes. With `-tc` it has to be an interface's name.
     pub const MAXIMUM: usize = 12;
+    /// The instance that is meant where none is named. A node's configuration file is called after it.
+    pub const DEFAULT: &str = "re6st0";
 
     /// Checks a name.
     pub fn parse(name: &str) -> Result<Self, String> {
@@ -111,15 +113,19 @@ impl Pins {
 
     /// All instances in a BPF file system: folders with a manifest, of a finished load or of one under way.
     pub fn all(bpffs: &Path) -> Result<Vec<Self>, BpfError> {
-        let pins = bpffs::names(bpffs)?
-            .iter()
-            .filter_map(|name| InstanceName::parse(name).ok())
-            .map(|name| Self::new(bpffs, &name))
-            .filter(|pins| {
-                pins.object(super::MANIFEST).exists() || pins.new_object(super::MANIFEST).exists()
-            })
-            .collect();
-        Ok(pins)
+        let mut all = Vec::new();
+        for name in bpffs::names(bpffs)? {
+            let Ok(name) = InstanceName::parse(&name) else {
+                continue;
+            };
+            let pins = Self::new(bpffs, &name);
+            if bpffs::exists(&pins.object(super::MANIFEST))?
+                || bpffs::exists(&pins.new_object(super::MANIFEST))?
+            {
+                all.push(pins);
+            }
+        }
+        Ok(all)
     }
 }
 

@@ -46,7 +46,7 @@ pub fn unload(pins: &Pins, unless_held: Option<&Path>) -> Result<Summary, BpfErr
     }
     let cookie =
         host::network_namespace().during(|| "identify the network namespace".to_owned())?;
-    let was_there = pins.folder().exists();
+    let was_there = bpffs::exists(&pins.folder())?;
     let Some(manifest) = existing::find(pins, cookie, &mut notes)? else {
         return Ok(Summary {
             found: was_there,
