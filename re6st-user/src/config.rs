@@ -33,6 +33,7 @@ pub(crate) mod tunnel;
 mod tests;
 
 pub use mistake::{ConfigError, Mistake};
+pub use prefix::usable;
 
 /// The UDP port of the tunnels unless configured: GRE-in-UDP (RFC 8086).
 pub const DEFAULT_PORT: u16 = 4754;

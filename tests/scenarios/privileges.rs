@@ -10,22 +10,31 @@ use testbed::{
 
 use crate::meshes::Chain;
 
+const NOBODY: [&str; 3] = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+
 /// Runs `load` on a node under util-linux's setpriv; the error message.
 fn load_restricted(node: &Node, options: &[&str]) -> Result<String> {
+    let configuration = node.write_configuration()?;
+    fs::set_permissions(&configuration, fs::Permissions::from_mode(0o644))?;
+    let configuration = configuration.to_string_lossy();
+    refused(node, options, &["load", "--config", &configuration])
+}
+
+/// Runs a subcommand on a node under util-linux's setpriv; the error message.
+fn refused(node: &Node, options: &[&str], subcommand: &[&str]) -> Result<String> {
     // where anybody may read it
     let program = node.host.directory().join("re6st-user");
     fs::copy(re6st_user()?, &program)?;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
-    let configuration = node.write_configuration()?;
-    fs::set_permissions(&configuration, fs::Permissions::from_mode(0o644))?;
     let mut command = Command::new("setpriv");
     command
         .args(options)
         .arg(&program)
         .arg("--bpffs")
         .arg(node.host.bpffs())
-        .args(["load", "--config"])
-        .arg(&configuration);
+        .arg("--sockets")
+        .arg(node.host.directory())
+        .args(subcommand);
     node.host
         .spawn(&mut command)?
         .wait(Duration::from_secs(20))?
@@ -36,10 +45,7 @@ fn load_restricted(node: &Node, options: &[&str]) -> Result<String> {
 fn the_missing_capability_is_named() -> Result<()> {
     let chain = Chain::new((Fou, V4), (Gre, V6))?;
     for (options, named) in [
-        (
-            &["--reuid=65534", "--regid=65534", "--clear-groups"][..],
-            "CAP_",
-        ),
+        (&NOBODY[..], "CAP_"),
         (&["--bounding-set=-net_admin"], "CAP_NET_ADMIN"),
         (&["--bounding-set=-bpf,-sys_admin"], "CAP_BPF"),
     ] {
@@ -47,6 +53,89 @@ fn the_missing_capability_is_named() -> Result<()> {
 
         assert!(message.contains(named), "{options:?}: {message}");
         assert_eq!(chain.b.pins()?, [""; 0], "{options:?}: something is pinned");
+    }
+    Ok(())
+}
+
+/// Whether an error tells its cause twice over.
+fn repeats_itself(message: &str) -> bool {
+    let parts: Vec<&str> = message.trim().split(": ").collect();
+    let twice = |(place, part): (usize, &&str)| parts[place + 1..].contains(part);
+    parts.iter().enumerate().any(twice)
+}
+
+#[test]
+fn who_is_not_root_is_told_so_by_every_subcommand() -> Result<()> {
+    let chain = Chain::new((Fou, V4), (Gre, V6))?;
+    let node = &chain.b;
+    node.load()?;
+    // as systemd mounts it
+    fs::set_permissions(node.host.bpffs(), fs::Permissions::from_mode(0o700))?;
+    let configuration = node.write_configuration()?;
+    fs::set_permissions(&configuration, fs::Permissions::from_mode(0o644))?;
+    let configuration = configuration.to_string_lossy();
+    for subcommand in [
+        &["status"][..],
+        &["status", "--instance", "re6st0"],
+        &["status", "--json"],
+        &["trace", "send: 10.42.2.1 > 10.42.3.1 icmp"],
+        &["unload"],
+        &["load", "--config", &configuration],
+    ] {
+        let message = refused(node, &NOBODY, subcommand)?;
+
+        let helps = ["root", "CAP_"].iter().any(|word| message.contains(word));
+        assert!(helps, "{subcommand:?}: {message}");
+        assert!(!repeats_itself(&message), "{subcommand:?}: {message}");
+    }
+    Ok(())
+}
+
+#[test]
+fn errors_tell_their_cause_once() -> Result<()> {
+    let chain = Chain::new((Fou, V4), (Gre, V6))?;
+    let node = &chain.b;
+    for subcommand in [
+        &["load", "--config", "/nowhere/re6st0.toml"][..],
+        &["node", "--config", "/nowhere/re6st0.toml"],
+        &["load", "--config", "/dev"],
+        &["registry", "--config", "/nowhere/registry.toml"],
+        &[
+            "registry",
+            "backup",
+            "/nowhere/copy",
+            "--config",
+            "/nowhere/registry.toml",
+        ],
+        &[
+            "registry",
+            "init",
+            "--network",
+            "2001:db8::/48",
+            "--dir",
+            "/dev/null/x",
+        ],
+        &[
+            "conf",
+            "--registry",
+            "https://127.0.0.1:9/",
+            "--anonymous",
+            "--dir",
+            "/dev/null/x",
+        ],
+        &["conf", "--registry", "https://127.0.0.1:9/", "--is-needed"],
+        &["replay", "/nowhere/recording"],
+        &["trace", "send: nonsense"],
+        &["status", "--instance", "none0"],
+    ] {
+        let message = node.re6st_user(subcommand)?.failure()?;
+
+        assert!(!repeats_itself(&message), "{subcommand:?}: {message}");
+        assert_eq!(
+            message.trim().lines().count(),
+            1,
+            "{subcommand:?}: {message}"
+        );
     }
     Ok(())
 }

@@ -101,7 +101,6 @@ pub enum Event {
         address: Ipv6Addr,
     },
     /// Small packets reach it, but none as large as updates may be: avoided where there is another way.
-    #[error("packets of 1280 octets do not reach neighbour {address} on interface {}, smaller ones do: it is avoided", interface.0)]
     PathNarrow {
         /// Where.
         interface: InterfaceId,
@@ -109,7 +108,6 @@ pub enum Event {
         address: Ipv6Addr,
     },
     /// Large packets reach it again.
-    #[error("packets of 1280 octets reach neighbour {address} on interface {} again", interface.0)]
     PathWide {
         /// Where.
         interface: InterfaceId,
@@ -148,6 +146,8 @@ impl Event {
             | Self::NeighbourDown { interface, .. }
             | Self::NeighbourUnresponsive { interface, .. }
             | Self::NeighbourResponsive { interface, .. }
+            | Self::PathNarrow { interface, .. }
+            | Self::PathWide { interface, .. }
             | Self::DuplicateRouterId { interface, .. }
             | Self::LimitReached { interface, .. } => Some(*interface),
             Self::RestartOver { .. } => None,
@@ -167,6 +167,12 @@ impl Event {
             }
             Self::NeighbourResponsive { address, .. } => {
                 format!("neighbour {address} on {place} answers again")
+            }
+            Self::PathNarrow { address, .. } => format!(
+                "packets of 1280 octets do not reach neighbour {address} on {place}, smaller ones do: it is avoided"
+            ),
+            Self::PathWide { address, .. } => {
+                format!("packets of 1280 octets reach neighbour {address} on {place} again")
             }
             Self::DuplicateRouterId { address, route, .. } => format!(
                 "{address} on {place} announces {} with our router-id as an origin: is another node using it?",

@@ -19,14 +19,20 @@ use re6st_user::{
     node::before::Before,
 };
 
+use crate::cli::table::counted;
+
 /// Options of `load`.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  re6st-user load --config /etc/re6st-ebpf/re6st0.toml
+  re6st-user load --config /etc/re6st-ebpf/lab0.toml --instance lab0 --mode generic")]
 pub struct LoadArguments {
     /// The configuration file (TOML).
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
     /// The instance: names the mesh device and the folder of the BPF file system.
-    #[arg(long, default_value = "re6st0", value_parser = InstanceName::parse)]
+    #[arg(long, default_value = InstanceName::DEFAULT, value_parser = InstanceName::parse)]
     pub instance: InstanceName,
     /// Where XDP runs.
     #[arg(long, value_enum, default_value_t)]
@@ -134,10 +140,10 @@ pub fn run(command: &LoadCommand, bpffs: &Path, sockets: &Path) -> Result<ExitCo
         );
     }
     println!(
-        "{} is up: {} tunnels, {} routes; see `re6st-user status --instance {}`",
+        "{} is up: {}, {}; see `re6st-user status --instance {}`",
         manifest.instance,
-        summary.tunnels.len(),
-        config.routes.len(),
+        counted(summary.tunnels.len(), "tunnel", "tunnels"),
+        counted(config.routes.len(), "route", "routes"),
         manifest.instance
     );
     Ok(ExitCode::SUCCESS)

@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
+use crate::cli::table::counted;
+
 /// Registry, parameters, revocations, certificate, authorities. `standing` is null of a node that is no member.
 pub fn text(standing: &Value) -> String {
     if standing.is_null() {
@@ -54,9 +56,13 @@ pub fn text(standing: &Value) -> String {
         "revocations: none yet".to_owned()
     } else {
         format!(
-            "revocations: number {}, {} certificates",
+            "revocations: number {}, {}",
             shown(&revocations["number"]),
-            revocations["count"]
+            counted(
+                revocations["count"].as_u64().unwrap_or_default() as usize,
+                "certificate",
+                "certificates"
+            )
         )
     });
     let certificate = &standing["certificate"];
@@ -148,7 +154,7 @@ mod tests {
             "no answer in 30 s",
             "parameters: number 7, Hellos every 15.0 s",
             "hello-interval is 2 s by the file",
-            "revocations: number 3, 1 certificates",
+            "revocations: number 3, 1 certificate",
             "certificate: 1/16, serial number 5, expired",
             "authority: sha256:00, valid for",
         ] {

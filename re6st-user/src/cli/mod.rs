@@ -8,6 +8,7 @@ use re6st_user::{io::bpffs, node::control};
 
 mod babel;
 mod conf;
+mod generate;
 mod load;
 mod membership;
 mod node;
@@ -17,10 +18,22 @@ mod status;
 mod table;
 mod trace;
 mod unload;
+mod values;
+
+#[cfg(test)]
+mod tests;
 
 /// A resilient mesh network carried in the kernel.
 #[derive(Debug, Parser)]
-#[command(name = "re6st-user", version)]
+#[command(
+    name = "re6st-user",
+    version,
+    after_long_help = "\
+Examples:
+  re6st-user conf --registry https://registry.example/ --fingerprint sha256:HEX --token TOKEN --dir /etc/re6st-ebpf
+  re6st-user node --config /etc/re6st-ebpf/re6st0.toml
+  re6st-user status"
+)]
 pub struct Arguments {
     /// The BPF file system objects are pinned in.
     #[arg(long, global = true, value_name = "DIR", default_value = bpffs::DEFAULT)]
@@ -38,6 +51,10 @@ enum Command {
     /// without losing a packet.
     Load(load::LoadCommand),
     /// Load, and run the controller: Babel finds the routes.
+    #[command(after_long_help = "\
+Examples:
+  re6st-user node --config /etc/re6st-ebpf/re6st0.toml
+  re6st-user node --config /etc/re6st-ebpf/re6st0.toml --record /tmp/babel.recording")]
     Node(node::NodeArguments),
     /// Become a node of a network: get a certificate from its registry, and a configuration to start with.
     Conf(conf::ConfArguments),
@@ -51,6 +68,12 @@ enum Command {
     Status(status::StatusArguments),
     /// Tell what the loaded programs would do with a packet.
     Trace(trace::TraceArguments),
+    /// Manual pages and completions of the command line.
+    #[command(after_long_help = "\
+Examples:
+  re6st-user generate man /usr/local/share/man/man8
+  re6st-user generate completions bash > /etc/bash_completion.d/re6st-user")]
+    Generate(generate::GenerateArguments),
 }
 
 /// Runs the command. Exit status 0 means that it did what was asked.
@@ -64,5 +87,6 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Unload(command) => unload::run(command, &arguments.bpffs, &arguments.sockets),
         Command::Status(command) => status::run(command, &arguments.bpffs, &arguments.sockets),
         Command::Trace(command) => trace::run(command, &arguments.bpffs),
+        Command::Generate(command) => generate::run(command),
     }
 }

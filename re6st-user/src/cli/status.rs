@@ -18,6 +18,11 @@ use crate::cli::{babel, membership, table::table};
 
 /// Options of `status`.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  re6st-user status
+  re6st-user status --instance re6st0 --routes
+  re6st-user status --instance re6st0 --json")]
 pub struct StatusArguments {
     /// The instance; all of them if not given.
     #[arg(long, value_parser = InstanceName::parse)]

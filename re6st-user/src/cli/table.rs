@@ -36,9 +36,21 @@ pub fn table(title: &str, columns: &[&str], rows: impl IntoIterator<Item = Vec<S
     text
 }
 
+/// A number of things: `1 route`, `2 routes`.
+pub fn counted(number: usize, one: &str, several: &str) -> String {
+    let word = if number == 1 { one } else { several };
+    format!("{number} {word}")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::table;
+    use super::{counted, table};
+
+    #[test]
+    fn one_is_singular() {
+        let routes = |number| counted(number, "route", "routes");
+        assert_eq!([0, 1, 2].map(routes), ["0 routes", "1 route", "2 routes"]);
+    }
 
     #[test]
     fn aligns_columns_and_puts_numbers_to_the_right() {

@@ -42,7 +42,7 @@ comes from the same logic run once more here, on the same maps: should the two d
 #[command(after_long_help = HELP)]
 pub struct TraceArguments {
     /// The instance.
-    #[arg(long, value_name = "NAME", default_value = "re6st0", value_parser = InstanceName::parse)]
+    #[arg(long, value_name = "NAME", default_value = InstanceName::DEFAULT, value_parser = InstanceName::parse)]
     instance: InstanceName,
     /// Print JSON.
     #[arg(long)]

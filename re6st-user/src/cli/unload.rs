@@ -8,9 +8,12 @@ use re6st_user::dataplane::bpf::{InstanceName, Pins, node, unload};
 
 /// Options of `unload`.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Example:
+  re6st-user unload --instance re6st0")]
 pub struct UnloadArguments {
     /// The instance.
-    #[arg(long, default_value = "re6st0", value_parser = InstanceName::parse)]
+    #[arg(long, default_value = InstanceName::DEFAULT, value_parser = InstanceName::parse)]
     instance: InstanceName,
     /// Unload even though a node runs, which then ends with an error.
     #[arg(long)]

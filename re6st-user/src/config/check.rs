@@ -9,7 +9,7 @@ use super::{
     Config, DEFAULT_FIB_BITS, MAXIMUM_INTERFACES, MAXIMUM_PREFIXES, MAXIMUM_ROUTES, Route, Tunnel,
     babel,
     mistake::Wrong,
-    prefix::{family_name, host_in_subnet, prefix},
+    prefix::{family_name, host_in_subnet, prefix, usable},
     raw::{self, Text},
     section, tunnel,
 };
@@ -58,6 +58,7 @@ fn networks(raw: &Spanned<Vec<Text>>) -> Result<Vec<IpNet>, Wrong> {
     let mut networks = Vec::with_capacity(raw.get_ref().len());
     for text in raw.get_ref() {
         let network = prefix("networks", text)?;
+        usable(network).map_err(|why| Wrong::value("networks", text, why))?;
         if networks.contains(&network) {
             return Err(Wrong::value(
                 "networks",

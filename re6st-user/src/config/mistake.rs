@@ -77,6 +77,14 @@ impl fmt::Display for Mistake {
 impl Mistake {
     /// What the TOML reader found, in the words a configuration file has: keys, not fields.
     pub(crate) fn from_toml(error: &toml::de::Error, text: &str) -> Self {
+        let unquoted = error.span().and_then(|span| unquoted(text, span.start));
+        if let Some(word) = unquoted {
+            return Self {
+                path: None,
+                position: error.span().map(|span| position(text, span.start)),
+                message: format!("{word}: text stands in quotes: \"{word}\""),
+            };
+        }
         let message = error
             .message()
             .replace("unknown field", "unknown key")
@@ -130,6 +138,21 @@ impl Wrong {
             message: self.message,
         }
     }
+}
+
+/// The word at an offset, if it stands where a value has to and is none of TOML's.
+fn unquoted(text: &str, offset: usize) -> Option<&str> {
+    let of_a_word = |c: char| c.is_alphanumeric() || "_.:/-".contains(c);
+    let before = text.get(..offset)?;
+    let start = before.trim_end_matches(of_a_word).len();
+    let rest = text.get(start..)?;
+    let end = rest.find(|c: char| !of_a_word(c)).unwrap_or(rest.len());
+    let word = rest.get(..end)?;
+    let line = before.get(..start)?.rsplit('\n').next()?;
+    let is_value = line.trim_end().ends_with(['=', '[', ',']) && line.contains('=');
+    let is_text =
+        word.starts_with(char::is_alphabetic) && !["true", "false", "inf", "nan"].contains(&word);
+    (is_value && is_text).then_some(word)
 }
 
 /// Line and column of a byte offset, both from 1 on.

@@ -92,6 +92,28 @@ fn refuse_special(key: &str, text: &Text, prefix: IpNet) -> Result<(), Wrong> {
     }
 }
 
+/// Whether a prefix can be the network of a mesh.
+///
+/// # Errors
+/// Why not.
+pub fn usable(prefix: IpNet) -> Result<(), String> {
+    if let Some(kind) = Martian::of(prefix) {
+        return Err(format!("that is {kind}, which is never routed"));
+    }
+    let least = if prefix.addr().is_ipv4() { 8 } else { 16 };
+    if prefix.prefix_len() < least {
+        let rest = if prefix.prefix_len() == 0 {
+            "all of the Internet"
+        } else {
+            "most of it other people's"
+        };
+        return Err(format!(
+            "that is {rest}, and packets to it would go into the mesh; a mesh's own prefix has at least {least} bits"
+        ));
+    }
+    Ok(())
+}
+
 /// The next address. Only used for subnets of at least four addresses.
 fn successor(address: IpAddr) -> IpAddr {
     match address {

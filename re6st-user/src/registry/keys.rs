@@ -67,7 +67,7 @@ impl Keys {
         let all = Authorities::from_pem(&text).map_err(&form)?;
         let mut statements = succession::statements(&text).map_err(&form)?;
         let first = authority(&all, &config.ca_key, &config.ca)?
-            .ok_or_else(|| ServeError::file(&config.ca_key)(io::ErrorKind::NotFound.into()))?;
+            .ok_or_else(|| ServeError::NoKey(config.ca_key.clone()))?;
         let next = authority(&all, &next_key(config), &config.ca)?;
         if let Some(next) = &next
             && statements.is_empty()

@@ -93,6 +93,13 @@ pub enum ServeError {
         /// The certificates.
         certificates: PathBuf,
     },
+    /// Without it nothing can be signed.
+    #[error(
+        "{}: there is no such file. It is the key of the network's authority: put it back from where you keep it safe \
+         (`registry init` makes another network's)",
+        .0.display()
+    )]
+    NoKey(PathBuf),
     /// The authority cannot issue.
     #[error("the network's authority: {0}")]
     Authority(#[from] IssueError),

@@ -159,6 +159,44 @@ fn init_overwrites_nothing_and_says_what_is_wrong() -> Result<()> {
 }
 
 #[test]
+fn what_is_missing_is_named_and_what_was_done_is_said() -> Result<()> {
+    let testbed = Testbed::new()?;
+    let internet = Internet::new(&testbed)?;
+    let mut registry = RegistryHost::new(&testbed, &internet, &[], "")?;
+    for (command, answer) in [
+        (
+            &["params", "set", "hello-interval=7"][..],
+            "hello-interval = 7",
+        ),
+        (&["params", "unset", "hello-interval"], "hello-interval = "),
+        (&["mac-keys", "rotate"], "rotate again when"),
+        (&["mac-keys", "rotate"], "rotate again when"),
+        (&["mac-keys", "rotate"], "the change is complete"),
+    ] {
+        let said = registry.operate(command)?.success()?.stdout;
+        assert!(said.contains(answer), "{command:?}: {said}");
+    }
+    let (node, _) = host(&testbed, &internet, "node")?;
+    registry
+        .conf(&node, &["--token", "a-wrong-one"])?
+        .failure()?;
+    let log = registry.operate(&["audit"])?.success()?.stdout;
+    assert!(log.contains("token-refused"), "{log}");
+
+    registry.stop(Signal::SIGTERM)?;
+    let key = registry.file("ca.key");
+    fs::rename(&key, registry.file("moved"))?;
+    for command in [&[][..], &["token", "list"], &["ca", "succeed"]] {
+        let error = registry.operate(command)?.failure()?;
+        assert!(
+            error.contains(key.to_str().unwrap()) && error.contains("there is no such file"),
+            "{command:?}: {error}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn a_successor_of_the_authority_is_made_and_taken_up() -> Result<()> {
     let testbed = Testbed::new()?;
     let internet = Internet::new(&testbed)?;

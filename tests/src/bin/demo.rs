@@ -18,7 +18,8 @@ use testbed::{
     host::{Host, Testbed},
     internet::{Internet, IpVersion},
     link::LinkOptions,
-    node::{Encapsulation, INSTANCE, LanHost, Node, re6st_user, tunnel},
+    look_around::Seen,
+    node::{Encapsulation, LanHost, Node, re6st_user, tunnel},
     process::Process,
     traffic::{UdpStream, ping, traceroute, transfer},
 };
@@ -430,34 +431,21 @@ impl Mesh {
             .into_iter()
             .map(Node::leave_running)
             .collect::<Result<_>>()?;
-        let command = re6st_user()?;
+        let program = re6st_user()?;
         let lyon = &self.lyon.host;
-        let enter = format!("sudo nsenter --net=/run/netns/{}", lyon.namespace());
-        let (command, bpffs) = (command.display(), lyon.bpffs());
-        let cloud = self.cloud.address(IpVersion::V6);
-        println!("  It stays. Look around:\n");
-        println!(
-            "    # the relay lyon (the others: office, cloud, tokyo, quito, oslo, laptop, stranger)"
-        );
-        println!("    {enter} {command} --bpffs {} status", bpffs.display());
-        println!(
-            "    {enter} bpftool map dump pinned {}/{INSTANCE}/NEXT_HOPS",
-            bpffs.display()
-        );
-        println!("    {enter} ip -6 route");
-        println!("    tail -f {}", logs[1].display());
-        println!("    {enter} tcpdump -n -i eth0");
-        println!(
-            "    # traffic from the laptop behind the office to the cloud, and as the cloud sees it"
-        );
-        println!(
-            "    sudo nsenter --net=/run/netns/{} ping {cloud}",
-            self.laptop.host.namespace()
-        );
-        println!(
-            "    sudo nsenter --net=/run/netns/{} tcpdump -n -i {INSTANCE}",
-            self.cloud.host.namespace()
-        );
+        let seen = Seen {
+            // who asked sudo for this has to ask again
+            sudo: std::env::var_os("SUDO_USER").is_some(),
+            program: &program,
+            relay: lyon.namespace(),
+            bpffs: &lyon.bpffs(),
+            sockets: lyon.directory(),
+            log: &logs[1],
+            sender: self.laptop.host.namespace(),
+            receiver: self.cloud.host.namespace(),
+            address: self.cloud.address(IpVersion::V6),
+        };
+        println!("  It stays. Look around:\n\n{}", seen.how_to_look());
         println!("\n  Remove it:  cargo xtask demo --stop");
         for node in [
             self.office,

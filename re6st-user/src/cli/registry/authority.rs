@@ -20,7 +20,7 @@ use re6st_user::{
 };
 
 use super::date;
-use crate::cli::conf::files::Pending;
+use crate::cli::{conf::files::Pending, values};
 
 /// How long a successor is valid, unless that is too short.
 const DEFAULT_DAYS: u64 = 3650;
@@ -30,9 +30,12 @@ const DEFAULT_DAYS: u64 = 3650;
 pub enum AuthorityAction {
     /// Make the authority that takes over from the present one, a year before that expires; after it has expired, remove
     /// its key. The registry takes it up when it is started again.
+    #[command(after_long_help = "\
+Example:
+  re6st-user registry ca succeed --config /var/lib/re6st-registry/registry.toml")]
     Succeed {
         /// How many days it is valid: a certificate's validity longer than the present one at least; 3650 if that is enough.
-        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+        #[arg(long, value_name = "DAYS", value_parser = values::days)]
         days: Option<u32>,
     },
 }

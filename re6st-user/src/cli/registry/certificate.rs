@@ -18,12 +18,18 @@ const PAGE: usize = 5_000;
 #[derive(Debug, Subcommand)]
 pub enum CertificateAction {
     /// List the nodes' certificates.
+    #[command(after_long_help = "\
+Example:
+  re6st-user registry cert list --config /var/lib/re6st-registry/registry.toml")]
     List {
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
     /// Show a certificate.
+    #[command(after_long_help = "\
+Example:
+  re6st-user registry cert show 1/16 --config /var/lib/re6st-registry/registry.toml")]
     Show {
         /// The node's prefix (1/16), or the certificate's serial number.
         name: String,
@@ -33,6 +39,10 @@ pub enum CertificateAction {
     },
     /// By serial number: revoke a certificate and its key; its node keeps the prefix and gets another certificate by `token
     /// add --node`. By prefix: end a node and free its prefix.
+    #[command(after_long_help = "\
+Examples:
+  re6st-user registry cert revoke 3 --config /var/lib/re6st-registry/registry.toml
+  re6st-user registry cert revoke 1/16 --config /var/lib/re6st-registry/registry.toml")]
     Revoke {
         /// The node's prefix (1/16), or the certificate's serial number.
         name: String,

@@ -27,33 +27,42 @@ use re6st_user::{
 use serde_json::{Map, Value};
 
 use super::{session::Session, wait};
+use crate::cli::values;
 
 /// Options of `init`.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  re6st-user registry init --network 2001:db8:42::/48 --dir /var/lib/re6st-registry
+  re6st-user registry init --network 2001:db8:42::/48 --ipv4 10.42.0.0/16 --ipv4-subnet-bits 8 --dir /var/lib/re6st-registry
+  re6st-user registry init --network fd42:1234:5678::/48 --anonymous-prefix-length 16 --listen 192.0.2.1:8443 --dir registry")]
 pub struct InitArguments {
+    /// It is written here, not read.
+    #[arg(long, hide = true, value_parser = values::useless)]
+    config: Option<PathBuf>,
     /// The network: an IPv6 prefix that all nodes' addresses are in.
-    #[arg(long, value_name = "PREFIX")]
+    #[arg(long, value_name = "PREFIX", value_parser = values::network)]
     network: Network,
     /// Where everything is kept.
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
     /// Where the registry listens for HTTPS.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "[::]:443")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "[::]:443", value_parser = values::listen)]
     listen: SocketAddr,
     /// The address nodes reach it by, if that is another one.
     #[arg(long)]
     url: Option<String>,
     /// Bits of the prefix a node gets for a token.
-    #[arg(long, value_name = "BITS", default_value_t = 16, value_parser = clap::value_parser!(u8).range(0..=64))]
+    #[arg(long, value_name = "BITS", default_value_t = 16, value_parser = values::prefix_bits)]
     prefix_length: u8,
     /// Bits of the prefix a node gets without a token; 0: no node does.
-    #[arg(long, value_name = "BITS", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=64))]
+    #[arg(long, value_name = "BITS", default_value_t = 0, value_parser = values::prefix_bits)]
     anonymous_prefix_length: u8,
     /// An IPv4 network, of which each node gets a part as well.
-    #[arg(long, value_name = "PREFIX", requires = "ipv4_subnet_bits")]
+    #[arg(long, value_name = "PREFIX", requires = "ipv4_subnet_bits", value_parser = values::ipv4_network)]
     ipv4: Option<Ipv4Net>,
     /// How many bits number the nodes' parts of the IPv4 network.
-    #[arg(long, value_name = "BITS", requires = "ipv4")]
+    #[arg(long, value_name = "BITS", requires = "ipv4", value_parser = values::subnet_bits)]
     ipv4_subnet_bits: Option<u8>,
     /// The authority's key. RSA is for networks that nodes of re6stnet take part in.
     #[arg(long, value_enum, default_value_t)]
@@ -62,7 +71,7 @@ pub struct InitArguments {
     #[arg(long, default_value = "re6st")]
     name: String,
     /// How many days the authority is valid.
-    #[arg(long, value_name = "DAYS", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    #[arg(long, value_name = "DAYS", default_value_t = 3650, value_parser = values::days)]
     days: u32,
 }
 
@@ -124,6 +133,9 @@ pub fn run(arguments: &InitArguments) -> Result<()> {
         }
     }
     println!("{}", next_steps(arguments, made?));
+    if let Some(remark) = remark(arguments.network.length() + arguments.prefix_length) {
+        println!("\nnote: {remark}");
+    }
     Ok(())
 }
 
@@ -241,6 +253,16 @@ token-days              = 7    # how long a token is valid
     )
 }
 
+/// What follows from the length of a node's prefix.
+fn remark(length: u8) -> Option<String> {
+    (length > 64).then(|| {
+        format!(
+            "a node's subnet is a /{length}: hosts behind nodes need their addresses by hand or by DHCPv6, because they \
+             give themselves some only in a /64 or shorter"
+        )
+    })
+}
+
 fn next_steps(arguments: &InitArguments, fingerprint: Fingerprint) -> String {
     let directory = arguments.dir.display();
     let url = arguments.url.clone().unwrap_or_else(|| {
@@ -261,7 +283,7 @@ fn next_steps(arguments: &InitArguments, fingerprint: Fingerprint) -> String {
          Keep {directory}/ca.key safe: whoever has it is the network.\n\n\
          Serve:       re6st-user registry --config {directory}/registry.toml\n\
          Token:       re6st-user registry token add --config {directory}/registry.toml --email WHOSE\n\
-         A newcomer:  re6st-user conf --registry {url} --fingerprint {fingerprint} {right} --dir DIR",
+         A newcomer:  re6st-user conf --registry {url} --fingerprint {fingerprint} {right} --dir /etc/re6st-ebpf",
         network = arguments.network,
     )
 }

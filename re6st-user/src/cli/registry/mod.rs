@@ -11,6 +11,8 @@ use clap::{Args, Subcommand};
 use re6st_user::registry::config::RegistryConfig;
 use serde::Serialize;
 
+use crate::cli::values::NoDataPlane;
+
 mod authority;
 mod certificate;
 mod init;
@@ -21,7 +23,14 @@ mod token;
 
 /// Options of `registry`.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  re6st-user registry init --network 2001:db8:42::/48 --dir /var/lib/re6st-registry
+  re6st-user registry --config /var/lib/re6st-registry/registry.toml
+  re6st-user registry token add --email user@example.com --config /var/lib/re6st-registry/registry.toml")]
 pub struct RegistryArguments {
+    #[command(flatten)]
+    no_data_plane: NoDataPlane,
     /// The registry's configuration file (TOML), as `registry init` has written it.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -34,25 +43,60 @@ enum Action {
     /// Make a registry: authority, database, configuration file.
     Init(init::InitArguments),
     /// Tokens: the right to one certificate each.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_long_help = "\
+Example:
+  re6st-user registry token add --email user@example.com --config /var/lib/re6st-registry/registry.toml"
+    )]
     Token(token::TokenAction),
     /// Certificates of nodes.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_long_help = "\
+Example:
+  re6st-user registry cert list --config /var/lib/re6st-registry/registry.toml"
+    )]
     Cert(certificate::CertificateAction),
     /// The network's authority.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_long_help = "\
+Example:
+  re6st-user registry ca succeed --config /var/lib/re6st-registry/registry.toml"
+    )]
     Ca(authority::AuthorityAction),
     /// The network's parameters.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_long_help = "\
+Example:
+  re6st-user registry params get --config /var/lib/re6st-registry/registry.toml"
+    )]
     Params(others::ParametersAction),
     /// Communities: which part of the network a newcomer's prefix comes from.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_long_help = "\
+Example:
+  re6st-user registry community list --config /var/lib/re6st-registry/registry.toml"
+    )]
     Community(others::CommunityAction),
     /// Keys of Babel's MAC.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_long_help = "\
+Example:
+  re6st-user registry mac-keys rotate --config /var/lib/re6st-registry/registry.toml"
+    )]
     MacKeys(others::MacKeysAction),
     /// The clock: what the database has seen of it, and that it is right.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_long_help = "\
+Example:
+  re6st-user registry clock show --config /var/lib/re6st-registry/registry.toml"
+    )]
     Clock(others::ClockAction),
     /// Show who did what and when.
     Audit(others::AuditArguments),

@@ -7,19 +7,27 @@ use clap::{Args, Subcommand};
 use re6st_user::registry::{
     config::RegistryConfig,
     http::messages::{
-        AuditEntry, Clock, CommunitiesText, Page, ParameterChanges, ParametersEntry, Rotation,
+        AuditEntry, Clock, CommunitiesText, MacKeysState, Page, ParameterChanges, ParametersEntry,
+        Rotation,
     },
     store::Reader,
 };
 use serde_json::{Map, Value, json};
 
 use super::{date, read_text, session::Session, show};
-use crate::cli::table::table;
+use crate::cli::{
+    table::{counted, table},
+    values,
+};
 
 /// What to do with parameters.
 #[derive(Debug, Subcommand)]
 pub enum ParametersAction {
     /// Show all parameters, or one.
+    #[command(after_long_help = "\
+Examples:
+  re6st-user registry params get --config /var/lib/re6st-registry/registry.toml
+  re6st-user registry params get hello-interval --json --config /var/lib/re6st-registry/registry.toml")]
     Get {
         /// Its name.
         name: Option<String>,
@@ -28,12 +36,18 @@ pub enum ParametersAction {
         json: bool,
     },
     /// Change parameters; nodes take them up by themselves.
+    #[command(after_long_help = "\
+Example:
+  re6st-user registry params set hello-interval=15 encrypt=false --config /var/lib/re6st-registry/registry.toml")]
     Set {
         /// NAME=VALUE, the value as JSON has it or as plain text.
         #[arg(required = true, value_name = "NAME=VALUE", value_parser = assignment)]
         changes: Vec<(String, Value)>,
     },
     /// Return parameters to their defaults.
+    #[command(after_long_help = "\
+Example:
+  re6st-user registry params unset hello-interval --config /var/lib/re6st-registry/registry.toml")]
     Unset {
         /// Their names.
         #[arg(required = true, value_name = "NAME")]
@@ -66,12 +80,21 @@ pub async fn parameters(action: &ParametersAction, config: &RegistryConfig) -> R
             .collect(),
     };
     let changes = ParameterChanges { set };
-    Session::ask(config, async |client| {
-        Ok(client
+    let entry: ParametersEntry = Session::ask(config, async |client| {
+        client
             .post_for_nothing("/v1/admin/parameters", &changes)
-            .await?)
+            .await?;
+        Ok(client.get("/v1/admin/parameters", &()).await?)
     })
-    .await
+    .await?;
+    println!(
+        "number {}, which nodes hear of within seconds",
+        entry.number
+    );
+    for name in changes.set.keys() {
+        println!("{name} = {}", plain(&entry.content["parameters"][name]));
+    }
+    Ok(())
 }
 
 fn show_parameters(entry: &ParametersEntry, name: Option<&str>, json: bool) -> Result<()> {
@@ -113,12 +136,18 @@ fn plain(value: &Value) -> String {
 #[derive(Debug, Subcommand)]
 pub enum CommunityAction {
     /// Show them.
+    #[command(after_long_help = "\
+Example:
+  re6st-user registry community list --config /var/lib/re6st-registry/registry.toml")]
     List {
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
     /// Replace them: lines of bits and locations (FR, @EU, * for all others).
+    #[command(after_long_help = "\
+Example:
+  re6st-user registry community set communities.txt --config /var/lib/re6st-registry/registry.toml")]
     Set {
         /// The file; - reads standard input.
         file: PathBuf,
@@ -133,17 +162,26 @@ pub async fn community(action: &CommunityAction, config: &RegistryConfig) -> Res
                 Ok(client.get("/v1/admin/communities", &()).await?)
             })
             .await?;
-            show(*json, &communities, |communities| communities.text.clone())
+            show(*json, &communities, |communities| {
+                if communities.text.trim().is_empty() {
+                    return "there are no communities: prefixes come from the whole network\n"
+                        .to_owned();
+                }
+                communities.text.clone()
+            })
         }
         CommunityAction::Set { file } => {
             let text = read_text(file)?;
+            let lines = text.lines().filter(|line| !line.trim().is_empty()).count();
             let communities = CommunitiesText { text };
             Session::ask(config, async |client| {
                 Ok(client
                     .post_for_nothing("/v1/admin/communities", &communities)
                     .await?)
             })
-            .await
+            .await?;
+            println!("{} in use", counted(lines, "community", "communities"));
+            Ok(())
         }
     }
 }
@@ -152,6 +190,10 @@ pub async fn community(action: &CommunityAction, config: &RegistryConfig) -> Res
 #[derive(Debug, Subcommand)]
 pub enum MacKeysAction {
     /// The next of three steps to another key; give all nodes time to take each step up.
+    #[command(after_long_help = "\
+Examples:
+  re6st-user registry mac-keys rotate --config /var/lib/re6st-registry/registry.toml
+  re6st-user registry mac-keys rotate --at-once --config /var/lib/re6st-registry/registry.toml")]
     Rotate {
         /// Another key at once: on LANs, nodes that have not heard of it are cut off from those that have, until they reach
         /// the registry. For when somebody has the present key who should not.
@@ -164,24 +206,35 @@ pub enum MacKeysAction {
 pub async fn mac_keys(action: &MacKeysAction, config: &RegistryConfig) -> Result<()> {
     let MacKeysAction::Rotate { at_once } = action;
     let rotation = Rotation { at_once: *at_once };
-    Session::ask(config, async |client| {
-        Ok(client
-            .post_for_nothing("/v1/admin/mac-keys/rotate", &rotation)
-            .await?)
+    let keys: MacKeysState = Session::ask(config, async |client| {
+        Ok(client.post("/v1/admin/mac-keys/rotate", &rotation).await?)
     })
-    .await
+    .await?;
+    let next = if keys.complete {
+        "the change is complete"
+    } else {
+        "rotate again when `re6st-user status` of every node shows this"
+    };
+    println!("keys of Babel's MAC: {}; {next}", keys.state);
+    Ok(())
 }
 
 /// What to do with the clock.
 #[derive(Debug, Subcommand)]
 pub enum ClockAction {
     /// Show what it says, and what the database has seen last.
+    #[command(after_long_help = "\
+Example:
+  re6st-user registry clock show --config /var/lib/re6st-registry/registry.toml")]
     Show {
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
     /// Say that it is right: the registry was off for long, or a backup was restored.
+    #[command(after_long_help = "\
+Example:
+  re6st-user registry clock confirm --config /var/lib/re6st-registry/registry.toml")]
     Confirm,
 }
 
@@ -215,9 +268,12 @@ pub async fn clock(action: &ClockAction, config: &RegistryConfig) -> Result<()> 
 
 /// Options of `audit`.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Example:
+  re6st-user registry audit --after 120 --config /var/lib/re6st-registry/registry.toml")]
 pub struct AuditArguments {
     /// Only lines behind the one with this number.
-    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, value_parser = values::line)]
     after: i64,
     /// Print JSON.
     #[arg(long)]
@@ -258,6 +314,9 @@ pub async fn audit(arguments: &AuditArguments, config: &RegistryConfig) -> Resul
 
 /// Options of `backup`.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Example:
+  re6st-user registry backup /var/backups/registry.db --config /var/lib/re6st-registry/registry.toml")]
 pub struct BackupArguments {
     /// The copy. Keep the CA's key and certificate and registry.toml with it; they do not change.
     file: PathBuf,
@@ -266,5 +325,11 @@ pub struct BackupArguments {
 /// Copies the database.
 pub fn backup(arguments: &BackupArguments, config: &RegistryConfig) -> Result<()> {
     Reader::open(&config.database)?.backup(&arguments.file)?;
+    println!(
+        "{}: the database; {}, {} and the configuration file belong to it",
+        arguments.file.display(),
+        config.ca_key.display(),
+        config.ca.display()
+    );
     Ok(())
 }

@@ -8,12 +8,16 @@ use re6st_user::registry::{
 };
 
 use super::{date, session::Session, show};
-use crate::cli::table::table;
+use crate::cli::{table::table, values};
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum TokenAction {
     /// Make a token: whoever has it gets one certificate, and a prefix unless it is for a node that has one.
+    #[command(after_long_help = "\
+Examples:
+  re6st-user registry token add --email user@example.com --config /var/lib/re6st-registry/registry.toml
+  re6st-user registry token add --email user@example.com --prefix-length 8 --json --config /var/lib/re6st-registry/registry.toml")]
     Add {
         /// Whose it is.
         #[arg(long)]
@@ -22,7 +26,7 @@ pub enum TokenAction {
         #[arg(long)]
         token: Option<String>,
         /// Bits of the prefix it gives; without it the setting counts.
-        #[arg(long, value_name = "BITS")]
+        #[arg(long, value_name = "BITS", value_parser = values::prefix_bits)]
         prefix_length: Option<u8>,
         /// For the next certificate of the node with this prefix (1/16), for another key than it has: after `cert revoke
         /// SERIAL`, or if its key was lost.
@@ -33,12 +37,18 @@ pub enum TokenAction {
         json: bool,
     },
     /// List the tokens that wait to be used.
+    #[command(after_long_help = "\
+Example:
+  re6st-user registry token list --config /var/lib/re6st-registry/registry.toml")]
     List {
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
     /// Take a token back.
+    #[command(after_long_help = "\
+Example:
+  re6st-user registry token delete ID --config /var/lib/re6st-registry/registry.toml")]
     Delete {
         /// Its id in the list.
         id: String,
@@ -81,7 +91,9 @@ pub async fn run(action: &TokenAction, config: &RegistryConfig) -> Result<()> {
                     .post_for_nothing("/v1/admin/tokens/delete", &name)
                     .await?)
             })
-            .await
+            .await?;
+            println!("token {id} is good for nothing any more");
+            Ok(())
         }
     }
 }

@@ -31,6 +31,32 @@ fn each_mistake_is_named_with_its_place_and_its_remedy() {
         ("local = 7,", "local = 7, own = 3,", "unknown key `own`"),
         ("[babel]", "[bebel]", "unknown key `bebel`"),
         ("\"10.42.0.0/16\"]", "\"10.42.0.0/16\"", "line "),
+        // text without quotes
+        (
+            "encap  = \"fou\"",
+            "encap = fou",
+            "fou: text stands in quotes: \"fou\"",
+        ),
+        (
+            "encap  = \"fou\"",
+            "encap = gre",
+            "gre: text stands in quotes: \"gre\"",
+        ),
+        (
+            "name   = \"b\"",
+            "name = true-north",
+            "true-north: text stands in quotes",
+        ),
+        (
+            "[\"eth0\"",
+            "[eth0",
+            "eth0: text stands in quotes: \"eth0\"",
+        ),
+        (
+            "forward    = true",
+            "forward = yes",
+            "yes: text stands in quotes",
+        ),
         // addresses and networks
         (
             "[\"2001:db8:42:1::1/64\", \"10.42.1.1/24\"]",

@@ -307,6 +307,15 @@ pub struct Clock {
     pub doubted: bool,
 }
 
+/// Where the change of Babel's MAC keys stands.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+pub struct MacKeysState {
+    /// In words.
+    pub state: String,
+    /// Whether all nodes may sign and accept one key alone.
+    pub complete: bool,
+}
+
 /// A line of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct AuditEntry {

@@ -2,9 +2,9 @@
 
 use super::{
     messages::{
-        AuditEntry, CertificateName as CertificateNameMessage, Clock, CommunitiesText, MadeToken,
-        NewToken, NodeEntry, Page, ParameterChanges, ParametersEntry, Rotation, TokenName,
-        WaitingToken,
+        AuditEntry, CertificateName as CertificateNameMessage, Clock, CommunitiesText,
+        MacKeysState, MadeToken, NewToken, NodeEntry, Page, ParameterChanges, ParametersEntry,
+        Rotation, TokenName, WaitingToken,
     },
     operation::{Context, Created, Done, Found, Nothing, Operations, Purpose, Who},
     problem::Problem,
@@ -229,13 +229,16 @@ async fn set_communities(ask: Ask, message: CommunitiesText) -> Result<Done, Pro
     done(ask.state.ask(ask.caller, command).await?)
 }
 
-async fn rotate_mac_keys(ask: Ask, message: Rotation) -> Result<Done, Problem> {
+async fn rotate_mac_keys(ask: Ask, message: Rotation) -> Result<Found<MacKeysState>, Problem> {
     let at_once = message.at_once;
-    done(
-        ask.state
-            .ask(ask.caller, Command::RotateMacKeys { at_once })
-            .await?,
-    )
+    let command = Command::RotateMacKeys { at_once };
+    match ask.state.ask(ask.caller, command).await? {
+        Reply::Parameters { mac_keys, .. } => Ok(Found(MacKeysState {
+            state: mac_keys.describe().to_owned(),
+            complete: mac_keys.accept.is_none() && !mac_keys.accept_anything,
+        })),
+        _ => Err(Problem::unexpected()),
+    }
 }
 
 async fn clock(ask: Ask, _: Nothing) -> Result<Found<Clock>, Problem> {

@@ -43,7 +43,7 @@ use self::{
     certificate::Certificate,
     limits::{Limiter, Rate, network_of},
     state::State,
-    token::Email,
+    token::{Email, Token, TokenDigest},
     tree::{PartitionError, Replacement},
 };
 pub use self::{
@@ -102,6 +102,8 @@ pub struct Rules {
     token_requests: Limiter<IpAddr>,
     mails: Limiter<Email>,
     renewals: Limiter<NodePrefix>,
+    /// Those that go into the audit log.
+    refused_tokens: Limiter<IpAddr>,
     /// The next publication has a higher number.
     floor: u64,
     /// Newcomers wait until then.
@@ -121,6 +123,17 @@ const REVOKED: &str = "revoked, and its key with it: ask the operator for a toke
 const UNLIMITED: Rate = Rate {
     count: 1,
     seconds: 0,
+};
+
+/// How many refused tokens of one network of addresses are noted in the audit log.
+const REFUSED_TOKENS: Rate = Rate {
+    count: 5,
+    seconds: 3_600,
+};
+/// The same of all together: some megabytes a year.
+const ALL_REFUSED_TOKENS: Rate = Rate {
+    count: 100,
+    seconds: 86_400,
 };
 
 impl Rules {
@@ -148,6 +161,7 @@ impl Rules {
             mails: Limiter::new(settings.mails, UNLIMITED),
             // of present nodes alone: as many as the tree has
             renewals: Limiter::with_capacity(settings.renewals, UNLIMITED, usize::MAX),
+            refused_tokens: Limiter::new(REFUSED_TOKENS, ALL_REFUSED_TOKENS),
             settings,
             issuer,
             state,
@@ -170,6 +184,10 @@ impl Rules {
         from: &Caller,
         command: Command,
     ) -> Outcome {
+        let token = match &command {
+            Command::Enrol { token, .. } => token.as_ref().map(Token::digest),
+            _ => None,
+        };
         let reply = self.decide(now, random, from, command);
         let mut changes = std::mem::take(&mut self.changes);
         let mut notices = std::mem::take(&mut self.notices);
@@ -177,6 +195,10 @@ impl Rules {
             self.undo(&changes);
             changes.clear();
             notices.clear();
+        }
+        if let (Err(Refusal::BadToken), Some(token)) = (&reply, token) {
+            self.note_refused(now, from, token);
+            changes = std::mem::take(&mut self.changes);
         }
         Outcome {
             reply,
@@ -288,6 +310,14 @@ impl Rules {
             action,
             subject,
         }));
+    }
+
+    /// A token that is not good goes into the audit log, which guessers cannot fill.
+    fn note_refused(&mut self, now: Timestamp, from: &Caller, token: TokenDigest) {
+        let who = asker(from).unwrap_or(Ipv6Addr::UNSPECIFIED.into());
+        if self.refused_tokens.take(who, now).is_ok() {
+            self.audit(now, from, Action::TokenRefused, format!("token {token}"));
+        }
     }
 
     /// What is to be known of a node's present certificate.

@@ -94,7 +94,7 @@ impl Rules {
                 now,
                 from,
                 Action::CommunitiesSet,
-                format!("{} lines", after.text().lines().count()),
+                format!("lines: {}", after.text().lines().count()),
             );
             self.change(Change::Communities { before, after });
         }

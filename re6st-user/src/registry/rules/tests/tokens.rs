@@ -2,7 +2,8 @@
 
 use super::{
     super::{
-        Notice,
+        Change, Notice,
+        audit::Action,
         token::{Email, Token},
     },
     *,
@@ -188,4 +189,35 @@ fn strangers_and_nodes_have_no_part_in_it() {
             assert_eq!(world.ask(&caller, command), Err(Refusal::Forbidden));
         }
     }
+}
+
+/// How often a refused token stands in the audit log for a command.
+fn refusals_noted(world: &mut World, from: &Caller, token: &str) -> usize {
+    let token = Token::parse(token).expect("a token");
+    let outcome = world.outcome(from, enrol(Some(token), newcomer().1));
+    assert_eq!(outcome.reply.err(), Some(Refusal::BadToken));
+    let refused = |change: &&Change| matches!(change, Change::Audit(entry) if entry.action == Action::TokenRefused);
+    assert!(outcome.changes.iter().all(|change| refused(&change)));
+    outcome.changes.len()
+}
+
+#[test]
+fn refused_tokens_are_in_the_audit_log_which_guessers_cannot_fill() {
+    let mut world = World::new();
+    let guess = "k3v9x2m7q1z8w4t6y5p0";
+
+    assert_eq!(refusals_noted(&mut world, &stranger(), guess), 1);
+    let noted: usize = (0..1_000)
+        .map(|_| refusals_noted(&mut world, &stranger(), guess))
+        .sum();
+    assert_eq!(noted, 4, "of one network");
+    let noted: usize = (0..1_000)
+        .map(|network| {
+            let address = format!("10.{}.{}.1", network / 256, network % 256);
+            refusals_noted(&mut world, &from(&address), guess)
+        })
+        .sum();
+    assert_eq!(noted, 95, "of all together");
+    world.pass(86_400);
+    assert_eq!(refusals_noted(&mut world, &stranger(), guess), 1);
 }
