@@ -6,6 +6,7 @@ mod vlans;
 
 mod babel;
 mod cards;
+mod documented_peer;
 mod driver_xdp;
 mod linux_peers;
 mod own_nodes;

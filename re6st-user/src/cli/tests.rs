@@ -1,6 +1,7 @@
 //! The command line as people meet it: help, examples, refusals.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     reason = "a test ends where it fails"
 )]

@@ -152,7 +152,9 @@ fn unquoted(text: &str, offset: usize) -> Option<&str> {
     let is_value = line.trim_end().ends_with(['=', '[', ',']) && line.contains('=');
     let is_text =
         word.starts_with(char::is_alphabetic) && !["true", "false", "inf", "nan"].contains(&word);
-    (is_value && is_text).then_some(word)
+    // a key in an inline table stands behind a comma too
+    let is_key = rest.get(end..)?.trim_start().starts_with('=');
+    (is_value && is_text && !is_key).then_some(word)
 }
 
 /// Line and column of a byte offset, both from 1 on.
