@@ -161,7 +161,7 @@ fn an_authority_is_succeeded_and_nobody_is_left_behind() -> Result<()> {
             && standing["reachable"] == true
             && standing["problem"].is_null()
     })?;
-    let address = node_file(&away.host, "re6st.toml")?;
+    let address = node_file(&away.host, "re6st0.toml")?;
     assert!(address.contains("2001:db8:42:2::1/64"), "{address}");
     away.kill()?;
 
