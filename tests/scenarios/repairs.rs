@@ -168,7 +168,7 @@ fn a_node_puts_right_what_somebody_else_changes() -> Result<()> {
     }
     // one static route, to see that those come back too
     chain.b.configuration.routes.push(testbed::node::Route {
-        to: "2001:db8:42:3::/64".into(),
+        to: "2001:db8:42:9::/64".into(),
         from: None,
         via: "c".into(),
     });
