@@ -154,12 +154,14 @@ pub async fn send_mails(
     let mut stopped = stop.clone();
     loop {
         let mail = tokio::select! {
+            // what has come is kept, also if the end has come with it
+            biased;
             mail = mails.recv() => mail,
             Some(outcome) = sending.join_next() => {
                 outbox.done(outcome);
                 continue;
             }
-            () = serve::stopped(&mut stopped), if mails.is_empty() => None,
+            () = serve::stopped(&mut stopped) => None,
         };
         let Some(mail) = mail else { break };
         outbox.add(mail.clone());

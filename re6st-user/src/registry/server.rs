@@ -268,10 +268,12 @@ pub async fn serve(
     }
     let listener = listen(&config.socket)?;
     let operator = registry.face.operator();
-    serving.spawn(serve::unix(listener, operator, patience, stop.clone()));
+    serving.spawn(serve::unix(listener, operator, patience, stop));
     let mails = std::mem::replace(&mut registry.mails, mpsc::unbounded_channel().1);
     let text = MailText::new(config, registry.keys.newest());
-    let mailing = mailing::send_mails(mails, mailer, text, outbox, stop);
+    // its end comes after that of whoever asks for mails
+    let (end_mailing, mailing_ends) = watch::channel(false);
+    let mailing = mailing::send_mails(mails, mailer, text, outbox, mailing_ends);
     let mailing = tokio::spawn(mailing);
     ready(&addresses);
 
@@ -283,6 +285,7 @@ pub async fn serve(
     }
     registry.stop.send_replace(true);
     while serving.join_next().await.is_some() {}
+    end_mailing.send_replace(true);
     let _ = time::timeout(patience.end, mailing).await;
     fs::remove_file(&config.socket).ok();
     registry.close()

@@ -1,5 +1,7 @@
 //! Certificates nobody is to trust any more, and what operators see of certificates.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{
     Caller, CertificateName, Change, Refusal, Reply, Rules,
     audit::Action,
@@ -42,7 +44,6 @@ impl Rules {
         let all = self.valid_certificates(prefix);
         match which {
             CertificateName::Serial(serial) => {
-                // whoever has the key has all certificates for it
                 let revoked = all
                     .into_iter()
                     .filter(|valid| valid.serial == serial || (key.is_some() && valid.key == key));
@@ -84,10 +85,30 @@ impl Rules {
         replaced.chain(present).collect()
     }
 
-    /// Revokes certificates of a node, and their keys; says it for the audit log.
-    fn revoke_all(&mut self, now: Timestamp, prefix: NodePrefix, all: Vec<Valid>) -> String {
+    /// The certificates for a key that have not expired, whichever nodes have them.
+    fn valid_for(&self, key: KeyId) -> Vec<Valid> {
+        let holders = self.state.prefixes_of_key(key);
+        let present = holders.filter_map(|prefix| self.state.tree.holder(&prefix));
+        let present = present.map(|present| (present.serial, present.not_after));
+        let replaced = self.state.replaced.iter();
+        let replaced = replaced.filter(|(_, replaced)| replaced.key == Some(key));
+        let replaced = replaced.map(|(serial, replaced)| (*serial, replaced.not_after));
+        let valid = |(serial, not_after)| Valid {
+            serial,
+            not_after,
+            key: Some(key),
+        };
+        present.chain(replaced).map(valid).collect()
+    }
+
+    /// Revokes certificates of a node and their keys, and with each key all certificates for it: whoever has the key has them. Says it
+    /// for the audit log.
+    fn revoke_all(&mut self, now: Timestamp, prefix: NodePrefix, mut all: Vec<Valid>) -> String {
+        let keys: BTreeSet<_> = all.iter().filter_map(|valid| valid.key).collect();
+        all.extend(keys.iter().flat_map(|key| self.valid_for(*key)));
+        let all: BTreeMap<_, _> = all.into_iter().map(|valid| (valid.serial, valid)).collect();
         let mut subject = format!("node {}", prefix.common_name());
-        for valid in all {
+        for valid in all.into_values() {
             subject += &format!(" serial {}", valid.serial);
             self.revoke_serial(now, valid.serial, valid.not_after);
             if let Some(key) = valid.key

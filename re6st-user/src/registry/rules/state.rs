@@ -214,9 +214,13 @@ impl State {
 
     /// Whose key this is.
     pub fn by_key(&self, key: KeyId) -> Option<NodePrefix> {
-        let first = self.keys.range((key, NodePrefix::ROOT)..).next();
-        first
-            .filter(|(found, _)| *found == key)
+        self.prefixes_of_key(key).next()
+    }
+
+    /// All whose key this is.
+    pub fn prefixes_of_key(&self, key: KeyId) -> impl Iterator<Item = NodePrefix> {
+        let from = self.keys.range((key, NodePrefix::ROOT)..);
+        from.take_while(move |(found, _)| *found == key)
             .map(|(_, prefix)| *prefix)
     }
 

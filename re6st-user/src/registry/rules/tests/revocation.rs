@@ -229,6 +229,24 @@ fn a_replaced_certificate_for_the_same_key_takes_the_present_one_with_it() {
 }
 
 #[test]
+fn with_a_key_go_all_its_certificates_whichever_nodes_have_them() {
+    let mut world = World::new();
+    let _registry = world.enrol();
+    let node = world.enrol();
+    let token = token_for(&mut world, node.prefix());
+    let (key, request) = newcomer();
+    let next = Node::new(key, world.ask(&stranger(), enrol(Some(token), request)));
+    let again = enrol(None, request_for(&node.key));
+    let again = issued(world.ask(&stranger(), again));
+    assert_ne!(again.prefix(), node.prefix());
+
+    revoke(&mut world, by_serial(node.serial())).expect("it is there");
+
+    assert_eq!(world.revoked(), [node.serial(), again.serial().number()]);
+    assert!(world.ask(&next.caller(), Command::FetchParameters).is_ok());
+}
+
+#[test]
 fn the_registrys_own_node_cannot_be_ended() {
     let mut world = World::new();
     let registry = world.enrol();
