@@ -96,7 +96,8 @@ impl Part {
     /// The longest a test program of this part may run, not counting compilation.
     const fn limit(self) -> Duration {
         Duration::from_secs(match self {
-            Self::Style | Self::Release | Self::Unit => 300,
+            Self::Style | Self::Release => 300,
+            Self::Unit => 600,
             Self::Programs => 480,
             Self::Scenarios => 900,
             Self::Machines => 720,
