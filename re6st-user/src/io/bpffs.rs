@@ -7,6 +7,7 @@ use std::{
 };
 
 use nix::{
+    errno::Errno,
     fcntl::{Flock, FlockArg},
     mount::{MsFlags, mount},
     sys::statfs::{BPF_FS_MAGIC, statfs},
@@ -102,6 +103,16 @@ pub fn lock(path: &Path) -> Result<Lock, BpffsError> {
     Flock::lock(folder, FlockArg::LockExclusive)
         .map(|folder| Lock { _folder: folder })
         .map_err(|(_, error)| failed(path, error.into()))
+}
+
+/// Whether somebody holds the lock of a BPF file system: a load or an unload is under way.
+pub fn is_locked(path: &Path) -> Result<bool, BpffsError> {
+    let folder = File::open(path).map_err(|error| failed(path, error))?;
+    match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+        Ok(_) => Ok(false),
+        Err((_, Errno::EAGAIN)) => Ok(true),
+        Err((_, error)) => Err(failed(path, error.into())),
+    }
 }
 
 /// Whether something is there. An error if that is not for us to know.

@@ -13,6 +13,7 @@ use crate::{
         load::{Summary, present},
         resolve,
     },
+    io::bpffs,
 };
 
 impl Controller {
@@ -25,8 +26,13 @@ impl Controller {
         if self.surroundings.looked_at_instance.is_some_and(recent) {
             return Ok(());
         }
-        self.surroundings.instance = false;
+        // the kernel may have nothing to tell of the end of a load that goes on
+        let loading = bpffs::is_locked(self.instance.pins.bpffs()).unwrap_or(false);
+        self.surroundings.instance = loading;
         self.surroundings.looked_at_instance = Some(Instant::now());
+        if loading {
+            return Ok(());
+        }
         match self.instance.losses(&mut self.netlink) {
             Ok(losses) => self.load_again("what was loaded", &losses),
             Err(error @ BpfError::Unloaded(_)) => Err(error.into()),
