@@ -375,15 +375,10 @@ impl Worker {
 
     /// Signs the X.509 revocation list again in time, also where nothing changes.
     fn renew_list(&mut self, publish: &watch::Sender<Published>) {
-        let now = now();
-        if !publish.borrow().list_is_due(now) {
-            return;
-        }
-        let renewed = self.publisher.renew_list(now, &publish.borrow());
+        let renewed = self.publisher.renew_list(now(), &publish.borrow());
         match renewed {
-            Ok(list) => {
-                publish.send_modify(|published| published.crl = list);
-            }
+            Ok(None) => {}
+            Ok(Some(list)) => publish.send_modify(|published| published.crl = list),
             Err(error) => self
                 .warnings
                 .warn(format!("the X.509 revocation list is not renewed: {error}")),

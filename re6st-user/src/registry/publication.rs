@@ -63,20 +63,14 @@ pub struct Published {
     pub mac_keys: MacKeysMessage,
 }
 
-impl Published {
-    /// Whether the X.509 CRL is to be signed again: it is a day old, or of a clock that was ahead.
-    pub fn list_is_due(&self, now: Timestamp) -> bool {
-        let signed = self.crl.signed;
-        !(signed..signed.plus(CRL_RENEWAL)).contains(&now)
-    }
-}
-
 /// Signs what is published.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Publisher {
     keys: Arc<Keys>,
     authorities: Arc<Authorities>,
     successions: Arc<[String]>,
+    /// Of the last X.509 CRL.
+    list_number: u64,
 }
 
 impl Publisher {
@@ -86,12 +80,13 @@ impl Publisher {
             authorities: Arc::new(keys.all().clone()),
             successions: keys.successions().into(),
             keys,
+            list_number: 0,
         }
     }
 
     /// Signs everything.
     pub fn publish(
-        &self,
+        &mut self,
         now: Timestamp,
         parameters: &ParametersDocument,
         revocations: &RevocationsDocument,
@@ -135,24 +130,33 @@ impl Publisher {
         })
     }
 
-    /// The same X.509 CRL for some days more.
+    /// The X.509 CRL signed again, if it is time: it is a day old, or of a clock that was ahead.
     pub fn renew_list(
-        &self,
+        &mut self,
         now: Timestamp,
         published: &Published,
-    ) -> Result<X509List, IssueError> {
+    ) -> Result<Option<X509List>, IssueError> {
+        let signed = published.crl.signed;
+        if (signed..signed.plus(CRL_RENEWAL)).contains(&now) {
+            return Ok(None);
+        }
         let number = published.revocations.number;
         self.sign_list(now, number, &published.revocation_list)
+            .map(Some)
     }
 
+    /// Two lists of different times have different numbers (RFC 5280, section 5.2.3), also where the same is revoked, and where
+    /// one is of a registry before a restart.
     fn sign_list(
-        &self,
+        &mut self,
         now: Timestamp,
         number: u64,
         list: &RevocationList,
     ) -> Result<X509List, IssueError> {
+        let number = number.max(now.0).max(self.list_number.saturating_add(1));
         let until = now.plus(CRL_VALIDITY);
         let der = list.to_crl(self.keys.present(now), number, now, until)?;
+        self.list_number = number;
         Ok(X509List {
             der: der.into(),
             signed: now,

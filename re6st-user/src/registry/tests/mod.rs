@@ -14,5 +14,6 @@ mod identity;
 mod load;
 mod openapi;
 mod operator;
+mod publication;
 mod succession;
 pub(super) mod support;
