@@ -53,7 +53,7 @@ fn deliver<P: Packet, T: Tables>(
     tables: &T,
     carried: &Carried,
 ) -> Result<Verdict, Reason> {
-    set_traffic_class(packet, carried)?;
+    prepare(packet, carried)?;
     strip(packet, carried.front, size_of::<Ethernet>())?;
     hand_over(packet, tables, 0, carried.inner.family)
 }
@@ -71,7 +71,7 @@ fn encapsulate<P: Packet, T: Tables>(
         18 if !by_tc => 18,
         _ => size_of::<Ethernet>(),
     };
-    set_traffic_class(packet, carried)?;
+    prepare(packet, carried)?;
     decrement_hop_limit(packet, carried)?;
     strip(packet, carried.front, link + outer)?;
     encapsulation::write_outer(
@@ -102,7 +102,7 @@ fn forward<P: Packet, T: Tables>(
     carried: &Carried,
     neighbour: &Neighbour,
 ) -> Result<Verdict, Reason> {
-    set_traffic_class(packet, carried)?;
+    prepare(packet, carried)?;
     decrement_hop_limit(packet, carried)?;
     strip(packet, carried.front, size_of::<Ethernet>())?;
     let by_tc = tables
@@ -131,7 +131,7 @@ fn to_router<P: Packet, T: Tables>(
     next_hop: &NextHop,
 ) -> Result<Verdict, Reason> {
     let family = carried.inner.family;
-    set_traffic_class(packet, carried)?;
+    prepare(packet, carried)?;
     decrement_hop_limit(packet, carried)?;
     strip(packet, carried.front, size_of::<Ethernet>())?;
     if next_hop.flags & transmit::WITH_TC != 0 || tables.confirm(id as u64) {
@@ -200,6 +200,13 @@ fn ethertype_of(family: Family) -> [u8; 2] {
         Family::Ipv6 => ethertype::IPV6,
     }
     .to_be_bytes()
+}
+
+/// Makes the headers writable, and writes the traffic class the packet must leave with.
+#[inline(always)]
+fn prepare<P: Packet>(packet: &mut P, carried: &Carried) -> Result<(), Reason> {
+    packet.gather_headers().ok_or(Reason::NoHeadroom)?;
+    set_traffic_class(packet, carried)
 }
 
 /// Writes the traffic class the packet must leave with, if it differs from the one it came with.

@@ -10,6 +10,10 @@ pub trait Packet {
     /// Copies a header out; `None` where the frame is too short.
     fn read<T: Header>(&self, offset: usize) -> Option<T>;
 
+    /// Makes sure that the headers can be written and the front moved, if they lie where only reading is possible.
+    /// `None` where the frame has no room for that.
+    fn gather_headers(&mut self) -> Option<()>;
+
     /// Writes a header; `None`, and nothing is written, where the frame is too short.
     fn write<T: Header>(&mut self, offset: usize, header: &T) -> Option<()>;
 
@@ -58,6 +62,10 @@ impl Packet for Frame {
         let bytes = self.bytes().get(offset..end)?;
         // SAFETY: the slice has the size of T, and a Header is valid with any bytes at any address.
         Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+    }
+
+    fn gather_headers(&mut self) -> Option<()> {
+        Some(())
     }
 
     fn write<T: Header>(&mut self, offset: usize, header: &T) -> Option<()> {

@@ -2,15 +2,19 @@
 
 use core::{
     arch::asm,
+    ffi::{c_long, c_void},
     mem::{MaybeUninit, offset_of},
 };
 
 use aya_ebpf::{
     bindings::{__sk_buff, bpf_hdr_start_off::BPF_HDR_START_MAC, xdp_md},
+    btf_maps::PerCpuArray,
     helpers::generated::{
-        bpf_skb_change_head, bpf_skb_load_bytes_relative, bpf_skb_vlan_pop, bpf_xdp_adjust_head,
-        bpf_xdp_get_buff_len,
+        bpf_loop, bpf_skb_change_head, bpf_skb_load_bytes_relative, bpf_skb_vlan_pop,
+        bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len, bpf_xdp_load_bytes,
+        bpf_xdp_store_bytes,
     },
+    macros::btf_map,
     programs::{TcContext, XdpContext},
 };
 use re6st_common::{
@@ -18,6 +22,12 @@ use re6st_common::{
     reason::Reason,
     wire::{Ethernet, Header, Vlan},
 };
+
+/// What is copied from the parts of a frame that no pointer reaches.
+#[btf_map]
+static SCRATCH: PerCpuArray<[u8; SCRATCH_SIZE], 1> = PerCpuArray::new();
+/// Bytes.
+const SCRATCH_SIZE: usize = 256;
 
 /// Reads a 32-bit field of a program's context that is a packet pointer to the verifier.
 ///
@@ -47,7 +57,8 @@ fn header_at<T: Header>(start: usize, end: usize, offset: usize) -> Option<*mut 
     (address + size_of::<T>() <= end).then_some(address as *mut T)
 }
 
-/// An XDP frame. With `FRAGS`, the driver may have split it; headers are always in the first part.
+/// An XDP frame. With `FRAGS`, the driver may have split it anywhere: reading goes on in the parts behind the first, writing
+/// and moving the front wait for [`Packet::gather_headers`].
 pub struct XdpFrame<'context, const FRAGS: bool> {
     context: &'context XdpContext,
 }
@@ -70,6 +81,69 @@ impl<'context, const FRAGS: bool> XdpFrame<'context, FRAGS> {
     pub fn new(context: &'context XdpContext) -> Self {
         Self { context }
     }
+
+    /// Moves `length` bytes that begin at the offset `distance` to the start of the frame.
+    #[inline(always)]
+    fn move_forward(&mut self, length: u32, distance: u32) -> Option<()> {
+        let mut copying = Copying {
+            context: self.context.ctx,
+            length,
+            distance,
+            moved: 0,
+        };
+        let piece: extern "C" fn(u32, *mut Copying) -> c_long = move_piece;
+        let pieces = length.div_ceil(SCRATCH_SIZE as u32);
+        // SAFETY: the callback takes what it is given here, and the kernel calls it before the helper returns.
+        unsafe { bpf_loop(pieces, piece as *mut c_void, (&raw mut copying).cast(), 0) };
+        (copying.moved == pieces).then_some(())
+    }
+
+    /// Copies a header from behind the first part. Not through the stack, which programs may only read in aligned words.
+    #[inline(always)]
+    fn read_behind<T: Header>(&self, offset: usize) -> Option<T> {
+        const { assert!(size_of::<T>() <= SCRATCH_SIZE) };
+        let header = SCRATCH.get_ptr_mut(0)?.cast::<T>();
+        let length = size_of::<T>() as u32;
+        // SAFETY: the context is the program's own, the helper writes all of the header if it returns 0, and a Header is
+        // valid with any bytes at any address.
+        unsafe {
+            let result = bpf_xdp_load_bytes(self.context.ctx, offset as u32, header.cast(), length);
+            (result == 0).then(|| header.read())
+        }
+    }
+}
+
+/// What [`move_piece`] is told, and how many pieces it has moved.
+struct Copying {
+    context: *mut xdp_md,
+    length: u32,
+    distance: u32,
+    moved: u32,
+}
+
+/// Moves one piece of a frame, for `bpf_loop`: the verifier looks once at what a loop would have it look at hundreds of times.
+extern "C" fn move_piece(index: u32, copying: *mut Copying) -> c_long {
+    const CONTINUE: c_long = 0;
+    const BREAK: c_long = 1;
+    // SAFETY: what XdpFrame::move_forward gave, which waits for us.
+    let copying = unsafe { &mut *copying };
+    let Some(piece) = SCRATCH.get_ptr_mut(0) else {
+        return BREAK;
+    };
+    let offset = index * SCRATCH_SIZE as u32;
+    // at least one byte, in words that the verifier understands
+    let size = 1 + (copying.length - offset - 1).min(SCRATCH_SIZE as u32 - 1);
+    let (context, piece) = (copying.context, piece.cast());
+    // SAFETY: the context is the program's own, and `size` is at most what the piece holds.
+    let moved = unsafe {
+        bpf_xdp_load_bytes(context, offset + copying.distance, piece, size) == 0
+            && bpf_xdp_store_bytes(context, offset, piece, size) == 0
+    };
+    if !moved {
+        return BREAK;
+    }
+    copying.moved += 1;
+    CONTINUE
 }
 
 impl<const FRAGS: bool> Packet for XdpFrame<'_, FRAGS> {
@@ -85,9 +159,33 @@ impl<const FRAGS: bool> Packet for XdpFrame<'_, FRAGS> {
 
     #[inline(always)]
     fn read<T: Header>(&self, offset: usize) -> Option<T> {
-        let header = header_at::<T>(self.start(), self.end(), offset)?;
-        // SAFETY: inside the frame, and a Header is valid with any bytes at any address.
-        Some(unsafe { header.read() })
+        match header_at::<T>(self.start(), self.end(), offset) {
+            // SAFETY: inside the frame, and a Header is valid with any bytes at any address.
+            Some(header) => Some(unsafe { header.read() }),
+            None if FRAGS => self.read_behind(offset),
+            None => None,
+        }
+    }
+
+    /// For drivers that leave the first part short or empty: it grows into the room in front, and everything moves there.
+    /// Costs a copy of the packet; in the common case nothing.
+    #[inline(always)]
+    fn gather_headers(&mut self) -> Option<()> {
+        /// VLAN tag, outer IPv6 with the encapsulation limit, UDP, GRE, and what is written of the inner packet.
+        const HEADERS: usize = 128;
+        if !FRAGS {
+            return Some(());
+        }
+        let first_part = self.end() - self.start();
+        let length = self.length();
+        if first_part >= HEADERS || first_part == length {
+            return Some(());
+        }
+        let missing = (HEADERS - first_part) as u32;
+        self.adjust_head(-(missing as i32))?;
+        self.move_forward(length as u32, missing)?;
+        // SAFETY: the context is the program's own; pointers into the frame are made anew at each access.
+        (unsafe { bpf_xdp_adjust_tail(self.context.ctx, -(missing as i32)) } == 0).then_some(())
     }
 
     #[inline(always)]
@@ -239,6 +337,12 @@ impl Packet for SocketBuffer<'_> {
         let header = header_at::<T>(self.start(), self.end(), offset)?;
         // SAFETY: inside the linear part, and a Header is valid with any bytes at any address.
         Some(unsafe { header.read() })
+    }
+
+    #[inline(always)]
+    fn gather_headers(&mut self) -> Option<()> {
+        self.make_headers_readable();
+        Some(())
     }
 
     #[inline(always)]

@@ -62,6 +62,8 @@ struct Comparison {
     programs: Programs,
     world: World,
     indices: Indices,
+    /// Bytes in the first part of each frame, if it has more.
+    first_part: usize,
 }
 
 impl Comparison {
@@ -72,13 +74,16 @@ impl Comparison {
             programs: Programs::load(kind, &world, slots),
             world,
             indices,
+            first_part: usize::MAX,
         }
     }
 
     fn compare(&mut self, arriving: &Arriving) -> (Outcome, Option<String>) {
         let arrival = self.indices.interfaces[arriving.position];
         let outcome = receive(&arriving.frame, &self.world, arrival);
-        let observed = self.programs.receive(&arriving.frame, arrival, 0);
+        let observed = self
+            .programs
+            .receive_in_parts(&arriving.frame, self.first_part, arrival, 0);
         let difference = difference(&outcome, &observed);
         (outcome, difference)
     }
@@ -104,10 +109,11 @@ impl Comparison {
         let smallest = self.shrink(arriving);
         let (outcome, difference) = self.compare(&smallest);
         format!(
-            "{}\nframe on {} ({} bytes):\n{}\nas etherparse reads it: {:?}\nthe model: {:?} {:?}",
+            "{}\nframe on {} ({} bytes, {} in the first part):\n{}\nas etherparse reads it: {:?}\nthe model: {:?} {:?}",
             difference.unwrap_or_default(),
             INTERFACES[smallest.position],
             smallest.frame.len(),
+            self.first_part.min(smallest.frame.len()),
             hex(&smallest.frame),
             etherparse::SlicedPacket::from_ethernet(&smallest.frame),
             outcome.verdict,
@@ -140,6 +146,10 @@ fn plainer(arriving: &Arriving) -> Vec<Arriving> {
 }
 
 fn run(kind: Kind, slots: bool, frames: u64) {
+    run_in_parts(kind, slots, frames, |_| usize::MAX);
+}
+
+fn run_in_parts(kind: Kind, slots: bool, frames: u64, first_part: impl Fn(&mut Rng) -> usize) {
     let seed = setting("RE6ST_SEED", fastrand::u64(..));
     println!("RE6ST_SEED={seed} ({frames} frames, {kind:?}, array {slots})");
     let mut rng = Rng::with_seed(seed);
@@ -149,6 +159,7 @@ fn run(kind: Kind, slots: bool, frames: u64) {
     let start = Instant::now();
     for number in 0..frames {
         let arriving = generator::frame(&mut rng);
+        comparison.first_part = first_part(&mut rng);
         let (outcome, difference) = comparison.compare(&arriving);
         if difference.is_some() {
             let report = comparison.report(&arriving);
@@ -221,4 +232,13 @@ fn random_frames_with_the_trie_alone() {
 #[test]
 fn random_frames_with_fragments_allowed() {
     run(Kind::Frags, true, setting("RE6ST_PACKETS", 1_000_000) / 10);
+}
+
+/// As drivers split them that leave the first part short.
+#[test]
+fn random_frames_in_parts() {
+    // the least that test runs take
+    const ETHERNET: usize = 14;
+    let frames = setting("RE6ST_PACKETS", 1_000_000) / 10;
+    run_in_parts(Kind::Frags, true, frames, |rng| rng.usize(ETHERNET..150));
 }

@@ -3,7 +3,7 @@
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, PerCpuArray, lpm_trie},
-    programs::{ProgramError, SchedClassifier, TestRun as _, TestRunOptions, Xdp, XdpMode},
+    programs::{SchedClassifier, TestRun as _, TestRunOptions, Xdp, XdpMode},
 };
 use re6st_common::{
     maps::{FibEntry, Interface, NextHopEntry, TrieKey, TrieValue, Tunnel, TunnelCounters},
@@ -101,38 +101,40 @@ impl Programs {
 
     /// Runs XDP on a frame that arrives on an interface, behind so many bytes of metadata from the driver.
     pub fn receive(&mut self, frame: &[u8], arrival: u32, metadata: usize) -> Observed {
-        self.receive_in_parts(frame, frame.len(), arrival, metadata)
-            .expect("BPF_PROG_TEST_RUN")
+        self.receive_in_parts(frame, usize::MAX, arrival, metadata)
     }
 
-    /// The same with a frame of which only the first bytes, `linear` of them, are in its first part. Kernels before Linux
-    /// 6.18 refuse that.
+    /// The same with a frame of which only the first bytes, `first_part` of them, are in its first part. Kernels before Linux
+    /// 6.18 know no such test runs.
     pub fn receive_in_parts(
         &mut self,
         frame: &[u8],
-        linear: usize,
+        first_part: usize,
         arrival: u32,
         metadata: usize,
-    ) -> Result<Observed, ProgramError> {
+    ) -> Observed {
+        let first_part = first_part.min(frame.len());
         let input = [&vec![0; metadata][..], frame].concat();
         // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex
-        let end = (metadata + linear) as u32;
+        let end = (metadata + first_part) as u32;
         let context = [metadata as u32, end, 0, arrival, 0, 0];
         let context: Vec<u8> = context
             .iter()
             .flat_map(|word: &u32| word.to_ne_bytes())
             .collect();
         let xdp: &mut Xdp = program(&mut self.ebpf, self.kind.program());
-        let result = xdp.test_run(TestRunOptions {
-            data_in: Some(&input),
-            data_out: Some(&mut self.output),
-            ctx_in: Some(&context),
-            ..TestRunOptions::default()
-        })?;
+        let result = xdp
+            .test_run(TestRunOptions {
+                data_in: Some(&input),
+                data_out: Some(&mut self.output),
+                ctx_in: Some(&context),
+                ..TestRunOptions::default()
+            })
+            .expect("BPF_PROG_TEST_RUN");
         let (answer, length) = (result.return_value, result.data_size_out as usize);
         // the kernel gives the metadata back too
         let bytes = self.output[metadata..length].to_vec();
-        Ok(self.observed(answer, bytes))
+        self.observed(answer, bytes)
     }
 
     /// Runs a TC program on a frame.

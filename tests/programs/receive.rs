@@ -108,6 +108,11 @@ fn traffic(before: TunnelCounters, after: TunnelCounters) -> [u64; 4] {
 
 /// Runs all fixtures; every mistake is told, not the first one only.
 fn run_fixtures(kind: Kind, slots: bool) {
+    run_fixtures_in_parts(kind, slots, usize::MAX);
+}
+
+/// The same with frames of which only the first bytes, `first_part` of them, are in the first part.
+fn run_fixtures_in_parts(kind: Kind, slots: bool, first_part: usize) {
     let indices = namespace::enter();
     let world = world::example(&indices);
     let mut programs = Programs::load(kind, &world, slots);
@@ -117,7 +122,8 @@ fn run_fixtures(kind: Kind, slots: bool) {
         let counters =
             |programs: &Programs| world::counted().map(|id| programs.tunnel(id)).collect();
         let before: Vec<TunnelCounters> = counters(&programs);
-        let observed = programs.receive(&fixture.frame, arrival, fixture.metadata);
+        let observed =
+            programs.receive_in_parts(&fixture.frame, first_part, arrival, fixture.metadata);
         let after: Vec<TunnelCounters> = counters(&programs);
         let mut problem = difference(&fixture, &observed, &indices);
         for (index, next_hop) in world::counted().enumerate() {
@@ -160,6 +166,38 @@ fn fixtures_in_one_buffer_with_the_trie_alone() {
 #[test]
 fn fixtures_with_fragments_allowed() {
     run_fixtures(Kind::Frags, true);
+}
+
+/// Some drivers leave the first part short, or with little more than an Ethernet header.
+#[test]
+fn fixtures_in_parts() {
+    for first_part in [14, 15, 34, 54, 62, 90, 127] {
+        run_fixtures_in_parts(Kind::Frags, true, first_part);
+    }
+}
+
+#[test]
+fn a_big_frame_whose_first_part_is_short_keeps_its_bytes() {
+    // arrange
+    let indices = namespace::enter();
+    let mut programs = Programs::load(Kind::Frags, &world::example(&indices), true);
+    let peer = Peer::new(FIRST);
+    let arrival = indices.interfaces[peer.position];
+    for length in [0, 1, 255, 256, 1_400, 8_900, 60_000] {
+        let payload: Vec<u8> = (0..length).map(|byte: u32| (byte % 251) as u8).collect();
+        let inner = Internet::new("2001:db8:42:300::1", "2001:db8:42:1::1").udp(1, 2, &payload);
+        let outer = Internet::between(peer.remote(), peer.local());
+        let outer = outer.fou(0xc123, world::PORT, peer.key(), &inner.bytes());
+        let frame = peer.frame_from().bytes(&outer.bytes());
+        let whole = programs.receive(&frame, arrival, 0);
+        assert_eq!(whole.reasons, [(Reason::Local, 1)], "{length} bytes");
+        for first_part in [14, 60, 127] {
+            // act
+            let observed = programs.receive_in_parts(&frame, first_part, arrival, 0);
+            // assert
+            assert_eq!(observed, whole, "{length} bytes, {first_part} of the frame");
+        }
+    }
 }
 
 /// The model has to pass the same fixtures: this needs no kernel.
