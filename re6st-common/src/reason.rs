@@ -94,6 +94,8 @@ reasons! {
     ForgedFrame forged_frame Dropped,
     /// the driver left no room for the outer headers
     NoHeadroom no_headroom Dropped,
+    /// bigger than the MTU that the interface has by now, which was bigger at the load
+    LinkMtu link_mtu Dropped,
     /// the packet could not be rewritten
     RewriteFailed rewrite_failed Dropped,
     /// the host sent to the mesh, which has no route

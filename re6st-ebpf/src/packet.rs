@@ -10,9 +10,9 @@ use aya_ebpf::{
     bindings::{__sk_buff, bpf_hdr_start_off::BPF_HDR_START_MAC, xdp_md},
     btf_maps::PerCpuArray,
     helpers::generated::{
-        bpf_loop, bpf_skb_change_head, bpf_skb_load_bytes_relative, bpf_skb_vlan_pop,
-        bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len, bpf_xdp_load_bytes,
-        bpf_xdp_store_bytes,
+        bpf_check_mtu, bpf_loop, bpf_skb_change_head, bpf_skb_load_bytes_relative,
+        bpf_skb_vlan_pop, bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len,
+        bpf_xdp_load_bytes, bpf_xdp_store_bytes,
     },
     macros::btf_map,
     programs::{TcContext, XdpContext},
@@ -28,6 +28,9 @@ use re6st_common::{
 static SCRATCH: PerCpuArray<[u8; SCRATCH_SIZE], 1> = PerCpuArray::new();
 /// Bytes.
 const SCRATCH_SIZE: usize = 256;
+
+/// Bytes that every link's frames can have: of an MTU that all hosts take (RFC 791), and an Ethernet header.
+const FITS_ANYWHERE: usize = 576 + size_of::<Ethernet>();
 
 /// Reads a 32-bit field of a program's context that is a packet pointer to the verifier.
 ///
@@ -80,6 +83,19 @@ impl<'context, const FRAGS: bool> XdpFrame<'context, FRAGS> {
     #[inline(always)]
     pub fn new(context: &'context XdpContext) -> Self {
         Self { context }
+    }
+
+    /// Whether an interface takes a frame of this length. If not, the kernel would lose it without a word.
+    #[inline(always)]
+    pub fn fits(&self, interface: u32) -> bool {
+        let length = self.length();
+        if length <= FITS_ANYWHERE {
+            return true;
+        }
+        // the limit is the kernel's for redirected frames: a tag is not counted, whether there is one or not
+        let mut length = (length - size_of::<Ethernet>() - size_of::<Vlan>()) as u32;
+        // SAFETY: the context is the program's own.
+        unsafe { bpf_check_mtu(self.context.ctx.cast(), interface, &raw mut length, 0, 0) <= 0 }
     }
 
     /// Moves `length` bytes that begin at the offset `distance` to the start of the frame.
@@ -309,6 +325,24 @@ impl<'context> SocketBuffer<'context> {
             0 => Ok(()),
             _ => Err(Reason::RewriteFailed),
         }
+    }
+
+    /// Whether an interface takes the packet, or what it will be cut into. If not, the kernel would lose it without a word.
+    #[inline(always)]
+    pub fn fits(&self, interface: u32) -> bool {
+        const CHECK_SEGMENTS: u64 = 1;
+        let mut mtu = 0;
+        // SAFETY: the context is the program's own.
+        let result = unsafe {
+            bpf_check_mtu(
+                self.context.skb.skb.cast(),
+                interface,
+                &raw mut mtu,
+                0,
+                CHECK_SEGMENTS,
+            )
+        };
+        result <= 0
     }
 
     /// How the kernel will cut the packet.

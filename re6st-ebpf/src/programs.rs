@@ -51,6 +51,10 @@ fn receive<const FRAGS: bool>(context: &XdpContext) -> u32 {
     account(&decision);
     match apply::apply(&mut frame, &tables, &decision) {
         Ok(Verdict::Pass) => xdp_action::XDP_PASS,
+        Ok(Verdict::Redirect(interface)) if !frame.fits(interface) => {
+            maps::count(Reason::LinkMtu);
+            xdp_action::XDP_DROP
+        }
         // also out of the same interface: where a veth device's peer has GRO but no XDP program, XDP_TX would leave
         // frames lying in its queue until something else wakes it (veth_xdp_flush, kernels up to 6.18 at least)
         // SAFETY: a helper without pointers.
@@ -114,11 +118,11 @@ fn handed_over(context: &TcContext) -> Result<i32, Reason> {
         }
     };
     buffer.take_vlan_tag()?;
-    Ok(match interface {
-        // SAFETY: helpers without pointers.
-        0 => unsafe { bpf_redirect(tables.settings().device, BPF_F_INGRESS as u64) as i32 },
-        interface => redirect_to_neighbour(context, interface),
-    })
+    match interface {
+        // SAFETY: a helper without pointers.
+        0 => Ok(unsafe { bpf_redirect(tables.settings().device, BPF_F_INGRESS as u64) as i32 }),
+        interface => redirect_to_neighbour(context, &buffer, interface),
+    }
 }
 
 /// TC ingress on the mesh device's other end: encapsulates what this host sends.
@@ -163,7 +167,7 @@ fn send(context: &TcContext) -> Result<i32, Reason> {
         .write(link - size_of::<u16>(), &ethertype.to_be_bytes())
         .ok_or(Reason::RewriteFailed)?;
     maps::count_sent(id, segments.count as u64, carried.inner.length as u64);
-    Ok(redirect_to_neighbour(context, next_hop.route_interface))
+    redirect_to_neighbour(context, &buffer, next_hop.route_interface)
 }
 
 /// Makes room for the outer headers.
@@ -230,8 +234,15 @@ pub fn re6st_guard(context: TcContext) -> i32 {
 /// Out of an interface; the kernel finds the neighbour and writes the Ethernet header. By which route is not up to the mark
 /// of what is inside.
 #[inline(always)]
-fn redirect_to_neighbour(context: &TcContext, interface: u32) -> i32 {
+fn redirect_to_neighbour(
+    context: &TcContext,
+    buffer: &SocketBuffer<'_>,
+    interface: u32,
+) -> Result<i32, Reason> {
+    if !buffer.fits(interface) {
+        return Err(Reason::LinkMtu);
+    }
     context.set_mark(0);
     // SAFETY: the helper accepts no parameters as a null pointer of length zero.
-    unsafe { bpf_redirect_neigh(interface, core::ptr::null_mut(), 0, 0) as i32 }
+    Ok(unsafe { bpf_redirect_neigh(interface, core::ptr::null_mut(), 0, 0) as i32 })
 }

@@ -18,6 +18,9 @@ use crate::{
     world,
 };
 
+/// In bytes: an Ethernet header, a tag, and the interfaces' MTU.
+const LONGEST_FRAME: usize = 14 + 4 + 1500;
+
 fn setting(name: &str, default: u64) -> u64 {
     match env::var(name) {
         Err(_) => default,
@@ -29,12 +32,16 @@ fn setting(name: &str, default: u64) -> u64 {
 
 /// What is different; nothing if all is the same.
 fn difference(outcome: &Outcome, observed: &Observed) -> Option<String> {
-    // what the model cannot know: a next hop whose encapsulation does not exist
+    // what the model cannot know: a next hop whose encapsulation does not exist, and the MTU of the interfaces, which padding
+    // that is passed on may exceed
     let broken = outcome
         .sent
         .is_some_and(|traffic| traffic.next_hop == world::BROKEN);
+    let redirected = matches!(outcome.verdict, Verdict::Redirect(_));
     let (verdict, reason) = if broken {
         (Verdict::Drop, Some(Reason::RewriteFailed))
+    } else if redirected && outcome.bytes.len() > LONGEST_FRAME {
+        (Verdict::Drop, Some(Reason::LinkMtu))
     } else {
         (outcome.verdict, outcome.reason)
     };
@@ -203,6 +210,7 @@ fn run_in_parts(kind: Kind, slots: bool, frames: u64, first_part: impl Fn(&mut R
         // a setting; a driver's fault; a next hop's fault
         Reason::ForwardingDisabled,
         Reason::NoHeadroom,
+        Reason::LinkMtu,
         Reason::RewriteFailed,
     ];
     let missed: Vec<&Reason> = Reason::ALL

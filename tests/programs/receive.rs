@@ -248,8 +248,8 @@ fn fixtures_in_the_model() {
 /// No reason is without a packet that shows it.
 #[test]
 fn every_reason_occurs() {
-    // with a world of its own, in this file
-    let elsewhere = [Reason::ForwardingDisabled];
+    // with a world of its own, in this file, and among the scenarios (repairs)
+    let elsewhere = [Reason::ForwardingDisabled, Reason::LinkMtu];
     let shown: BTreeSet<u32> = fixtures::all()
         .iter()
         .filter_map(|fixture| fixture.expected.reason())

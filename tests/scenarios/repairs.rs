@@ -146,6 +146,13 @@ fn a_static_load_says_that_packets_are_too_big_or_the_source_is_another() -> Res
         let told = stale(tunnel)?.context("the MTU has fallen")?;
         assert!(told.contains("1400") && told.contains(fits), "{told}");
     }
+    // 1,360 bytes with the headers of IPv6 and ICMP: what a's tunnel still carries, and c's does not
+    for (from, path) in [(&chain.a, "relayed"), (&chain.b, "sent")] {
+        let before = chain.b.reason("link_mtu")?;
+        let reply = ping(&from.host, chain.c.address(V6), 3, &["-s", "1312"])?;
+        assert_eq!(reply.received, 0, "{path}: {}", reply.text);
+        assert_eq!(chain.b.reason("link_mtu")?, before + 3, "{path}");
+    }
     chain.b.host.ip(&["link", "set", "eth0", "mtu", "1500"])?;
     let other = "02:00:00:00:02:98";
     chain
