@@ -15,7 +15,7 @@ use super::{
     selection::SOURCE_LIFETIME,
     speaker::Speaker,
     table::{Announcement, Destination, DestinationId, Installed, Route},
-    timers::{Appointment, Tick, Timer},
+    timers::{Tick, Timer},
 };
 
 /// Routes of before the restart that have not been heard again.
@@ -95,7 +95,7 @@ impl Speaker {
             self.restored_distances.remove(&key);
         }
         let forgotten = Tick::from_time(self.now + SOURCE_LIFETIME);
-        self.calendar.add(forgotten, Appointment::Destination(id));
+        self.look_by(id, forgotten);
     }
 
     /// [`Timer::Listened`]: now all that was heard may be used.

@@ -201,7 +201,7 @@ impl Speaker {
             neighbour: from,
             position: 0,
             expires: expiry(self.now, update.interval),
-            appointment: Tick(0),
+            appointment: Tick::UNSET,
             sequence_number: update.sequence_number,
             metric: update.metric,
             least_metric: update.metric,
@@ -289,10 +289,9 @@ impl Speaker {
             return;
         };
         // an earlier appointment looks after it as well
-        if route.appointment == Tick(0) || due < route.appointment {
-            route.appointment = due;
-            self.calendar.add(due, Appointment::Route(id, from));
-        }
+        let appointment = Appointment::Route(id, from);
+        self.calendar
+            .set_by(&mut route.appointment, due, appointment);
         self.table.routes += usize::from(first);
     }
 
@@ -362,7 +361,7 @@ impl Speaker {
     }
 
     /// [`Appointment::Route`]: asks again for what is about to expire, retracts what has, removes what had.
-    pub(super) fn check_expiry(&mut self, tick: Tick, id: DestinationId, from: NeighbourId) {
+    pub(super) fn check_expiry(&mut self, id: DestinationId, from: NeighbourId) {
         self.retract_void(id, from);
         let now = Tick::from_time(self.now);
         let (Some(destination), Some(neighbour)) =
@@ -375,12 +374,11 @@ impl Speaker {
             destination.block,
             destination.selected == Some(from),
         );
-        let Some(route) = destination
-            .route_mut(from)
-            .filter(|route| route.appointment == tick)
-        else {
+        let Some(route) = destination.route_mut(from) else {
             return;
         };
+        route.appointment = Tick::UNSET;
+        let appointment = Appointment::Route(id, from);
         let refreshed = Tick::from_time(neighbour.blocks_expire[usize::from(block)]);
         let finite = !route.metric.is_infinite();
         let expires = if finite {
@@ -399,12 +397,11 @@ impl Speaker {
         };
         if let Some(next) = next {
             let next = next.max(Tick(now.0 + 1));
-            route.appointment = next;
             let ask = finite
                 && selected
                 && remind_at <= now
                 && !std::mem::replace(&mut route.asked, true);
-            self.calendar.add(next, Appointment::Route(id, from));
+            self.calendar.set(&mut route.appointment, next, appointment);
             if ask {
                 self.ask_again(from, key);
             }
@@ -414,10 +411,10 @@ impl Speaker {
         }
         if finite {
             self.counters.expired_routes += 1;
-            route.appointment =
-                Tick::from_time(self.now + (interval * 7 / 2).max(Duration::from_millis(100)));
-            let again = route.appointment;
-            self.calendar.add(again, Appointment::Route(id, from));
+            let again = (interval * 7 / 2).max(Duration::from_millis(100));
+            let again = Tick::from_time(self.now + again);
+            self.calendar
+                .set(&mut route.appointment, again, appointment);
             self.retracted(id, from);
         } else {
             self.remove_route(id, from);
@@ -436,7 +433,9 @@ impl Speaker {
         else {
             return;
         };
-        let route = destination.routes.swap_remove(place);
+        let mut route = destination.routes.swap_remove(place);
+        self.calendar
+            .cancel(&mut route.appointment, Appointment::Route(id, from));
         let key = destination.key;
         if destination.selected == Some(from) {
             // selection knows no such route any more
@@ -458,12 +457,12 @@ impl Speaker {
             }
         }
         self.select(id);
-        self.table.remove_if_empty(id);
+        self.forget_if_empty(id);
         if let Some(destination) = self.table.get(id)
             && destination.routes.is_empty()
         {
             let soon = Tick(Tick::from_time(self.now).0 + 1);
-            self.calendar.add(soon, Appointment::Destination(id));
+            self.look_by(id, soon);
         }
     }
 

@@ -99,7 +99,7 @@ impl Speaker {
         }
         if newly_better {
             let at = Tick(Tick::from_time(self.now + self.settings.hysteresis).0 + 1);
-            self.calendar.add(at, Appointment::Destination(id));
+            self.look_by(id, at);
         }
         if chosen != before {
             self.counters.selections += 1;
@@ -179,7 +179,7 @@ impl Speaker {
             destination.not_installed = !installed;
         }
         self.reconsider_announcement(id, true);
-        self.table.remove_if_empty(id);
+        self.forget_if_empty(id);
     }
 
     /// Packets to a prefix that was lost are refused for a while (section 2.8): else they would follow a shorter prefix, maybe
@@ -191,7 +191,7 @@ impl Speaker {
             destination.hold = Some(hold);
             let route = destination.key;
             self.outputs.push(Output::Unreachable { route });
-            self.calendar.add(hold, Appointment::Destination(id));
+            self.look_by(id, hold);
         }
     }
 
@@ -222,6 +222,7 @@ impl Speaker {
         let Some(destination) = self.table.get_mut(id) else {
             return;
         };
+        destination.look_at = Tick::UNSET;
         if destination.hold.is_some_and(|hold| hold <= now) {
             destination.hold = None;
             if destination.installed == Installed::Unreachable {
@@ -237,7 +238,45 @@ impl Speaker {
         if forgot || self.table.get(id).is_some_and(lasts) {
             self.select(id);
         }
-        self.table.remove_if_empty(id);
+        if let Some(next) = self.next_look(id) {
+            self.look_by(id, next.max(Tick(now.0 + 1)));
+        }
+        self.forget_if_empty(id);
+    }
+
+    /// A prefix is to be looked after, then at the latest.
+    pub(super) fn look_by(&mut self, id: DestinationId, at: Tick) {
+        if let Some(destination) = self.table.get_mut(id) {
+            let appointment = Appointment::Destination(id);
+            self.calendar
+                .set_by(&mut destination.look_at, at, appointment);
+        }
+    }
+
+    /// When a prefix has to be looked after again.
+    fn next_look(&self, id: DestinationId) -> Option<Tick> {
+        let destination = self.table.get(id)?;
+        let lasted = destination
+            .better_since
+            .map(|since| Tick(Tick::from_time(since.time() + self.settings.hysteresis).0 + 1));
+        let announced = destination
+            .announced
+            .is_some_and(|announced| !announced.metric.is_infinite());
+        let sources = destination.sources.iter().filter(|_| !announced);
+        let forgotten = sources.map(|source| Tick(source.used.0.saturating_add(lifetime().0)));
+        [destination.hold, lasted, forgotten.min()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Forgets a prefix of which nothing is left.
+    pub(super) fn forget_if_empty(&mut self, id: DestinationId) {
+        if let Some(mut gone) = self.table.remove_if_empty(id) {
+            let calendar = &mut self.calendar;
+            calendar.cancel(&mut gone.look_at, Appointment::Destination(id));
+            calendar.cancel(&mut gone.resend_at, Appointment::Resend(id));
+        }
     }
 
     /// Forgets feasibility distances of origins that have not been announced for long (section 3.7.3). Gives whether there
@@ -248,26 +287,19 @@ impl Speaker {
             return false;
         };
         let before = destination.sources.len();
-        let lifetime = Tick::from_time(super::time::Time(0) + SOURCE_LIFETIME).0;
+        let lifetime = lifetime().0;
         destination.use_source(now);
         destination
             .sources
             .retain(|source| now.0.saturating_sub(source.used.0) < lifetime);
-        let forgot = destination.sources.len() < before;
-        let announced = destination
-            .announced
-            .is_some_and(|announced| !announced.metric.is_infinite());
-        let next = destination
-            .sources
-            .iter()
-            .map(|source| source.used.0.saturating_add(lifetime))
-            .min();
-        if let Some(next) = next.filter(|_| !announced) {
-            self.calendar.add(Tick(next), Appointment::Destination(id));
-        }
-        forgot
+        destination.sources.len() < before
     }
 }
 
 /// How long a feasibility distance outlives the last announcement (appendix B).
 pub(super) const SOURCE_LIFETIME: std::time::Duration = std::time::Duration::from_secs(180);
+
+/// The same in ticks.
+fn lifetime() -> Tick {
+    Tick::from_time(super::time::Time(0) + SOURCE_LIFETIME)
+}

@@ -220,9 +220,8 @@ impl Speaker {
             Some(())
         });
         self.work_off(|speaker| {
-            let (tick, appointment) = speaker.calendar.pop(speaker.now)?;
-            match appointment {
-                Appointment::Route(id, neighbour) => speaker.check_expiry(tick, id, neighbour),
+            match speaker.calendar.pop(speaker.now)? {
+                Appointment::Route(id, neighbour) => speaker.check_expiry(id, neighbour),
                 Appointment::Destination(id) => speaker.look_after(id),
                 Appointment::Resend(id) => speaker.resend(id),
             }

@@ -126,6 +126,10 @@ pub(super) struct Destination {
     pub better_since: Option<Tick>,
     /// How many more times the announcement is sent, to be sure.
     pub resends: u8,
+    /// The appointment for that.
+    pub resend_at: Tick,
+    /// The appointment for all else.
+    pub look_at: Tick,
     /// It was announced before a restart, and how near we said to be is not known: nothing may be selected.
     pub distance_unknown: bool,
     /// Which block of a digest it belongs to.
@@ -148,6 +152,8 @@ impl Destination {
             hold: None,
             better_since: None,
             resends: 0,
+            resend_at: Tick::UNSET,
+            look_at: Tick::UNSET,
             distance_unknown: false,
         }
     }
@@ -328,15 +334,13 @@ impl Table {
         id
     }
 
-    /// Forgets a prefix of which nothing is left.
-    pub fn remove_if_empty(&mut self, id: DestinationId) {
-        let empty = self.get(id).filter(|destination| destination.is_empty());
-        let Some(key) = empty.map(|destination| destination.key) else {
-            return;
-        };
-        self.by_key.remove(&key);
-        self.places[id.0 as usize] = None;
+    /// Forgets a prefix of which nothing is left. Gives it if it was one.
+    pub fn remove_if_empty(&mut self, id: DestinationId) -> Option<Destination> {
+        let place = self.places.get_mut(id.0 as usize)?;
+        let removed = place.take_if(|destination| destination.is_empty())?;
+        self.by_key.remove(&removed.key);
         self.free.push(id);
+        Some(removed)
     }
 
     /// How many prefixes there are.

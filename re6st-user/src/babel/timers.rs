@@ -1,6 +1,6 @@
 //! When what is due: a few timers that move often, and a calendar for the many appointments of routes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use super::{
     input::InterfaceId, neighbour::NeighbourId, quantities::RouterId, table::DestinationId,
@@ -89,6 +89,8 @@ pub(super) struct Tick(pub u32);
 
 impl Tick {
     const MICROSECONDS: u64 = 100_000;
+    /// In the note of an appointment: there is none.
+    pub const UNSET: Self = Self(0);
 
     /// The first tick not before a time.
     pub fn from_time(time: Time) -> Self {
@@ -100,8 +102,8 @@ impl Tick {
     }
 }
 
-/// What is to be looked at. An appointment is not cancelled: whoever keeps it looks whether it still matters.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What is to be looked at.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Appointment {
     /// A route may have expired.
     Route(DestinationId, NeighbourId),
@@ -111,30 +113,47 @@ pub(super) enum Appointment {
     Resend(DestinationId),
 }
 
-/// Appointments by tick.
+/// Appointments by tick, each once at most: whoever it is with has a note of when.
 #[derive(Debug, Default)]
-pub(super) struct Calendar(BTreeMap<Tick, Vec<Appointment>>);
+pub(super) struct Calendar(BTreeSet<(Tick, Appointment)>);
 
 impl Calendar {
-    pub fn add(&mut self, at: Tick, appointment: Appointment) {
-        self.0.entry(at).or_default().push(appointment);
+    /// Makes an appointment, or moves it.
+    pub fn set(&mut self, note: &mut Tick, at: Tick, appointment: Appointment) {
+        self.cancel(note, appointment);
+        *note = at;
+        self.0.insert((at, appointment));
     }
 
-    /// The next that is due, with its tick.
-    pub fn pop(&mut self, now: Time) -> Option<(Tick, Appointment)> {
-        let mut entry = self.0.first_entry()?;
-        let tick = *entry.key();
-        if tick.time() > now {
+    /// The same, unless it is earlier anyway.
+    pub fn set_by(&mut self, note: &mut Tick, at: Tick, appointment: Appointment) {
+        if *note == Tick::UNSET || *note > at {
+            self.set(note, at, appointment);
+        }
+    }
+
+    pub fn cancel(&mut self, note: &mut Tick, appointment: Appointment) {
+        let at = std::mem::replace(note, Tick::UNSET);
+        if at != Tick::UNSET {
+            self.0.remove(&(at, appointment));
+        }
+    }
+
+    /// The next that is due. It is no longer set: whoever it is with takes the note away.
+    pub fn pop(&mut self, now: Time) -> Option<Appointment> {
+        let (at, _) = self.0.first()?;
+        if at.time() > now {
             return None;
         }
-        let appointment = entry.get_mut().pop();
-        if entry.get().is_empty() {
-            entry.remove();
-        }
-        appointment.map(|appointment| (tick, appointment))
+        self.0.pop_first().map(|(_, appointment)| appointment)
     }
 
     pub fn next(&self) -> Option<Time> {
-        self.0.first_key_value().map(|(tick, _)| tick.time())
+        self.0.first().map(|(at, _)| at.time())
+    }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 }

@@ -154,7 +154,9 @@ impl Speaker {
         self.announced.add(destination);
         if reliable && std::mem::replace(&mut destination.resends, RESENDS) == 0 {
             let at = Tick::from_time(self.now + RESEND_AFTER);
-            self.calendar.add(at, Appointment::Resend(id));
+            let appointment = Appointment::Resend(id);
+            self.calendar
+                .set_by(&mut destination.resend_at, at, appointment);
         }
         let selected = destination.selected;
         if fell {
@@ -184,12 +186,14 @@ impl Speaker {
         let Some(destination) = self.table.get_mut(id) else {
             return;
         };
+        destination.resend_at = Tick::UNSET;
         if destination.resends > 0 {
             destination.resends -= 1;
             let wait = RESEND_AFTER * (1 << (RESENDS - destination.resends));
             self.counters.resent_updates += 1;
+            let (at, appointment) = (Tick::from_time(self.now + wait), Appointment::Resend(id));
             self.calendar
-                .add(Tick::from_time(self.now + wait), Appointment::Resend(id));
+                .set(&mut destination.resend_at, at, appointment);
             self.announce_everywhere(id, false);
             return;
         }
@@ -199,7 +203,7 @@ impl Speaker {
         {
             destination.announced = None;
         }
-        self.table.remove_if_empty(id);
+        self.forget_if_empty(id);
     }
 
     /// All is announced on an interface as its filter has it now, retractions of what was announced before among it.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::babel::{
     input::{Input, Restored},
-    message::Message,
+    message::{Message, Update},
     output::GROUP,
     quantities::{Interval, Metric, SequenceNumber},
     wire::PacketWriter,
@@ -236,4 +236,44 @@ fn a_restart_is_given_up_bit_by_bit() {
         None,
         "it must show anew that it is nearer"
     );
+}
+
+/// There is one appointment for each route and two for each prefix at most, while something is said again and again.
+fn assert_few_appointments(what: &str, says: impl Fn(usize) -> Message) {
+    let mut bench = Bench::with_announced(|_, _| {});
+    for from in [OTHER, THIRD] {
+        bench.meet(from);
+    }
+    bench.hear(THIRD, &[update(THIRD, 100, 5, 1, 50)]);
+    for time in 0..500 {
+        bench.hear(OTHER, &[says(time)]);
+        let speaker = &bench.speaker;
+        let (appointments, table) = (speaker.calendar.len(), &speaker.table);
+        assert!(
+            appointments <= table.routes + 2 * table.len(),
+            "{what}: {appointments} after {time} times"
+        );
+        bench.wait(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn the_calendar_does_not_grow_however_often_a_neighbour_changes_its_mind() {
+    let Message::Update(promise) = update(OTHER, 100, 5, 1, 7) else {
+        unreachable!("it is one");
+    };
+    assert_few_appointments("sooner and sooner", |time| {
+        let interval = Interval(60_000 - 100 * time as u16);
+        Message::Update(Update {
+            interval,
+            ..promise
+        })
+    });
+    assert_few_appointments("better and worse", |time| {
+        update(OTHER, 100, 5, 1, [40, 55][time % 2])
+    });
+    assert_few_appointments("there and gone", |time| match time % 2 {
+        0 => update(OTHER, 200, 5, 1, 7),
+        _ => retraction(200),
+    });
 }
