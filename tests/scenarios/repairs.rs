@@ -4,21 +4,23 @@
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use nix::sys::signal::{Signal, kill};
 use testbed::{
     internet::IpVersion::*,
     link::LinkOptions,
     node::{Encapsulation::*, Node},
+    process::Process,
     traffic::ping,
 };
 
 use crate::{
-    babel_nodes::{assert_relayed_by_xdp, start, wait_for, wait_until},
+    babel_nodes::{PATIENCE, assert_relayed_by_xdp, start, wait_for, wait_until},
     meshes::Chain,
     unreachable_peers::warnings,
 };
 
 /// What happens to node `b`, and a word of what the status says of it.
-const DISTURBANCES: [(&str, &str, &str); 9] = [
+const DISTURBANCES: [(&str, &str, &str); 11] = [
     (
         "ip link set re6st0 down && ip link set re6st0 up",
         "address",
@@ -50,6 +52,16 @@ const DISTURBANCES: [(&str, &str, &str); 9] = [
         "ip link set re6st0 address 02:00:00:00:00:42",
         "Ethernet address",
         "its Ethernet address is changed",
+    ),
+    (
+        "ip link set re6st0 name other0 || { ip link set re6st0 down; ip link set re6st0 name other0; }",
+        "is called other0",
+        "it gets another name",
+    ),
+    (
+        "ip link set re6st0-tc name other1 || { ip link set re6st0-tc down; ip link set re6st0-tc name other1; }",
+        "is called other1",
+        "its other end gets another name",
     ),
     ("ip link delete re6st0", "is gone", "it is deleted"),
 ];
@@ -206,4 +218,98 @@ fn a_node_puts_right_what_somebody_else_changes() -> Result<()> {
     let log = controllers[1].stderr();
     assert!(log.contains("eth0 is there"), "{log}");
     assert_relayed_by_xdp(&a.host, c.address(V6), b)
+}
+
+#[test]
+fn a_device_with_another_name_is_unloaded_all_the_same() -> Result<()> {
+    let chain = Chain::loaded((Fou, V4), (Gre, V6))?;
+    let host = &chain.b.host;
+    disturb(
+        &chain.b,
+        "ip link set re6st0 down && ip link set re6st0 name other0",
+    )?;
+
+    chain.b.unload()?;
+
+    for name in ["re6st0", "re6st0-tc", "other0"] {
+        let left = host.output("ip", &["link", "show", name])?;
+        assert!(!left.status.success(), "{name}: {}", left.stdout);
+    }
+    Ok(())
+}
+
+/// A node on `b` between `a` and `c`.
+fn with_a_node() -> Result<(Chain, Vec<Process>)> {
+    let mut chain = Chain::new((Fou, V4), (Gre, V6))?;
+    for node in [&mut chain.a, &mut chain.b, &mut chain.c] {
+        node.configuration.routes.clear();
+        node.speak_babel(&[]);
+    }
+    let controllers = start(&chain.nodes())?;
+    for (from, to) in [(&chain.a, &chain.c), (&chain.b, &chain.a)] {
+        wait_for(from, to, V6, &controllers)?;
+    }
+    Ok((chain, controllers))
+}
+
+/// Whoever started it (systemd) starts it again, until it can.
+#[test]
+fn a_node_whose_device_cannot_be_made_again_says_why_and_ends() -> Result<()> {
+    let (chain, mut controllers) = with_a_node()?;
+    let node = controllers.remove(1);
+    // it sees all of it at once
+    kill(node.id(), Signal::SIGSTOP)?;
+    disturb(
+        &chain.b,
+        "ip link delete re6st0 && ip link add re6st0 type bridge",
+    )?;
+    kill(node.id(), Signal::SIGCONT)?;
+
+    let said = node.wait(PATIENCE)?.failure()?;
+
+    for words in ["cannot be made again", "an interface re6st0 exists"] {
+        assert!(said.contains(words), "{said}");
+    }
+    let again = chain.b.start_node()?.wait(PATIENCE)?.failure()?;
+    assert!(again.contains("an interface re6st0 exists"), "{again}");
+    disturb(&chain.b, "ip link delete re6st0")?;
+    controllers.push(chain.b.start_node()?);
+    wait_for(&chain.a, &chain.c, V6, &controllers)?;
+    Ok(())
+}
+
+/// Somebody sets the device down again and again, until the node leaves it so for a while.
+#[test]
+fn while_the_device_is_down_no_route_is_written_again_and_again() -> Result<()> {
+    let (chain, controllers) = with_a_node()?;
+    let given_up = || controllers[1].stderr().contains("this happens too often");
+    wait_until("the node gives up", || {
+        chain.b.host.ip(&["link", "set", "re6st0", "down"])?;
+        Ok(given_up())
+    })?;
+    let installing = |what: &str| -> Result<u64> {
+        let installing = chain.b.status()?["controller"]["installing"][what].as_u64();
+        installing.with_context(|| format!("no {what}"))
+    };
+    let is_up = || -> Result<bool> {
+        let shown = chain.b.host.ip_json(&["link", "show", "re6st0"])?;
+        let flags = shown[0]["flags"].as_array().context("no flags")?;
+        Ok(flags.iter().any(|flag| flag == "UP"))
+    };
+    wait_until("routes are refused", || {
+        Ok(is_up()? || installing("kernel-refusals")? > 0)
+    })?;
+    // what is under way comes to an end
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let before = installing("kernel-writes")?;
+
+    std::thread::sleep(std::time::Duration::from_secs(3));
+
+    let after = installing("kernel-writes")?;
+    assert!(!is_up()?, "{}", controllers[1].stderr());
+    assert_eq!(after, before);
+    chain.b.host.ip(&["link", "set", "re6st0", "up"])?;
+    wait_for(&chain.a, &chain.c, V6, &controllers)?;
+    wait_for(&chain.b, &chain.a, V6, &controllers)?;
+    Ok(())
 }

@@ -164,7 +164,7 @@ impl Installer {
         for route in settled {
             self.wishes.repeat(route);
         }
-        self.wishes.retry();
+        self.wishes.retry_after_change();
     }
 
     /// Those of the speaker's routes through tunnels that may be in the data plane.
@@ -228,7 +228,10 @@ impl Installer {
             Ok(refusals) => {
                 for refusal in refusals {
                     if let Some(place) = refused.get_mut(refusal.index) {
-                        *place = Some(Refusal::Kernel(refusal.error.to_string()));
+                        *place = Some(match refusal.error.is(libc::ENETDOWN) {
+                            true => Refusal::Down,
+                            false => Refusal::Kernel(refusal.error.to_string()),
+                        });
                     }
                 }
             }

@@ -21,9 +21,10 @@ use crate::{
     dataplane::{
         Route,
         bpf::{
-            BpfError, MANIFEST, Manifest, Pins, device,
+            BpfError, MANIFEST, Manifest, Pins,
             error::During as _,
             load::{self, Occasion, Request, Summary},
+            losses,
             manifest::Mode,
             maps::Maps,
             plane::BpfDataPlane,
@@ -51,6 +52,8 @@ pub struct Instance {
     router_id: RouterId,
     /// What the last load did.
     pub manifest: Manifest,
+    /// The mesh device's other end.
+    other_end: u32,
     /// The kernel's number of the map MANIFEST: each load makes a new one.
     number: Option<u64>,
     /// When the loads before would all be forgotten: each counts for [`BETWEEN_LOADS`].
@@ -74,6 +77,7 @@ impl Instance {
             allow_tcx: request.allow_tcx,
             router_id,
             manifest: summary.manifest.clone(),
+            other_end: summary.other_end,
             number: number(request.pins)?,
             rested: Instant::now(),
         })
@@ -103,6 +107,7 @@ impl Instance {
         })?;
         self.number = number(&self.pins)?;
         self.manifest = summary.manifest.clone();
+        self.other_end = summary.other_end;
         Ok(summary)
     }
 
@@ -120,7 +125,7 @@ impl Instance {
             let instance = self.pins.instance().to_string();
             return Err(BpfError::Unloaded(instance));
         };
-        let mut losses = device::losses(&self.manifest, netlink)?;
+        let mut losses = losses::losses(&self.manifest, netlink)?;
         if Some(number) != self.number {
             losses.push("somebody else has loaded it".to_owned());
         }
@@ -137,7 +142,8 @@ impl Instance {
     pub fn is_device(&self, index: u32, names: &[String]) -> bool {
         let instance = self.pins.instance();
         let ends = [instance.device().to_owned(), instance.other_end()];
-        index == self.manifest.settings.device || names.iter().any(|name| ends.contains(name))
+        [self.manifest.settings.device, self.other_end].contains(&index)
+            || names.iter().any(|name| ends.contains(name))
     }
 
     /// What interfaces' numbers depend on: the kernel's, and those of tunnels.

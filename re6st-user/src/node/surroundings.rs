@@ -38,6 +38,9 @@ pub(super) const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 /// Between two comparisons of the kernel's routes with ours: they may be very many.
 const BETWEEN_COMPARISONS: Duration = Duration::from_millis(400);
 
+/// What is said of comparing them.
+const ROUTES: &str = "routes";
+
 /// What was seen of the host, and what may be different now.
 pub(super) struct Surroundings {
     /// Links and addresses are to be looked at.
@@ -155,6 +158,7 @@ impl Surroundings {
     pub fn tick(&mut self) {
         if self.wants_attention() {
             self.everything_changed();
+            self.routes |= self.hindrances.contains_key(ROUTES);
         }
     }
 
@@ -320,8 +324,8 @@ impl Controller {
         if self.surroundings.routes && !self.surroundings.compared.is_some_and(recent) {
             self.surroundings.routes = false;
             self.surroundings.compared = Some(Instant::now());
-            let outcome = self.look_at_routes().context("routes").map(|()| None);
-            self.surroundings.tell(&mut self.log, "routes", outcome);
+            let outcome = self.look_at_routes().context(ROUTES).map(|()| None);
+            self.surroundings.tell(&mut self.log, ROUTES, outcome);
         }
         Ok(())
     }
@@ -368,7 +372,7 @@ impl Controller {
             }
         }
         self.installer.compare()?;
-        self.installer.wishes.retry();
+        self.installer.wishes.retry_after_change();
         Ok(())
     }
 

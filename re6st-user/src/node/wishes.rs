@@ -33,6 +33,9 @@ pub enum Refusal {
     /// What it goes out of is not there, or has no addresses.
     #[error("its interface is not ready")]
     Interface,
+    /// What it goes out of is down: whoever sets it up is told of.
+    #[error("its interface is down")]
+    Down,
     /// The maps.
     #[error("the data plane refuses it: {0}")]
     DataPlane(String),
@@ -42,9 +45,9 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Whether trying again may help.
+    /// Whether trying again after a while may help.
     const fn may_pass(&self) -> bool {
-        !matches!(self, Self::Configured | Self::Peer(_))
+        !matches!(self, Self::Configured | Self::Peer(_) | Self::Down)
     }
 }
 
@@ -145,7 +148,16 @@ impl Wishes {
 
     /// All those are tried again.
     pub fn retry(&mut self) {
-        let refused = self.refusals.iter().filter(|(_, why)| why.may_pass());
+        self.repeat_refused(Refusal::may_pass);
+    }
+
+    /// So are they, and those that wait for an interface to be set up: one was, perhaps.
+    pub fn retry_after_change(&mut self) {
+        self.repeat_refused(|why| why.may_pass() || *why == Refusal::Down);
+    }
+
+    fn repeat_refused(&mut self, which: impl Fn(&Refusal) -> bool) {
+        let refused = self.refusals.iter().filter(|(_, why)| which(why));
         for route in refused.map(|(route, _)| *route).collect::<Vec<_>>() {
             self.repeat(route);
         }
@@ -252,6 +264,19 @@ mod tests {
         wishes.done(route(1));
         assert_eq!(wishes.outcomes(), [(route(1), true)]);
         assert!(!wishes.may_pass() && wishes.warnings().is_empty());
+    }
+
+    #[test]
+    fn what_its_interface_is_down_for_waits_until_something_changes() {
+        let mut wishes = Wishes::default();
+        wishes.want(route(1), VIA);
+        wishes.take();
+        wishes.refused(route(1), Refusal::Down);
+        assert!(!wishes.may_pass(), "nothing ticks");
+        wishes.retry();
+        assert_eq!(wishes.take(), None);
+        wishes.retry_after_change();
+        assert_eq!(wishes.take(), Some((route(1), VIA)));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::{
     attach::{self, Hook},
     chain::{self, Chain, Neighbour},
     device::{self, Device, Plan},
+    device_names,
     error::{BpfError, During as _},
     existing, fill, forwarding,
     manifest::{Manifest, Mode},
@@ -87,6 +88,8 @@ pub struct Summary {
     pub tunnels: Vec<ResolvedTunnel>,
     /// The mesh device.
     pub device: u32,
+    /// Its other end.
+    pub other_end: u32,
     /// Its MTU, in bytes.
     pub device_mtu: u32,
     /// The routes in the maps: what [`BpfDataPlane`](super::plane::BpfDataPlane) goes on from.
@@ -247,7 +250,7 @@ impl Loading<'_> {
         self.clean_up(&plan, &manifest, &device, surplus)?;
         manifest.write(&pins.object(MANIFEST), &pins.new_object("scratch"))?;
         bpffs::remove_folder(&pins.new_folder())?;
-        Ok(self.summary(manifest, fib, &plan))
+        Ok(self.summary(manifest, fib, &plan, &device))
     }
 
     fn prepare_folder(&mut self, manifest: &Manifest) -> Result<(), BpfError> {
@@ -273,8 +276,11 @@ impl Loading<'_> {
     /// The mesh device: the one that is there, if we made it.
     fn device(&mut self, plan: &Plan) -> Result<Device, BpfError> {
         let instance = self.request.pins.instance();
-        let found = match self.former {
-            Some(_) => device::find(instance, &mut self.netlink)?,
+        let found = match &self.former {
+            Some(former) => {
+                device_names::put_back(former, &mut self.netlink)?;
+                device::find(instance, &mut self.netlink)?
+            }
             None => None,
         };
         let device = match found {
@@ -431,7 +437,7 @@ impl Loading<'_> {
         Ok(())
     }
 
-    fn summary(&mut self, manifest: Manifest, fib: Fib, plan: &Plan) -> Summary {
+    fn summary(&mut self, manifest: Manifest, fib: Fib, plan: &Plan, device: &Device) -> Summary {
         let mut notes = std::mem::take(&mut self.notes);
         let known = |name: &String| {
             self.former
@@ -479,7 +485,8 @@ impl Loading<'_> {
         let missing = manifest.missing.values();
         warnings.extend(missing.map(|why| format!("{why}; {then}")));
         Summary {
-            device: manifest.settings.device,
+            device: device.index,
+            other_end: device.other_end,
             device_mtu: plan.mtu,
             manifest,
             tunnels: self.tunnels.clone(),

@@ -12,7 +12,8 @@
 //! | [`offloads`] | what hides packets from XDP |
 //! | [`policies`] | IPsec, which XDP does not know of |
 //! | [`existing`] | what an earlier load left, finished or not |
-//! | [`device`] | the mesh device, its addresses, and the kernel's routes |
+//! | [`device`], [`device_names`] | the mesh device, its addresses, and the kernel's routes |
+//! | [`losses`] | what is not as a load left it |
 //! | [`forwarding`] | the kernel parameters for it |
 //! | [`attach`] | programs on interfaces |
 //! | [`attachments`] | whether they are there still, and first |
@@ -29,11 +30,13 @@ pub mod attach;
 pub mod attachments;
 pub mod chain;
 pub mod device;
+pub mod device_names;
 pub mod error;
 pub mod existing;
 pub mod fill;
 pub mod forwarding;
 pub mod load;
+pub mod losses;
 pub mod manifest;
 pub mod maps;
 pub mod node;

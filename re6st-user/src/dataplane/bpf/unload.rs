@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{
     attach::{self, Hook},
     chain::{self, Neighbour},
-    device,
+    device, device_names,
     error::{BpfError, During as _},
     existing, forwarding,
     manifest::{InterfaceRecord, Manifest},
@@ -73,6 +73,7 @@ fn remove(pins: &Pins, manifest: &Manifest, netlink: &mut Route) -> Result<Vec<S
     netlink
         .remove_mesh_routes(mesh_route::METRIC + manifest.order)
         .during(|| "remove the routes of Babel".to_owned())?;
+    device_names::put_back(manifest, netlink)?;
     // the TC programs on the device go with it
     device::remove(pins.instance(), netlink)?;
     for prefix in &manifest.unreachable {

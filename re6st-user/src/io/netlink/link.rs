@@ -149,6 +149,25 @@ impl Route {
         self.change(RouteNetlinkMessage::SetLink(message), 0)
     }
 
+    /// Gives an interface another name. Where the kernel refuses that while it is up, it is down afterwards.
+    pub fn rename(&mut self, index: u32, name: &str) -> Result<(), NetlinkError> {
+        let message = |attributes: &[LinkAttribute], change_mask| {
+            let mut message = LinkMessage::default();
+            message.header.index = index;
+            message.header.change_mask = change_mask;
+            message.attributes = attributes.to_vec();
+            RouteNetlinkMessage::SetLink(message)
+        };
+        let called = [LinkAttribute::IfName(name.to_owned())];
+        match self.change(message(&called, LinkFlags::empty()), 0) {
+            Err(error) if error.is(libc::EBUSY) => {
+                self.change(message(&[], LinkFlags::Up), 0)?;
+                self.change(message(&called, LinkFlags::empty()), 0)
+            }
+            outcome => outcome,
+        }
+    }
+
     /// Sets an interface's MTU, in bytes.
     pub fn set_mtu(&mut self, index: u32, mtu: u32) -> Result<(), NetlinkError> {
         let mut message = LinkMessage::default();

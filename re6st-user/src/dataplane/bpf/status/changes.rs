@@ -6,8 +6,8 @@ use re6st_common::{encapsulation::outer_length, maps::NextHop};
 
 use super::{
     super::{
-        device,
         error::{BpfError, During as _},
+        losses,
         resolve::Interfaces,
     },
     Observer, ethernet,
@@ -24,7 +24,7 @@ impl Observer<'_> {
 
     /// What the kernel has lost, and what was not there when it was loaded.
     pub(super) fn look_for_losses(&mut self) -> Result<(), BpfError> {
-        for loss in device::losses(self.manifest, &mut self.netlink)? {
+        for loss in losses::losses(self.manifest, &mut self.netlink)? {
             self.warn(&loss);
         }
         for why in self.manifest.missing.values() {
