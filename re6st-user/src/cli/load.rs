@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use re6st_user::{
     config::Config,
     dataplane::bpf::{
-        InstanceName, Pins,
+        InstanceName, Pins, error,
         load::{self, Occasion, Request},
         manifest::Mode,
         node,
@@ -100,7 +100,8 @@ pub fn run(command: &LoadCommand, bpffs: &Path, sockets: &Path) -> Result<ExitCo
         .map_err(Into::into)
         .and_then(|mut netlink| Before::look(&pins, &mut netlink));
     let kept = before.unwrap_or_else(|error| {
-        println!("note: routes that a node has left are not kept: {error:#}");
+        let why = error::chain(error.as_ref());
+        println!("note: routes that a node has left are not kept: {why}");
         Before::default()
     });
     let summary = load::load(&Request {
