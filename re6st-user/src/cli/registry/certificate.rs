@@ -37,8 +37,9 @@ Example:
         #[arg(long)]
         json: bool,
     },
-    /// By serial number: revoke a certificate and its key; its node keeps the prefix and gets another certificate by `token
-    /// add --node`. By prefix: end a node and free its prefix.
+    /// By serial number: revoke the certificates of a node and their keys, since whoever has one may have asked for others by
+    /// it; the node keeps the prefix and gets another certificate by `token add --node`. By prefix: end a node and free its
+    /// prefix.
     #[command(after_long_help = "\
 Examples:
   re6st-user registry cert revoke 3 --config /var/lib/re6st-registry/registry.toml
@@ -86,8 +87,8 @@ fn what_now(name: &str) -> String {
         return format!("node {name} has ended; its key gets no certificate again.\n{keys}");
     }
     format!(
-        "certificate {name} is revoked; its key gets no certificate again. The node gets another one by `registry token add \
-         --node PREFIX`.\n{keys}"
+        "certificate {name} is revoked, with all that its node has got by renewal; their keys get no certificate again. The \
+         node gets another one by `registry token add --node PREFIX`.\n{keys}"
     )
 }
 

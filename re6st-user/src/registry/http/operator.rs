@@ -65,7 +65,7 @@ pub fn operations() -> Operations<Face> {
             "/v1/admin/certificates/revoke",
             purpose(
                 "revoke",
-                "By serial number: revoke a certificate and its key; by prefix: end a node and free its prefix",
+                "By serial number: revoke a node's certificates and their keys; by prefix: end the node and free its prefix",
             ),
             revoke,
         )

@@ -44,9 +44,16 @@ impl Rules {
         let all = self.valid_certificates(prefix);
         match which {
             CertificateName::Serial(serial) => {
-                let revoked = all
-                    .into_iter()
-                    .filter(|valid| valid.serial == serial || (key.is_some() && valid.key == key));
+                // Whoever had the key may have asked by it for a certificate for another, or have it from another that was
+                // stolen: since the operator's last word (enrolment, or a token) all are one.
+                let last_word = self.state.tree.holder(&prefix);
+                let last_word = last_word.map(|present| present.enrolled);
+                let since = |serial| last_word.is_some_and(|last_word| last_word <= serial);
+                let revoked = all.into_iter().filter(|valid| {
+                    valid.serial == serial
+                        || (key.is_some() && valid.key == key)
+                        || (since(serial) && since(valid.serial))
+                });
                 let subject = self.revoke_all(now, prefix, revoked.collect());
                 self.audit(now, from, Action::Revoked, subject);
             }
