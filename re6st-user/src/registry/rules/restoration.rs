@@ -194,9 +194,11 @@ impl Rules {
                 after: Some(revocation),
             });
             self.raise_serial(serial);
-            let holder = self.state.by_serial(serial);
-            let key = holder.and_then(|prefix| Some(self.state.tree.holder(&prefix)?.key));
-            if let Some(key) = key
+            let present = self.state.by_serial(serial);
+            let present = present.and_then(|prefix| Some(self.state.tree.holder(&prefix)?.key));
+            let replaced = self.state.replaced.get(&serial);
+            let replaced = replaced.and_then(|replaced| replaced.key);
+            if let Some(key) = present.or(replaced)
                 && self.check_key(key).is_ok()
             {
                 self.change(Change::RevokedKey {

@@ -188,3 +188,44 @@ fn what_a_node_hands_back_is_taken_and_an_ended_node_gets_no_keys() {
         );
     }
 }
+
+#[test]
+fn the_keys_of_certificates_that_are_handed_back_as_revoked_get_none_again() {
+    let mut world = World::new();
+    let own = world.enrol();
+    let first = world.enrol();
+    let (key, request) = newcomer();
+    let request = Some(request);
+    let second = Node::new(key, world.ask(&first.caller(), Command::Renew { request }));
+    let stored = backup(&world);
+    world.pass(60);
+    let which = CertificateName::Serial(second.certificate.serial());
+    world
+        .operate(Command::Revoke { which })
+        .expect("it is there");
+    let mark = world.rules.mark();
+    let mut revocations = RevocationList::default();
+    for (serial, revocation) in world.rules.state.revocations.clone() {
+        revocations.insert(KeyId::of(b"authority"), serial, revocation);
+    }
+    restore(&mut world, stored);
+
+    let newer = Newer {
+        number: mark.number,
+        parameters: world.rules.state.parameters.all(),
+        revocations,
+    };
+    let newer = Box::new(newer);
+    world
+        .ask(&own.caller(), Command::HandBack { newer })
+        .expect("taken");
+
+    assert_eq!(world.revoked(), [first.serial(), second.serial()]);
+    for node in [first, second] {
+        let reply = world.ask(&stranger(), enrol(None, request_for(&node.key)));
+        assert!(
+            matches!(reply, Err(Refusal::RevokedKey { .. })),
+            "{reply:?}"
+        );
+    }
+}
