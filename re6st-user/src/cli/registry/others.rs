@@ -255,7 +255,13 @@ pub async fn clock(action: &ClockAction, config: &RegistryConfig) -> Result<()> 
     show(json, &clock, |clock| {
         let seen = clock.seen.map_or_else(|| "nothing".to_owned(), date);
         let now = date(clock.now);
-        if clock.doubted {
+        let behind = clock.seen.is_some_and(|seen| clock.now < seen);
+        if clock.doubted && behind {
+            format!(
+                "the clock says {now}, the database has seen {seen} last: set the clock, or if it is right, `registry clock \
+                 confirm`\n"
+            )
+        } else if clock.doubted {
             format!(
                 "the clock says {now}, the database has seen {seen} last: until `registry clock confirm`, no node, token or \
                  revocation ends by it\n"

@@ -303,7 +303,7 @@ pub struct Clock {
     pub now: u64,
     /// What it was last, as far as it is believed.
     pub seen: Option<u64>,
-    /// Whether it is so far ahead of that that nothing ends by it.
+    /// Whether it is more than a day ahead of that, so that nothing ends by it, or behind it.
     pub doubted: bool,
 }
 

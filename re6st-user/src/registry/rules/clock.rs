@@ -25,8 +25,15 @@ impl Rules {
         ClockSummary {
             now,
             seen: self.state.clock,
-            doubted: self.settled(now) < now,
+            doubted: self.settled(now) < now || self.is_behind(now),
         }
+    }
+
+    /// Whether the clock says that what was seen is still to come. Nothing ends by it then, but nodes whose clocks are right do
+    /// not believe a registry that is far behind.
+    fn is_behind(&self, now: Timestamp) -> bool {
+        let seen = self.state.clock;
+        seen.is_some_and(|seen| now.plus(LONGEST_STEP) < seen)
     }
 
     /// When the clock is noted down next; it is looked at more often.
@@ -40,14 +47,24 @@ impl Rules {
         let before = std::mem::replace(&mut self.doubted, doubted);
         match seen {
             Some(seen) if doubted && !before => {
-                let days = now.since(seen) / DAY;
-                let subject = format!("{days} days after what the database has seen last");
+                let behind = self.is_behind(now);
+                let days = (now.since(seen) + seen.since(now)) / DAY;
+                let where_it_is = if behind { "before" } else { "after" };
+                let subject = format!("{days} days {where_it_is} what the database has seen last");
                 self.audit(now, &Caller::Registry, Action::ClockDoubted, subject);
-                self.notices.push(Notice::Warning(format!(
-                    "the clock is {days} days ahead of what the database has seen last: no node, token or revocation ends \
-                     by it. If it is right (the registry was off for so long, or a backup was restored), run \
-                     `re6st-user registry clock confirm`; else set it"
-                )));
+                self.notices.push(Notice::Warning(if behind {
+                    format!(
+                        "the clock is {days} days behind what the database has seen last: nodes whose clocks are right may \
+                         take this registry's certificate for expired, and what it issues ends too early. Set it; if it is \
+                         right and was wrong before, run `re6st-user registry clock confirm`"
+                    )
+                } else {
+                    format!(
+                        "the clock is {days} days ahead of what the database has seen last: no node, token or revocation \
+                         ends by it. If it is right (the registry was off for so long, or a backup was restored), run \
+                         `re6st-user registry clock confirm`; else set it"
+                    )
+                }));
             }
             Some(_) if doubted => {}
             Some(seen) if now < seen.plus(NOTE) => {}

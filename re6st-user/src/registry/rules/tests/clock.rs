@@ -68,6 +68,33 @@ fn a_clock_that_jumps_once_ends_nothing_and_all_is_as_before_when_it_is_right_ag
 }
 
 #[test]
+fn a_clock_that_is_behind_is_said_once_and_noted_only_if_the_operator_confirms_it() {
+    for (days, behind) in [(0, 0), (1, 0), (2, 1), (91, 1), (600, 1)] {
+        let (mut world, _) = world();
+        let start = world.now;
+        let before = format!("{:?}", world.rules.state);
+        let clock = |world: &mut World, command| match world.operate(command) {
+            Ok(Reply::Clock(clock)) => clock,
+            other => panic!("no clock: {other:?}"),
+        };
+
+        let said: usize = (0..100)
+            .map(|minute| warnings(&world.jump(start.minus(days * DAY).plus(minute))))
+            .sum();
+
+        assert_eq!(said, behind, "{days} days");
+        let shown = clock(&mut world, Command::GetClock);
+        assert_eq!((shown.doubted, shown.seen), (behind > 0, Some(start)));
+        assert_eq!(format!("{:?}", world.rules.state), before, "{days} days");
+        if behind > 0 {
+            let shown = clock(&mut world, Command::ConfirmClock);
+            assert_eq!((shown.doubted, shown.seen), (false, Some(world.now)));
+            assert!(world.rules.next_deadline().is_some());
+        }
+    }
+}
+
+#[test]
 fn what_is_asked_meanwhile_can_be_mended() {
     let mut world = World::new();
     let _registry = world.enrol();
