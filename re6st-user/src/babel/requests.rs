@@ -138,7 +138,32 @@ impl Speaker {
         if pending.wanted.is_none() {
             self.wait_for_answer(key);
         }
-        self.pursue(key);
+        // there may be an answer that is not in use
+        self.select(id);
+    }
+
+    /// The best route that answers what somebody asks for, where the one in use does not: whoever asked may have no way at all
+    /// until it is used.
+    pub(super) fn awaited(
+        &self,
+        id: DestinationId,
+        destination: &Destination,
+        in_use: NeighbourId,
+    ) -> Option<NeighbourId> {
+        let in_use = destination.route(in_use)?;
+        let pending = self.requests.get(&(id, in_use.router_id))?;
+        let answers = |route: &&Route| {
+            route.router_id == in_use.router_id
+                && !pending.sequence_number.is_newer_than(route.sequence_number)
+                && self.is_usable(destination, route)
+        };
+        if pending.askers.is_empty() || answers(&in_use) {
+            return None;
+        }
+        let answers = destination.routes.iter().filter(answers);
+        let best = answers.map(|route| (self.metric(route), route.neighbour));
+        let (_, neighbour) = best.min().filter(|(metric, _)| metric.0 < UNRESPONSIVE)?;
+        Some(neighbour)
     }
 
     /// Asks a neighbour whose route is not feasible for one that is (section 3.8.2.2), and if we have no good route, all others

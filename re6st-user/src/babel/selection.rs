@@ -70,9 +70,11 @@ impl Speaker {
         let own = destination.own.is_some();
         let current = self.current(destination);
         let best = if own { None } else { self.best(destination) };
+        let awaited = current.and_then(|(_, current)| self.awaited(id, destination, current));
         let (chosen, better_since) = match (current, best) {
             _ if own => (None, None),
             (None, best) => (best.map(|(_, neighbour)| neighbour), None),
+            _ if awaited.is_some() => (awaited, None),
             (Some((_, current)), None) => (Some(current), None),
             (Some((metric, current)), Some((better, neighbour))) => {
                 let since = destination.better_since.unwrap_or(now);

@@ -11,6 +11,7 @@ mod network;
 mod path_mtu;
 mod promises;
 mod published;
+mod requests;
 mod restarts;
 mod rules;
 mod scale;
