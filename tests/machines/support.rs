@@ -87,6 +87,16 @@ impl Scene {
         serde_json::from_str(&text).with_context(|| format!("this is no JSON: {text}"))
     }
 
+    /// Babel's neighbours as a node shows them.
+    pub fn neighbours(&self, host: &str, instance: &str) -> Result<Vec<Value>> {
+        let text = self.run(&format!(
+            "on {host} re6st-user status neighbours --instance {instance} --json"
+        ))?;
+        text.lines()
+            .map(|line| serde_json::from_str(line).with_context(|| format!("no JSON: {line}")))
+            .collect()
+    }
+
     /// Checks that an instance is unloaded and that nothing of it is left: programs, maps, pins, devices, queues.
     pub fn unload(&self, host: &str, instance: &str) -> Result<()> {
         self.run(&format!(

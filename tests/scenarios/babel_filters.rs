@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::Value;
 use testbed::{
     configuration::Filter,
@@ -36,13 +36,10 @@ fn filter(node: &mut Node, filter: Filter) {
 
 /// The way in use to a prefix, as the controller shows it; `Null` if there is none.
 fn selected(node: &Node, to: &str) -> Result<Value> {
-    let status = node.status()?;
-    let routes = status["controller"]["routes"]
-        .as_array()
-        .context("no routes")?;
+    let routes = node.list(&["routes", to])?;
     let candidates = routes
         .iter()
-        .filter(|route| route["route"]["to"] == to)
+        .filter(|route| route["to"] == to)
         .flat_map(|route| route["candidates"].as_array().into_iter().flatten());
     let mut used = candidates.filter(|candidate| candidate["selected"] == true);
     Ok(used.next().cloned().unwrap_or_default())

@@ -68,10 +68,11 @@ impl Lan {
         let begin = Instant::now();
         while begin.elapsed() < PATIENCE {
             let hears = |node: &Node| {
-                let status = node.status().unwrap_or_default();
-                let neighbour = &status["controller"]["neighbours"][0];
-                let settled = neighbour["cost"].as_u64().is_some_and(|cost| cost < 200);
-                settled && neighbour["routes"].as_u64() >= Some(2)
+                let neighbours = node.list(&["neighbours"]).unwrap_or_default();
+                neighbours.first().is_some_and(|neighbour| {
+                    let settled = neighbour["cost"].as_u64().is_some_and(|cost| cost < 200);
+                    settled && neighbour["routes"].as_u64() >= Some(2)
+                })
             };
             if self.nodes.iter().all(hears) {
                 return Ok(());

@@ -69,7 +69,7 @@ pub fn wait_for(from: &Node, to: &Node, version: IpVersion, said: &[Process]) ->
         from.host.name(),
         to.host.name(),
         logs.join("\n---\n"),
-        from.re6st_user(&["status", "--routes"])?.stdout
+        from.re6st_user(&["status", "routes"])?.stdout
     );
 }
 

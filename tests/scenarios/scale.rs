@@ -3,12 +3,18 @@
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 use testbed::{
-    internet::IpVersion::*,
-    node::{Encapsulation::*, INSTANCE, Route},
+    configuration::Announcement,
+    host::Testbed,
+    internet::{Internet, IpVersion::*},
+    node::{Encapsulation::*, INSTANCE, Node, Route, tunnel},
+    process::Process,
     traffic::ping,
 };
 
-use crate::meshes::Chain;
+use crate::{
+    babel_nodes::{start, wait_until},
+    meshes::Chain,
+};
 
 #[test]
 fn traffic_follows_each_of_65536_routes() -> Result<()> {
@@ -54,6 +60,60 @@ fn traffic_follows_each_of_65536_routes() -> Result<()> {
     }
     let count = chain.a.status()?["route_count"].as_u64();
     assert!(count.is_some_and(|count| count >= 65_536), "{count:?}");
+    Ok(())
+}
+
+/// What the kernel says of the memory of a process, in bytes: the most it had.
+fn peak_memory(process: &Process) -> Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{}/status", process.id()))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    Ok(kilobytes.context("no VmHWM")?.trim().parse::<u64>()? * 1024)
+}
+
+#[test]
+fn to_show_20000_routes_costs_the_node_nothing() -> Result<()> {
+    const ROUTES: usize = 20_000;
+    let testbed = Testbed::new()?;
+    let internet = Internet::new(&testbed)?;
+    let mut a = Node::new(&testbed, &internet, "a", 1)?;
+    let mut b = Node::new(&testbed, &internet, "b", 2)?;
+    tunnel(&mut a, &mut b, (Fou, V4))?;
+    a.speak_babel(&[]);
+    b.speak_babel(&[]);
+    let announced = |number: usize| Announcement {
+        to: format!("2001:db8:43:{number:x}::/64"),
+        from: None,
+        metric: None,
+    };
+    if let Some(babel) = &mut b.configuration.babel {
+        babel.announce = (0..ROUTES).map(announced).collect();
+    }
+    let controllers = start(&[&a, &b])?;
+    wait_until("all are known", || {
+        let known = a.status()?["controller"]["prefixes"].as_u64();
+        Ok(known >= Some(ROUTES as u64))
+    })?;
+    wait_until("all are installed", || {
+        Ok(a.status()?["controller"]["not-installed"] == 0)
+    })?;
+    let before = peak_memory(&controllers[0])?;
+
+    let routes = a.list(&["routes"])?;
+
+    let learned = routes.iter().filter(|route| {
+        let to = route["to"].as_str().unwrap_or_default();
+        to.starts_with("2001:db8:43:") && route["via"] == "b"
+    });
+    assert_eq!(learned.count(), ROUTES);
+    let one = a.list(&["routes", "2001:db8:43:4e1f::7"])?;
+    assert_eq!(one.len(), 1, "{one:?}");
+    let text = a.re6st_user(&["status"])?.success()?.stdout;
+    assert!(text.lines().count() < 100, "a summary: {text}");
+    let grown = peak_memory(&controllers[0])? - before;
+    println!("{grown} bytes more");
+    assert!(grown < 2 << 20, "{grown} bytes more");
+    assert!(!controllers[0].stderr().contains(" is down"));
     Ok(())
 }
 

@@ -223,6 +223,15 @@ impl Node {
         serde_json::from_str(&text).with_context(|| format!("the status is no JSON: {text}"))
     }
 
+    /// `re6st-user status routes --json`, or another list.
+    pub fn list(&self, what: &[&str]) -> Result<Vec<Value>> {
+        let arguments = [&["status", "--instance", INSTANCE, "--json"], what].concat();
+        let text = self.re6st_user(&arguments)?.success()?.stdout;
+        text.lines()
+            .map(|line| serde_json::from_str(line).with_context(|| format!("no JSON: {line}")))
+            .collect()
+    }
+
     /// How many packets met a reason, by its name.
     pub fn reason(&self, name: &str) -> Result<u64> {
         let status = self.status()?;

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{
     input::{Distance, InstalledRoute, InterfaceId},
@@ -234,12 +234,38 @@ pub struct NeighbourSnapshot {
     pub routes: usize,
 }
 
+/// How much a speaker knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Totals {
+    /// Neighbours.
+    pub neighbours: usize,
+    /// Prefixes, our own among them.
+    pub prefixes: usize,
+    /// Routes that neighbours announce to them.
+    pub routes: usize,
+    /// Routes of our own.
+    pub own: usize,
+}
+
+/// A part of a table. Who asks for the next one finds what was there all the time once, whatever else came and went.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// What it has.
+    pub items: Vec<T>,
+    /// Where the next part begins; `None` after the last one.
+    pub next: Option<u32>,
+}
+
 /// A route, for people.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RouteSnapshot {
     /// Destination and source prefix.
+    #[serde(flatten)]
     pub route: RouteKey,
-    /// The best one first.
+    /// The metric of our own route, if we are an origin.
+    pub own_metric: Option<Metric>,
+    /// What neighbours announce. The best one first.
     pub candidates: Vec<CandidateSnapshot>,
     /// Whether packets to it are refused because it was lost.
     pub unreachable: bool,
@@ -250,6 +276,8 @@ pub struct RouteSnapshot {
 pub struct CandidateSnapshot {
     /// Which interface.
     pub interface: InterfaceId,
+    /// The interface's name.
+    pub interface_name: String,
     /// Of the neighbour that announces it.
     pub neighbour: Ipv6Addr,
     /// Where packets go.
@@ -273,15 +301,4 @@ pub struct CandidateSnapshot {
 
 fn as_text<S: Serializer>(router_id: &RouterId, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(router_id)
-}
-
-/// A route of our own, for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct AnnouncementSnapshot {
-    /// Destination and source prefix.
-    pub route: RouteKey,
-    /// As neighbours hear it.
-    pub metric: Metric,
-    /// As neighbours hear it.
-    pub sequence_number: SequenceNumber,
 }

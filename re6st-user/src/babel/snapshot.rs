@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::{
     input::{Distance, InstalledRoute, InterfaceId},
     message::NextHop,
-    output::{
-        AnnouncementSnapshot, CandidateSnapshot, Event, NeighbourSnapshot, Output, RouteSnapshot,
-    },
+    neighbour::Neighbour,
+    output::{CandidateSnapshot, Event, NeighbourSnapshot, Output, Page, RouteSnapshot, Totals},
     quantities::Metric,
     speaker::{BETWEEN_REPORTS, Speaker},
     table::{Destination, DestinationId, Installed, Route, Source},
@@ -15,29 +16,67 @@ use super::{
 };
 use crate::dataplane::RouteKey;
 
+/// The most neighbours, or prefixes, in a part of what we show: neighbours must not wait while we tell of them.
+const PAGE: usize = 256;
+/// The most ways in a part: there is one of each neighbour to each prefix.
+const CANDIDATES: usize = 1024;
+/// The most prefixes looked at for a part.
+const LOOKED_AT: u32 = 8192;
+
+/// Whether one contains the other.
+fn is_near(one: IpNet, other: IpNet) -> bool {
+    one.contains(&other) || other.contains(&one)
+}
+
 impl Speaker {
     /// All neighbours.
-    pub fn neighbours(&self, _now: Time) -> Vec<NeighbourSnapshot> {
-        let neighbours = self.neighbours.iter().filter_map(|(_, neighbour)| {
-            let settings = &self.interfaces.get(&neighbour.interface)?.settings;
-            Some(NeighbourSnapshot {
-                interface: neighbour.interface,
-                interface_name: settings.name.clone(),
-                address: neighbour.address,
-                reach: neighbour.multicast.bits,
-                unicast_reach: neighbour.unicast.bits,
-                reception_cost: neighbour.reception_cost(settings),
-                transmission_cost: neighbour.transmission_cost,
-                cost: neighbour.present_cost(settings),
-                multiplier: neighbour.multiplier,
-                round_trip_microseconds: neighbour.round_trip.microseconds(),
-                probing: neighbour.probes.peer,
-                unresponsive: neighbour.probes.unresponsive,
-                narrow: neighbour.path_mtu.narrow,
-                routes: neighbour.routes.len(),
-            })
-        });
-        neighbours.collect()
+    pub fn neighbours(&self) -> Vec<NeighbourSnapshot> {
+        let all = self.neighbours.iter();
+        all.filter_map(|(_, neighbour)| self.neighbour(neighbour))
+            .collect()
+    }
+
+    /// Neighbours, a part of them that begins at `from`.
+    pub fn neighbour_page(&self, from: u32) -> Page<NeighbourSnapshot> {
+        let mut rest = self.neighbours.iter().filter(|(id, _)| id.0 >= from);
+        let items = rest
+            .by_ref()
+            .take(PAGE)
+            .filter_map(|(_, neighbour)| self.neighbour(neighbour));
+        Page {
+            items: items.collect(),
+            next: rest.next().map(|(id, _)| id.0),
+        }
+    }
+
+    fn neighbour(&self, neighbour: &Neighbour) -> Option<NeighbourSnapshot> {
+        let settings = &self.interfaces.get(&neighbour.interface)?.settings;
+        Some(NeighbourSnapshot {
+            interface: neighbour.interface,
+            interface_name: settings.name.clone(),
+            address: neighbour.address,
+            reach: neighbour.multicast.bits,
+            unicast_reach: neighbour.unicast.bits,
+            reception_cost: neighbour.reception_cost(settings),
+            transmission_cost: neighbour.transmission_cost,
+            cost: neighbour.present_cost(settings),
+            multiplier: neighbour.multiplier,
+            round_trip_microseconds: neighbour.round_trip.microseconds(),
+            probing: neighbour.probes.peer,
+            unresponsive: neighbour.probes.unresponsive,
+            narrow: neighbour.path_mtu.narrow,
+            routes: neighbour.routes.len(),
+        })
+    }
+
+    /// How much there is of everything.
+    pub fn totals(&self) -> Totals {
+        Totals {
+            neighbours: self.neighbours.iter().count(),
+            prefixes: self.table.len(),
+            routes: self.table.routes,
+            own: self.own.len(),
+        }
     }
 
     /// What keeps us from working as we should.
@@ -100,30 +139,47 @@ impl Speaker {
         event.words(&place.unwrap_or_default())
     }
 
-    /// Learned routes, in no particular order; only this one if `route` is given.
-    pub fn routes(&self, now: Time, route: Option<RouteKey>) -> Vec<RouteSnapshot> {
-        let snapshot = |destination: &Destination| RouteSnapshot {
+    /// What is known of a route.
+    pub fn route(&self, now: Time, route: &RouteKey) -> Option<RouteSnapshot> {
+        let destination = self.table.get(self.table.find(route)?)?;
+        self.snapshot(destination, now)
+    }
+
+    /// Routes in no particular order, a part of them that begins at `from`; with `near` only those to prefixes that lie in it,
+    /// or in which it lies.
+    pub fn route_page(&self, now: Time, from: u32, near: Option<IpNet>) -> Page<RouteSnapshot> {
+        let mut items = Vec::new();
+        let mut candidates = 0;
+        let end = self.table.end().min(from.saturating_add(LOOKED_AT));
+        let mut next = from;
+        while next < end && items.len() < PAGE && candidates < CANDIDATES {
+            let destination = self.table.get(DestinationId(next));
+            next += 1;
+            let item = destination
+                .filter(|destination| near.is_none_or(|near| is_near(near, destination.key.to())))
+                .and_then(|destination| self.snapshot(destination, now));
+            if let Some(item) = item {
+                candidates += item.candidates.len();
+                items.push(item);
+            }
+        }
+        Page {
+            items,
+            next: (next < self.table.end()).then_some(next),
+        }
+    }
+
+    /// `None` for what is neither learned nor our own.
+    fn snapshot(&self, destination: &Destination, now: Time) -> Option<RouteSnapshot> {
+        let known = !destination.routes.is_empty()
+            || destination.hold.is_some()
+            || destination.own.is_some();
+        known.then(|| RouteSnapshot {
             route: destination.key,
+            own_metric: destination.own,
             candidates: self.candidates(destination, now),
             unreachable: destination.installed == Installed::Unreachable,
-        };
-        let learned = |destination: &&Destination| {
-            !destination.routes.is_empty() || destination.hold.is_some()
-        };
-        if let Some(route) = route {
-            let destination = self.table.find(&route).and_then(|id| self.table.get(id));
-            return destination
-                .into_iter()
-                .filter(learned)
-                .map(snapshot)
-                .collect();
-        }
-        self.table
-            .iter()
-            .map(|(_, destination)| destination)
-            .filter(learned)
-            .map(snapshot)
-            .collect()
+        })
     }
 
     fn candidates(&self, destination: &Destination, now: Time) -> Vec<CandidateSnapshot> {
@@ -152,6 +208,7 @@ impl Speaker {
         let announced = expires - lifetime;
         Some(CandidateSnapshot {
             interface,
+            interface_name: self.place(interface),
             neighbour: neighbour.address,
             next_hop: match next_hop {
                 NextHop::Ipv6(address) => IpAddr::V6(address),
@@ -168,20 +225,6 @@ impl Speaker {
             feasible: destination.is_route_feasible(route),
             age_seconds: now.since(announced).as_secs(),
         })
-    }
-
-    /// Our own routes.
-    pub fn announcements(&self) -> Vec<AnnouncementSnapshot> {
-        let own = self.own.iter().filter_map(|(route, id)| {
-            let metric: Metric = self.table.get(*id)?.own?;
-            let sequence_number = self.sequence_number;
-            Some(AnnouncementSnapshot {
-                route: *route,
-                metric,
-                sequence_number,
-            })
-        });
-        own.collect()
     }
 
     /// What is installed.

@@ -6,11 +6,9 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use re6st_user::{io::bpffs, node::control};
 
-mod babel;
 mod conf;
 mod generate;
 mod load;
-mod membership;
 mod node;
 mod registry;
 mod replay;

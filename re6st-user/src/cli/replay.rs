@@ -33,7 +33,7 @@ pub fn run(arguments: &ReplayArguments) -> Result<ExitCode> {
         }
     })
     .with_context(|| format!("replay {path}"))?;
-    for neighbour in replay.speaker.neighbours(replay.end) {
+    for neighbour in replay.speaker.neighbours() {
         println!(
             "neighbour {} on {}: cost {}, {}",
             neighbour.address,

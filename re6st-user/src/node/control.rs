@@ -1,9 +1,10 @@
-//! The control socket: one JSON document a connection.
+//! The control socket: one question and one answer a connection, both JSON.
 
 use std::{
     collections::BTreeMap,
     fs,
     io::{self, Read as _},
+    net::Shutdown,
     os::unix::{
         fs::PermissionsExt as _,
         net::{UnixListener, UnixStream},
@@ -12,16 +13,17 @@ use std::{
     time::Duration,
 };
 
-use serde::Serialize;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::{install::InstallCounters, journal::JournalCounters};
 use crate::{
     babel::{
         counters::Counters,
-        output::{AnnouncementSnapshot, NeighbourSnapshot, RouteSnapshot},
+        output::{Page, RouteSnapshot, Totals},
         quantities::SequenceNumber,
     },
-    dataplane::{RouteKey, bpf::InstanceName},
+    dataplane::bpf::InstanceName,
     membership,
 };
 
@@ -30,24 +32,59 @@ pub const DEFAULT: &str = "/run/re6st-ebpf";
 /// How long a controller may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The most bytes of a question.
+pub const LONGEST_QUESTION: u64 = 4096;
+
+/// What is asked of a controller. No answer is long: whoever wants all of a table asks for one part after another, so that
+/// the controller's neighbours never wait.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "show")]
+pub enum Question {
+    /// A [`Summary`].
+    Summary,
+    /// A [`Page`] of [`NeighbourSnapshot`]s.
+    ///
+    /// [`NeighbourSnapshot`]: crate::babel::output::NeighbourSnapshot
+    Neighbours {
+        /// Where the page begins.
+        from: u32,
+    },
+    /// A [`Page`] of [`RouteReport`]s.
+    Routes {
+        /// Where the page begins.
+        from: u32,
+        /// Only routes to prefixes that lie in it, or in which it lies.
+        near: Option<IpNet>,
+    },
+}
+
+impl Question {
+    /// The same about another page.
+    #[must_use]
+    pub fn continued(mut self, at: u32) -> Self {
+        match &mut self {
+            Self::Summary => {}
+            Self::Neighbours { from } | Self::Routes { from, .. } => *from = at,
+        }
+        self
+    }
+}
+
 /// What a controller tells of itself.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Report {
+pub struct Summary {
     /// Our own, as babeld and BIRD write it.
     pub router_id: String,
     /// Of our own routes.
     pub sequence_number: SequenceNumber,
-    /// All neighbours.
-    pub neighbours: Vec<NeighbourSnapshot>,
-    /// Learned routes.
-    pub routes: Vec<RouteSnapshot>,
-    /// Our own routes.
-    pub announcements: Vec<AnnouncementSnapshot>,
+    /// How much it knows.
+    #[serde(flatten)]
+    pub totals: Totals,
+    /// How many routes in use are not in the data plane or the kernel's table.
+    pub not_installed: usize,
     /// What cannot work as it is, and why.
     pub warnings: Vec<String>,
-    /// Routes in use that are not in the data plane or the kernel's table, and why.
-    pub not_installed: Vec<NotInstalled>,
     /// Of the protocol.
     pub counters: Counters,
     /// Packets refused before the protocol saw them, by reason.
@@ -60,14 +97,15 @@ pub struct Report {
     pub registry: Option<membership::report::Report>,
 }
 
-/// A route that is in use and not installed.
+/// A route.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct NotInstalled {
-    /// Destination and source prefix.
-    pub route: RouteKey,
-    /// Why.
-    pub why: String,
+pub struct RouteReport {
+    /// What Babel knows of it.
+    #[serde(flatten)]
+    pub route: RouteSnapshot,
+    /// Why it is not in the data plane or the kernel's table, though it is in use.
+    pub not_installed: Option<String>,
 }
 
 /// The path of an instance's control socket.
@@ -101,7 +139,10 @@ pub fn listen(path: &Path) -> io::Result<(UnixListener, Place)> {
 }
 
 /// Asks a running controller; `None` if there is none.
-pub fn ask(path: &Path) -> io::Result<Option<serde_json::Value>> {
+///
+/// # Errors
+/// It does not answer, or not as it should.
+pub fn ask(path: &Path, question: &Question) -> io::Result<Option<serde_json::Value>> {
     let mut stream = match UnixStream::connect(path) {
         Ok(stream) => stream,
         Err(error)
@@ -115,7 +156,34 @@ pub fn ask(path: &Path) -> io::Result<Option<serde_json::Value>> {
         Err(error) => return Err(error),
     };
     stream.set_read_timeout(Some(PATIENCE))?;
+    serde_json::to_writer(&mut stream, question)?;
+    stream.shutdown(Shutdown::Write)?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     Ok(Some(serde_json::from_str(&text)?))
+}
+
+/// All that a question about a table asks for, page after page; nothing if there is no controller.
+pub fn ask_for_all(
+    path: &Path,
+    question: Question,
+) -> impl Iterator<Item = io::Result<serde_json::Value>> {
+    let mut question = Some(question);
+    let pages = std::iter::from_fn(move || {
+        let asked = question.take()?;
+        let page = ask(path, &asked).and_then(|answer| match answer {
+            Some(page) => Ok(serde_json::from_value::<Page<_>>(page)?),
+            None => Ok(Page::default()),
+        });
+        question = page
+            .as_ref()
+            .ok()
+            .and_then(|page| page.next)
+            .map(|next| asked.continued(next));
+        Some(page)
+    });
+    pages.flat_map(|page| match page {
+        Ok(page) => page.items.into_iter().map(Ok).collect(),
+        Err(error) => vec![Err(error)],
+    })
 }

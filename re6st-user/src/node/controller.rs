@@ -16,7 +16,7 @@ use nix::{
 use tokio::sync::watch;
 
 use super::{
-    control::{self, NotInstalled, Report},
+    control,
     install::Installer,
     instance::Instance,
     journal::Journal,
@@ -70,7 +70,7 @@ pub struct Controller {
     pub(super) babel: Babel,
     /// What of it the network's parameters may change.
     pub(super) parameters: BabelParameters,
-    membership: Option<watch::Receiver<Standing>>,
+    pub(super) membership: Option<watch::Receiver<Standing>>,
     started: Instant,
     pub(super) speaker: Speaker,
     pub(super) transport: Transport,
@@ -84,7 +84,7 @@ pub struct Controller {
     monitor: Monitor,
     orders: Orders,
     pub(super) surroundings: Surroundings,
-    solitude: Solitude,
+    pub(super) solitude: Solitude,
     pub(super) readiness: Readiness,
     pub(super) log: Log,
     /// When to look at what failed or has grown, if anything has.
@@ -314,7 +314,7 @@ impl Controller {
         }
     }
 
-    fn why_alone(&self) -> String {
+    pub(super) fn why_alone(&self) -> String {
         solitude::why(&self.places(), &self.transport.counters)
     }
 
@@ -343,7 +343,7 @@ impl Controller {
                     let orders: Vec<Order> = self.orders.take().collect();
                     for order in orders {
                         match order {
-                            Order::Report(asked) => asking.push(asked),
+                            Order::Answer(question, asked) => asking.push((question, asked)),
                             Order::Parameters => self.take_parameters(),
                             Order::End(why) => ending = Some(why),
                         }
@@ -370,9 +370,9 @@ impl Controller {
             self.handle(input);
         }
         // all that has happened until now is in it
-        for asked in asking {
+        for (question, asked) in asking {
             // who asked may have gone
-            drop(asked.send(self.report()));
+            drop(asked.send(self.answer(&question)));
         }
         ending
     }
@@ -502,44 +502,5 @@ impl Controller {
             eprintln!("the network's {error}");
         }
         self.surroundings.interfaces_changed();
-    }
-
-    fn not_installed(&self) -> Vec<NotInstalled> {
-        let wishes = &self.installer.wishes;
-        let refused = wishes.refusals().iter();
-        let refused = refused.map(|(route, why)| (*route, why.to_string()));
-        let waiting = wishes
-            .queue()
-            .map(|route| (route, "it is being written".to_owned()));
-        let all = refused.chain(waiting);
-        all.map(|(route, why)| NotInstalled { route, why })
-            .collect()
-    }
-
-    fn report(&self) -> Vec<u8> {
-        let membership = self.membership.as_ref();
-        let now = self.now();
-        let alone = self.solitude.is_said().then(|| self.why_alone());
-        let report = Report {
-            router_id: self.speaker.settings().router_id.to_string(),
-            sequence_number: self.speaker.sequence_number(),
-            neighbours: self.speaker.neighbours(now),
-            routes: self.speaker.routes(now, None),
-            announcements: self.speaker.announcements(),
-            warnings: [
-                self.speaker.warnings(now),
-                self.surroundings.warnings(),
-                self.installer.wishes.warnings(),
-                alone.into_iter().collect(),
-            ]
-            .concat(),
-            not_installed: self.not_installed(),
-            counters: *self.speaker.counters(),
-            refused: self.transport.counters.clone(),
-            installing: self.installer.counters,
-            distances: self.journal.counters,
-            registry: membership.map(|standing| standing.borrow().report.clone()),
-        };
-        serde_json::to_vec(&report).unwrap_or_default()
     }
 }

@@ -17,7 +17,7 @@
 //! | [`recorder`] | what happens, written down |
 //! | [`journal`], [`distances`] | feasibility distances, which survive a kill |
 //! | [`solitude`] | a node without neighbours, and why |
-//! | [`control`] | what people see of it |
+//! | [`control`], `report` | what people see of it |
 //! | `orders` | what people want of it |
 
 pub mod before;
@@ -33,6 +33,7 @@ mod log;
 mod orders;
 pub mod recorder;
 mod repair;
+mod report;
 pub mod solitude;
 pub mod start;
 pub mod state;

@@ -1,4 +1,4 @@
-//! What is wanted of a running node: a report, its end, or that it takes up what its network has changed.
+//! What is wanted of a running node: an answer, its end, or that it takes up what its network has changed.
 //!
 //! A thread of its own waits for them, so that the node's loop waits for packets and for time alone: what it touches each
 //! time it wakes is most of what it costs while all is calm.
@@ -11,23 +11,29 @@ use std::{
     },
     sync::{Arc, mpsc},
     thread,
+    time::Duration,
 };
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use serde_json::json;
 use tokio::{
-    io::AsyncWriteExt as _,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net,
     signal::unix::{Signal, SignalKind, signal},
     sync::{oneshot, watch},
 };
 
+use super::control::{self, Question};
 use crate::membership::shell::Standing;
+
+/// For somebody to ask, and to take the answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is wanted.
 #[derive(Debug)]
 pub enum Order {
-    /// A report, as text.
-    Report(oneshot::Sender<Vec<u8>>),
+    /// An answer, as JSON.
+    Answer(Question, oneshot::Sender<Vec<u8>>),
     /// That it looks at the network's parameters.
     Parameters,
     /// That it ends.
@@ -67,6 +73,7 @@ impl Orders {
     ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
+            .enable_time()
             .build()?;
         let context = runtime.enter();
         listener.set_nonblocking(true)?;
@@ -130,22 +137,41 @@ impl Attendant {
         }
     }
 
+    /// Who is slow to ask, asks for what does not exist, or has gone meanwhile, costs the node nothing.
     fn answer(&self, mut stream: net::UnixStream) {
-        let (asked, report) = oneshot::channel();
-        self.give(Order::Report(asked));
+        let (giver, bell) = (self.giver.clone(), Arc::clone(&self.bell));
         tokio::spawn(async move {
-            if let Ok(report) = report.await {
-                // who asked may have gone
-                let _ = stream.write_all(&report).await;
-            }
+            let mut text = Vec::new();
+            let mut question = (&mut stream).take(control::LONGEST_QUESTION);
+            let reading = question.read_to_end(&mut text);
+            let Ok(Ok(_)) = tokio::time::timeout(PATIENCE, reading).await else {
+                return;
+            };
+            let answer = match serde_json::from_slice(&text) {
+                Ok(question) => {
+                    let (asked, answer) = oneshot::channel();
+                    give(&giver, &bell, Order::Answer(question, asked));
+                    answer.await.unwrap_or_default()
+                }
+                Err(error) => {
+                    json!({ "error": format!("the question is not understood: {error}") })
+                        .to_string()
+                        .into_bytes()
+                }
+            };
+            let _ = tokio::time::timeout(PATIENCE, stream.write_all(&answer)).await;
         });
     }
 
-    /// The node may have ended meanwhile; then so does the process.
     fn give(&self, order: Order) {
-        let _ = self.giver.send(order);
-        let _ = self.bell.write(1);
+        give(&self.giver, &self.bell, order);
     }
+}
+
+/// The node may have ended meanwhile; then so does the process.
+fn give(giver: &mpsc::Sender<Order>, bell: &EventFd, order: Order) {
+    let _ = giver.send(order);
+    let _ = bell.write(1);
 }
 
 /// Waits until the membership has something new; for ever if there is none, or if its thread has ended.
@@ -161,34 +187,75 @@ async fn news(membership: &mut Option<watch::Receiver<Standing>>) {
 #[cfg(test)]
 #[expect(clippy::expect_used, reason = "a test may end there")]
 mod tests {
-    use std::{io::Read as _, os::unix::net::UnixStream, time::Duration};
+    use std::{
+        io::{Read as _, Write as _},
+        os::unix::net::UnixStream,
+    };
 
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
     use super::*;
 
-    #[test]
-    fn whoever_connects_is_given_a_report() -> io::Result<()> {
-        let path = std::env::temp_dir().join(format!("re6st-orders-{}.sock", std::process::id()));
+    /// A connection to orders of one's own, named by the test.
+    fn connect(name: &str) -> io::Result<(Orders, UnixStream)> {
+        let path = format!("re6st-orders-{name}-{}.sock", std::process::id());
+        let path = std::env::temp_dir().join(path);
         // of a test before that was killed
         let _ = std::fs::remove_file(&path);
         let orders = Orders::begin(UnixListener::bind(&path)?, None)?;
-        let mut asking = UnixStream::connect(&path)?;
+        let asking = UnixStream::connect(&path)?;
         std::fs::remove_file(&path)?;
         asking.set_read_timeout(Some(Duration::from_secs(10)))?;
+        Ok((orders, asking))
+    }
+
+    fn is_ringing(orders: &Orders, wait: u16) -> io::Result<bool> {
         let mut ring = [PollFd::new(orders.as_fd(), PollFlags::POLLIN)];
-        poll(&mut ring, PollTimeout::from(10_000_u16))?;
-        let mut reports = orders.take().filter_map(|order| match order {
-            Order::Report(asked) => Some(asked),
+        Ok(poll(&mut ring, PollTimeout::from(wait))? > 0)
+    }
+
+    #[test]
+    fn whoever_asks_is_given_an_answer() -> io::Result<()> {
+        let (orders, mut asking) = connect("asked")?;
+        asking.write_all(br#"{"show":"routes","from":7,"near":"2001:db8::/32"}"#)?;
+        asking.shutdown(std::net::Shutdown::Write)?;
+        assert!(is_ringing(&orders, 10_000)?);
+        let mut answers = orders.take().filter_map(|order| match order {
+            Order::Answer(question, asked) => Some((question, asked)),
             Order::Parameters | Order::End(_) => None,
         });
-        let asked = reports.next().expect("it is asked for a report");
+        let (question, asked) = answers.next().expect("it is asked");
+        let near = "2001:db8::/32".parse().ok();
+        assert_eq!(question, Question::Routes { from: 7, near });
         asked.send(b"{}".to_vec()).expect("somebody waits");
-        let mut report = String::new();
-        asking.read_to_string(&mut report)?;
-        assert_eq!(report, "{}");
-        let mut ring = [PollFd::new(orders.as_fd(), PollFlags::POLLIN)];
-        assert_eq!(poll(&mut ring, PollTimeout::ZERO)?, 0, "no order is left");
+        let mut answer = String::new();
+        asking.read_to_string(&mut answer)?;
+        assert_eq!(answer, "{}");
+        assert!(!is_ringing(&orders, 0)?, "no order is left");
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_no_question_never_reaches_the_node() -> io::Result<()> {
+        let long = vec![b' '; 2 * control::LONGEST_QUESTION as usize];
+        for (name, text) in [
+            ("empty", &b""[..]),
+            ("unknown", br#"{"show":"secrets"}"#),
+            ("negative", br#"{"show":"routes","from":-1}"#),
+            ("long", &long),
+        ] {
+            let (orders, mut asking) = connect(name)?;
+            // the other end may have closed before all of a long one is written
+            let _ = asking.write_all(text);
+            let _ = asking.shutdown(std::net::Shutdown::Write);
+            let mut answer = String::new();
+            let _ = asking.read_to_string(&mut answer);
+            assert!(
+                name == "long" || answer.contains("not understood"),
+                "{name}: {answer}"
+            );
+            assert!(!is_ringing(&orders, 0)?, "{name}");
+        }
         Ok(())
     }
 }

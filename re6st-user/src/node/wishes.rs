@@ -168,9 +168,20 @@ impl Wishes {
         std::mem::take(&mut self.outcomes)
     }
 
-    /// Those that wait.
-    pub fn queue(&self) -> impl Iterator<Item = RouteKey> {
-        self.queue.iter().copied()
+    /// How many are not as wanted.
+    pub fn not_as_wanted(&self) -> usize {
+        let fresh = self.queue.iter();
+        let fresh = fresh.filter(|route| !self.refusals.contains_key(*route));
+        self.refusals.len() + fresh.count()
+    }
+
+    /// Why a route is not as wanted; `None` if it is.
+    pub fn why_not(&self, route: &RouteKey) -> Option<String> {
+        if let Some(why) = self.refusals.get(route) {
+            return Some(why.to_string());
+        }
+        let waits = self.wishes.get(route).is_some_and(|wish| wish.waits);
+        waits.then(|| "it is being written".to_owned())
     }
 
     /// Those that are not as wanted.

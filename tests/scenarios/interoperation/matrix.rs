@@ -87,11 +87,11 @@ fn by_the_lan(running: &Running<'_>, version: IpVersion, via: &str) -> Result<()
 }
 
 fn both_measure_round_trips(running: &Running<'_>) -> Result<()> {
-    let status = running.pair.ours.status()?;
-    let neighbour = &status["controller"]["neighbours"][0];
+    let neighbours = running.pair.ours.list(&["neighbours"])?;
+    let neighbour = neighbours.first().context("no neighbour")?;
     let ours = neighbour["round_trip_microseconds"]
         .as_f64()
-        .with_context(|| format!("our node measures nothing: {status:#}"))?
+        .with_context(|| format!("our node measures nothing: {neighbour:#}"))?
         / 1000.0;
     let cost = neighbour["cost"].as_u64().context("no cost")?;
     let dump = running.pair.daemon.tables(&running.pair.theirs)?;

@@ -155,7 +155,7 @@ impl Running<'_> {
         Ok(format!(
             "{}\n{}\n--- {}\n{}\n{}\n--- kernels\n{}{}",
             self.our_process.stderr(),
-            self.pair.ours.re6st_user(&["status", "--routes"])?.stdout,
+            self.pair.ours.re6st_user(&["status", "routes"])?.stdout,
             self.pair.daemon.name(),
             self.their_process.stderr(),
             self.pair.daemon.tables(&self.pair.theirs)?,

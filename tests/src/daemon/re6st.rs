@@ -1,8 +1,9 @@
 //! Our node, as a router like the others: without tunnels.
 
-use std::{io::Read as _, os::unix::net::UnixStream, process::Command, time::Duration};
+use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
+use re6st_user::node::control::{self, Question};
 use serde_json::Value;
 
 use super::{Daemon, Role, file, words};
@@ -62,15 +63,15 @@ impl Re6st {
         configuration
     }
 
-    /// What the controller says of itself.
-    pub fn status(host: &Host) -> Result<Value> {
+    /// All that the controller says to such a question.
+    fn list(host: &Host, question: Question) -> Result<Vec<Value>> {
         let socket = host.directory().join(format!("{INSTANCE}.sock"));
-        let mut stream = UnixStream::connect(&socket)
-            .with_context(|| format!("connecting to {}", socket.display()))?;
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        Ok(serde_json::from_str(&text)?)
+        let answers = control::ask_for_all(&socket, question);
+        Ok(answers.collect::<std::io::Result<_>>()?)
+    }
+
+    fn neighbours(host: &Host) -> Result<Vec<Value>> {
+        Self::list(host, Question::Neighbours { from: 0 })
     }
 }
 
@@ -93,8 +94,7 @@ impl Daemon for Re6st {
     }
 
     fn routes_of_neighbours(&self, host: &Host) -> Result<Option<Vec<u64>>> {
-        let status = Self::status(host)?;
-        let neighbours = status["neighbours"].as_array().context("no neighbours")?;
+        let neighbours = Self::neighbours(host)?;
         let routes = neighbours
             .iter()
             .map(|neighbour| neighbour["routes"].as_u64());
@@ -102,6 +102,9 @@ impl Daemon for Re6st {
     }
 
     fn tables(&self, host: &Host) -> Result<String> {
-        Ok(format!("{:#}", Self::status(host)?))
+        let (from, near) = (0, None);
+        let routes = Self::list(host, Question::Routes { from, near })?;
+        let all = [Self::neighbours(host)?, routes].concat();
+        Ok(format!("{:#}", Value::from(all)))
     }
 }

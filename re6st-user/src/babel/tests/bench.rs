@@ -2,11 +2,13 @@
 
 use std::{net::Ipv6Addr, time::Duration};
 
+use ipnet::IpNet;
+
 use super::network::{prefix, router_id};
 use crate::babel::{
     input::{Input, InterfaceId, Restored},
     message::{Message, NextHop, Update},
-    output::{CandidateSnapshot, GROUP, Output},
+    output::{CandidateSnapshot, GROUP, Output, RouteSnapshot},
     quantities::{Interval, Metric, SequenceNumber},
     settings::{InterfaceKind, InterfaceSettings, Settings},
     speaker::Speaker,
@@ -150,20 +152,31 @@ impl Bench {
     }
 
     pub fn candidate(&self, n: usize, neighbour: Ipv6Addr) -> Option<CandidateSnapshot> {
-        let routes = self.speaker.routes(self.now, Some(prefix(n)));
-        let candidates = routes.into_iter().flat_map(|route| route.candidates);
-        candidates
-            .into_iter()
-            .find(|candidate| candidate.neighbour == neighbour)
+        let mut candidates = self.route(n)?.candidates.into_iter();
+        candidates.find(|candidate| candidate.neighbour == neighbour)
     }
 
     pub fn selected(&self, n: usize) -> Option<Ipv6Addr> {
-        let routes = self.speaker.routes(self.now, Some(prefix(n)));
-        let candidates = routes.iter().flat_map(|route| &route.candidates);
+        let mut candidates = self.route(n)?.candidates.into_iter();
         candidates
-            .filter(|candidate| candidate.selected)
+            .find(|candidate| candidate.selected)
             .map(|candidate| candidate.neighbour)
-            .next()
+    }
+
+    pub fn route(&self, n: usize) -> Option<RouteSnapshot> {
+        self.speaker.route(self.now, &prefix(n))
+    }
+
+    /// All of them, page by page.
+    pub fn routes(&self, near: Option<IpNet>) -> Vec<RouteSnapshot> {
+        let mut routes = Vec::new();
+        let mut from = Some(0);
+        while let Some(begin) = from {
+            let page = self.speaker.route_page(self.now, begin, near);
+            routes.extend(page.items);
+            from = page.next;
+        }
+        routes
     }
 }
 

@@ -68,8 +68,8 @@ fn what_is_no_longer_learned_on_a_lan_is_announced_there_soon() {
     assert_eq!(network.way(1, &prefix(3)), Some(192), "over the LAN");
     let heard = |network: &Network| {
         let speaker = network.speakers[2].as_ref().expect("started");
-        let routes = speaker.routes(network.now, Some(prefix(3)));
-        let candidates = routes[0].candidates.iter();
+        let route = speaker.route(network.now, &prefix(3)).expect("it is known");
+        let candidates = route.candidates.iter();
         candidates
             .filter(|candidate| !candidate.advertised_metric.is_infinite())
             .count()

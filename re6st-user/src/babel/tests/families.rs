@@ -128,8 +128,8 @@ fn all_of_a_lan_hear_all_and_reach_what_is_behind_it() {
         network.assert_shortest(&all);
         // the ordinary member has one way to everything of the others: the horizon is split
         let speaker = network.speakers[1].as_ref().expect("started");
-        let behind = speaker.routes(network.now, Some(prefix(nodes - 2)));
-        assert_eq!(behind[0].candidates.len(), 1);
+        let behind = speaker.route(network.now, &prefix(nodes - 2));
+        assert_eq!(behind.expect("it is known").candidates.len(), 1);
         network.withdraw(nodes - 2, prefix(nodes - 2));
         network.run_without_loops(SECOND * 5);
         assert_eq!(network.way(1, &prefix(nodes - 2)), None);

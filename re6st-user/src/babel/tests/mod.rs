@@ -8,6 +8,7 @@ mod families;
 mod hostile;
 mod installing;
 mod network;
+mod pages;
 mod path_mtu;
 mod promises;
 mod published;

@@ -36,7 +36,7 @@ fn network(path_mtu: usize) -> Network {
 /// What a node knows of its neighbour on the first link.
 fn neighbour(network: &Network, node: Node) -> NeighbourSnapshot {
     let speaker = network.speakers[node].as_ref().expect("started");
-    let mut neighbours = speaker.neighbours(network.now).into_iter();
+    let mut neighbours = speaker.neighbours().into_iter();
     let first = neighbours.find(|neighbour| neighbour.interface == InterfaceId(0));
     first.expect("a neighbour")
 }

@@ -94,8 +94,8 @@ fn an_unfeasible_update_of_the_selected_route_is_ignored_and_a_newer_one_asked_f
     });
     assert!(asked);
     bench.hear(OTHER, &[update(OTHER, 100, 5, 8, 500)]);
-    let routes = bench.speaker.routes(bench.now, Some(prefix(100)));
-    assert_eq!(routes[0].candidates[0].metric, Metric(596));
+    let route = bench.route(100).expect("it is known");
+    assert_eq!(route.candidates[0].metric, Metric(596));
 }
 
 #[test]

@@ -36,12 +36,31 @@ use crate::io::{
     netlink::{Route as Netlink, route::Destination},
 };
 
-/// Looks at a loaded instance; `None` if there is none. `with_routes`: list them all. `node`: the one that runs.
-pub fn status(
+/// Looks at a loaded instance; `None` if there is none. `node`: the one that runs.
+///
+/// # Errors
+/// What cannot be read.
+pub fn status(pins: &Pins, node: Option<Holder>) -> Result<Option<Status>, BpfError> {
+    observe(pins, node, |observer| observer.look())
+}
+
+/// All routes of an instance that the kernel has; `None` if it is not loaded.
+///
+/// # Errors
+/// What cannot be read.
+pub fn routes(pins: &Pins) -> Result<Option<Vec<RouteStatus>>, BpfError> {
+    observe(pins, None, |observer| {
+        let next_hops = observer.maps.current_next_hops()?;
+        let destinations = observer.destinations()?;
+        observer.routes(&next_hops, &destinations)
+    })
+}
+
+fn observe<T>(
     pins: &Pins,
-    with_routes: bool,
     node: Option<Holder>,
-) -> Result<Option<Status>, BpfError> {
+    look: impl FnOnce(&mut Observer<'_>) -> Result<T, BpfError>,
+) -> Result<Option<T>, BpfError> {
     host::check()?;
     let unfinished = Manifest::of_unfinished(pins)?;
     let interrupted = unfinished.is_some();
@@ -71,7 +90,7 @@ pub fn status(
         others: chain::others(pins, manifest.network_namespace)?,
         warnings,
     };
-    observer.look(with_routes).map(Some)
+    look(&mut observer).map(Some)
 }
 
 struct Observer<'a> {
@@ -86,7 +105,7 @@ struct Observer<'a> {
 }
 
 impl Observer<'_> {
-    fn look(&mut self, with_routes: bool) -> Result<Status, BpfError> {
+    fn look(&mut self) -> Result<Status, BpfError> {
         let manifest = self.manifest;
         let next_hops = self.maps.current_next_hops()?;
         let tunnels = self.tunnels(&next_hops)?;
@@ -95,7 +114,7 @@ impl Observer<'_> {
         if self.here {
             self.look_at_host(&tunnels, &interfaces, &next_hops)?;
         }
-        let (route_count, routes) = self.routes(&next_hops, with_routes)?;
+        let destinations = self.destinations()?;
         let maps = self.map_statuses()?;
         Ok(Status {
             instance: manifest.instance.clone(),
@@ -109,8 +128,11 @@ impl Observer<'_> {
             programs: self.programs()?,
             interfaces,
             tunnels,
-            route_count,
-            routes,
+            route_count: destinations.len(),
+            routes: match destinations.len() {
+                0..=FEW_ROUTES => self.routes(&next_hops, &destinations)?,
+                _ => Vec::new(),
+            },
             reasons: self.reasons()?,
             memory: maps.iter().map(|map| map.memory).sum(),
             maps,
@@ -237,13 +259,10 @@ impl Observer<'_> {
         Ok(interface.map_or_else(|| format!("{index} (gone)"), |interface| interface.name))
     }
 
-    fn routes(
-        &mut self,
-        next_hops: &[NextHop],
-        with_routes: bool,
-    ) -> Result<(usize, Vec<RouteStatus>), BpfError> {
+    /// What the kernel has routes of ours to, in order.
+    fn destinations(&mut self) -> Result<Vec<Destination>, BpfError> {
         if !self.here {
-            return Ok((0, Vec::new()));
+            return Ok(Vec::new());
         }
         let mut destinations: Vec<Destination> = self
             .netlink
@@ -252,37 +271,38 @@ impl Observer<'_> {
             .into_iter()
             .map(|(destination, _)| destination)
             .collect();
-        let count = destinations.len();
-        if !with_routes && count > MANY_ROUTES {
-            return Ok((count, Vec::new()));
-        }
         destinations.sort_unstable();
+        Ok(destinations)
+    }
+
+    fn routes(
+        &self,
+        next_hops: &[NextHop],
+        destinations: &[Destination],
+    ) -> Result<Vec<RouteStatus>, BpfError> {
         let names: BTreeMap<u32, String> = (0..)
             .zip(next_hops)
             .filter(|(_, entry)| entry.kind == kind::TUNNEL)
             .map(|(number, entry)| (number, text(&entry.name)))
             .collect();
         let lookup = Lookup::new(&self.maps, self.manifest)?;
-        let routes = destinations
-            .into_iter()
-            .map(|destination| {
-                let number = lookup.next_hop(destination)?;
-                Ok(RouteStatus {
-                    to: destination.to.to_string(),
-                    from: destination.from.map(|from| from.to_string()),
-                    via: match number {
-                        next_hop_id::NONE => "nothing".to_owned(),
-                        next_hop_id::LOCAL => "this node".to_owned(),
-                        next_hop_id::SITE => "own subnet".to_owned(),
-                        number => names
-                            .get(&number)
-                            .cloned()
-                            .unwrap_or_else(|| number.to_string()),
-                    },
-                })
+        let route = |destination: &Destination| {
+            let number = lookup.next_hop(*destination)?;
+            Ok(RouteStatus {
+                to: destination.to,
+                from: destination.from,
+                via: match number {
+                    next_hop_id::NONE => "nothing".to_owned(),
+                    next_hop_id::LOCAL => "this node".to_owned(),
+                    next_hop_id::SITE => "own subnet".to_owned(),
+                    number => names
+                        .get(&number)
+                        .cloned()
+                        .unwrap_or_else(|| number.to_string()),
+                },
             })
-            .collect::<Result<_, BpfError>>()?;
-        Ok((count, routes))
+        };
+        destinations.iter().map(route).collect()
     }
 
     fn reasons(&self) -> Result<Vec<ReasonStatus>, BpfError> {
@@ -320,8 +340,8 @@ impl Observer<'_> {
     }
 }
 
-/// So many routes are shown only when asked for.
-const MANY_ROUTES: usize = 32;
+/// So many routes belong to the summary; more are listed only when asked for.
+pub const FEW_ROUTES: usize = 32;
 
 const fn by(with_tc: bool) -> &'static str {
     if with_tc { "tc" } else { "xdp" }

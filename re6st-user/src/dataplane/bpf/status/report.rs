@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use serde::Serialize;
 
 use super::super::manifest::{Mode, TcAttachment};
@@ -33,7 +35,7 @@ pub struct Status {
     pub tunnels: Vec<TunnelStatus>,
     /// How many routes of ours the kernel has.
     pub route_count: usize,
-    /// The routes.
+    /// These, if they are few.
     pub routes: Vec<RouteStatus>,
     /// Counters of packets that were not simply forwarded.
     pub reasons: Vec<ReasonStatus>,
@@ -136,9 +138,9 @@ pub struct TunnelStatus {
 #[derive(Clone, Debug, Serialize)]
 pub struct RouteStatus {
     /// Destination prefix.
-    pub to: String,
+    pub to: IpNet,
     /// Source prefix.
-    pub from: Option<String>,
+    pub from: Option<IpNet>,
     /// The tunnel's name, or what else the data plane has there.
     pub via: String,
 }

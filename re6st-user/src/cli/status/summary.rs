@@ -1,87 +1,34 @@
-//! `re6st-user status`: what is loaded, for people and for machines.
+//! The summary: it stays short, however big the mesh.
 
-use std::{io::Write as _, path::Path, process::ExitCode};
+use std::path::Path;
 
-use anyhow::{Result, bail};
-use clap::Args;
+use anyhow::Result;
 use re6st_user::{
     dataplane::bpf::{
-        InstanceName, Pins,
+        Pins,
         manifest::{Mode, TcAttachment},
         node,
-        status::{self, NodeState, ReasonStatus, Status},
+        status::{self, FEW_ROUTES, NodeState, ReasonStatus, Status},
     },
-    node::control,
+    node::control::{self, Question},
 };
+use serde_json::Value;
 
-use crate::cli::{babel, membership, table::table};
-
-/// Options of `status`.
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-Examples:
-  re6st-user status
-  re6st-user status --instance re6st0 --routes
-  re6st-user status --instance re6st0 --json")]
-pub struct StatusArguments {
-    /// The instance; all of them if not given.
-    #[arg(long, value_parser = InstanceName::parse)]
-    instance: Option<InstanceName>,
-    /// Print JSON: one object for an instance, an array for all.
-    #[arg(long)]
-    json: bool,
-    /// List all routes, however many.
-    #[arg(long)]
-    routes: bool,
-}
-
-/// Shows.
-pub fn run(arguments: &StatusArguments, bpffs: &Path, sockets: &Path) -> Result<ExitCode> {
-    let all = match &arguments.instance {
-        Some(name) => vec![Pins::new(bpffs, name)],
-        None => Pins::all(bpffs)?,
-    };
-    let mut statuses = Vec::new();
-    for pins in &all {
-        statuses.extend(status_of(pins, arguments.routes, sockets)?);
-    }
-    if let (Some(name), true) = (&arguments.instance, statuses.is_empty()) {
-        bail!(
-            "{name} is not loaded (nothing in {}/{name})",
-            bpffs.display()
-        );
-    }
-    let shown = if arguments.json {
-        let json = match (&arguments.instance, statuses.as_slice()) {
-            (Some(_), [status]) => serde_json::to_string_pretty(status)?,
-            (_, statuses) => serde_json::to_string_pretty(statuses)?,
-        };
-        format!("{json}\n")
-    } else if statuses.is_empty() {
-        format!("no instance is loaded (nothing in {})\n", bpffs.display())
-    } else {
-        let texts = statuses.iter().map(|status| text(status, arguments.routes));
-        texts.collect::<Vec<_>>().join("\n")
-    };
-    match std::io::stdout().write_all(shown.as_bytes()) {
-        // the reader has seen enough (`| head`)
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
-        outcome => outcome?,
-    }
-    Ok(match statuses.is_empty() {
-        true => ExitCode::FAILURE,
-        false => ExitCode::SUCCESS,
-    })
-}
+use super::{
+    RouteFilter,
+    lists::{self, Source, shown},
+    membership,
+};
+use crate::cli::table::{counted, table};
 
 /// With what a running node tells of itself.
-fn status_of(pins: &Pins, routes: bool, sockets: &Path) -> Result<Option<Status>> {
+pub fn status_of(pins: &Pins, sockets: &Path) -> Result<Option<Status>> {
     let instance = pins.instance();
     let holder = node::holder(&node::lock(sockets, instance))?;
-    let Some(mut status) = status::status(pins, routes, holder)? else {
+    let Some(mut status) = status::status(pins, holder)? else {
         return Ok(None);
     };
-    match control::ask(&control::path(sockets, instance)) {
+    match control::ask(&control::path(sockets, instance), &Question::Summary) {
         Ok(None) if holder.is_some() => status
             .warnings
             .push("the controller has not begun to answer".to_owned()),
@@ -105,7 +52,8 @@ fn status_of(pins: &Pins, routes: bool, sockets: &Path) -> Result<Option<Status>
     Ok(Some(status))
 }
 
-fn text(status: &Status, all_routes: bool) -> String {
+/// For people. Lists that are short are in it; `source` has them.
+pub fn text(status: &Status, source: &Source<'_>) -> Result<String> {
     let mut text = format!(
         "{}: port {}, {}, from {} (re6st-user {})\n",
         status.instance,
@@ -128,12 +76,18 @@ fn text(status: &Status, all_routes: bool) -> String {
         text += &format!("WARNING: {warning}\n");
     }
     text += &interfaces(status);
-    text += &tunnels(status);
-    text += &routes(status, all_routes);
+    text += &match status.tunnels.len() {
+        0..=FEW_ROUTES => lists::tunnels(&status.tunnels),
+        many => format!(
+            "\n{many} tunnels, {} (`status tunnels` lists them)\n",
+            stale(status)
+        ),
+    };
     if let Some(controller) = &status.controller {
         text += &membership::text(&controller["registry"]);
-        text += &babel::text(controller, all_routes);
+        text += &babel(controller, source)?;
     }
+    text += &routes(status, source)?;
     for (title, fate) in [
         ("dropped", "dropped"),
         ("handed to the kernel", "kernel"),
@@ -142,7 +96,59 @@ fn text(status: &Status, all_routes: bool) -> String {
         text += &reasons(status, title, fate);
     }
     text += &programs(status);
-    text
+    Ok(text)
+}
+
+fn stale(status: &Status) -> String {
+    let stale = status
+        .tunnels
+        .iter()
+        .filter(|tunnel| tunnel.stale.is_some());
+    format!("{} of them stale", stale.count())
+}
+
+/// Who speaks, with whom, and how that goes.
+fn babel(controller: &Value, source: &Source<'_>) -> Result<String> {
+    let number = |key: &str| controller[key].as_u64().unwrap_or_default() as usize;
+    let mut text = format!(
+        "\nBabel: router-id {}, sequence number {}\n",
+        shown(&controller["router-id"]),
+        shown(&controller["sequence-number"])
+    );
+    text += &match number("neighbours") {
+        0..=FEW_ROUTES => source.neighbours_text()?,
+        many => format!("\n{many} neighbours (`status neighbours` lists them)\n"),
+    };
+    for (title, key) in [
+        ("Babel's counters", "counters"),
+        ("Babel refused", "refused"),
+    ] {
+        let counters = controller[key].as_object().cloned().unwrap_or_default();
+        let rows = counters
+            .iter()
+            .filter(|(_, count)| count.as_u64() != Some(0))
+            .map(|(name, count)| vec![name.replace('_', " "), shown(count)]);
+        text += &table(title, &["what", "how often"], rows);
+    }
+    Ok(text)
+}
+
+fn routes(status: &Status, source: &Source<'_>) -> Result<String> {
+    let known = |key: &str| {
+        let controller = status.controller.as_ref();
+        controller.map_or(0, |told| told[key].as_u64().unwrap_or_default() as usize)
+    };
+    let prefixes = known("prefixes");
+    if status.route_count.max(prefixes) <= FEW_ROUTES {
+        return source.routes_text(&RouteFilter::default());
+    }
+    Ok(format!(
+        "\n{} in the kernel; Babel knows {} to {}, {} not installed (`status routes` lists them)\n",
+        counted(status.route_count, "route", "routes"),
+        counted(known("routes"), "route", "routes"),
+        counted(prefixes, "prefix", "prefixes"),
+        known("not-installed")
+    ))
 }
 
 fn interfaces(status: &Status) -> String {
@@ -178,59 +184,6 @@ fn interfaces(status: &Status) -> String {
         &["name", "XDP", "TC", "transmits by", ""],
         rows,
     )
-}
-
-fn tunnels(status: &Status) -> String {
-    let rows = status.tunnels.iter().map(|tunnel| {
-        vec![
-            tunnel.name.clone(),
-            tunnel.encapsulation.to_owned(),
-            tunnel.remote.to_string(),
-            tunnel.interface.clone(),
-            tunnel.mtu.to_string(),
-            tunnel
-                .neighbour
-                .clone()
-                .unwrap_or_else(|| "resolving".to_owned()),
-            tunnel.received_packets.to_string(),
-            tunnel.received_bytes.to_string(),
-            tunnel.sent_packets.to_string(),
-            tunnel.sent_bytes.to_string(),
-            tunnel.stale.clone().unwrap_or_default(),
-        ]
-    });
-    let columns = [
-        "name",
-        "encap",
-        "remote",
-        "interface",
-        "MTU",
-        "next hop",
-        "received",
-        "bytes",
-        "sent",
-        "bytes",
-        "",
-    ];
-    table("tunnels", &columns, rows)
-}
-
-fn routes(status: &Status, all: bool) -> String {
-    if status.routes.is_empty() && status.route_count > 0 && !all {
-        return format!("\nroutes: {} (`--routes` lists them)\n", status.route_count);
-    }
-    let rows = status.routes.iter().map(|route| {
-        vec![
-            route.to.clone(),
-            route
-                .from
-                .as_ref()
-                .map(|from| format!("from {from}"))
-                .unwrap_or_default(),
-            route.via.clone(),
-        ]
-    });
-    table("routes", &["to", "", "via"], rows)
 }
 
 fn reasons(status: &Status, title: &str, fate: &str) -> String {

@@ -1,0 +1,57 @@
+//! What people are told of a running node. Each answer is short: it is made within the loop.
+
+use serde::Serialize;
+
+use super::{
+    control::{Question, RouteReport, Summary},
+    controller::Controller,
+};
+use crate::babel::output::Page;
+
+impl Controller {
+    /// The answer to a question, as JSON.
+    pub(super) fn answer(&self, question: &Question) -> Vec<u8> {
+        match question {
+            Question::Summary => json(&self.summary()),
+            Question::Neighbours { from } => json(&self.speaker.neighbour_page(*from)),
+            Question::Routes { from, near } => {
+                let page = self.speaker.route_page(self.now(), *from, *near);
+                let items = page.items.into_iter().map(|route| RouteReport {
+                    not_installed: self.installer.wishes.why_not(&route.route),
+                    route,
+                });
+                json(&Page {
+                    items: items.collect(),
+                    next: page.next,
+                })
+            }
+        }
+    }
+
+    fn summary(&self) -> Summary {
+        let membership = self.membership.as_ref();
+        let alone = self.solitude.is_said().then(|| self.why_alone());
+        Summary {
+            router_id: self.speaker.settings().router_id.to_string(),
+            sequence_number: self.speaker.sequence_number(),
+            totals: self.speaker.totals(),
+            not_installed: self.installer.wishes.not_as_wanted(),
+            warnings: [
+                self.speaker.warnings(self.now()),
+                self.surroundings.warnings(),
+                self.installer.wishes.warnings(),
+                alone.into_iter().collect(),
+            ]
+            .concat(),
+            counters: *self.speaker.counters(),
+            refused: self.transport.counters.clone(),
+            installing: self.installer.counters,
+            distances: self.journal.counters,
+            registry: membership.map(|standing| standing.borrow().report.clone()),
+        }
+    }
+}
+
+fn json(answer: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(answer).unwrap_or_default()
+}
