@@ -208,7 +208,7 @@ impl Speaker {
         let announced = expires - lifetime;
         Some(CandidateSnapshot {
             interface,
-            interface_name: self.place(interface),
+            interface_name: self.interfaces.get(&interface)?.settings.name.clone(),
             neighbour: neighbour.address,
             next_hop: match next_hop {
                 NextHop::Ipv6(address) => IpAddr::V6(address),

@@ -7,15 +7,17 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use ipnet::IpNet;
 use re6st_user::{
-    dataplane::bpf::{
-        Pins,
-        status::{self, TunnelStatus},
+    dataplane::{
+        RouteKey,
+        bpf::{
+            Pins,
+            status::{self, TunnelStatus},
+        },
     },
     node::control::{self, Question},
 };
-use serde::Serialize;
+use serde::{Deserialize as _, Serialize};
 use serde_json::{Value, json};
 
 use super::RouteFilter;
@@ -26,9 +28,6 @@ pub struct Source<'a> {
     pins: &'a Pins,
     socket: PathBuf,
 }
-
-/// Destination and source prefix, in the order they are listed in.
-type Key = (Option<IpNet>, Option<IpNet>);
 
 impl<'a> Source<'a> {
     pub fn new(pins: &'a Pins, sockets: &Path) -> Self {
@@ -93,7 +92,7 @@ impl<'a> Source<'a> {
     }
 
     pub fn routes_text(&self, filter: &RouteFilter) -> Result<String> {
-        let mut rows: BTreeMap<Key, Vec<Vec<String>>> = BTreeMap::new();
+        let mut rows: BTreeMap<RouteKey, Vec<Vec<String>>> = BTreeMap::new();
         self.routes(filter, |key, route| {
             let all_ways = filter.near.is_some();
             rows.insert(key, route_rows(&route, all_ways));
@@ -107,24 +106,27 @@ impl<'a> Source<'a> {
     fn routes(
         &self,
         filter: &RouteFilter,
-        mut show: impl FnMut(Key, Value) -> Result<()>,
+        mut show: impl FnMut(RouteKey, Value) -> Result<()>,
     ) -> Result<()> {
-        let loaded = status::routes(self.pins)?.unwrap_or_default().into_iter();
-        let mut loaded: BTreeMap<Key, String> = loaded
-            .map(|route| ((Some(route.to), route.from), route.via))
+        let Some((configured, ways)) = status::routes(self.pins)? else {
+            return Ok(());
+        };
+        let mut configured: BTreeMap<RouteKey, String> = configured
+            .into_iter()
+            .filter_map(|route| Some((RouteKey::new(route.to, route.from).ok()?, route.via)))
             .collect();
         let near = filter.near;
         for route in self.ask(Question::Routes { from: 0, near }) {
             let mut route = route?;
-            let prefix = |name: &str| route[name].as_str().and_then(|text| text.parse().ok());
-            let key = (prefix("to"), prefix("from"));
-            route["via"] = json!(loaded.remove(&key));
+            let key = RouteKey::deserialize(&route).context("the controller answers otherwise")?;
+            configured.remove(&key);
+            route["via"] = json!(ways.via(key.to(), key.from())?);
             if filter.wants(key, &route) {
                 show(key, route)?;
             }
         }
-        for (key, via) in loaded {
-            let route = json!({ "to": key.0, "from": key.1, "via": via });
+        for (key, via) in configured {
+            let route = json!({ "to": key.to(), "from": key.from(), "via": via });
             if filter.wants(key, &route) {
                 show(key, route)?;
             }
@@ -134,10 +136,11 @@ impl<'a> Source<'a> {
 }
 
 impl RouteFilter {
-    fn wants(&self, (to, _): Key, route: &Value) -> bool {
+    fn wants(&self, key: RouteKey, route: &Value) -> bool {
+        let to = key.to();
         let near = self
             .near
-            .is_none_or(|near| to.is_some_and(|to| near.contains(&to) || to.contains(&near)));
+            .is_none_or(|near| near.contains(&to) || to.contains(&near));
         let interface = self.interface.as_ref().is_none_or(|name| {
             let by = |way: &Value| way["interface_name"] == name.as_str();
             route["via"] == name.as_str() || ways(route).iter().any(by)

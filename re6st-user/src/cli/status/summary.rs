@@ -8,7 +8,7 @@ use re6st_user::{
         Pins,
         manifest::{Mode, TcAttachment},
         node,
-        status::{self, FEW_ROUTES, NodeState, ReasonStatus, Status},
+        status::{self, FEW, NodeState, ReasonStatus, Status},
     },
     node::control::{self, Question},
 };
@@ -77,7 +77,7 @@ pub fn text(status: &Status, source: &Source<'_>) -> Result<String> {
     }
     text += &interfaces(status);
     text += &match status.tunnels.len() {
-        0..=FEW_ROUTES => lists::tunnels(&status.tunnels),
+        0..=FEW => lists::tunnels(&status.tunnels),
         many => format!(
             "\n{many} tunnels, {} (`status tunnels` lists them)\n",
             stale(status)
@@ -116,7 +116,7 @@ fn babel(controller: &Value, source: &Source<'_>) -> Result<String> {
         shown(&controller["sequence-number"])
     );
     text += &match number("neighbours") {
-        0..=FEW_ROUTES => source.neighbours_text()?,
+        0..=FEW => source.neighbours_text()?,
         many => format!("\n{many} neighbours (`status neighbours` lists them)\n"),
     };
     for (title, key) in [
@@ -139,7 +139,7 @@ fn routes(status: &Status, source: &Source<'_>) -> Result<String> {
         controller.map_or(0, |told| told[key].as_u64().unwrap_or_default() as usize)
     };
     let prefixes = known("prefixes");
-    if status.route_count.max(prefixes) <= FEW_ROUTES {
+    if status.route_count.max(prefixes) <= FEW {
         return source.routes_text(&RouteFilter::default());
     }
     Ok(format!(

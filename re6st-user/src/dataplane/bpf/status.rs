@@ -21,6 +21,7 @@ use super::{
     xdp_program,
 };
 use aya::programs::ProgramInfo;
+use ipnet::IpNet;
 use lookup::Lookup;
 use re6st_common::{
     address::Family,
@@ -44,16 +45,52 @@ pub fn status(pins: &Pins, node: Option<Holder>) -> Result<Option<Status>, BpfEr
     observe(pins, node, |observer| observer.look())
 }
 
-/// All routes of an instance that the kernel has; `None` if it is not loaded.
+/// The routes of an instance that configuration and subnets give it, and where its maps send whatever packet; `None` if it is
+/// not loaded.
 ///
 /// # Errors
 /// What cannot be read.
-pub fn routes(pins: &Pins) -> Result<Option<Vec<RouteStatus>>, BpfError> {
+pub fn routes(pins: &Pins) -> Result<Option<(Vec<RouteStatus>, Ways)>, BpfError> {
     observe(pins, None, |observer| {
         let next_hops = observer.maps.current_next_hops()?;
+        let ways = observer.ways(&next_hops)?;
         let destinations = observer.destinations()?;
-        observer.routes(&next_hops, &destinations)
+        let routes = destinations.into_iter().map(|to| ways.route(to));
+        Ok((routes.collect::<Result<_, _>>()?, ways))
     })
+}
+
+/// Where the maps send packets.
+pub struct Ways {
+    lookup: Lookup,
+    names: BTreeMap<u32, String>,
+}
+
+impl Ways {
+    /// The tunnel's name, or what else the data plane has for a route.
+    ///
+    /// # Errors
+    /// The maps cannot be read.
+    pub fn via(&self, to: IpNet, from: Option<IpNet>) -> Result<String, BpfError> {
+        Ok(match self.lookup.next_hop(Destination { to, from })? {
+            next_hop_id::NONE => "nothing".to_owned(),
+            next_hop_id::LOCAL => "this node".to_owned(),
+            next_hop_id::SITE => "own subnet".to_owned(),
+            number => self
+                .names
+                .get(&number)
+                .cloned()
+                .unwrap_or_else(|| number.to_string()),
+        })
+    }
+
+    fn route(&self, destination: Destination) -> Result<RouteStatus, BpfError> {
+        Ok(RouteStatus {
+            to: destination.to,
+            from: destination.from,
+            via: self.via(destination.to, destination.from)?,
+        })
+    }
 }
 
 fn observe<T>(
@@ -130,7 +167,11 @@ impl Observer<'_> {
             tunnels,
             route_count: destinations.len(),
             routes: match destinations.len() {
-                0..=FEW_ROUTES => self.routes(&next_hops, &destinations)?,
+                0..=FEW => {
+                    let ways = self.ways(&next_hops)?;
+                    let routes = destinations.into_iter().map(|to| ways.route(to));
+                    routes.collect::<Result<_, _>>()?
+                }
                 _ => Vec::new(),
             },
             reasons: self.reasons()?,
@@ -275,34 +316,15 @@ impl Observer<'_> {
         Ok(destinations)
     }
 
-    fn routes(
-        &self,
-        next_hops: &[NextHop],
-        destinations: &[Destination],
-    ) -> Result<Vec<RouteStatus>, BpfError> {
-        let names: BTreeMap<u32, String> = (0..)
+    fn ways(&self, next_hops: &[NextHop]) -> Result<Ways, BpfError> {
+        let names = (0..)
             .zip(next_hops)
             .filter(|(_, entry)| entry.kind == kind::TUNNEL)
-            .map(|(number, entry)| (number, text(&entry.name)))
-            .collect();
-        let lookup = Lookup::new(&self.maps, self.manifest)?;
-        let route = |destination: &Destination| {
-            let number = lookup.next_hop(*destination)?;
-            Ok(RouteStatus {
-                to: destination.to,
-                from: destination.from,
-                via: match number {
-                    next_hop_id::NONE => "nothing".to_owned(),
-                    next_hop_id::LOCAL => "this node".to_owned(),
-                    next_hop_id::SITE => "own subnet".to_owned(),
-                    number => names
-                        .get(&number)
-                        .cloned()
-                        .unwrap_or_else(|| number.to_string()),
-                },
-            })
-        };
-        destinations.iter().map(route).collect()
+            .map(|(number, entry)| (number, text(&entry.name)));
+        Ok(Ways {
+            lookup: Lookup::new(&self.maps, self.manifest)?,
+            names: names.collect(),
+        })
     }
 
     fn reasons(&self) -> Result<Vec<ReasonStatus>, BpfError> {
@@ -340,8 +362,8 @@ impl Observer<'_> {
     }
 }
 
-/// So many routes belong to the summary; more are listed only when asked for.
-pub const FEW_ROUTES: usize = 32;
+/// So many routes, tunnels or neighbours belong to the summary; more are listed only when asked for.
+pub const FEW: usize = 32;
 
 const fn by(with_tc: bool) -> &'static str {
     if with_tc { "tc" } else { "xdp" }
