@@ -17,7 +17,7 @@ use testbed::{
 };
 
 use crate::{
-    babel_nodes::{PATIENCE, start, wait_for},
+    babel_nodes::{PATIENCE, start, wait_for, wait_until},
     meshes::Chain,
 };
 
@@ -183,8 +183,9 @@ fn nodes_on_one_lan_find_each_other() -> Result<()> {
 
     // the cable is pulled, and put back
     b.host.ip(&["link", "set", "lan0", "down"])?;
-    thread::sleep(Duration::from_millis(500));
-    assert_eq!(a.list(&["neighbours"])?, Vec::<serde_json::Value>::new());
+    wait_until("the neighbour is gone", || {
+        Ok(a.list(&["neighbours"])?.is_empty())
+    })?;
     b.host.ip(&["link", "set", "lan0", "up"])?;
     wait_for(&a, &b, V6, &controllers)?;
     Ok(())
