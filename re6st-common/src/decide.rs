@@ -196,10 +196,28 @@ fn from_tunnel<'tables, P: Packet, T: Tables>(
         Err(reason) => return refuse(tables, outer, reason),
     };
     match carried(packet, outer, header, tunnel.next_hop) {
-        Ok(carried) => route_from_tunnel(tables, arrival, carried),
+        Ok(carried) => match route_from_tunnel(tables, arrival, carried) {
+            Decision::Send(carried, ..) | Decision::Forward(carried, _)
+                if may_be_merged(tables, tunnel) =>
+            {
+                Decision::Deliver(carried, Reason::Merged)
+            }
+            decision => decision,
+        },
         Err(reason) if reason.fate() == Fate::Untouched => Decision::Pass(reason),
         Err(reason) => Decision::Drop(reason),
     }
+}
+
+/// Whether a tunnel's packets may be several that the kernel merged. It does so inside GRE, not inside UDP.
+#[inline(always)]
+fn may_be_merged<T: Tables>(tables: &T, tunnel: &Tunnel) -> bool {
+    matches!(
+        tunnel.encapsulation,
+        encapsulation::GRE_IPV4 | encapsulation::GRE_IPV6
+    ) && tables
+        .interface(tunnel.interface)
+        .is_some_and(|interface| interface.flags & interface::MERGED != 0)
 }
 
 /// The tunnel a packet belongs to: by its key, and then everything else must fit.
@@ -406,7 +424,7 @@ fn plain_into_mesh<'tables, P: Packet, T: Tables>(
     // a tagged frame arrives on another interface of the kernel's, which has rules of its own
     if link.destination != arrival_interface.address
         || link.length != size_of::<Ethernet>()
-        || arrival_interface.flags & interface::HIDDEN_TAGS != 0
+        || arrival_interface.flags & (interface::HIDDEN_TAGS | interface::MERGED) != 0
     {
         return Err(Reason::Ordinary);
     }

@@ -373,6 +373,8 @@ pub mod interface {
     /// There are VLANs on it, and frames may come without their tags, which the card or the sending kernel keeps beside
     /// them: whose a plain frame is only the kernel knows.
     pub const HIDDEN_TAGS: u32 = 8;
+    /// It stands on others, and the kernel may have merged segments that arrived there (GRO): plain ones, and those in GRE.
+    pub const MERGED: u32 = 16;
 }
 
 /// Entries of CONFIRMATIONS (array, index: made of a neighbour and the time): the last time at which a packet to a neighbour

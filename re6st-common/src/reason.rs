@@ -114,6 +114,8 @@ reasons! {
     TooBig too_big Kernel,
     /// IPv4 options or IPv6 hop-by-hop options: the kernel heeds them
     Options options Kernel,
+    /// may be several segments that the kernel merged before XDP saw them: the kernel takes them apart
+    Merged merged Kernel,
     /// the Ethernet address of the router on the link is not known: the kernel asks for it
     UnresolvedNeighbour unresolved_neighbour Kernel,
     /// no route: the kernel answers Destination Unreachable

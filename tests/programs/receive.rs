@@ -248,8 +248,8 @@ fn fixtures_in_the_model() {
 /// No reason is without a packet that shows it.
 #[test]
 fn every_reason_occurs() {
-    // with a world of its own, in this file, and among the scenarios (repairs)
-    let elsewhere = [Reason::ForwardingDisabled, Reason::LinkMtu];
+    // with worlds of their own, in this file, and among the scenarios (repairs)
+    let elsewhere = [Reason::ForwardingDisabled, Reason::LinkMtu, Reason::Merged];
     let shown: BTreeSet<u32> = fixtures::all()
         .iter()
         .filter_map(|fixture| fixture.expected.reason())
@@ -333,6 +333,49 @@ fn where_tags_are_hidden_plain_frames_are_left_alone() {
         );
     }
     assert!(plain > 10, "{plain}");
+}
+
+/// Where the kernel may have merged segments, what would go on from GRE or from a plain link is its own.
+#[test]
+fn where_segments_are_merged_the_kernel_takes_them_apart() {
+    // arrange
+    let indices = namespace::enter();
+    let mut world = world::example(&indices);
+    for interface in world.interfaces.values_mut() {
+        interface.flags |= interface::MERGED;
+    }
+    let mut programs = Programs::load(Kind::OneBuffer, &world, true);
+    let mut merged = 0;
+    for fixture in fixtures::all() {
+        let arrival = indices.interfaces[fixture.arrival];
+        let outcome = model::receive::receive(&fixture.frame, &world, arrival);
+        // the model's machine never fails
+        if fixture.expected.reason() == Some(Reason::RewriteFailed) {
+            continue;
+        }
+        // act
+        let observed = programs.receive(&fixture.frame, arrival, 0);
+        // assert
+        let reasons: Vec<_> = outcome
+            .reason
+            .map(|reason| (reason, 1))
+            .into_iter()
+            .collect();
+        let answer = xdp_answer(outcome.verdict);
+        let name = &fixture.name;
+        assert_eq!(
+            (observed.answer, &observed.reasons),
+            (answer, &reasons),
+            "{name}"
+        );
+        if outcome.reason == Some(Reason::Merged) {
+            merged += 1;
+            assert_eq!(observed.bytes, outcome.bytes, "{name}");
+        }
+        let plain = fixture.received.is_none() && fixture.sent().is_some();
+        assert!(!plain || outcome.reason == Some(Reason::Ordinary), "{name}");
+    }
+    assert!(merged > 10, "{merged}");
 }
 
 #[test]

@@ -30,6 +30,7 @@ mod interoperation;
 mod live_routes;
 mod loading;
 mod marks;
+mod merging;
 mod meshes;
 mod modes;
 mod neighbours;

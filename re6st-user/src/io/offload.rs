@@ -2,7 +2,6 @@
 
 use std::{fs, io, mem::zeroed, os::fd::AsRawFd as _};
 
-const GET_GRO: u32 = 0x2b;
 const GET_FLAGS: u32 = 0x25;
 const RECEIVE_VLAN: u32 = 1 << 8;
 
@@ -12,14 +11,9 @@ struct EthtoolValue {
     data: u32,
 }
 
-/// Whether the kernel merges segments that arrive on an interface (GRO) before generic XDP sees them.
-pub fn merges_segments(interface: &str) -> io::Result<bool> {
-    Ok(ethtool(interface, GET_GRO)? != 0)
-}
-
 /// Whether an interface takes VLAN tags out of arriving frames, so that XDP does not see them.
 pub fn strips_vlan_tags(interface: &str) -> io::Result<bool> {
-    Ok(ethtool(interface, GET_FLAGS)? & RECEIVE_VLAN != 0)
+    Ok(flags(interface)? & RECEIVE_VLAN != 0)
 }
 
 /// Whether VLAN devices stand on an interface, in this network namespace.
@@ -36,9 +30,12 @@ fn lists_vlan(list: &str, interface: &str) -> bool {
         .any(|parent| parent.trim() == interface)
 }
 
-fn ethtool(interface: &str, command: u32) -> io::Result<u32> {
+fn flags(interface: &str) -> io::Result<u32> {
     let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, 0))?;
-    let mut value = EthtoolValue { command, data: 0 };
+    let mut value = EthtoolValue {
+        command: GET_FLAGS,
+        data: 0,
+    };
     // SAFETY: integers and a union of such.
     let mut request: libc::ifreq = unsafe { zeroed() };
     if interface.len() >= request.ifr_name.len() {
@@ -48,7 +45,7 @@ fn ethtool(interface: &str, command: u32) -> io::Result<u32> {
         *to = from as libc::c_char;
     }
     request.ifr_ifru.ifru_data = (&raw mut value).cast();
-    // SAFETY: both structures are live, and these two commands read and write one EthtoolValue.
+    // SAFETY: both structures are live, and this command reads and writes one EthtoolValue.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &mut request) };
     if result < 0 {
         return Err(io::Error::last_os_error());

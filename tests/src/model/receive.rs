@@ -281,10 +281,23 @@ fn decapsulated(
             },
         },
     };
+    let goes_on = outcome.reason.is_none();
+    let outcome = if goes_on && may_be_merged(world, tunnel) {
+        kernel(Reason::Merged)
+    } else {
+        outcome
+    };
     Ok(Outcome {
         received,
         ..outcome
     })
+}
+
+/// Whether the kernel may have merged a tunnel's packets, which it does in GRE only.
+fn may_be_merged(world: &World, tunnel: &Tunnel) -> bool {
+    let interface = world.interfaces.get(&tunnel.interface);
+    [encapsulation::GRE_IPV4, encapsulation::GRE_IPV6].contains(&tunnel.encapsulation)
+        && interface.is_some_and(|interface| interface.flags & interface::MERGED != 0)
 }
 
 /// Why the kernel should have a packet rather than the next hop.
@@ -423,7 +436,7 @@ fn plain(frame: &[u8], world: &World, arrival: u32, link: &Link) -> Result<Outco
     let id = world.route(destination, source);
     // a tagged frame is for another interface of the kernel's, with rules of its own
     if link.vlan.is_some()
-        || interface.flags & interface::HIDDEN_TAGS != 0
+        || interface.flags & (interface::HIDDEN_TAGS | interface::MERGED) != 0
         || link.destination != interface.address
         || id < next_hop_id::FIRST_TUNNEL
         || is_link_scoped(source)

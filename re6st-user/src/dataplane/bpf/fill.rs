@@ -86,6 +86,9 @@ pub fn next_hops(
         if offloads::hides_vlan_tags(known) {
             flags |= interface::HIDDEN_TAGS;
         }
+        if offloads::merges_segments(known) {
+            flags |= interface::MERGED;
+        }
         let entry = Interface {
             flags,
             address: known.address.unwrap_or_default(),

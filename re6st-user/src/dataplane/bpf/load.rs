@@ -472,12 +472,8 @@ impl Loading<'_> {
             .map(|tunnel| tunnel.tunnel.name.clone())
             .collect();
         let underlays: Vec<Underlay> = self.tunnels.iter().map(Into::into).collect();
-        let mode = |index| {
-            let mut records = manifest.interfaces.iter();
-            Some(records.find(|record| record.index == index)?.mode)
-        };
         let mut warnings = std::mem::take(&mut self.warnings);
-        warnings.extend(offloads::warnings(&self.interfaces, mode, &underlays));
+        warnings.extend(offloads::warnings(&self.interfaces, &underlays));
         let then = match self.request.occasion {
             Occasion::Command => "load again when that has changed",
             Occasion::Start | Occasion::Repair => "it will be used when that changes",

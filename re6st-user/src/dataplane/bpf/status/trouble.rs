@@ -17,7 +17,7 @@ use super::{
         stacking::Stacking,
         transmit::Transmit,
     },
-    InterfaceStatus, Observer, TunnelStatus, is_gre, text,
+    InterfaceStatus, Observer, TunnelStatus, text,
 };
 
 impl Observer<'_> {
@@ -84,7 +84,8 @@ impl Observer<'_> {
         let underlays = self.underlays(next_hops)?;
         self.look_for_changed_drivers(&present, interfaces)?;
         self.look_for_hidden_tags(&present)?;
-        self.look_for_offloads(&present, interfaces, &underlays);
+        self.warnings
+            .extend(offloads::warnings(&present, &underlays));
         self.look_for_stacking(&present, interfaces, &underlays)?;
         self.look_for_narrow_paths(tunnels, next_hops);
         self.warnings.extend(policies::warning()?);
@@ -165,7 +166,6 @@ impl Observer<'_> {
                     .map_or_else(String::new, |entry| text(&entry.name)),
                 interface: tunnel.interface,
                 vlan: tunnel.vlan,
-                gre: is_gre(tunnel.encapsulation),
             })
             .collect())
     }
@@ -195,18 +195,6 @@ impl Observer<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Offloads can be switched at any time too.
-    fn look_for_offloads(
-        &mut self,
-        interfaces: &Interfaces,
-        statuses: &[InterfaceStatus],
-        underlays: &[Underlay],
-    ) {
-        let mode = |index| mode_of(statuses, index);
-        self.warnings
-            .extend(offloads::warnings(interfaces, mode, underlays));
     }
 
     /// Interfaces become members of others, or get members.
