@@ -8,6 +8,7 @@ mod babel;
 mod cards;
 mod documented_peer;
 mod driver_xdp;
+mod hidden_tags;
 mod linux_peers;
 mod own_nodes;
 mod underlays;
