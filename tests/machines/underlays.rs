@@ -53,6 +53,26 @@ const ROWS: &[Row] = &[
         mode: ("bond0", "generic"),
     },
     Row {
+        name: "team",
+        number: 7,
+        commands: "
+            cable node port0 peer7 port0
+            cable node port1 peer7 port1
+            for host in node peer7; do
+                on $host ip link add team0 type team
+                on $host teamnl team0 setoption mode roundrobin
+                for port in port0 port1; do
+                    on $host ip link set $port down
+                    on $host ip link set $port master team0
+                done
+                on $host ip link set team0 up
+            done",
+        interface: "team0",
+        of_peer: "team0",
+        attached: &["team0"],
+        mode: ("team0", "generic"),
+    },
+    Row {
         name: "VLAN on a bond",
         number: 3,
         commands: "
@@ -80,6 +100,79 @@ const ROWS: &[Row] = &[
         attached: &["card4.5"],
         mode: ("card4.5", "generic"),
     },
+    Row {
+        name: "802.1ad, and a VLAN of it",
+        number: 5,
+        commands: "
+            cable node card5 peer5 eth0
+            for end in 'node card5' 'peer5 eth0'; do
+                set -- $end
+                on $1 ip link add link $2 name provider up type vlan proto 802.1ad id 5
+                on $1 ip link add link provider name customer up type vlan id 6
+            done",
+        interface: "customer",
+        of_peer: "customer",
+        attached: &["customer"],
+        mode: ("customer", "generic"),
+    },
+    Row {
+        name: "802.1ad",
+        number: 6,
+        commands: "
+            cable node card6 peer6 eth0
+            on node ip link add link card6 name provider6 up type vlan proto 802.1ad id 5
+            on peer6 ip link add link eth0 name provider6 up type vlan proto 802.1ad id 5",
+        interface: "provider6",
+        of_peer: "provider6",
+        attached: &["provider6"],
+        mode: ("provider6", "generic"),
+    },
+    Row {
+        name: "ipvlan",
+        number: 8,
+        commands: "
+            cable node card8 peer8 eth0
+            on node ip link add link card8 name ipvlan0 type ipvlan mode l2
+            on node ip link set ipvlan0 up",
+        interface: "ipvlan0",
+        of_peer: "eth0",
+        attached: &["ipvlan0"],
+        mode: ("ipvlan0", "generic"),
+    },
+    Row {
+        name: "GENEVE",
+        number: 9,
+        commands: "
+            cable node card9 peer9 eth0
+            addresses node card9 198.51.100.1/30
+            addresses peer9 eth0 198.51.100.2/30
+            on node ip link add geneve0 type geneve id 5 remote 198.51.100.2
+            on peer9 ip link add geneve0 type geneve id 5 remote 198.51.100.1
+            for host in node peer9; do
+                on $host ip link set geneve0 up
+            done",
+        interface: "geneve0",
+        of_peer: "geneve0",
+        attached: &["geneve0"],
+        mode: ("geneve0", "generic"),
+    },
+    Row {
+        name: "gretap",
+        number: 10,
+        commands: "
+            cable node card10 peer10 eth0
+            addresses node card10 198.51.100.5/30
+            addresses peer10 eth0 198.51.100.6/30
+            on node ip link add tap0 type gretap local 198.51.100.5 remote 198.51.100.6
+            on peer10 ip link add tap0 type gretap local 198.51.100.6 remote 198.51.100.5
+            for host in node peer10; do
+                on $host ip link set tap0 up
+            done",
+        interface: "tap0",
+        of_peer: "tap0",
+        attached: &["tap0"],
+        mode: ("tap0", "generic"),
+    },
 ];
 
 impl Row {
@@ -90,6 +183,7 @@ impl Row {
     fn script(&self) -> String {
         let (number, interface, of_peer) = (self.number, self.interface, self.of_peer);
         let (ours, theirs) = (self.address(1), self.address(2));
+        let key = 100 + number;
         format!(
             "hosts peer{number}
             ({}
@@ -97,7 +191,7 @@ impl Row {
             addresses node {interface} {ours}/28
             addresses peer{number} {of_peer} {theirs}/28
             on peer{number} ip fou add port 4754 ipproto 47
-            on peer{number} ip link add mesh type gre local {theirs} remote {ours} ikey 10{number} okey {number} ttl 64 \
+            on peer{number} ip link add mesh type gre local {theirs} remote {ours} ikey {key} okey {number} ttl 64 \
                 encap fou encap-sport auto encap-dport 4754
             on peer{number} ip link set mesh mtu 1380 up
             addresses peer{number} mesh 2001:db8:42:{number}::1
@@ -193,10 +287,10 @@ fn each_kind_on_linux_6_12() -> Result<()> {
     underlays_work(&Scene::on(Series::LINUX_6_12)?, ROWS)
 }
 
-/// Where the kernel does not tell whether a bond takes frames from XDP, and TC programs are filters.
+/// Where the kernel does not tell whether a bond or a team takes frames from XDP, and TC programs are filters.
 #[test]
-fn bonds_on_linux_6_1() -> Result<()> {
-    underlays_work(&Scene::on(Series::LINUX_6_1)?, &ROWS[..1])
+fn bonds_and_teams_on_linux_6_1() -> Result<()> {
+    underlays_work(&Scene::on(Series::LINUX_6_1)?, &ROWS[..2])
 }
 
 #[test]

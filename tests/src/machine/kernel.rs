@@ -26,9 +26,8 @@ const MODULES: &[&str] = &[
     "bonding",
     "team",
     "team_mode_roundrobin",
-    "macvlan",
     "ipvlan",
-    "vxlan",
+    "geneve",
     "vrf",
     "sch_netem",
     // where BPF attaches before tcx
