@@ -42,10 +42,29 @@ for device in eth0 eth0.7 eth0.0; do
 done
 ";
 
-/// What `right` sends that `left` answers: in its tunnel, and as a host of `node`'s LAN.
-const SENT: [(&str, &str, &str); 2] = [
-    ("in a tunnel", "2001:db8:ffff::1", "2001:db8:42:3::1"),
-    ("on a LAN", "2001:db8:42:2::1", "2001:db8:42:1::99"),
+/// What `right` sends that `left` answers.
+struct Sent {
+    what: &'static str,
+    /// Where it is sent on `right`'s cable.
+    to: &'static str,
+    source: &'static str,
+    /// How many of two packets with a VLAN's tag are refused by the programs. Others are the kernel's, who has rules for them.
+    refused: u64,
+}
+
+const SENT: [Sent; 2] = [
+    Sent {
+        what: "in a tunnel",
+        to: "2001:db8:ffff::1",
+        source: "2001:db8:42:3::1",
+        refused: 2,
+    },
+    Sent {
+        what: "on a LAN",
+        to: "2001:db8:42:2::1",
+        source: "2001:db8:42:1::99",
+        refused: 0,
+    },
 ];
 
 fn tags_beside_packets_are_heeded(scene: &Scene) -> Result<()> {
@@ -63,8 +82,8 @@ fn tags_beside_packets_are_heeded(scene: &Scene) -> Result<()> {
     for options in ["", "--mode generic"] {
         scene.load("node", INSTANCE, &configuration, options)?;
         mode_is(&scene.status("node", INSTANCE)?, "e1000", "generic")?;
-        for (what, to, source) in SENT {
-            tags_of_a_vlan_keep_out(scene, to, source).context(what)?;
+        for sent in SENT {
+            tags_of_a_vlan_keep_out(scene, &sent).context(sent.what)?;
         }
         tags_with_a_priority_are_taken_away(scene)?;
     }
@@ -72,31 +91,35 @@ fn tags_beside_packets_are_heeded(scene: &Scene) -> Result<()> {
     scene.nothing_loaded()
 }
 
-/// Sends by an interface of `right`'s and waits for an answer of `left`'s.
-fn ping(device: &str, to: &str, source: &str) -> String {
+/// Two packets by an interface of `right`'s, which wait for an answer of `left`'s.
+fn ping(device: &str, sent: &Sent) -> String {
+    let Sent { to, source, .. } = sent;
     format!(
         "on right ip route replace {to} dev {device}
-        on right ip -6 route replace 2001:db8:42:2::/64 dev mesh
+        on right ip route replace 2001:db8:42:2::/64 dev mesh
         on right ping -c 2 -i 0.2 -W 2 -I {source} 2001:db8:42:2::1"
     )
 }
 
-fn tags_of_a_vlan_keep_out(scene: &Scene, to: &str, source: &str) -> Result<()> {
-    scene
-        .run(&ping("eth0", to, source))
-        .context("without a tag")?;
-    scene
-        .fails(&ping("eth0.7", to, source))
-        .context("of a VLAN")?;
-    scene.run(&format!("on right ip route del {to} dev eth0.7"))?;
+fn tags_of_a_vlan_keep_out(scene: &Scene, sent: &Sent) -> Result<()> {
+    let refused = || scene.reason("node", INSTANCE, "wrong_interface");
+    scene.run(&ping("eth0", sent)).context("without a tag")?;
+    let before = refused()?;
+    scene.fails(&ping("eth0.7", sent)).context("of a VLAN")?;
+    ensure!(
+        refused()? - before == sent.refused,
+        "{before}, {}",
+        refused()?
+    );
+    scene.run(&format!("on right ip route del {} dev eth0.7", sent.to))?;
     Ok(())
 }
 
 fn tags_with_a_priority_are_taken_away(scene: &Scene) -> Result<()> {
-    let (_, to, source) = SENT[0];
-    scene.run(&ping("eth0.0", to, source))?;
-    scene.run(&format!("on right ip route del {to} dev eth0.0"))?;
-    let tagged = scene.number("on left awk '$1 == \"eth0.0:\" { print $3 }' /proc/net/dev")?;
+    let sent = &SENT[0];
+    scene.run(&ping("eth0.0", sent))?;
+    scene.run(&format!("on right ip route del {} dev eth0.0", sent.to))?;
+    let tagged = scene.number(r#"on left awk '$1 == "eth0.0:" { print $3 }' /proc/net/dev"#)?;
     ensure!(tagged == 0, "{tagged} packets left with a tag");
     Ok(())
 }

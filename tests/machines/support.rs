@@ -97,6 +97,16 @@ impl Scene {
             .collect()
     }
 
+    /// How many packets an instance has met a reason with.
+    pub fn reason(&self, host: &str, instance: &str, name: &str) -> Result<u64> {
+        let status = self.status(host, instance)?;
+        status["reasons"]
+            .as_array()
+            .and_then(|reasons| reasons.iter().find(|reason| reason["name"] == name))
+            .and_then(|reason| reason["packets"].as_u64())
+            .with_context(|| format!("status has no reason {name}: {status:#}"))
+    }
+
     /// Checks that an instance is unloaded and that nothing of it is left: programs, maps, pins, devices, queues.
     pub fn unload(&self, host: &str, instance: &str) -> Result<()> {
         self.run(&format!(

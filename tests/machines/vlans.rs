@@ -74,7 +74,7 @@ fn tags_taken_out_by_a_card_are_warned_of(scene: &Scene) -> Result<()> {
     mode_is(&status, "e1000", "generic")?;
     ensure!(warnings(&status).contains(ADVICE), "{status:#}");
     scene.fails("on right ping -c 1 -W 1 2001:db8:42:1::1")?;
-    ensure!(refused(scene, "wrong_interface")? > 0);
+    ensure!(scene.reason(NODE.0, NODE.1, "wrong_interface")? > 0);
 
     scene.run(&format!("on node {ADVICE}"))?;
 
@@ -85,16 +85,6 @@ fn tags_taken_out_by_a_card_are_warned_of(scene: &Scene) -> Result<()> {
 
 fn warnings(status: &Value) -> String {
     status["warnings"].to_string()
-}
-
-/// How many packets the node has met a reason with.
-fn refused(scene: &Scene, name: &str) -> Result<u64> {
-    let status = scene.status(NODE.0, NODE.1)?;
-    status["reasons"]
-        .as_array()
-        .and_then(|reasons| reasons.iter().find(|reason| reason["name"] == name))
-        .and_then(|reason| reason["packets"].as_u64())
-        .with_context(|| format!("status has no reason {name}: {status:#}"))
 }
 
 fn packets_pass(scene: &Scene) -> Result<()> {
