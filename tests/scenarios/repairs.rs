@@ -314,3 +314,29 @@ fn while_the_device_is_down_no_route_is_written_again_and_again() -> Result<()> 
     wait_for(&chain.b, &chain.a, V6, &controllers)?;
     Ok(())
 }
+
+/// With our metric it takes the place of ours; without one it is another, which the kernel prefers (IPv4).
+#[test]
+fn a_static_route_that_somebody_replaced_is_told_of() -> Result<()> {
+    let chain = Chain::loaded((Fou, V4), (Fou, V4))?;
+    let (a, b) = (&chain.a, &chain.b);
+    let to = "10.42.2.0/24";
+    let warnings = || -> Result<String> { Ok(a.status()?["warnings"].to_string()) };
+    let replace = ["route", "replace", to, "dev", "eth0"];
+
+    a.host.ip(&[&replace[..], &["metric", "1024"]].concat())?;
+    assert!(warnings()?.contains("1 static routes to re6st0 are gone: load again"));
+    a.load()?;
+    assert_eq!(warnings()?, "[]");
+    assert!(ping(&a.host, b.address(V4), 3, &[])?.is_perfect());
+
+    a.host.ip(&replace)?;
+    let told = warnings()?;
+    assert!(
+        told.contains("prefers a route of somebody else's to 10.42.2.0/24, and"),
+        "{told}"
+    );
+    a.host.ip(&["route", "delete", to, "dev", "eth0"])?;
+    assert_eq!(warnings()?, "[]");
+    Ok(())
+}

@@ -1,6 +1,6 @@
 //! The kernel's routes.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
@@ -111,6 +111,32 @@ impl Netlink {
         interface: u32,
     ) -> Result<Vec<(Destination, Properties)>, NetlinkError> {
         self.routes_of_ours(RouteType::Unicast, &RouteAttribute::Oif(interface))
+    }
+
+    /// Destinations of our routes through an interface to which somebody else has a route that the kernel prefers. Not the
+    /// default route: a host may well have its own.
+    pub fn outdone_routes(&mut self, interface: u32) -> Result<Vec<IpNet>, NetlinkError> {
+        let own = self.own_routes(interface)?;
+        let own: BTreeSet<Destination> = own.into_iter().map(|(route, _)| route).collect();
+        let mut found = Vec::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut request = RouteMessage::default();
+            request.header.address_family = family;
+            self.dump(RouteNetlinkMessage::GetRoute(request), |answer| {
+                if let RouteNetlinkMessage::NewRoute(message) = answer
+                    && message.header.protocol != RouteProtocol::Other(PROTOCOL)
+                    && message.header.table == RouteHeader::RT_TABLE_MAIN
+                    && metric(&message) < METRIC
+                    && let Some((route, _)) = parse(&message)
+                    && route.to.prefix_len() > 0
+                    && own.contains(&route)
+                {
+                    found.push(route.to);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(found)
     }
 
     /// The prefixes that [`Self::add_unreachable`] was asked for with this metric.
@@ -235,6 +261,17 @@ fn through(interface: u32, destination: Destination, properties: Properties) -> 
 
 fn unreachable(prefix: IpNet, metric: u32) -> RouteMessage {
     base(prefix, RouteType::Unreachable, RouteScope::Universe, metric)
+}
+
+/// Of several routes to a destination the kernel takes the one with the least.
+fn metric(message: &RouteMessage) -> u32 {
+    let mut attributes = message.attributes.iter();
+    attributes
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Priority(metric) => Some(*metric),
+            _ => None,
+        })
+        .unwrap_or(0)
 }
 
 pub(super) fn parse(message: &RouteMessage) -> Option<(Destination, Properties)> {

@@ -27,11 +27,34 @@ impl Observer<'_> {
         for loss in losses::losses(self.manifest, &mut self.netlink)? {
             self.warn(&loss);
         }
+        if self.node.is_none() {
+            self.look_for_outdone_routes()?;
+        }
         for why in self.manifest.missing.values() {
             self.warnings.push(match self.node {
                 Some(_) => why.clone(),
                 None => format!("{why}; load again when that has changed"),
             });
+        }
+        Ok(())
+    }
+
+    /// Routes that others added to the same destinations, which the kernel prefers: by loading again ours would not be.
+    fn look_for_outdone_routes(&mut self) -> Result<(), BpfError> {
+        let name = &self.manifest.instance;
+        let outdone = self
+            .netlink
+            .outdone_routes(self.manifest.settings.device)
+            .during(|| format!("look at the routes to {name}"))?;
+        if let Some((first, others)) = outdone.split_first() {
+            let more = match others.len() {
+                0 => String::new(),
+                others => format!(" and to {others} other prefixes"),
+            };
+            self.warnings.push(format!(
+                "the kernel prefers a route of somebody else's to {first}{more}, and sends what is for there past {name}: \
+                 `ip route show {first}`"
+            ));
         }
         Ok(())
     }
