@@ -18,7 +18,7 @@ use crate::{
         filter::Filter,
         quantities::{Metric, RouterId},
     },
-    dataplane::RouteKey,
+    route::RouteKey,
 };
 
 mod babel;

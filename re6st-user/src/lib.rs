@@ -10,6 +10,7 @@ pub mod membership;
 pub mod node;
 pub mod printable;
 pub mod registry;
+pub mod route;
 pub mod trace;
 
 /// The BPF object: programs and maps of the data plane.

@@ -12,7 +12,7 @@ use re6st_common::checksum;
 use re6st_user::{
     config::Config,
     dataplane::{
-        DataPlane as _, Route, RouteKey,
+        DataPlane as _, Route,
         bpf::{
             InstanceName, Pins,
             load::{self, Occasion, Request},
@@ -20,6 +20,7 @@ use re6st_user::{
             plane::BpfDataPlane,
         },
     },
+    route::RouteKey,
 };
 use testbed::{
     internet::IpVersion::*,

@@ -14,7 +14,7 @@ use super::{
     timers::Timer,
     updates::Audience,
 };
-use crate::dataplane::RouteKey;
+use crate::route::RouteKey;
 
 /// A TLV has 255 octets.
 const BLOCKS_PER_MESSAGE: usize = 16;

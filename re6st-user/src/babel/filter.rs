@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::quantities::RouterId;
-use crate::dataplane::RouteKey;
+use crate::route::RouteKey;
 
 /// Rules in order; the first that matches decides, and what none matches is allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use super::{
     settings::InterfaceSettings,
     time::Time,
 };
-use crate::dataplane::RouteKey;
+use crate::route::RouteKey;
 
 /// Which interface; the number is the caller's, such as the kernel's index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use super::{counters::Counters, interface::Interface, speaker::Speaker};
-use crate::dataplane::RouteKey;
+use crate::route::RouteKey;
 
 /// Why a prefix is not routed. Displayed as what its addresses are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::quantities::{Interval, Metric, RouterId, SequenceNumber};
-use crate::dataplane::RouteKey;
+use crate::route::RouteKey;
 
 /// One TLV of a packet's body, authentication's apart (see `authentication`).
 #[derive(Clone, Debug, PartialEq, Eq)]

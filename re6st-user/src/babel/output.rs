@@ -8,7 +8,7 @@ use super::{
     input::{Distance, InstalledRoute, InterfaceId},
     quantities::{Metric, RouterId, SequenceNumber},
 };
-use crate::dataplane::RouteKey;
+use crate::route::RouteKey;
 
 /// The group of all Babel speakers of a link (RFC 8966 section 4.2).
 pub const GROUP: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 6);

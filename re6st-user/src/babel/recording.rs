@@ -13,7 +13,7 @@ use super::{
     speaker::Speaker,
     time::Time,
 };
-use crate::dataplane::RouteKey;
+use crate::route::RouteKey;
 
 /// How a recorded speaker started.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

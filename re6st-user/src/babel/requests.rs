@@ -14,7 +14,7 @@ use super::{
     timers::Timer,
     updates::Audience,
 };
-use crate::dataplane::RouteKey;
+use crate::route::RouteKey;
 
 /// How far our own requests travel.
 const HOP_COUNT: u8 = 64;

@@ -14,7 +14,7 @@ use super::{
     time::Time,
     timers::{Appointment, Tick},
 };
-use crate::dataplane::RouteKey;
+use crate::route::RouteKey;
 
 /// Routes that are compared or removed in one go, when many must be.
 const BATCH: usize = 512;

@@ -10,7 +10,7 @@ use super::{
     table::{Destination, DestinationId, Installed, Route},
     timers::{Appointment, Tick},
 };
-use crate::dataplane::RouteKey;
+use crate::route::RouteKey;
 
 impl Speaker {
     /// From here to the origin: computed when it is needed, so that a changed cost touches no route (section 3.5.2).

@@ -14,7 +14,7 @@ use super::{
     table::{Destination, DestinationId, Installed, Route, Source},
     time::Time,
 };
-use crate::dataplane::RouteKey;
+use crate::route::RouteKey;
 
 /// The most neighbours, or prefixes, in a part of what we show: neighbours must not wait while we tell of them.
 const PAGE: usize = 256;

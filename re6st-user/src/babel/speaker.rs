@@ -26,7 +26,7 @@ use super::{
     updates::Audience,
     wire::{PacketWriter, PushError},
 };
-use crate::dataplane::RouteKey;
+use crate::route::RouteKey;
 
 /// Steps of work that each kind of what is due may take in one call, so that it stays short: a few milliseconds. What is left
 /// is due at once.

@@ -9,7 +9,7 @@ use super::{
     quantities::{Interval, Metric, RouterId, SequenceNumber},
     timers::Tick,
 };
-use crate::dataplane::RouteKey;
+use crate::route::RouteKey;
 
 /// A prefix's place in the table.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

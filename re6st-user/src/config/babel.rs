@@ -19,7 +19,7 @@ use crate::{
         limits::Limits,
         quantities::{Metric, RouterId},
     },
-    dataplane::RouteKey,
+    route::RouteKey,
 };
 
 /// Time between two Hellos unless configured (RFC 8966 appendix B).

@@ -2,12 +2,12 @@
 
 use std::error::Error;
 
+use crate::route::{FamiliesDiffer, RouteKey};
 use ipnet::IpNet;
 use re6st_common::{
     maps::{NextHop, TunnelCounters},
     reason::ReasonCounters,
 };
-use serde::{Deserialize, Serialize};
 
 pub mod bpf;
 pub mod fib;
@@ -20,59 +20,6 @@ pub mod recorder;
 pub struct Route {
     key: RouteKey,
     next_hop: u32,
-}
-
-/// What makes a route another one: its destination and source prefix (RFC 9079 section 3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "RawRouteKey")]
-pub struct RouteKey {
-    to: IpNet,
-    from: Option<IpNet>,
-}
-
-/// As it is read; [`RouteKey::new`] makes it right.
-#[derive(Deserialize)]
-struct RawRouteKey {
-    to: IpNet,
-    from: Option<IpNet>,
-}
-
-impl TryFrom<RawRouteKey> for RouteKey {
-    type Error = RouteError;
-
-    fn try_from(raw: RawRouteKey) -> Result<Self, RouteError> {
-        Self::new(raw.to, raw.from)
-    }
-}
-
-impl RouteKey {
-    /// Of packets to `to`, from `from` or from anywhere. Host bits do not matter; a source prefix of length 0 is none.
-    ///
-    /// # Errors
-    /// [`RouteError::Families`] if one is IPv4 and the other IPv6.
-    pub fn new(to: IpNet, from: Option<IpNet>) -> Result<Self, RouteError> {
-        if let Some(from) = from
-            && from.addr().is_ipv4() != to.addr().is_ipv4()
-        {
-            return Err(RouteError::Families { to, from });
-        }
-        Ok(Self {
-            to: to.trunc(),
-            from: from
-                .map(|from| from.trunc())
-                .filter(|from| from.prefix_len() > 0),
-        })
-    }
-
-    /// The destination prefix.
-    pub const fn to(&self) -> IpNet {
-        self.to
-    }
-
-    /// The source prefix, if only some sources take the route.
-    pub const fn from(&self) -> Option<IpNet> {
-        self.from
-    }
 }
 
 impl Route {
@@ -103,13 +50,8 @@ impl Route {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
     /// Destination and source differ in family.
-    #[error("a route to {to} from {from}: one is IPv4 and the other IPv6, no packet is both")]
-    Families {
-        /// The destination prefix.
-        to: IpNet,
-        /// The source prefix.
-        from: IpNet,
-    },
+    #[error(transparent)]
+    Families(#[from] FamiliesDiffer),
     /// Next hop 0 means "none".
     #[error("a route to {to} by way of next hop 0, which means none: remove the route instead")]
     NoNextHop {

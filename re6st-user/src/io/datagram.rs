@@ -14,8 +14,6 @@ use nix::{
     },
 };
 
-use crate::babel::output::{GROUP, PORT};
-
 /// Octets of the longest packet taken.
 const LONGEST: usize = 65_536;
 /// Room for bursts of announcements, in octets.
@@ -56,8 +54,8 @@ impl AsFd for Socket {
 }
 
 impl Socket {
-    /// Babel on a plain interface (RFC 8966 section 4.2).
-    pub fn babel(name: &str, interface: u32) -> io::Result<Self> {
+    /// What stays on the link of a plain interface: UDP from and to a port, also to a multicast group.
+    pub fn link(name: &str, interface: u32, group: Ipv6Addr, port: u16) -> io::Result<Self> {
         let socket = open(libc::AF_INET6, libc::SOCK_DGRAM, 0)?;
         let device = std::ffi::OsString::from(name);
         setsockopt(&socket, sockopt::BindToDevice, &device)?;
@@ -71,19 +69,19 @@ impl Socket {
         ] {
             set(&socket, libc::IPPROTO_IPV6, option, value)?;
         }
-        bind(&socket, PORT)?;
+        bind(&socket, port)?;
         let socket = UdpSocket::from(socket);
         socket.set_multicast_loop_v6(false)?;
-        socket.join_multicast_v6(&GROUP, interface)?;
+        socket.join_multicast_v6(&group, interface)?;
         Ok(Self::new(socket.into(), false))
     }
 
-    /// Joins Babel's group anew: an interface that was without IPv6 (its MTU was below 1280) has forgotten that we are in it.
-    pub fn join_again(&self, interface: u32) -> io::Result<()> {
+    /// Joins the group anew: an interface that was without IPv6 (its MTU was below 1280) has forgotten that we are in it.
+    pub fn join_again(&self, interface: u32, group: Ipv6Addr) -> io::Result<()> {
         let socket = UdpSocket::from(self.socket.try_clone()?);
         // it may not know the group any more
-        let _ = socket.leave_multicast_v6(&GROUP, interface);
-        socket.join_multicast_v6(&GROUP, interface)
+        let _ = socket.leave_multicast_v6(&group, interface);
+        socket.join_multicast_v6(&group, interface)
     }
 
     /// What carries `fou` tunnels, of both IP versions.

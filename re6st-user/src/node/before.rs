@@ -19,7 +19,7 @@ use crate::{
         quantities::Metric,
     },
     dataplane::{
-        Route, RouteKey,
+        Route,
         bpf::{Manifest, Pins, maps::Maps, status::lookup::Lookup},
     },
     io::netlink::{
@@ -27,6 +27,7 @@ use crate::{
         mesh_route::{self, Way},
         route::Destination,
     },
+    route::RouteKey,
 };
 
 /// What a controller before left.

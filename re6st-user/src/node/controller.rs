@@ -40,7 +40,6 @@ use crate::{
         time::Time,
     },
     config::{Babel, Config},
-    dataplane::RouteKey,
     io::{
         lock::Lock,
         netlink::{Route as Netlink, monitor::Monitor},
@@ -49,6 +48,7 @@ use crate::{
         babel::BabelParameters,
         shell::{Membership, Standing},
     },
+    route::RouteKey,
 };
 
 /// Token of the netlink monitor; interface indexes and places of carriers stay below.

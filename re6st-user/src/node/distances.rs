@@ -15,7 +15,7 @@ use crate::{
         message::NextHop,
         quantities::{Metric, RouterId, SequenceNumber},
     },
-    dataplane::RouteKey,
+    route::RouteKey,
 };
 
 /// Length, its complement, checksum.

@@ -15,7 +15,7 @@ use crate::{
         message::NextHop as Router,
     },
     dataplane::{
-        DataPlane as _, DataPlaneError, Route, RouteKey,
+        DataPlane as _, DataPlaneError, Route,
         bpf::{
             error::BpfError,
             maps::Maps,
@@ -28,6 +28,7 @@ use crate::{
         NetlinkError, Route as Netlink,
         mesh_route::{self, Way},
     },
+    route::RouteKey,
 };
 
 /// Routes written in one turn, so that Hellos and probes are never late.

@@ -289,7 +289,7 @@ mod tests {
             message::NextHop,
             quantities::{Metric, RouterId, SequenceNumber},
         },
-        dataplane::RouteKey,
+        route::RouteKey,
     };
 
     /// A directory that is gone when the test ends.

@@ -175,7 +175,7 @@ impl Transport {
         let mut link = LanLink {
             name: name.to_owned(),
             own,
-            socket: Socket::babel(&interface.name, interface.index)?,
+            socket: Socket::link(&interface.name, interface.index, GROUP, PORT)?,
             authentication: None,
             accept_anything: false,
         };

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     babel::{input::InterfaceId, message::NextHop as Router},
-    dataplane::RouteKey,
+    route::RouteKey,
 };
 
 /// What shall become of a route.

@@ -15,7 +15,7 @@ use crate::babel::{
     time::Time,
     wire::{PacketWriter, decode},
 };
-use crate::dataplane::RouteKey;
+use crate::route::RouteKey;
 
 pub const LAN: InterfaceId = InterfaceId(1);
 pub const OURS: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);

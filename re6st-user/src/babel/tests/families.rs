@@ -9,7 +9,7 @@ use crate::{
         quantities::Metric,
         settings::{InterfaceKind, InterfaceSettings},
     },
-    dataplane::RouteKey,
+    route::RouteKey,
 };
 
 const SECOND: Duration = Duration::from_secs(1);

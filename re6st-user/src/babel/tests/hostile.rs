@@ -16,7 +16,7 @@ use crate::babel::{
     quantities::{Interval, Metric, SequenceNumber},
     settings::{InterfaceKind, InterfaceSettings},
 };
-use crate::dataplane::RouteKey;
+use crate::route::RouteKey;
 
 #[test]
 fn neighbours_of_an_interface_are_bounded() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::network::{Installed, Link, Network, prefix};
 use crate::{
     babel::{input::Input, quantities::Metric},
-    dataplane::RouteKey,
+    route::RouteKey,
 };
 
 const SECOND: Duration = Duration::from_secs(1);

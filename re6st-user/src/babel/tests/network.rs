@@ -18,7 +18,7 @@ use crate::{
         speaker::Speaker,
         time::Time,
     },
-    dataplane::RouteKey,
+    route::RouteKey,
 };
 
 /// A node's number.

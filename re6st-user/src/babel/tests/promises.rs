@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::network::{Kept, Link, Network, other_prefixes, prefix};
 use crate::{
     babel::{quantities::Metric, random::Random},
-    dataplane::RouteKey,
+    route::RouteKey,
 };
 
 const SECOND: Duration = Duration::from_secs(1);

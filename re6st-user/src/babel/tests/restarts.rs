@@ -19,7 +19,7 @@ use crate::babel::{
     time::Time,
     wire::{PacketWriter, decode},
 };
-use crate::dataplane::RouteKey;
+use crate::route::RouteKey;
 
 const LAN: InterfaceId = InterfaceId(100);
 const OURS: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 1, 1);

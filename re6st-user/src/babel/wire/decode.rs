@@ -17,7 +17,7 @@ use crate::{
         message::{EchoedTimestamps, Message, Update},
         quantities::{Interval, Metric, RouterId, SequenceNumber},
     },
-    dataplane::RouteKey,
+    route::RouteKey,
 };
 
 /// Hello flag: it counts in the unicast history (RFC 8966 section 4.6.5).

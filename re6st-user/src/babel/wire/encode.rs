@@ -16,7 +16,7 @@ use crate::{
         message::{EchoedTimestamps, Message, Update},
         quantities::{Interval, Metric, RouterId, SequenceNumber},
     },
-    dataplane::RouteKey,
+    route::RouteKey,
 };
 
 /// How an update is written.

@@ -8,14 +8,12 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use re6st_user::{
-    dataplane::{
-        RouteKey,
-        bpf::{
-            Pins,
-            status::{self, TunnelStatus},
-        },
+    dataplane::bpf::{
+        Pins,
+        status::{self, TunnelStatus},
     },
     node::control::{self, Question},
+    route::RouteKey,
 };
 use serde::{Deserialize as _, Serialize};
 use serde_json::{Value, json};

@@ -19,10 +19,11 @@ use super::{
 };
 use crate::{
     dataplane::{
-        DataPlane, DataPlaneError, Route, RouteKey,
+        DataPlane, DataPlaneError, Route,
         fib::{Applied, Fib, Write},
     },
     io::host,
+    route::RouteKey,
 };
 
 /// FIB and FIB_TRIE.

@@ -15,7 +15,7 @@ use super::{
     NetlinkError, Refusal, Route as Netlink,
     route::{base, ip, parse},
 };
-use crate::dataplane::RouteKey;
+use crate::route::RouteKey;
 
 /// `RTPROT_BABEL`.
 pub const PROTOCOL: u8 = 42;

@@ -16,7 +16,7 @@ use netlink_packet_route::{
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use super::{address, link, route, split};
-use crate::dataplane::RouteKey;
+use crate::route::RouteKey;
 
 /// Groups of rtnetlink: links, neighbours, queueing disciplines and filters, IPv4 addresses and routes, IPv6 addresses and
 /// routes, IPv4 settings of interfaces (`rp_filter`, `forwarding`).

@@ -8,6 +8,7 @@ use super::{Controller, Hindrance};
 use crate::{
     babel::{
         input::{Input, InterfaceId},
+        output::GROUP,
         settings::{InterfaceKind, InterfaceSettings, RoundTrip},
     },
     io::{netlink::link::Interface, sysctl},
@@ -100,7 +101,7 @@ impl Controller {
         match self.transport.lans.get_mut(&id) {
             Some(link) => {
                 if forgetful {
-                    link.socket.join_again(interface.index)?;
+                    link.socket.join_again(interface.index, GROUP)?;
                 }
                 link.own = own;
             }

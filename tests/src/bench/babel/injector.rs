@@ -30,7 +30,7 @@ use re6st_user::{
         time::Time,
         wire::{PacketWriter, PushError},
     },
-    dataplane::RouteKey,
+    route::RouteKey,
 };
 
 use crate::{bench::chain, cleanup::wait_until, daemon::Intervals, host::Host};

@@ -16,7 +16,7 @@ use crate::{
         quantities::{Interval, Metric, RouterId, SequenceNumber},
         wire::{Ignored, decode},
     },
-    dataplane::RouteKey,
+    route::RouteKey,
 };
 
 pub mod capture;

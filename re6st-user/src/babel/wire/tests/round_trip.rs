@@ -17,7 +17,7 @@ use crate::{
         quantities::{Interval, Metric, RouterId, SequenceNumber},
         wire::{PacketWriter, PushError, decode},
     },
-    dataplane::RouteKey,
+    route::RouteKey,
 };
 
 /// Addresses of few networks, so that prefixes and next hops have something in common.

@@ -7,7 +7,7 @@ use crate::{
         quantities::SequenceNumber,
         wire::Ignored,
     },
-    dataplane::RouteKey,
+    route::RouteKey,
 };
 
 /// TLVs, each without its length, that end where sub-TLVs begin.
