@@ -54,3 +54,4 @@ mod translation;
 mod underlays;
 mod unreachable_peers;
 mod untouched;
+mod unwritable_state;

@@ -78,7 +78,7 @@ pub struct Controller {
     pub(super) netlink: Netlink,
     /// What was loaded.
     pub(super) instance: Instance,
-    state: State,
+    pub(super) state: State,
     pub(super) journal: Journal,
     recorder: Option<Recorder>,
     monitor: Monitor,
@@ -290,6 +290,9 @@ impl Controller {
             self.installer.tick();
             self.surroundings.tick();
             self.keep_distances();
+            if self.state.warning().is_some() {
+                self.save();
+            }
             self.recorder.iter_mut().for_each(Recorder::flush);
         }
         self.note_solitude();
@@ -297,6 +300,7 @@ impl Controller {
             || self.solitude.wants_attention()
             || self.surroundings.wants_attention()
             || self.journal.wants_attention()
+            || self.state.warning().is_some()
             || self.recorder.is_some();
         if wanted {
             self.tick.get_or_insert_with(|| Instant::now() + TICK);
@@ -455,9 +459,11 @@ impl Controller {
         }
     }
 
-    fn save(&self) {
-        if let Err(error) = self.state.save() {
-            eprintln!("state: {error}");
+    fn save(&mut self) {
+        if self.state.save().is_err()
+            && let Some(warning) = self.state.warning()
+        {
+            self.log.say(&warning);
         }
     }
 

@@ -111,6 +111,8 @@ pub struct Journal {
     first_size: u64,
     budget: u64,
     budget_since: Instant,
+    /// Why there is no file.
+    failure: Option<String>,
     /// For people.
     pub counters: JournalCounters,
 }
@@ -135,6 +137,7 @@ impl Journal {
             first_size: 0,
             budget: BUDGET,
             budget_since: Instant::now(),
+            failure: None,
             counters: JournalCounters {
                 restored: distances.as_ref().map_or(0, Vec::len),
                 unusable: unusable == Some(Unusable::Damaged),
@@ -167,6 +170,11 @@ impl Journal {
         self.file.is_none() || self.is_due()
     }
 
+    /// What people should know, if it is done without the file.
+    pub fn warning(&self) -> Option<String> {
+        self.failure.clone()
+    }
+
     /// Writes it anew; it takes the place of the one before at once.
     pub fn renew(&mut self, distances: &[Distance]) {
         self.unwritten.clear();
@@ -184,6 +192,7 @@ impl Journal {
         match self.replace(&octets) {
             Ok(file) => {
                 self.file = Some(file);
+                self.failure = None;
                 self.size = octets.len() as u64;
                 self.first_size = self.size;
                 self.counters.renewals += 1;
@@ -239,10 +248,12 @@ impl Journal {
 
     /// A file that lacks something must not be found by the next life.
     fn give_up(&mut self, why: &str) {
-        eprintln!(
+        let text = format!(
             "state: {}: {why}; a controller that is killed now will not know its feasibility distances",
             self.path.display()
         );
+        eprintln!("{text}");
+        self.failure = Some(text);
         self.counters.failures += 1;
         self.budget = 0;
         self.budget_since = Instant::now();

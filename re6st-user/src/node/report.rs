@@ -41,6 +41,8 @@ impl Controller {
                 self.surroundings.warnings(),
                 self.installer.wishes.warnings(),
                 alone.into_iter().collect(),
+                self.state.warning().into_iter().collect(),
+                self.journal.warning().into_iter().collect(),
             ]
             .concat(),
             counters: *self.speaker.counters(),

@@ -18,8 +18,10 @@ use crate::{
 #[derive(Debug)]
 pub struct State {
     directory: PathBuf,
-    /// As last saved.
+    /// As last saved, unless that failed.
     pub kept: Kept,
+    /// Why it could not be saved.
+    failure: Option<String>,
 }
 
 /// What is kept.
@@ -46,13 +48,32 @@ impl State {
         Ok(Self {
             directory: directory.to_owned(),
             kept,
+            failure: None,
         })
     }
 
     /// Writes it, at once and whole.
-    pub fn save(&self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// It is still as it was.
+    pub fn save(&mut self) -> io::Result<()> {
+        let outcome = self.write();
+        self.failure = outcome.as_ref().err().map(ToString::to_string);
+        outcome
+    }
+
+    fn write(&self) -> io::Result<()> {
         let scratch = self.directory.join("babel.json.new");
         fs::write(&scratch, serde_json::to_vec(&self.kept)?)?;
         fs::rename(scratch, self.directory.join("babel.json"))
+    }
+
+    /// What people should know, if it could not be saved.
+    pub fn warning(&self) -> Option<String> {
+        let why = self.failure.as_ref()?;
+        Some(format!(
+            "state: nothing can be written in {}: {why}; neighbours will not know this node at once when it is started again",
+            self.directory.display()
+        ))
     }
 }
