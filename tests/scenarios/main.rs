@@ -36,6 +36,7 @@ mod modes;
 mod neighbours;
 mod offloads;
 mod one_node;
+mod other_ways;
 mod path_mtu;
 mod paths;
 mod privileges;

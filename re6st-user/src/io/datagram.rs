@@ -34,6 +34,8 @@ pub struct Datagram<'a> {
     pub port: u16,
     /// To whom.
     pub destination: IpAddr,
+    /// The index of the interface it came in by.
+    pub interface: u32,
     /// Without IP and UDP headers.
     pub bytes: &'a [u8],
 }
@@ -99,9 +101,12 @@ impl Socket {
     pub fn gre(ipv4: bool) -> io::Result<Self> {
         let family = if ipv4 { libc::AF_INET } else { libc::AF_INET6 };
         let socket = open(family, libc::SOCK_RAW, libc::IPPROTO_GRE)?;
-        if !ipv4 {
-            set(&socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
-        }
+        let (level, option) = if ipv4 {
+            (libc::IPPROTO_IP, libc::IP_PKTINFO)
+        } else {
+            (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)
+        };
+        set(&socket, level, option, 1)?;
         Ok(Self::new(socket, ipv4))
     }
 
@@ -138,12 +143,11 @@ impl Socket {
             Err(nix::Error::EAGAIN) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let destination = received.cmsgs()?.find_map(|message| match message {
-            ControlMessageOwned::Ipv6PacketInfo(info) => {
-                Some(Ipv6Addr::from(info.ipi6_addr.s6_addr))
-            }
+        let info = received.cmsgs()?.find_map(|message| match message {
+            ControlMessageOwned::Ipv6PacketInfo(info) => Some(info),
             _ => None,
         });
+        let destination = info.map(|info| Ipv6Addr::from(info.ipi6_addr.s6_addr));
         let length = received.bytes;
         let address = received.address;
         let plain = |address: Ipv6Addr| IpAddr::V6(address).to_canonical();
@@ -151,17 +155,30 @@ impl Socket {
             source: plain(address.map_or(Ipv6Addr::UNSPECIFIED, |address| address.ip())),
             port: address.map_or(0, |address| address.port()),
             destination: plain(destination.unwrap_or(Ipv6Addr::UNSPECIFIED)),
+            interface: info.map_or(0, |info| info.ipi6_ifindex),
             bytes: &self.buffer[..length],
         }))
     }
 
     fn receive_raw_ipv4(&mut self) -> io::Result<Option<Datagram<'_>>> {
-        let fd = self.socket.as_raw_fd();
-        let length = match nix::sys::socket::recv(fd, &mut self.buffer, MsgFlags::MSG_DONTWAIT) {
-            Ok(length) => length,
+        let mut control = cmsg_space!(libc::in_pktinfo);
+        let mut parts = [IoSliceMut::new(&mut self.buffer)];
+        let received = recvmsg::<SockaddrIn>(
+            self.socket.as_raw_fd(),
+            &mut parts,
+            Some(&mut control),
+            MsgFlags::MSG_DONTWAIT,
+        );
+        let received = match received {
+            Ok(received) => received,
             Err(nix::Error::EAGAIN) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
+        let interface = received.cmsgs()?.find_map(|message| match message {
+            ControlMessageOwned::Ipv4PacketInfo(info) => Some(info.ipi_ifindex.cast_unsigned()),
+            _ => None,
+        });
+        let length = received.bytes;
         let packet = &self.buffer[..length];
         let address = |at: usize| {
             let octets = packet.get(at..).and_then(|rest| rest.first_chunk::<4>());
@@ -174,6 +191,7 @@ impl Socket {
             source: address(12),
             port: 0,
             destination: address(16),
+            interface: interface.unwrap_or_default(),
             bytes: packet.get(header..).unwrap_or_default(),
         }))
     }

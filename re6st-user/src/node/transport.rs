@@ -334,6 +334,11 @@ impl Transport {
                 refused.push("wrong peer".to_owned());
                 continue;
             }
+            // where the data plane does not take the tunnel's packets, a neighbour would be one that loses all
+            if datagram.interface != peer.route_interface {
+                refused.push("wrong interface".to_owned());
+                continue;
+            }
             inputs.push(Input::Received {
                 interface,
                 source: inner.source,
