@@ -17,7 +17,7 @@ use testbed::{
 };
 
 use crate::{
-    babel_nodes::{PATIENCE, start, wait_for, wait_until},
+    babel_nodes::{PATIENCE, ring, start, wait_for, wait_until},
     meshes::Chain,
 };
 
@@ -188,5 +188,32 @@ fn nodes_on_one_lan_find_each_other() -> Result<()> {
     })?;
     b.host.ip(&["link", "set", "lan0", "up"])?;
     wait_for(&a, &b, V6, &controllers)?;
+    Ok(())
+}
+
+/// It would drop what came for others, while there is another way.
+#[test]
+fn a_node_that_does_not_relay_is_nobodys_way() -> Result<()> {
+    let (_internet, mut nodes) = ring()?;
+    nodes[1].configuration.forward = false;
+    let [a, b, c, d] = &nodes;
+    let controllers = start(&[a, b, c, d])?;
+
+    wait_for(a, c, V6, &controllers)?;
+    for (from, to) in [(a, b), (b, c), (a, c), (c, a), (b, d)] {
+        wait_for(from, to, V6, &controllers)?;
+    }
+
+    let pings = ping(&a.host, c.address(V6), 10, &[])?;
+    assert!(pings.is_perfect(), "{}", pings.text);
+    assert_eq!(b.reason("forwarding_disabled")?, 0);
+    let status = a.status()?;
+    let prefix = format!("2001:db8:42:{:x}::/64", c.number);
+    let routes = status["controller"]["routes"].as_array().cloned();
+    let ways = routes.unwrap_or_default().into_iter().find_map(|route| {
+        let ways = route["candidates"].as_array().map(Vec::len);
+        ways.filter(|_| route["route"]["to"] == prefix.as_str())
+    });
+    assert_eq!(ways, Some(1), "by the other neighbour alone: {status}");
     Ok(())
 }

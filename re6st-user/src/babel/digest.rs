@@ -161,7 +161,8 @@ impl Speaker {
             neighbour
                 .is_some_and(|neighbour| neighbour.probes.peer && neighbour.last_dump.is_some())
         };
-        settings.announce.is_empty() && !neighbours.is_empty() && neighbours.iter().all(of_our_kind)
+        let all = settings.announce.is_empty() && !settings.own_only;
+        all && !neighbours.is_empty() && neighbours.iter().all(of_our_kind)
     }
 
     /// Says what was announced, in short. Updates that wait go first, or the digest would be ahead of them.

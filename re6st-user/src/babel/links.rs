@@ -32,7 +32,9 @@ impl Speaker {
             // routes to the address that is ours now are not taken any more
             let filters = interface.settings.accept != settings.accept || renumbered;
             // neighbours must not go on sending to an address that is not ours any more
-            let announced = interface.settings.announce != settings.announce || renumbered;
+            let announced = interface.settings.announce != settings.announce
+                || interface.settings.own_only != settings.own_only
+                || renumbered;
             interface.settings = settings;
             let was_up = std::mem::replace(&mut interface.up, true);
             self.start_interface(id, !was_up);

@@ -101,6 +101,9 @@ pub struct InterfaceSettings {
     pub accept: Filter,
     /// What neighbours hear from us.
     pub announce: Filter,
+    /// They hear of nothing but our own routes: what comes from there is not passed on.
+    #[serde(default)]
+    pub own_only: bool,
 }
 
 impl InterfaceSettings {
@@ -128,6 +131,7 @@ impl InterfaceSettings {
             round_trip: (kind == InterfaceKind::Tunnel).then(RoundTrip::default),
             accept: Filter::default(),
             announce: Filter::default(),
+            own_only: false,
         }
     }
 }

@@ -345,10 +345,11 @@ impl Speaker {
         if finite && settings.split_horizon && (group || dump) && learned_here() {
             return None;
         }
-        let added = settings
+        let is_ours = destination.own.is_some() || !settings.own_only;
+        let announced_as = settings
             .announce
             .apply(&destination.key, Some(announced.router_id));
-        let metric = match added {
+        let metric = match announced_as.filter(|_| is_ours) {
             Some(added) => announced.metric.plus(Metric(added)),
             None => Metric::INFINITY,
         };

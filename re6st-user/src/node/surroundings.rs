@@ -415,6 +415,8 @@ impl Controller {
                 IpNet::V6(_) => None,
             });
         self.common(&mut settings);
+        // what came for others would be dropped
+        settings.own_only = !self.config.forward;
         Some(settings)
     }
 
