@@ -9,4 +9,5 @@ pub mod lock;
 pub mod netlink;
 pub mod offload;
 pub mod panics;
+pub mod source;
 pub mod sysctl;

@@ -17,7 +17,10 @@ use re6st_common::{
 use super::error::{BpfError, During as _};
 use crate::{
     config::{self, Config, Encapsulation, SourcePort},
-    io::netlink::{Route, link::Interface},
+    io::{
+        netlink::{Route, link::Interface},
+        source,
+    },
 };
 
 /// The overlay's MTU unless configured, in bytes.
@@ -143,7 +146,12 @@ fn resolve(
             ))
         })?;
     let (interface, vlan) = xdp_interface(tunnel, interfaces, &route_interface)?;
-    let local = local_address(config, tunnel, way.source, &route_interface.name)?;
+    let lasting = match remote {
+        IpAddr::V6(remote) if tunnel.local.is_none() => source::lasting(remote).ok(),
+        _ => None,
+    };
+    let chosen = lasting.or(way.source);
+    let local = local_address(config, tunnel, chosen, &route_interface.name)?;
     Ok(ResolvedTunnel {
         mtu: mtu(config, tunnel, &route_interface)?,
         local,
