@@ -167,6 +167,9 @@ fn kill_delays(node: &Node) -> Result<Vec<Duration>> {
 #[test]
 fn unload_leaves_nothing() -> Result<()> {
     let chain = Chain::new((Fou, V4), (Gre, V6))?;
+    // one interface forwards, while the host as such does not
+    let b = &chain.b.host;
+    b.set_sysctl("net.ipv4.conf.eth0.forwarding", "1")?;
     let before: Vec<_> = chain
         .nodes()
         .into_iter()

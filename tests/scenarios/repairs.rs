@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// What happens to node `b`, and a word of what the status says of it.
-const DISTURBANCES: [(&str, &str, &str); 11] = [
+const DISTURBANCES: [(&str, &str, &str); 14] = [
     (
         "ip link set re6st0 down && ip link set re6st0 up",
         "address",
@@ -64,6 +64,21 @@ const DISTURBANCES: [(&str, &str, &str); 11] = [
         "its other end gets another name",
     ),
     ("ip link delete re6st0", "is gone", "it is deleted"),
+    (
+        "sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0",
+        "net.ipv4.ip_forward is 0",
+        "forwarding is switched off",
+    ),
+    (
+        "sysctl -qw net.ipv6.conf.eth0.forwarding=0",
+        "net.ipv6.conf.eth0.forwarding is 0",
+        "forwarding is switched off on one interface",
+    ),
+    (
+        "sysctl -qw net.ipv4.conf.all.rp_filter=1",
+        "rp_filter",
+        "reverse path filtering becomes strict",
+    ),
 ];
 
 fn disturb(node: &Node, commands: &str) -> Result<()> {

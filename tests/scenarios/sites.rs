@@ -10,6 +10,8 @@ use testbed::{
     traffic::{ping, traceroute, transfer},
 };
 
+use crate::unreachable_peers::warnings;
+
 struct Sites {
     _internet: Internet,
     nodes: [Node; 3],
@@ -109,5 +111,49 @@ fn traceroute_from_a_host_behind_a_node_shows_every_node_by_its_mesh_address() -
         let expected: Vec<_> = nodes.chain([Some(sites.far.address(version))]).collect();
         assert_eq!(path, expected, "{version:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn hosts_are_reached_again_after_somebody_switched_forwarding_off() -> Result<()> {
+    let sites = sites(LinkOptions::default())?;
+    hosts_speak(&sites)?;
+    let gate = &sites.nodes[2];
+    for name in ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"] {
+        gate.host.set_sysctl(name, "0")?;
+    }
+    let now = warnings(gate)?;
+    let told = now.iter().find(|warning| warning.contains("ip_forward"));
+    assert!(
+        told.is_some_and(|told| told.contains("load again")),
+        "{now:?}"
+    );
+
+    gate.load()?;
+
+    assert!(warnings(gate)?.is_empty());
+    hosts_speak(&sites)
+}
+
+/// A network manager that listens to router advertisements itself, as systemd-networkd does, has the kernel ignore them.
+#[test]
+fn an_interface_that_listens_to_routers_no_more_is_left_so() -> Result<()> {
+    let sites = sites(LinkOptions::default())?;
+    let gate = &sites.nodes[2];
+    let name = "net.ipv6.conf.eth0.accept_ra";
+    assert_eq!(gate.host.sysctl(name)?, "2");
+    gate.host.set_sysctl(name, "1")?;
+    let now = warnings(gate)?;
+    assert!(now.iter().any(|warning| warning.contains(name)), "{now:?}");
+    gate.load()?;
+    assert_eq!(gate.host.sysctl(name)?, "2");
+
+    gate.host.set_sysctl(name, "0")?;
+
+    assert!(warnings(gate)?.is_empty());
+    gate.load()?;
+    assert_eq!(gate.host.sysctl(name)?, "0");
+    gate.unload()?;
+    assert_eq!(gate.host.sysctl(name)?, "0");
     Ok(())
 }

@@ -259,7 +259,10 @@ impl Controller {
             }
             Change::StaticRoutes => self.surroundings.instance = true,
             Change::Filters => self.surroundings.programs = true,
-            Change::Settings => self.surroundings.interfaces = true,
+            Change::Settings => {
+                self.surroundings.interfaces = true;
+                self.surroundings.instance = true;
+            }
             Change::Route { route, metric } => {
                 self.installer.disturbed(*route, *metric);
                 self.surroundings.tunnels = true;

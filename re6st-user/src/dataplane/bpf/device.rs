@@ -197,18 +197,6 @@ pub fn create(
     Ok(device)
 }
 
-/// Lets IPv4 packets come by the mesh device whose answers go another way, by a plain link perhaps: strict reverse path
-/// filtering (RFC 3704) would drop them. The larger of the device's value and that of `all` counts, and 2 is the loose one.
-pub fn loosen_reverse_path_filter(instance: &InstanceName) -> Result<(), BpfError> {
-    let all = sysctl::read("ipv4/conf/all/rp_filter");
-    let value = if all.is_ok_and(|all| all == "0") {
-        "0"
-    } else {
-        "2"
-    };
-    set(&format!("ipv4/conf/{instance}/rp_filter"), value)
-}
-
 /// Lets the kernel give the device whole those segmented packets alone that get outer headers whole.
 pub fn limit_segmentation(instance: &InstanceName, device: &Device) -> Result<(), BpfError> {
     ethtool::segment_tcp_and_udp_alone(device.index)

@@ -193,8 +193,8 @@ impl Loading<'_> {
         let plan = Plan::new(self.request.config, &self.tunnels);
         let mut manifest = self.first_manifest(&plan)?;
         self.prepare_folder(&manifest)?;
-        forwarding::apply(&manifest.sysctls, &mut self.rollback)?;
         let device = self.device(&plan)?;
+        forwarding::apply(&manifest.sysctls, &mut self.rollback)?;
         device::limit_segmentation(pins.instance(), &device)?;
         manifest.settings = self.settings(&device).into();
         self.write_unfinished(&manifest)?;
@@ -287,7 +287,7 @@ impl Loading<'_> {
             Some(device) => device,
             None => device::create(instance, plan.mtu, &mut self.netlink, &mut self.rollback)?,
         };
-        device::loosen_reverse_path_filter(instance)?;
+        forwarding::loosen_reverse_path_filter(instance)?;
         Ok(device)
     }
 
@@ -444,14 +444,8 @@ impl Loading<'_> {
                 .as_ref()
                 .is_some_and(|former| former.sysctls.contains_key(name))
         };
-        for (name, record) in manifest.sysctls.iter().filter(|(name, _)| !known(name)) {
-            notes.push(format!(
-                "net.{} is {} (was {}); unload puts it back",
-                name.replace('/', "."),
-                record.set,
-                record.before
-            ));
-        }
+        let changed = forwarding::notes(&manifest.sysctls).filter(|(name, _)| !known(name));
+        notes.extend(changed.map(|(_, note)| note));
         for interface in self.interfaces.values().filter(|interface| !interface.up) {
             notes.push(format!("{} is down", interface.name));
         }

@@ -3,6 +3,7 @@
 use super::{
     device_names,
     error::{BpfError, During as _},
+    forwarding,
     manifest::Manifest,
 };
 use crate::io::netlink::Route;
@@ -50,5 +51,6 @@ pub fn losses(manifest: &Manifest, netlink: &mut Route) -> Result<Vec<String>, B
             losses.push(format!("the route `unreachable {prefix}` is gone"));
         }
     }
+    losses.extend(forwarding::losses(manifest));
     Ok(losses)
 }

@@ -45,7 +45,7 @@ pub struct Manifest {
     pub interfaces: Vec<InterfaceRecord>,
     /// The next hop's number of each tunnel, by name.
     pub tunnels: BTreeMap<String, u32>,
-    /// Kernel parameters it changed (path under `net/`), and their values before.
+    /// Kernel parameters it needs (path under `net/`), and their values before.
     pub sysctls: BTreeMap<String, SysctlRecord>,
     /// Prefixes with a route "unreachable".
     pub unreachable: Vec<IpNet>,
@@ -75,7 +75,7 @@ pub struct NetworkRecord {
     pub routes: usize,
 }
 
-/// A kernel parameter that was changed.
+/// A kernel parameter that was changed, or was so already.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SysctlRecord {
     /// Before.

@@ -15,6 +15,7 @@ use super::{
 use crate::io::{
     bpffs, host,
     netlink::{Route, mesh_route},
+    sysctl,
 };
 
 /// What came of it.
@@ -56,8 +57,11 @@ pub fn unload(pins: &Pins, unless_held: Option<&Path>) -> Result<Summary, BpfErr
     let mut netlink = Route::open().during(|| "open rtnetlink".to_owned())?;
     for name in remove(pins, &manifest, &mut netlink)? {
         if let Some(record) = manifest.sysctls.get(&name) {
-            let name = name.replace('/', ".");
-            notes.push(format!("net.{name} is {} again", record.before));
+            notes.push(format!(
+                "{} is {} again",
+                sysctl::name(&name),
+                record.before
+            ));
         }
     }
     Ok(Summary { found: true, notes })

@@ -19,8 +19,8 @@ use super::{address, link, route, split};
 use crate::route::RouteKey;
 
 /// Groups of rtnetlink: links, neighbours, queueing disciplines and filters, IPv4 addresses and routes, IPv6 addresses and
-/// routes, IPv4 settings of interfaces (`rp_filter`, `forwarding`).
-const GROUPS: [u32; 8] = [1, 3, 4, 5, 7, 9, 11, 24];
+/// routes, IPv4 and IPv6 settings of interfaces (`rp_filter`, `forwarding`).
+const GROUPS: [u32; 9] = [1, 3, 4, 5, 7, 9, 11, 24, 25];
 /// Message type of settings, which the library does not know.
 const RTM_NEWNETCONF: u16 = 80;
 /// Datagrams taken at a time.

@@ -11,6 +11,7 @@ use crate::{
         output::GROUP,
         settings::{InterfaceKind, InterfaceSettings, RoundTrip},
     },
+    dataplane::bpf::forwarding,
     io::{netlink::link::Interface, sysctl},
     node::{
         install::Exit,
@@ -143,8 +144,8 @@ impl Controller {
         let strict = Hindrance {
             text: format!(
                 "{name}: `rp_filter` is 1 there, so the kernel drops IPv4 packets of the mesh whose answers take another \
-                 way: `sysctl net.ipv4.conf.{}.rp_filter=2`",
-                interface.name
+                 way: `sysctl {}=2`",
+                sysctl::name(&format!("ipv4/conf/{}/rp_filter", interface.name))
             ),
             again: false,
         };
@@ -155,16 +156,11 @@ impl Controller {
         }
     }
 
-    /// Whether IPv4 packets must come from where answers to them go (RFC 3704): the stricter of both settings counts, but
-    /// 2 (loose) before 1.
+    /// Whether the mesh has IPv4 packets, and they must come from where answers to them go (RFC 3704).
     fn filters_strictly(&self, interface: &str) -> bool {
         let config = &self.config;
         let mut prefixes = config.addresses.iter().chain(&config.networks);
-        let of = |name: &str| {
-            let value = sysctl::read(&format!("ipv4/conf/{name}/rp_filter")).ok()?;
-            value.parse::<u8>().ok()
-        };
-        prefixes.any(|prefix| prefix.addr().is_ipv4()) && of("all").max(of(interface)) == Some(1)
+        prefixes.any(|prefix| prefix.addr().is_ipv4()) && forwarding::filters_strictly(interface)
     }
 
     fn lan_settings(&self, name: &str, interface: &Interface, own: Own) -> InterfaceSettings {

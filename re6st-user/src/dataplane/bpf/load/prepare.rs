@@ -46,7 +46,13 @@ impl Loading<'_> {
         // what is not there may turn out to be the interface of tunnels that are not used
         let may_carry = tunnel_interfaces.len() + self.missing.len();
         let sysctls = if forwarding::is_needed(config, may_carry) {
-            forwarding::changes(config, former, &self.others)?
+            let attached = self.interfaces.values();
+            let device = self.request.pins.instance().device();
+            let interfaces: Vec<&str> = attached
+                .map(|interface| interface.name.as_str())
+                .chain([device])
+                .collect();
+            forwarding::changes(config, &interfaces, former, &self.others)?
         } else {
             forwarding::Changes::new()
         };
