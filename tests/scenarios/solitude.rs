@@ -5,9 +5,9 @@ use serde_json::Value;
 use testbed::{
     cleanup::wait_until,
     host::Testbed,
-    internet::Internet,
+    internet::{Internet, IpVersion::*},
     link::{LinkOptions, link},
-    node::Node,
+    node::{Encapsulation::*, Node, tunnel},
     process::Process,
 };
 
@@ -67,4 +67,19 @@ fn a_node_without_neighbours_says_why() -> Result<()> {
         || warnings(&a).is_ok_and(|shown| shown.iter().any(|text| text.contains("no neighbours")));
     assert!(wait_until(PATIENCE, again), "{:?}", warnings(&a));
     Ok(())
+}
+
+#[test]
+fn a_node_whose_tunnel_cannot_be_used_yet_says_so() -> Result<()> {
+    let testbed = Testbed::new()?;
+    let internet = Internet::new(&testbed)?;
+    let mut a = Node::new(&testbed, &internet, "a", 1)?;
+    let mut b = Node::new(&testbed, &internet, "b", 2)?;
+    tunnel(&mut a, &mut b, (Gre, V6))?;
+    a.host.ip(&["-6", "route", "del", "default"])?;
+    a.speak_babel(&[]);
+
+    let process = a.start_node()?;
+
+    says(&a, &process, "tunnel b: it cannot be used yet")
 }

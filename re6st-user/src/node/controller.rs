@@ -309,7 +309,7 @@ impl Controller {
 
     /// Says, once, if nobody is there to talk to.
     fn note_solitude(&mut self) {
-        let hopeless = self.transport.tunnels.is_empty() && self.babel.interfaces.is_empty();
+        let hopeless = self.config.tunnels.is_empty() && self.babel.interfaces.is_empty();
         let alone = self.speaker.is_alone();
         let hello = self.parameters.hello_interval;
         if self.solitude.note(alone, hopeless, Instant::now(), hello) {

@@ -25,6 +25,8 @@ pub struct Place {
 pub enum State {
     /// No such interface.
     Missing,
+    /// A tunnel that is not used, which is told of by itself.
+    Unused,
     /// The registry has not said which keys there are.
     WithoutKeys,
     /// Nothing to send from.
@@ -41,6 +43,7 @@ impl State {
     const fn words(self) -> &'static str {
         match self {
             Self::Missing => "there is no such interface",
+            Self::Unused => "it cannot be used yet",
             Self::WithoutKeys => "waits for the keys of Babel's MAC, which come from the registry",
             Self::WithoutAddress => "it has no link-local IPv6 address",
             Self::Down => "its link is down",
@@ -68,9 +71,11 @@ impl Controller {
             };
             Place { name, state }
         };
-        let tunnels = self.transport.tunnels.iter().map(|(id, link)| {
-            let name = format!("tunnel {}", link.resolved.tunnel.name);
-            place(name, Some(*id), State::Down)
+        let tunnels = self.config.tunnels.iter().map(|tunnel| {
+            let mut used = self.transport.tunnels.iter();
+            let found = used.find(|(_, link)| link.resolved.tunnel.name == tunnel.name);
+            let name = format!("tunnel {}", tunnel.name);
+            place(name, found.map(|(id, _)| *id), State::Unused)
         });
         let named = |name: &String| {
             let found = self.transport.lans.iter();
@@ -185,6 +190,7 @@ mod tests {
     fn every_place_has_its_reason_and_refusals_are_told() {
         let states = [
             State::Missing,
+            State::Unused,
             State::WithoutKeys,
             State::WithoutAddress,
             State::Down,
