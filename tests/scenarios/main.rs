@@ -52,6 +52,7 @@ mod testbed_itself;
 mod trace;
 mod transfers;
 mod translation;
+mod twins;
 mod underlays;
 mod unreachable_peers;
 mod untouched;

@@ -224,7 +224,7 @@ impl Speaker {
         let newer = update.sequence_number.is_newer_than(self.sequence_number);
         if let Some(neighbour) = self.neighbours.get(from)
             && foreign
-            && !std::mem::replace(&mut self.duplicate_reported, true)
+            && self.duplicate.replace(id).is_none()
         {
             let (interface, address) = (neighbour.interface, neighbour.address);
             self.event(Event::DuplicateRouterId {

@@ -105,7 +105,31 @@ impl Speaker {
                 )
             })
         });
-        limits.chain(narrow).collect()
+        limits
+            .chain(narrow)
+            .chain(self.shared_router_id())
+            .collect()
+    }
+
+    /// Whether somebody else announces routes with our router-id: these routes have no way here, nor ours there.
+    fn shared_router_id(&self) -> Option<String> {
+        let own = self.settings.router_id;
+        let destination = self.table.get(self.duplicate?)?;
+        let neighbour = destination.routes.iter().find_map(|route| {
+            let neighbour = self.neighbours.get(route.neighbour)?;
+            let holds = route.router_id == own
+                && route.generation == neighbour.generation
+                && !route.metric.is_infinite();
+            holds.then_some(neighbour)
+        });
+        let neighbour = neighbour.filter(|_| destination.own.is_none())?;
+        Some(format!(
+            "{}: neighbour {} announces {}, which is not ours, with our router-id {own}: if another node has a copy of our \
+             state directory or `router-id`, neither reaches the other",
+            self.place(neighbour.interface),
+            neighbour.address,
+            destination.key.to()
+        ))
     }
 
     /// Whether there is no neighbour that packets could go to.

@@ -72,7 +72,8 @@ pub struct Speaker {
     /// Until then others may remember a number of a life before.
     pub(super) remembered_until: Time,
     pub(super) sequence_number_pace: TokenBucket,
-    pub(super) duplicate_reported: bool,
+    /// What somebody else announced last with our router-id.
+    pub(super) duplicate: Option<DestinationId>,
     /// Bounds that were reached.
     pub(super) limits_reached: BTreeMap<&'static str, Reached>,
     pub(super) requests: BTreeMap<(DestinationId, RouterId), PendingRequest>,
@@ -120,7 +121,7 @@ impl Speaker {
             neighbours: Neighbours::default(),
             table: Table::default(),
             own: BTreeMap::new(),
-            duplicate_reported: false,
+            duplicate: None,
             limits_reached: BTreeMap::new(),
             requests: BTreeMap::new(),
             restored: RestoredRoutes::new(),

@@ -39,4 +39,5 @@ pub mod start;
 pub mod state;
 mod surroundings;
 pub mod transport;
+mod twins;
 pub mod wishes;

@@ -40,6 +40,7 @@ impl Controller {
                 self.speaker.warnings(self.now()),
                 self.surroundings.warnings(),
                 self.installer.wishes.warnings(),
+                self.twins(self.now()),
                 alone.into_iter().collect(),
                 self.state.warning().into_iter().collect(),
                 self.journal.warning().into_iter().collect(),

@@ -336,6 +336,24 @@ fn a_neighbour_harms_only_what_it_may_announce() {
 }
 
 #[test]
+fn another_node_with_our_router_id_is_warned_of_as_long_as_it_is_there() {
+    let mut bench = Bench::new(|_, _| {});
+    bench.meet(OTHER);
+    assert!(bench.speaker.warnings(bench.now).is_empty());
+
+    bench.hear(OTHER, &[update(OTHER, 100, 0, 1, 96)]);
+
+    bench.wait(Duration::from_secs(60));
+    let warnings = bench.speaker.warnings(bench.now);
+    assert!(
+        warnings[0].contains(&prefix(100).to().to_string()) && warnings[0].contains("router-id"),
+        "{warnings:?}"
+    );
+    bench.hear(OTHER, &[retraction(100)]);
+    assert!(bench.speaker.warnings(bench.now).is_empty());
+}
+
+#[test]
 fn neighbours_that_come_and_go_are_greeted_so_often_and_no_more() {
     let mut bench = Bench::new(|_, _| {});
     for host in 2..2_000 {
