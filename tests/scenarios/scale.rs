@@ -1,4 +1,9 @@
-//! A full mesh: 65,536 routes, and the memory of the maps.
+//! A full mesh: 65,536 routes, and the memory of the maps; and a host that has many routes of others.
+
+use std::{
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -12,7 +17,7 @@ use testbed::{
 };
 
 use crate::{
-    babel_nodes::{start, wait_until},
+    babel_nodes::{start, wait_for, wait_until},
     meshes::Chain,
 };
 
@@ -115,6 +120,52 @@ fn to_show_20000_routes_costs_the_node_nothing() -> Result<()> {
     println!("{grown} bytes more");
     assert!(grown < 2 << 20, "{grown} bytes more");
     assert!(!controllers[0].stderr().contains(" is down"));
+    Ok(())
+}
+
+/// A router of the Internet may be a node as well: its hundreds of thousands of routes are none of ours.
+#[test]
+fn routes_of_others_on_the_host_are_not_read() -> Result<()> {
+    let mut chain = Chain::new((Fou, V4), (Gre, V6))?;
+    for node in [&mut chain.a, &mut chain.b, &mut chain.c] {
+        node.configuration.routes.clear();
+        node.speak_babel(&[]);
+    }
+    let controllers = start(&chain.nodes())?;
+    wait_for(&chain.a, &chain.c, V6, &controllers)?;
+    let quickest = || -> Result<Duration> {
+        let mut times = Vec::new();
+        for _ in 0..5 {
+            let begin = Instant::now();
+            chain.b.status()?;
+            times.push(begin.elapsed());
+        }
+        times.into_iter().min().context("no times")
+    };
+    let before = quickest()?;
+    let gateway = Ipv4Addr::from(u32::from(chain.b.uplink.ipv4) - 1);
+    let route = |number: u32| {
+        let [_, a, b, c] = number.to_be_bytes();
+        format!(
+            "route add {}.{b}.{c}.0/24 via {gateway} proto bgp\n",
+            20 + a
+        )
+    };
+    let routes: String = (0..100_000).map(route).collect();
+    let file = chain.b.host.directory().join("routes");
+    std::fs::write(&file, routes)?;
+    chain
+        .b
+        .host
+        .ip(&["-batch", file.to_str().context("path")?])?;
+
+    let after = quickest()?;
+
+    println!("status took {before:?}, and {after:?} with 100,000 routes of BGP");
+    assert!(
+        after < before * 3 + Duration::from_millis(150),
+        "{before:?}, then {after:?}"
+    );
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 use netlink_packet_route::{
-    AddressFamily, RouteNetlinkMessage,
+    RouteNetlinkMessage,
     route::{
         RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteProtocol, RouteScope,
         RouteType, RouteVia,
@@ -53,32 +53,24 @@ impl Netlink {
     /// The routes of the instance whose routes begin at metric `first`.
     pub fn mesh_routes(&mut self, first: u32) -> Result<Vec<(RouteKey, Way)>, NetlinkError> {
         let mut routes = Vec::new();
-        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-            let mut request = RouteMessage::default();
-            request.header.address_family = family;
-            self.dump(RouteNetlinkMessage::GetRoute(request), |answer| {
-                if let RouteNetlinkMessage::NewRoute(message) = answer
-                    && u8::from(message.header.protocol) == PROTOCOL
-                    && let Some((destination, properties)) = parse(&message)
-                    && let Ok(key) = RouteKey::new(destination.to, destination.from)
-                    && message
-                        .attributes
-                        .contains(&RouteAttribute::Priority(self::metric(&key, first)))
-                {
-                    let way = match message.header.kind {
-                        RouteType::Unicast => Way::Through {
-                            interface: interface(&message),
-                            router: router(&message),
-                            source: properties.source,
-                            mtu: properties.mtu,
-                        },
-                        _ => Way::Unreachable,
-                    };
-                    routes.push((key, way));
-                }
-                Ok(())
-            })?;
-        }
+        self.routes_by(PROTOCOL, |message| {
+            let metric = |key| RouteAttribute::Priority(self::metric(key, first));
+            if let Some((destination, properties)) = parse(&message)
+                && let Ok(key) = RouteKey::new(destination.to, destination.from)
+                && message.attributes.contains(&metric(&key))
+            {
+                let way = match message.header.kind {
+                    RouteType::Unicast => Way::Through {
+                        interface: interface(&message),
+                        router: router(&message),
+                        source: properties.source,
+                        mtu: properties.mtu,
+                    },
+                    _ => Way::Unreachable,
+                };
+                routes.push((key, way));
+            }
+        })?;
         Ok(routes)
     }
 

@@ -119,6 +119,9 @@ impl Netlink {
         let own = self.own_routes(interface)?;
         let own: BTreeSet<Destination> = own.into_iter().map(|(route, _)| route).collect();
         let mut found = Vec::new();
+        if own.is_empty() {
+            return Ok(found);
+        }
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut request = RouteMessage::default();
             request.header.address_family = family;
@@ -152,21 +155,38 @@ impl Netlink {
         attribute: &RouteAttribute,
     ) -> Result<Vec<(Destination, Properties)>, NetlinkError> {
         let mut routes = Vec::new();
-        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+        self.routes_by(PROTOCOL, |message| {
+            if message.header.kind == kind && message.attributes.contains(attribute) {
+                routes.extend(parse(&message));
+            }
+        })?;
+        Ok(routes)
+    }
+
+    /// Those of the kernel's routes that carry a protocol number. The kernel itself leaves the others out: a router of the
+    /// Internet has a million of them.
+    pub(super) fn routes_by(
+        &mut self,
+        protocol: u8,
+        mut visit: impl FnMut(RouteMessage),
+    ) -> Result<(), NetlinkError> {
+        self.socket.set_netlink_get_strict_chk(true)?;
+        let families = [AddressFamily::Inet, AddressFamily::Inet6];
+        let outcome = families.into_iter().try_for_each(|family| {
             let mut request = RouteMessage::default();
             request.header.address_family = family;
+            request.header.protocol = protocol.into();
             self.dump(RouteNetlinkMessage::GetRoute(request), |answer| {
                 if let RouteNetlinkMessage::NewRoute(message) = answer
-                    && message.header.protocol == RouteProtocol::Other(PROTOCOL)
-                    && message.header.kind == kind
-                    && message.attributes.contains(attribute)
+                    && u8::from(message.header.protocol) == protocol
                 {
-                    routes.extend(parse(&message));
+                    visit(message);
                 }
                 Ok(())
-            })?;
-        }
-        Ok(routes)
+            })
+        });
+        self.socket.set_netlink_get_strict_chk(false)?;
+        outcome
     }
 
     /// Adds routes through an interface, or changes those that are there.
