@@ -325,6 +325,17 @@ impl Config {
             .map_or(&[], |babel| babel.interfaces.as_slice())
     }
 
+    /// The same with other tunnels; `None` if their keys do not tell them apart.
+    #[must_use]
+    pub fn with_tunnels(&self, tunnels: Vec<Tunnel>) -> Option<Self> {
+        let tunnel_index_bits = tunnel::fewest_bits(&tunnels)?;
+        Some(Self {
+            tunnels,
+            tunnel_index_bits,
+            ..self.clone()
+        })
+    }
+
     /// A tunnel by its name.
     pub fn tunnel(&self, name: &str) -> Option<&Tunnel> {
         self.tunnels.iter().find(|tunnel| tunnel.name == name)

@@ -43,6 +43,7 @@ mod privileges;
 mod refusals;
 mod registry;
 mod relay;
+mod reload;
 mod repairs;
 mod scale;
 mod sites;

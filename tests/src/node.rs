@@ -174,6 +174,12 @@ impl Node {
         self.host.spawn(&mut self.command(&arguments)?)
     }
 
+    /// Has a running node take up this configuration; what it said.
+    pub fn reload(&self) -> Result<Output> {
+        self.write_configuration()?;
+        self.re6st_user(&["reload", "--instance", INSTANCE])
+    }
+
     /// Starts `re6st-user node` for good: it goes on after the end of this process. The file it writes its log to.
     pub fn leave_running(&self) -> Result<PathBuf> {
         let path = self.write_configuration()?;

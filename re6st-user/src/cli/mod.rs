@@ -11,6 +11,7 @@ mod generate;
 mod load;
 mod node;
 mod registry;
+mod reload;
 mod replay;
 mod status;
 mod table;
@@ -54,6 +55,8 @@ Examples:
   re6st-user node --config /etc/re6st-ebpf/re6st0.toml
   re6st-user node --config /etc/re6st-ebpf/re6st0.toml --record /tmp/babel.recording")]
     Node(node::NodeArguments),
+    /// Have a running node take up its configuration anew, without losing a packet.
+    Reload(reload::ReloadArguments),
     /// Become a node of a network: get a certificate from its registry, and a configuration to start with.
     Conf(conf::ConfArguments),
     /// Serve the registry of a network, or, with a subcommand, make and manage it.
@@ -79,6 +82,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.command {
         Command::Load(command) => load::run(command, &arguments.bpffs, &arguments.sockets),
         Command::Node(command) => node::run(command, &arguments.bpffs, &arguments.sockets),
+        Command::Reload(command) => reload::run(command, &arguments.sockets),
         Command::Conf(command) => conf::run(command),
         Command::Registry(command) => registry::run(command),
         Command::Replay(command) => replay::run(command),

@@ -228,6 +228,12 @@ pub fn index_bits(raw: &[raw::Tunnel], tunnels: &[Tunnel]) -> Result<u32, Wrong>
     Err(Wrong::hidden(key, &raw[second].key.local, problem))
 }
 
+/// The same of tunnels that were checked one by one; `None` if there are none.
+pub fn fewest_bits(tunnels: &[Tunnel]) -> Option<u32> {
+    let mut all = TUNNEL_INDEX_BITS;
+    all.find(|bits| collision_in(*bits, tunnels).is_none())
+}
+
 /// Two tunnels whose keys have the same low bits, by their positions.
 fn collision_in(bits: u32, tunnels: &[Tunnel]) -> Option<(usize, usize)> {
     let mask = (1 << bits) - 1;

@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The most bytes of a question.
 pub const LONGEST_QUESTION: u64 = 4096;
 
-/// What is asked of a controller. No answer is long: whoever wants all of a table asks for one part after another, so that
+/// What is asked of a controller, or that it does something. No answer is long: whoever wants all of a table asks for one part after another, so that
 /// the controller's neighbours never wait.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "show")]
@@ -49,6 +49,8 @@ pub enum Question {
         /// Where the page begins.
         from: u32,
     },
+    /// Takes up its configuration anew: [`Reloaded`].
+    Reload,
     /// A [`Page`] of [`RouteReport`]s.
     Routes {
         /// Where the page begins.
@@ -63,7 +65,7 @@ impl Question {
     #[must_use]
     pub fn continued(mut self, at: u32) -> Self {
         match &mut self {
-            Self::Summary => {}
+            Self::Summary | Self::Reload => {}
             Self::Neighbours { from } | Self::Routes { from, .. } => *from = at,
         }
         self
@@ -95,6 +97,16 @@ pub struct Summary {
     pub distances: JournalCounters,
     /// Of a member of a managed mesh.
     pub registry: Option<membership::report::Report>,
+}
+
+/// What came of [`Question::Reload`].
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reloaded {
+    /// What has changed, a line each.
+    Changes(Vec<String>),
+    /// Why nothing has.
+    Refused(String),
 }
 
 /// A route.

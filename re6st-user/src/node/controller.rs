@@ -23,6 +23,7 @@ use super::{
     log::Log,
     orders::{Ending, Order, Orders},
     recorder::Recorder,
+    reload::Reload,
     solitude::{self, Solitude},
     state::State,
     surroundings::Surroundings,
@@ -91,6 +92,8 @@ pub struct Controller {
     tick: Option<Instant>,
     /// As last told to the speaker.
     pub(super) known: BTreeMap<InterfaceId, (bool, Option<InterfaceSettings>)>,
+    /// What is still to be done of a reload.
+    pub(super) reload: Option<Reload>,
     outputs: Vec<Output>,
     _control: control::Place,
     _lock: Lock,
@@ -219,6 +222,7 @@ impl Controller {
             log: Log::default(),
             tick: None,
             known: BTreeMap::new(),
+            reload: None,
             outputs: Vec::new(),
             _control: outside.control,
             _lock: lock,
@@ -265,6 +269,7 @@ impl Controller {
         let mut events = [EpollEvent::empty(); SOCKETS];
         let ready = self.readiness.wait(self.calm(), &mut events)?;
         let ending = self.receive(ready);
+        self.go_on_with_reload();
         self.look_around()?;
         self.carry_out();
         self.look_after();
@@ -280,7 +285,10 @@ impl Controller {
         let deadline = deadline.map(|deadline| deadline.since(self.now()));
         let look = self.surroundings.wait();
         let tick = self.tick.map(|tick| tick - Instant::now());
-        [deadline, look, tick].into_iter().flatten().min()
+        [deadline, look, tick, self.reload_wait()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What failed is tried again, and what has grown is written anew, after a while.
@@ -323,7 +331,7 @@ impl Controller {
     }
 
     /// Routes we are the origin of.
-    fn announce(&mut self) {
+    pub(super) fn announce(&mut self) {
         let own = self
             .config
             .addresses
@@ -349,6 +357,7 @@ impl Controller {
                         match order {
                             Order::Answer(question, asked) => asking.push((question, asked)),
                             Order::Parameters => self.take_parameters(),
+                            Order::Reload => drop(self.reload_and_say()),
                             Order::End(why) => ending = Some(why),
                         }
                     }
@@ -490,6 +499,17 @@ impl Controller {
         for (route, installed) in self.installer.wishes.outcomes() {
             self.handle(Input::Installed { route, installed });
         }
+    }
+
+    /// Sockets for the tunnels of a configuration, where there are none yet.
+    pub(super) fn open_carriers(&mut self, config: &Config) -> io::Result<()> {
+        let known = self.transport.carriers.len();
+        self.transport.open_carriers(&config.tunnels)?;
+        for (place, carrier) in self.transport.carriers.iter().enumerate().skip(known) {
+            self.readiness
+                .add(carrier.as_fd(), CARRIERS + place as u64)?;
+        }
+        Ok(())
     }
 
     /// Takes up what the membership says, without anything being restarted.

@@ -156,16 +156,18 @@ impl Installer {
         self.device_mtu = context.device_mtu;
         self.tunnel_mask = context.tunnel_mask;
         self.first_number = context.first_number;
+        self.fixed = context.fixed;
+        self.peers = context.peers;
         self.exits
             .retain(|_, exit| !matches!(exit, Exit::Tunnel(..)));
         self.exits.extend(tunnels);
         // theirs were in the maps of before
         self.routers.clear();
         let settled: Vec<RouteKey> = self.wishes.settled().map(|(route, _)| route).collect();
-        for route in settled {
+        let refused = self.wishes.refusals().keys().copied();
+        for route in settled.into_iter().chain(refused.collect::<Vec<_>>()) {
             self.wishes.repeat(route);
         }
-        self.wishes.retry_after_change();
     }
 
     /// Those of the speaker's routes through tunnels that may be in the data plane.

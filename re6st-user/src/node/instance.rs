@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     io,
     net::Ipv6Addr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -81,6 +81,11 @@ impl Instance {
             number: number(request.pins)?,
             rested: Instant::now(),
         })
+    }
+
+    /// The configuration's file.
+    pub fn config_path(&self) -> &Path {
+        &self.config_path
     }
 
     /// Loads it again. `kept`: routes that go on. `renamed`: interfaces that may be called otherwise by now.

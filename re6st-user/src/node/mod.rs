@@ -7,6 +7,7 @@
 //! | [`transport`] | packets out of and into sockets |
 //! | [`encapsulation`] | packets inside tunnels, pure |
 //! | [`instance`] | what was loaded |
+//! | `reload` | another configuration, taken up |
 //! | `repair` | what somebody else has changed of it, put right |
 //! | [`lan`] | whether and how Babel can be spoken on a plain interface, pure |
 //! | [`install`] | routes into the data plane and the kernel |
@@ -32,6 +33,7 @@ pub mod lan;
 mod log;
 mod orders;
 pub mod recorder;
+mod reload;
 mod repair;
 mod report;
 pub mod solitude;

@@ -36,6 +36,8 @@ pub enum Order {
     Answer(Question, oneshot::Sender<Vec<u8>>),
     /// That it looks at the network's parameters.
     Parameters,
+    /// SIGHUP: that it takes up its configuration anew.
+    Reload,
     /// That it ends.
     End(Ending),
 }
@@ -129,10 +131,7 @@ impl Attendant {
                 () = news(membership) => self.give(Order::Parameters),
                 _ = terminate.recv() => self.give(Order::End(Ending::ForNow)),
                 _ = interrupt.recv() => self.give(Order::End(Ending::ForGood)),
-                _ = hangup.recv() => eprintln!(
-                    "SIGHUP: ignored. The log goes to standard error, so there is no file to open again; another \
-                     configuration is taken up by a restart"
-                ),
+                _ = hangup.recv() => self.give(Order::Reload),
             }
         }
     }
@@ -222,7 +221,7 @@ mod tests {
         assert!(is_ringing(&orders, 10_000)?);
         let mut answers = orders.take().filter_map(|order| match order {
             Order::Answer(question, asked) => Some((question, asked)),
-            Order::Parameters | Order::End(_) => None,
+            Order::Parameters | Order::Reload | Order::End(_) => None,
         });
         let (question, asked) = answers.next().expect("it is asked");
         let near = "2001:db8::/32".parse().ok();

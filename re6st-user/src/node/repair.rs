@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow};
 
-use super::{controller::Controller, surroundings::BETWEEN_LOOKS};
+use super::{controller::Controller, reload::is_another, surroundings::BETWEEN_LOOKS};
 use crate::{
     babel::input::{Input, InterfaceId},
     dataplane::bpf::{
@@ -128,15 +128,19 @@ impl Controller {
     }
 
     /// Goes on with what was loaded anew.
-    fn adopt(&mut self, summary: Summary) -> Result<()> {
+    pub(super) fn adopt(&mut self, summary: Summary) -> Result<()> {
         for warning in &summary.warnings {
             self.log.say(&format!("WARNING: {warning}"));
         }
         let tunnels = self.instance.tunnels(&summary.tunnels);
         let before = self.transport.set_tunnels(tunnels);
         let gone: Vec<InterfaceId> = before
-            .into_keys()
-            .filter(|id| !self.transport.tunnels.contains_key(id))
+            .into_iter()
+            .filter(|(id, before)| {
+                let now = self.transport.tunnels.get(id);
+                now.is_none_or(|now| is_another(&now.resolved.tunnel, &before.resolved.tunnel))
+            })
+            .map(|(id, _)| id)
             .collect();
         let numbers = self.instance.numbers()?;
         self.journal.renumber(&numbers);

@@ -3,16 +3,20 @@
 use serde::Serialize;
 
 use super::{
-    control::{Question, RouteReport, Summary},
+    control::{Question, Reloaded, RouteReport, Summary},
     controller::Controller,
 };
 use crate::babel::output::Page;
 
 impl Controller {
     /// The answer to a question, as JSON.
-    pub(super) fn answer(&self, question: &Question) -> Vec<u8> {
+    pub(super) fn answer(&mut self, question: &Question) -> Vec<u8> {
         match question {
             Question::Summary => json(&self.summary()),
+            Question::Reload => json(&match self.reload_and_say() {
+                Ok(changes) => Reloaded::Changes(changes),
+                Err(error) => Reloaded::Refused(format!("{error:#}")),
+            }),
             Question::Neighbours { from } => json(&self.speaker.neighbour_page(*from)),
             Question::Routes { from, near } => {
                 let page = self.speaker.route_page(self.now(), *from, *near);

@@ -137,6 +137,14 @@ impl Surroundings {
         self.everything_changed();
     }
 
+    /// A plain interface that is not wanted any more: nothing is amiss with it.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.hindrances.remove(name);
+        for what in ["address", "rp_filter"] {
+            self.doubts.remove(&format!("{name} {what}"));
+        }
+    }
+
     /// Whether an interface that XDP is to be attached to is there.
     pub(super) fn is_there(&self, name: &str) -> bool {
         let mut attached = self.attached.values();
@@ -417,6 +425,7 @@ impl Controller {
                 IpNet::V4(address) => Some(address.addr()),
                 IpNet::V6(_) => None,
             });
+        self.note_draining(&link.resolved.tunnel.name, &mut settings);
         self.common(&mut settings);
         // what came for others would be dropped
         settings.own_only = !self.config.forward;

@@ -120,20 +120,9 @@ pub struct Transport {
 impl Transport {
     /// Opens the sockets that the tunnels of a configuration need.
     pub fn new(port: u16, tunnels: &[Tunnel]) -> io::Result<Self> {
-        let carried: BTreeSet<Carried> = tunnels.iter().map(Carried::by).collect();
-        let carriers = carried
-            .iter()
-            .map(|carried| match carried {
-                Carried::Fou => Socket::fou(port).map_err(|error| {
-                    io::Error::new(error.kind(), format!("UDP port {port}: {error}"))
-                }),
-                Carried::Gre4 => Socket::gre(true),
-                Carried::Gre6 => Socket::gre(false),
-            })
-            .collect::<io::Result<_>>()?;
-        Ok(Self {
-            carriers,
-            carried: carried.into_iter().collect(),
+        let mut transport = Self {
+            carriers: Vec::new(),
+            carried: Vec::new(),
             tunnels: BTreeMap::new(),
             lans: BTreeMap::new(),
             by_key: HashMap::new(),
@@ -142,7 +131,30 @@ impl Transport {
             addresses: BTreeMap::new(),
             impostors: BTreeMap::new(),
             counters: BTreeMap::new(),
-        })
+        };
+        transport.open_carriers(tunnels)?;
+        Ok(transport)
+    }
+
+    /// Opens the sockets that these tunnels need as well.
+    pub fn open_carriers(&mut self, tunnels: &[Tunnel]) -> io::Result<()> {
+        let needed: BTreeSet<Carried> = tunnels.iter().map(Carried::by).collect();
+        for carried in needed {
+            if self.carried.contains(&carried) {
+                continue;
+            }
+            let port = self.port;
+            let socket = match carried {
+                Carried::Fou => Socket::fou(port).map_err(|error| {
+                    io::Error::new(error.kind(), format!("UDP port {port}: {error}"))
+                }),
+                Carried::Gre4 => Socket::gre(true),
+                Carried::Gre6 => Socket::gre(false),
+            };
+            self.carriers.push(socket?);
+            self.carried.push(carried);
+        }
+        Ok(())
     }
 
     /// Which tunnels are used from now on; returns those of before.

@@ -75,7 +75,7 @@ impl Controller {
     }
 
     /// Interfaces that once had a name are not those that have it now.
-    fn leave_lans(&mut self, name: &str, index: Option<u32>) {
+    pub(in crate::node) fn leave_lans(&mut self, name: &str, index: Option<u32>) {
         let lans = self.transport.lans.iter();
         let gone: Vec<InterfaceId> = lans
             .filter(|(id, link)| link.name == name && Some(id.0) != index)

@@ -1,0 +1,269 @@
+//! A running node takes up another configuration: tunnels, routes, interfaces and what Babel does come and go.
+
+use std::{
+    env, fs, thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use nix::sys::signal::{Signal, kill};
+use testbed::{
+    configuration::Announcement,
+    internet::IpVersion::*,
+    link::{LinkOptions, link},
+    node::{Encapsulation::*, Node, Route, tunnel},
+    traffic::{UdpStream, ping},
+};
+
+use crate::{
+    babel_nodes::{ring, start, wait_for, wait_until},
+    meshes::Chain,
+};
+
+/// Between the replacement of one tunnel and the next.
+const PERIOD: Duration = Duration::from_secs(2);
+
+fn setting(name: &str, default: u64) -> Result<u64> {
+    env::var(name).map_or(Ok(default), |text| {
+        text.parse().with_context(|| format!("{name}: {text:?}"))
+    })
+}
+
+/// Another tunnel in place of the one between two nodes, with other names and keys, the first that comes to mind.
+fn replace(nodes: &mut [Node; 4], first: usize, second: usize, round: u32) -> Result<()> {
+    for (own, other) in [(first, second), (second, first)] {
+        let remote = nodes[other].uplink.address(V4);
+        let tunnels = &mut nodes[own].configuration.tunnels;
+        let place = tunnels.iter().position(|tunnel| tunnel.remote == remote);
+        let mut tunnel = tunnels.remove(place.context("no tunnel to replace")?);
+        tunnel.name = format!("t{round}");
+        tunnel.key.local = 0x7000_0000 | round << 4 | own as u32;
+        tunnel.key.remote = 0x7000_0000 | round << 4 | other as u32;
+        tunnels.push(tunnel);
+    }
+    for node in [first, second] {
+        nodes[node].reload()?.success()?;
+    }
+    Ok(())
+}
+
+/// `RE6ST_RELOADS` and `RE6ST_RATE` make it longer and faster: 150 and 20,000 are five minutes of what is promised.
+#[test]
+fn tunnels_of_a_ring_are_replaced_one_after_another_and_no_packet_is_lost() -> Result<()> {
+    let rounds = u32::try_from(setting("RE6ST_RELOADS", 8)?)?;
+    let rate = u32::try_from(setting("RE6ST_RATE", 2_000)?)?;
+    let (_internet, mut nodes) = ring()?;
+    let controllers = start(&nodes.each_ref())?;
+    for (from, to) in [(0, 2), (2, 0)] {
+        wait_for(&nodes[from], &nodes[to], V6, &controllers)?;
+    }
+    thread::sleep(PERIOD);
+    let [a, _, c, _] = &nodes;
+    let there = UdpStream::start(&a.host, &c.host, c.address(V6), 200, rate)?;
+    let back = UdpStream::start(&c.host, &a.host, a.address(V6), 200, rate)?;
+
+    for round in 0..rounds {
+        let begin = Instant::now();
+        let first = round as usize % 4;
+        replace(&mut nodes, first, (first + 1) % 4, round)?;
+        thread::sleep(PERIOD.saturating_sub(begin.elapsed()));
+    }
+
+    for (way, stream) in [("there", there), ("back", back)] {
+        let stream = stream.finish()?;
+        println!("{way}: {stream:?}");
+        let logs = controllers.iter().map(|node| node.stderr());
+        let logs: Vec<String> = logs.collect();
+        assert!(
+            stream.is_perfect(),
+            "{way}: {stream:?}\n{}",
+            logs.join("\n---\n")
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_tunnel_that_comes_and_goes_moves_no_other_and_others_routes_stay() -> Result<()> {
+    let (_internet, mut nodes) = ring()?;
+    let spare = nodes[3].configuration.tunnels.clone();
+    // a ring of four without the link between the last two
+    nodes[2].configuration.tunnels.pop();
+    nodes[3]
+        .configuration
+        .tunnels
+        .retain(|tunnel| tunnel.name != "c");
+    let controllers = start(&nodes.each_ref())?;
+    wait_for(&nodes[3], &nodes[2], V6, &controllers)?;
+    let number = |node: &Node| -> Result<serde_json::Value> {
+        let tunnels = node.list(&["tunnels"])?.into_iter();
+        let mut tunnels = tunnels.filter(|tunnel| tunnel["name"] == "a");
+        Ok(tunnels.next().context("no tunnel a")?["number"].clone())
+    };
+    let before = number(&nodes[3])?;
+    let sent = nodes[3].tunnel("a")?.sent_packets;
+
+    let unchanged = nodes[3].reload()?.success()?.stdout;
+    assert!(unchanged.contains("nothing has changed"), "{unchanged}");
+    nodes[3].configuration.tunnels = spare;
+    let said = nodes[3].reload()?.success()?.stdout;
+
+    assert!(said.contains("tunnel c: added"), "{said}");
+    assert_eq!(number(&nodes[3])?, before);
+    assert!(
+        nodes[3].tunnel("a")?.sent_packets >= sent,
+        "its counters go on"
+    );
+    assert!(nodes[3].list(&["tunnels"])?.len() == 2);
+    nodes[3]
+        .configuration
+        .tunnels
+        .retain(|tunnel| tunnel.name != "c");
+    let said = nodes[3].reload()?.success()?.stdout;
+    assert!(said.contains("tunnel c: removed"), "{said}");
+    wait_until("it is closed", || {
+        Ok(nodes[3].list(&["tunnels"])?.len() == 1)
+    })?;
+    assert!(ping(&nodes[3].host, nodes[2].address(V6), 5, &[])?.is_perfect());
+    Ok(())
+}
+
+#[test]
+fn a_wrong_file_changes_nothing_and_is_explained() -> Result<()> {
+    let mut chain = Chain::new((Fou, V4), (Gre, V6))?;
+    for node in [&mut chain.a, &mut chain.b, &mut chain.c] {
+        node.configuration.routes.clear();
+        node.speak_babel(&[]);
+    }
+    let controllers = start(&chain.nodes())?;
+    wait_for(&chain.a, &chain.c, V6, &controllers)?;
+    let path = chain.b.write_configuration()?;
+    let right = fs::read_to_string(&path)?;
+    let refused = |text: &str, why: &str| -> Result<()> {
+        fs::write(&path, text)?;
+        let output = chain.b.re6st_user(&["reload"])?;
+        assert!(!output.status.success(), "{why}");
+        assert!(output.stderr.contains(why), "{}", output.stderr);
+        assert!(
+            ping(&chain.a.host, chain.c.address(V6), 3, &[])?.is_perfect(),
+            "{why}"
+        );
+        Ok(())
+    };
+
+    refused("addresses = [", "re6st.toml")?;
+    refused(
+        &right.replace("forward = true", "fordward = true"),
+        "fordward",
+    )?;
+    refused(
+        &right.replace("2001:db8:42:2::1/64", "2001:db8:42:e::1/64"),
+        "addresses changed",
+    )?;
+    refused(&right.replace("name = \"c\"", "name = \"a\""), "\"a\"")?;
+    fs::remove_file(&path)?;
+    let output = chain.b.re6st_user(&["reload"])?;
+    assert!(output.stderr.contains("re6st.toml"), "{}", output.stderr);
+
+    fs::write(&path, &right)?;
+    kill(controllers[1].id(), Signal::SIGHUP)?;
+    wait_until("SIGHUP is heard", || {
+        Ok(controllers[1]
+            .stderr()
+            .contains("reload: nothing has changed"))
+    })?;
+    let warned = controllers[1].stderr().matches("WARNING: reload").count();
+    assert_eq!(warned, 5, "{}", controllers[1].stderr());
+    let none = chain.b.re6st_user(&["reload", "--instance", "other0"])?;
+    assert!(none.stderr.contains("no node runs"), "{}", none.stderr);
+    Ok(())
+}
+
+#[test]
+fn routes_interfaces_and_announcements_come_and_go() -> Result<()> {
+    let mut chain = Chain::new((Fou, V4), (Fou, V4))?;
+    for node in [&mut chain.a, &mut chain.b, &mut chain.c] {
+        node.configuration.routes.clear();
+        node.speak_babel(&[]);
+    }
+    link(
+        (&chain.b.host, "lan0"),
+        (&chain.c.host, "lan0"),
+        LinkOptions::default(),
+    )?;
+    let controllers = start(&chain.nodes())?;
+    wait_for(&chain.a, &chain.c, V6, &controllers)?;
+    let Chain { a, b, c, .. } = &mut chain;
+
+    // an announcement and a plain interface
+    let announcement = "2001:db8:99::/48";
+    let learned = |node: &Node| -> Result<bool> {
+        let show = ["-6", "route", "show", announcement, "proto", "babel"];
+        Ok(node.host.ip(&show)?.contains("re6st0"))
+    };
+    for node in [&mut *b, &mut *c] {
+        if let Some(babel) = &mut node.configuration.babel {
+            babel.interfaces = vec!["lan0".into()];
+            babel.announce = vec![Announcement {
+                to: announcement.into(),
+                from: None,
+                metric: None,
+            }];
+        }
+        node.reload()?.success()?;
+    }
+    wait_until("it is announced", || learned(a))?;
+    wait_until("the interface is used", || {
+        let neighbours = b.list(&["neighbours"])?;
+        Ok(neighbours
+            .iter()
+            .any(|found| found["interface_name"] == "lan0"))
+    })?;
+    for node in [&mut *b, &mut *c] {
+        if let Some(babel) = &mut node.configuration.babel {
+            babel.interfaces.clear();
+            babel.announce.clear();
+        }
+        node.reload()?.success()?;
+    }
+    wait_until("it is withdrawn", || Ok(!learned(a)?))?;
+    wait_until("the interface is left", || {
+        let neighbours = b.list(&["neighbours"])?;
+        Ok(!neighbours
+            .iter()
+            .any(|found| found["interface_name"] == "lan0"))
+    })?;
+
+    // a static route wins over Babel's, and leaves it to Babel again
+    let to = "2001:db8:42:3::/64";
+    b.configuration.routes.push(Route {
+        to: to.into(),
+        from: None,
+        via: "a".into(),
+    });
+    b.reload()?.success()?;
+    let via = |node: &Node| -> Result<String> {
+        let routes = node.list(&["routes", to])?;
+        let route = routes.iter().find(|route| route["to"] == to);
+        Ok(route.context("no route")?["via"].to_string())
+    };
+    wait_until("the static route is used", || Ok(via(b)?.contains('a')))?;
+    b.configuration.routes.clear();
+    b.reload()?.success()?;
+    wait_until("Babel's is used again", || Ok(via(b)?.contains('c')))?;
+
+    // the first tunnel by another protocol
+    a.configuration.tunnels.clear();
+    b.configuration.tunnels.retain(|tunnel| tunnel.name != "a");
+    tunnel(a, b, (Gre, V4))?;
+    for node in [&*a, &*b] {
+        let said = node.reload()?.success()?.stdout;
+        assert!(said.contains("replaced"), "{said}");
+    }
+    wait_until("the other protocol carries", || {
+        let carried = a.status()?["tunnels"][0]["encapsulation"] == "gre";
+        let reply = ping(&a.host, c.address(V6), 1, &[]);
+        Ok(carried && reply.is_ok_and(|reply| reply.received == 1))
+    })?;
+    Ok(())
+}
