@@ -9,5 +9,6 @@ pub mod lock;
 pub mod netlink;
 pub mod offload;
 pub mod panics;
+pub mod random;
 pub mod source;
 pub mod sysctl;

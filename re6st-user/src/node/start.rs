@@ -1,8 +1,6 @@
 //! From a configuration to a running controller.
 
 use std::{
-    fs::File,
-    io::Read as _,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -35,7 +33,7 @@ use crate::{
         load::{self, Request},
         node,
     },
-    io::{lock::Lock, netlink::Route as Netlink},
+    io::{lock::Lock, netlink::Route as Netlink, random},
     membership::shell::Membership,
 };
 
@@ -72,14 +70,14 @@ pub fn start(request: &Request<'_>, sockets: &Path, record: Option<&Path>) -> Re
     let identity = babel.router_id.unwrap_or_else(|| router_id(config));
     let router_id = babel
         .router_id
-        .map_or_else(|| kept_router_id(&mut state, identity), Ok)?;
+        .unwrap_or_else(|| kept_router_id(&mut state, identity));
     let former = Former::read(&directory)
         .with_context(|| format!("read the distances kept in {}", directory.display()))?;
     let origin = Origin::now().context("read which boot this is")?;
     let recording = record
         .map(|path| Empty::open(path).with_context(|| format!("record to {}", path.display())))
         .transpose()?;
-    let seed = seed().context("read random octets")?;
+    let seed = random::number();
     let mut membership = config
         .registry
         .as_ref()
@@ -110,7 +108,7 @@ pub fn start(request: &Request<'_>, sockets: &Path, record: Option<&Path>) -> Re
             routes: before.restored(&tunnels, &state),
             distances,
         },
-        seed: outside.transport.random()?,
+        seed: random::number(),
     };
     outside.transport.set_tunnels(tunnels);
     let recorder = recording.map(|recording| Recorder::begin(recording, &start));
@@ -191,13 +189,6 @@ fn take_over(before: &Before, restored: &[InstalledRoute], installer: &mut Insta
     }
 }
 
-/// For what happens at a random time.
-fn seed() -> Result<u64> {
-    let mut octets = [0; 8];
-    File::open("/dev/urandom")?.read_exact(&mut octets)?;
-    Ok(u64::from_ne_bytes(octets))
-}
-
 fn state_directory(babel: &Babel, pins: &Pins) -> PathBuf {
     babel
         .state_directory
@@ -207,16 +198,16 @@ fn state_directory(babel: &Babel, pins: &Pins) -> PathBuf {
 
 /// The one of before. Without its sequence number routes of the same router-id would not be believed for minutes (RFC 8966
 /// section 3.2.1), so a node that remembers nothing takes another. A life that kept the number alone had its identity for one.
-fn kept_router_id(state: &mut State, identity: RouterId) -> Result<RouterId> {
+fn kept_router_id(state: &mut State, identity: RouterId) -> RouterId {
     let kept = state.kept.router_id;
     let former = state.kept.sequence_number.map(|_| identity);
     let router_id = match kept.or(former) {
         Some(router_id) => router_id,
-        None => RouterId::new(seed()?.to_be_bytes()).unwrap_or(identity),
+        None => RouterId::new(random::number().to_be_bytes()).unwrap_or(identity),
     };
     // written together with the number, before anything is announced
     state.kept.router_id = Some(router_id);
-    Ok(router_id)
+    router_id
 }
 
 /// The same for the same first address, another for any other.

@@ -2,8 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    fs::File,
-    io::{self, Read as _},
+    io,
     net::{IpAddr, Ipv6Addr},
     time::Duration,
 };
@@ -17,7 +16,7 @@ use crate::{
     },
     config::{Encapsulation, MacAlgorithm, Tunnel},
     dataplane::bpf::resolve::ResolvedTunnel,
-    io::{datagram::Socket, netlink::link::Interface},
+    io::{datagram::Socket, netlink::link::Interface, random},
     membership::mac_keys::NetworkMacKeys,
     node::{encapsulation, lan::Own},
 };
@@ -79,15 +78,14 @@ pub struct LanLink {
 }
 
 impl LanLink {
-    fn set_mac(&mut self, mac: &NetworkMacKeys, mut entropy: &File) -> Result<(), KeyError> {
+    fn set_mac(&mut self, mac: &NetworkMacKeys) -> Result<(), KeyError> {
         let keys = keys(mac)?;
         self.accept_anything = mac.accept_anything;
         match &mut self.authentication {
             _ if mac.keys.is_empty() => self.authentication = None,
             Some(authentication) => authentication.set_keys(keys),
             None => {
-                let mut random = |octets: &mut [u8]| fill(&mut entropy, octets);
-                self.authentication = Some(Authentication::new(keys, &mut random));
+                self.authentication = Some(Authentication::new(keys, &mut random::fill));
             }
         }
         Ok(())
@@ -107,7 +105,6 @@ pub struct Transport {
     pub lans: BTreeMap<InterfaceId, LanLink>,
     /// Tunnels by the key we accept.
     by_key: HashMap<u32, InterfaceId>,
-    entropy: File,
     port: u16,
     /// All link-local addresses that we have on an interface.
     addresses: BTreeMap<InterfaceId, Vec<Ipv6Addr>>,
@@ -126,7 +123,6 @@ impl Transport {
             tunnels: BTreeMap::new(),
             lans: BTreeMap::new(),
             by_key: HashMap::new(),
-            entropy: File::open("/dev/urandom")?,
             port,
             addresses: BTreeMap::new(),
             impostors: BTreeMap::new(),
@@ -169,13 +165,6 @@ impl Transport {
         std::mem::replace(&mut self.tunnels, tunnels)
     }
 
-    /// Random octets, for seeds.
-    pub fn random(&mut self) -> io::Result<u64> {
-        let mut octets = [0; 8];
-        self.entropy.read_exact(&mut octets)?;
-        Ok(u64::from_ne_bytes(octets))
-    }
-
     /// Begins on a plain interface. `name`: as configured; the kernel may have another for it.
     pub fn add_lan(
         &mut self,
@@ -191,7 +180,7 @@ impl Transport {
             authentication: None,
             accept_anything: false,
         };
-        link.set_mac(mac, &self.entropy).map_err(io::Error::other)?;
+        link.set_mac(mac).map_err(io::Error::other)?;
         self.lans.insert(InterfaceId(interface.index), link);
         Ok(())
     }
@@ -200,7 +189,7 @@ impl Transport {
     pub fn set_mac(&mut self, mac: &NetworkMacKeys) -> Result<(), KeyError> {
         self.lans
             .values_mut()
-            .try_for_each(|link| link.set_mac(mac, &self.entropy))
+            .try_for_each(|link| link.set_mac(mac))
     }
 
     /// How many octets of a packet authentication needs on a plain interface.
@@ -294,15 +283,12 @@ impl Transport {
             return Ok(());
         };
         if let Some(authentication) = &mut link.authentication {
-            let mut entropy = &self.entropy;
             authentication
                 .sign(
                     &mut bytes,
                     link.own.link_local,
                     destination,
-                    &mut |octets| {
-                        fill(&mut entropy, octets);
-                    },
+                    &mut random::fill,
                 )
                 .map_err(|_| io::Error::other("not a packet"))?;
         }
@@ -405,13 +391,12 @@ impl Transport {
                 continue;
             }
             if let Some(authentication) = &mut link.authentication {
-                let mut entropy = &self.entropy;
                 let verdict = authentication.verify(
                     now,
                     datagram.bytes,
                     source,
                     destination,
-                    &mut |octets| fill(&mut entropy, octets),
+                    &mut random::fill,
                 );
                 answers.extend(verdict.answer.map(|answer| (source, answer)));
                 if let Err(reason) = verdict.accepted {
@@ -441,11 +426,6 @@ impl Transport {
     fn count(&mut self, reason: String) {
         *self.counters.entry(reason).or_default() += 1;
     }
-}
-
-fn fill(entropy: &mut &File, octets: &mut [u8]) {
-    // the kernel's generator does not fail
-    let _ = entropy.read_exact(octets);
 }
 
 fn keys(mac: &NetworkMacKeys) -> Result<Keys, KeyError> {

@@ -7,8 +7,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    fs::File,
-    io::{self, Read as _},
     net::IpAddr,
 };
 
@@ -28,7 +26,7 @@ use crate::{
             link::Interface,
             route::{Destination, Properties},
         },
-        sysctl,
+        random, sysctl,
     },
 };
 
@@ -163,12 +161,7 @@ pub fn create(
     }
     let other_end = instance.other_end();
     netlink
-        .create_veth(
-            instance.device(),
-            random_address().during(what)?,
-            &other_end,
-            mtu,
-        )
+        .create_veth(instance.device(), random_address(), &other_end, mtu)
         .during(what)?;
     let undo = instance.clone();
     rollback.push(move || {
@@ -235,11 +228,11 @@ fn set(name: &str, value: &str) -> Result<(), BpfError> {
 }
 
 /// Random, locally administered, unicast.
-fn random_address() -> io::Result<[u8; 6]> {
+fn random_address() -> [u8; 6] {
     let mut address = [0; 6];
-    File::open("/dev/urandom")?.read_exact(&mut address)?;
+    random::fill(&mut address);
     address[0] = (address[0] & 0xfc) | 0x02;
-    Ok(address)
+    address
 }
 
 /// Sets the device's MTU. Bigger at once; smaller only when the routes fit, so call it before and after changing them.
