@@ -26,8 +26,8 @@ pub(super) struct NeighbourId(pub u32);
 pub(super) struct HelloHistory {
     pub bits: u16,
     expected: SequenceNumber,
-    /// How many Hellos the bits stand for, at most 16.
-    length: u8,
+    /// Whether there was a Hello.
+    known: bool,
     pub interval: Interval16,
 }
 
@@ -47,11 +47,10 @@ impl HelloHistory {
         continues: bool,
     ) -> bool {
         let jump = sequence_number.0.wrapping_sub(self.expected.0) as i16;
-        let known = self.length > 0;
+        let known = std::mem::replace(&mut self.known, true);
         let jumped = !(-LARGEST_JUMP..=LARGEST_JUMP).contains(&jump);
         if !known || jumped && !continues {
             self.bits = 0;
-            self.length = 0;
         } else if jumped {
             // a graceful restart: the link is as good as it was
         } else if jump < 0 {
@@ -59,10 +58,8 @@ impl HelloHistory {
             self.bits = self.bits.checked_shl((-jump) as u32).unwrap_or(0);
         } else {
             self.bits = self.bits.checked_shr(jump as u32).unwrap_or(0);
-            self.length = (self.length + jump as u8).min(16);
         }
         self.bits = self.bits >> 1 | 0x8000;
-        self.length = (self.length + 1).min(16);
         self.expected = sequence_number.next();
         if interval != Interval::UNSCHEDULED {
             self.interval = interval.0;
@@ -73,7 +70,6 @@ impl HelloHistory {
     /// Counts a Hello that did not come.
     pub fn miss(&mut self) {
         self.bits >>= 1;
-        self.length = (self.length + 1).min(16);
         self.expected = self.expected.next();
     }
 
@@ -83,19 +79,11 @@ impl HelloHistory {
         (self.bits != 0 && !interval.is_zero()).then(|| interval * 3 / 2)
     }
 
-    /// The cost of receiving, before anything else counts.
-    fn reception_cost(&self, cost: Cost) -> Metric {
-        match cost {
-            // appendix A.2.1
-            Cost::TwoOutOfThree { nominal } => match (self.bits >> 13).count_ones() {
-                0 | 1 => Metric::INFINITY,
-                _ => Metric(nominal.clamp(1, u16::MAX - 1)),
-            },
-            // appendix A.2.2
-            Cost::ExpectedTransmissions => match self.bits.count_ones() {
-                0 | 1 => Metric::INFINITY,
-                received => Metric((256 * u32::from(self.length) / received) as u16),
-            },
+    /// The cost of receiving, before anything else counts (appendix A.2.1).
+    fn reception_cost(&self, Cost::TwoOutOfThree { nominal }: Cost) -> Metric {
+        match (self.bits >> 13).count_ones() {
+            0 | 1 => Metric::INFINITY,
+            _ => Metric(nominal.clamp(1, u16::MAX - 1)),
         }
     }
 }
@@ -210,13 +198,10 @@ impl Neighbour {
         let heard = multicast.min(self.unicast.reception_cost(settings.cost));
         // whoever answers probes is there: two Hellos lost of three are bad luck, all three are not
         let recent = (self.multicast.bits | self.unicast.bits) >> 13 != 0;
-        match settings.cost {
-            Cost::TwoOutOfThree { nominal }
-                if heard.is_infinite() && recent && self.is_sure_to_be_there() =>
-            {
-                Metric(nominal.clamp(1, u16::MAX - 1))
-            }
-            _ => heard,
+        let Cost::TwoOutOfThree { nominal } = settings.cost;
+        match heard.is_infinite() && recent && self.is_sure_to_be_there() {
+            true => Metric(nominal.clamp(1, u16::MAX - 1)),
+            false => heard,
         }
     }
 
@@ -238,12 +223,7 @@ impl Neighbour {
         if reception.is_infinite() || self.transmission_cost.is_infinite() {
             return Metric::INFINITY;
         }
-        let link = match settings.cost {
-            Cost::TwoOutOfThree { .. } => u32::from(self.transmission_cost.0),
-            Cost::ExpectedTransmissions => {
-                u32::from(self.transmission_cost.0.max(256)) * u32::from(reception.0) / 256
-            }
-        };
+        let link = u32::from(self.transmission_cost.0);
         let penalty = settings
             .round_trip
             .map_or(0, |profile| self.round_trip.penalty(&profile));

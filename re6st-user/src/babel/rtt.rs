@@ -125,9 +125,13 @@ mod tests {
 
     #[test]
     fn a_new_sample_counts_by_its_weight() {
+        let profile = RoundTrip {
+            decay: 42,
+            ..RoundTrip::default()
+        };
         let mut smoothed = SmoothedRoundTrip::default();
-        smoothed.add(Duration::from_micros(256), &RoundTrip::TUNNEL);
-        smoothed.add(Duration::from_micros(512), &RoundTrip::TUNNEL);
+        smoothed.add(Duration::from_micros(256), &profile);
+        smoothed.add(Duration::from_micros(512), &profile);
         assert_eq!(smoothed.microseconds(), Some(256 + 42));
     }
 }

@@ -155,8 +155,6 @@ pub enum Cost {
         /// The cost while usable, at least 1.
         nominal: u16,
     },
-    /// Expected transmission count, nominal 256, for lossy links (A.2.2).
-    ExpectedTransmissions,
 }
 
 /// How round-trip time adds to the cost (RFC 9616 section 4): nothing up to `min`, the whole penalty from `max` on, and
@@ -171,16 +169,6 @@ pub struct RoundTrip {
     pub max_penalty: u16,
     /// Weight of a new sample, in 256ths.
     pub decay: u8,
-}
-
-impl RoundTrip {
-    /// As babeld has it for tunnels.
-    pub const TUNNEL: Self = Self {
-        min: Duration::from_millis(10),
-        max: Duration::from_millis(120),
-        max_penalty: 96,
-        decay: 42,
-    };
 }
 
 impl Default for RoundTrip {

@@ -12,7 +12,7 @@ use crate::babel::{
     message::Message,
     output::{GROUP, Output},
     quantities::{Interval, Metric, SequenceNumber},
-    settings::{Cost, InterfaceKind, InterfaceSettings, RoundTrip},
+    settings::{InterfaceKind, InterfaceSettings, RoundTrip},
 };
 
 #[test]
@@ -227,24 +227,6 @@ fn what_others_hear_of_others_is_nothing_to_us() {
     }
     let neighbour = &bench.speaker.neighbours()[0];
     assert_eq!(neighbour.transmission_cost, Metric::INFINITY);
-}
-
-#[test]
-fn a_lossy_link_costs_by_its_losses() {
-    // appendix A.2.2
-    let mut bench = Bench::new(|_, lan| lan.cost = Cost::ExpectedTransmissions);
-    let bad = Message::IHeardYou {
-        address: Some(OURS.into()),
-        reception_cost: Metric(512),
-        interval: Interval(30_000),
-        timestamps: None,
-    };
-    for number in [1, 2, 4, 6, 7, 8] {
-        bench.hear(OTHER, &[hello(number), bad.clone()]);
-    }
-    let neighbour = &bench.speaker.neighbours()[0];
-    assert_eq!(neighbour.reception_cost, Metric(256 * 8 / 6));
-    assert_eq!(neighbour.cost, Metric(2 * (256 * 8 / 6)));
 }
 
 #[test]
