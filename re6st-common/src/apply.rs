@@ -1,9 +1,11 @@
 //! Carries a decision out. From here on an error means that the packet is dropped, never passed.
 
+use core::mem::offset_of;
+
 use crate::{
     address::Family,
     checksum,
-    decide::{Carried, Decision},
+    decide::{self, Carried, Decision},
     encapsulation,
     maps::{NextHop, interface, kind, transmit},
     packet::Packet,
@@ -44,6 +46,43 @@ pub fn apply<P: Packet, T: Tables>(
         Decision::Send(carried, _, next_hop) => encapsulate(packet, tables, carried, next_hop),
         Decision::Forward(carried, neighbour) => forward(packet, tables, carried, neighbour),
     }
+}
+
+/// What [`send`] did.
+pub struct Sent<'tables> {
+    /// The next hop's number.
+    pub id: u32,
+    /// Its entry.
+    pub next_hop: &'tables NextHop,
+    /// Bytes of the packet, without outer headers.
+    pub length: u16,
+}
+
+/// Encapsulates what this host sends. `segment_size`: see [`decide::send`].
+#[inline(always)]
+pub fn send<'tables, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &'tables T,
+    segment_size: u32,
+) -> Result<Sent<'tables>, Reason> {
+    let Decision::Send(carried, id, next_hop) = decide::send(packet, tables, segment_size)? else {
+        return Err(Reason::RewriteFailed);
+    };
+    let outer = encapsulation::outer_length(next_hop.encapsulation).ok_or(Reason::RewriteFailed)?;
+    let inner = &carried.inner;
+    packet
+        .make_room(outer, inner.family, next_hop)
+        .ok_or(Reason::NoHeadroom)?;
+    let link = size_of::<Ethernet>();
+    let ethertype = ethertype_of(encapsulation::outer_family(next_hop.encapsulation));
+    encapsulation::write_outer(packet, link, next_hop, inner, carried.traffic_class)
+        .and_then(|()| packet.write(offset_of!(Ethernet, ethertype), &ethertype))
+        .ok_or(Reason::RewriteFailed)?;
+    Ok(Sent {
+        id,
+        next_hop,
+        length: inner.length,
+    })
 }
 
 /// Strips the outer headers and hands the packet to our TC program, which puts it on the mesh device.
@@ -137,10 +176,9 @@ fn to_router<P: Packet, T: Tables>(
     if next_hop.flags & transmit::WITH_TC != 0 || tables.confirm(id as u64) {
         return hand_over(packet, tables, next_hop.interface, family);
     }
-    let ethertype_at = core::mem::offset_of!(Ethernet, ethertype);
     packet
         .write(0, &first_14(&next_hop.ethernet))
-        .and_then(|()| packet.write(ethertype_at, &ethertype_of(family)))
+        .and_then(|()| packet.write(offset_of!(Ethernet, ethertype), &ethertype_of(family)))
         .ok_or(Reason::RewriteFailed)?;
     Ok(Verdict::Redirect(next_hop.interface))
 }

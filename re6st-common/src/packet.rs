@@ -1,6 +1,8 @@
 //! Where the bytes of a packet are: in the kernel's buffer, or in a vector on the host.
 
-use crate::wire::Header;
+#[cfg(any(test, feature = "user"))]
+use crate::wire::Ethernet;
+use crate::{address::Family, maps::NextHop, wire::Header};
 
 /// A frame that can be read and rewritten. Every access is checked against the frame's end.
 pub trait Packet {
@@ -16,6 +18,10 @@ pub trait Packet {
 
     /// Writes a header; `None`, and nothing is written, where the frame is too short.
     fn write<T: Header>(&mut self, offset: usize, header: &T) -> Option<()>;
+
+    /// Makes room for outer headers between the Ethernet header and a packet of the host's own, and makes it writable.
+    /// `None` where that is not possible.
+    fn make_room(&mut self, outer: usize, inner: Family, next_hop: &NextHop) -> Option<()>;
 
     /// Removes bytes from the front, or with a negative number makes room there (with undefined content).
     /// `None`, and nothing has changed, where that is not possible.
@@ -73,6 +79,16 @@ impl Packet for Frame {
         let bytes = self.bytes.get_mut(self.start..)?.get_mut(offset..end)?;
         // SAFETY: the slice has the size of T, and a Header may be written at any address.
         unsafe { bytes.as_mut_ptr().cast::<T>().write_unaligned(*header) };
+        Some(())
+    }
+
+    fn make_room(&mut self, outer: usize, _inner: Family, _next_hop: &NextHop) -> Option<()> {
+        const LINK: usize = size_of::<Ethernet>();
+        if self.length() < LINK {
+            return None;
+        }
+        let at = self.start + LINK;
+        self.bytes.splice(at..at, core::iter::repeat_n(0, outer));
         Some(())
     }
 

@@ -7,7 +7,10 @@ use core::{
 };
 
 use aya_ebpf::{
-    bindings::{__sk_buff, bpf_hdr_start_off::BPF_HDR_START_MAC, xdp_md},
+    bindings::{
+        __sk_buff, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC, bpf_hdr_start_off::BPF_HDR_START_MAC,
+        xdp_md,
+    },
     btf_maps::PerCpuArray,
     helpers::generated::{
         bpf_check_mtu, bpf_loop, bpf_skb_change_head, bpf_skb_load_bytes_relative,
@@ -18,9 +21,12 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use re6st_common::{
+    address::Family,
+    encapsulation,
+    maps::{NextHop, encapsulation as kind},
     packet::Packet,
     reason::Reason,
-    wire::{Ethernet, Header, Vlan},
+    wire::{Ethernet, Header, Ipv4, Ipv6, Vlan, ethertype},
 };
 
 /// What is copied from the parts of a frame that no pointer reaches.
@@ -213,6 +219,12 @@ impl<const FRAGS: bool> Packet for XdpFrame<'_, FRAGS> {
     }
 
     #[inline(always)]
+    fn make_room(&mut self, _outer: usize, _inner: Family, _next_hop: &NextHop) -> Option<()> {
+        // what this host sends is TC's
+        None
+    }
+
+    #[inline(always)]
     fn adjust_head(&mut self, delta: i32) -> Option<()> {
         // SAFETY: the context is the program's own; pointers into the frame are made anew at each access.
         (unsafe { bpf_xdp_adjust_head(self.context.ctx, delta) } == 0).then_some(())
@@ -387,9 +399,55 @@ impl Packet for SocketBuffer<'_> {
         Some(())
     }
 
+    /// A packet that another tunnel of the kernel's has encapsulated before, also one of a neighbour's on the same kernel, is
+    /// not taken as one to encapsulate, since the kernel remembers the headers of one encapsulation only; the mesh device has
+    /// it segmented before (`io::netlink::ethtool`). Then nothing is to be remembered, and room alone will do.
+    #[inline(always)]
+    fn make_room(&mut self, outer: usize, inner: Family, next_hop: &NextHop) -> Option<()> {
+        const ALREADY: i64 = -114;
+        /// By how many bytes the kernel makes a packet longer to turn IPv4 into IPv6, or shorter.
+        const DIFFERENCE: i32 = (size_of::<Ipv6>() - size_of::<Ipv4>()) as i32;
+        let longer = outer as i32;
+        let room = |length, flags| self.context.adjust_room(length, BPF_ADJ_ROOM_MAC, flags);
+        match room(longer, room_flags(next_hop)) {
+            Ok(()) => {}
+            Err(ALREADY) => match (inner, encapsulation::outer_family(next_hop.encapsulation)) {
+                (Family::Ipv4, Family::Ipv6) => {
+                    self.context.change_proto(ethertype::IPV6.to_be(), 0).ok()?;
+                    room(longer - DIFFERENCE, 0).ok()?;
+                }
+                (Family::Ipv6, Family::Ipv4) => {
+                    room(longer + DIFFERENCE, 0).ok()?;
+                    self.context.change_proto(ethertype::IPV4.to_be(), 0).ok()?;
+                }
+                _ => room(longer, 0).ok()?,
+            },
+            Err(_) => return None,
+        }
+        self.make_writable(size_of::<Ethernet>() + outer);
+        Some(())
+    }
+
     #[inline(always)]
     fn adjust_head(&mut self, _delta: i32) -> Option<()> {
-        // TC makes room with a helper that has to know about segments: see `send`
+        // TC makes room with a helper that has to know about segments
         None
     }
+}
+
+/// How the kernel must cut a segmented packet that has these outer headers.
+#[inline(always)]
+fn room_flags(next_hop: &NextHop) -> u64 {
+    const FIXED_GSO: u64 = 1;
+    const ENCAP_L3_IPV4: u64 = 2;
+    const ENCAP_L3_IPV6: u64 = 4;
+    const ENCAP_L4_GRE: u64 = 8;
+    const ENCAP_L4_UDP: u64 = 16;
+    FIXED_GSO
+        | match next_hop.encapsulation {
+            kind::FOU_IPV4 => ENCAP_L3_IPV4 | ENCAP_L4_UDP,
+            kind::FOU_IPV6 => ENCAP_L3_IPV6 | ENCAP_L4_UDP,
+            kind::GRE_IPV4 => ENCAP_L3_IPV4 | ENCAP_L4_GRE,
+            _ => ENCAP_L3_IPV6 | ENCAP_L4_GRE,
+        }
 }

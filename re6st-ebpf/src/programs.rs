@@ -2,23 +2,16 @@
 
 use aya_ebpf::{
     EbpfContext as _,
-    bindings::{
-        BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC, xdp_action,
-    },
+    bindings::{BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
     helpers::generated::{bpf_redirect, bpf_redirect_neigh},
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
 use re6st_common::{
-    address::Family,
     apply::{self, Verdict},
     decide::{self, Decision},
-    encapsulation,
-    maps::{NextHop, encapsulation as kind},
-    packet::Packet,
     reason::Reason,
     tables::Tables as _,
-    wire::{Ethernet, Ipv4, Ipv6, ethertype},
 };
 
 use crate::{
@@ -143,78 +136,9 @@ fn send(context: &TcContext) -> Result<i32, Reason> {
     let mut buffer = SocketBuffer::new(context);
     buffer.make_headers_readable();
     let segments = buffer.segments();
-    let decision = decide::send(&buffer, &tables, segments.size)?;
-    let Decision::Send(carried, id, next_hop) = decision else {
-        return Err(Reason::RewriteFailed);
-    };
-    let outer = encapsulation::outer_length(next_hop.encapsulation).ok_or(Reason::RewriteFailed)?;
-    make_room(context, outer, carried.inner.family, next_hop).ok_or(Reason::NoHeadroom)?;
-    let link = size_of::<Ethernet>();
-    buffer.make_writable(link + outer);
-    encapsulation::write_outer(
-        &mut buffer,
-        link,
-        next_hop,
-        &carried.inner,
-        carried.traffic_class,
-    )
-    .ok_or(Reason::RewriteFailed)?;
-    let ethertype = match encapsulation::outer_family(next_hop.encapsulation) {
-        Family::Ipv4 => ethertype::IPV4,
-        Family::Ipv6 => ethertype::IPV6,
-    };
-    buffer
-        .write(link - size_of::<u16>(), &ethertype.to_be_bytes())
-        .ok_or(Reason::RewriteFailed)?;
-    maps::count_sent(id, segments.count as u64, carried.inner.length as u64);
-    redirect_to_neighbour(context, &buffer, next_hop.route_interface)
-}
-
-/// Makes room for the outer headers.
-///
-/// A packet that another tunnel of the kernel's has encapsulated before, also one of a neighbour's on the same kernel, is not
-/// taken as one to encapsulate, since the kernel remembers the headers of one encapsulation only; the mesh device has it
-/// segmented before (`io::netlink::ethtool`). Then nothing is to be remembered, and room alone will do.
-#[inline(always)]
-fn make_room(context: &TcContext, outer: usize, inner: Family, next_hop: &NextHop) -> Option<()> {
-    const ALREADY: i64 = -114;
-    /// By how many bytes the kernel makes a packet longer to turn IPv4 into IPv6, or shorter.
-    const DIFFERENCE: i32 = (size_of::<Ipv6>() - size_of::<Ipv4>()) as i32;
-    let outer = outer as i32;
-    let room = |length: i32, flags: u64| context.adjust_room(length, BPF_ADJ_ROOM_MAC, flags);
-    match room(outer, room_flags(next_hop)) {
-        Ok(()) => return Some(()),
-        Err(ALREADY) => {}
-        Err(_) => return None,
-    }
-    match (inner, encapsulation::outer_family(next_hop.encapsulation)) {
-        (Family::Ipv4, Family::Ipv6) => {
-            context.change_proto(ethertype::IPV6.to_be(), 0).ok()?;
-            room(outer - DIFFERENCE, 0).ok()
-        }
-        (Family::Ipv6, Family::Ipv4) => {
-            room(outer + DIFFERENCE, 0).ok()?;
-            context.change_proto(ethertype::IPV4.to_be(), 0).ok()
-        }
-        _ => room(outer, 0).ok(),
-    }
-}
-
-/// How the kernel must cut a segmented packet that has these outer headers.
-#[inline(always)]
-fn room_flags(next_hop: &NextHop) -> u64 {
-    const FIXED_GSO: u64 = 1;
-    const ENCAP_L3_IPV4: u64 = 2;
-    const ENCAP_L3_IPV6: u64 = 4;
-    const ENCAP_L4_GRE: u64 = 8;
-    const ENCAP_L4_UDP: u64 = 16;
-    FIXED_GSO
-        | match next_hop.encapsulation {
-            kind::FOU_IPV4 => ENCAP_L3_IPV4 | ENCAP_L4_UDP,
-            kind::FOU_IPV6 => ENCAP_L3_IPV6 | ENCAP_L4_UDP,
-            kind::GRE_IPV4 => ENCAP_L3_IPV4 | ENCAP_L4_GRE,
-            _ => ENCAP_L3_IPV6 | ENCAP_L4_GRE,
-        }
+    let sent = apply::send(&mut buffer, &tables, segments.size)?;
+    maps::count_sent(sent.id, segments.count as u64, sent.length as u64);
+    redirect_to_neighbour(context, &buffer, sent.next_hop.route_interface)
 }
 
 /// TC egress on the mesh device: the kernel forwards to it what came from elsewhere too.

@@ -1,14 +1,11 @@
 //! The packet logic once more, on the host: what the programs should answer, and why.
 
 use re6st_common::{
-    address::Family,
     apply::{self, Verdict},
     decide::{self, Decision},
-    encapsulation,
     maps::next_hop_id,
-    packet::{Frame, Packet as _},
+    packet::Frame,
     reason::Reason,
-    wire::{Ethernet, ethertype},
 };
 
 use super::{program::Answer, tables::PinnedTables};
@@ -71,7 +68,7 @@ pub fn receive(tables: &PinnedTables, bytes: &[u8], arrival: u32, frags: bool) -
     replay
 }
 
-/// What `re6st_send` does: TC makes room where XDP moves the front.
+/// What `re6st_send` does.
 pub fn send(tables: &PinnedTables, bytes: &[u8]) -> Replay {
     let mut replay = Replay {
         program: SEND,
@@ -82,44 +79,17 @@ pub fn send(tables: &PinnedTables, bytes: &[u8]) -> Replay {
         to_tunnel: None,
         arrival: 0,
     };
-    match encapsulated(tables, bytes) {
-        Ok((id, interface, frame)) => {
-            replay.verdict = Verdict::Redirect(interface);
-            replay.to_tunnel = Some(id);
-            replay.frame = frame;
+    let mut frame = Frame::new(bytes);
+    // a described packet stays whole
+    match apply::send(&mut frame, tables, 0) {
+        Ok(sent) => {
+            replay.verdict = Verdict::Redirect(sent.next_hop.route_interface);
+            replay.to_tunnel = Some(sent.id);
+            replay.frame = frame.bytes().to_vec();
         }
         Err(reason) => replay.reason = Some(reason),
     }
     replay
-}
-
-fn encapsulated(tables: &PinnedTables, bytes: &[u8]) -> Result<(u32, u32, Vec<u8>), Reason> {
-    let link = size_of::<Ethernet>();
-    // a described packet stays whole
-    let decision = decide::send(&Frame::new(bytes), tables, 0)?;
-    let Decision::Send(carried, id, next_hop) = decision else {
-        return Err(Reason::RewriteFailed);
-    };
-    let outer = encapsulation::outer_length(next_hop.encapsulation).ok_or(Reason::RewriteFailed)?;
-    let mut frame = bytes.to_vec();
-    frame.splice(link..link, vec![0; outer]);
-    let mut frame = Frame::new(&frame);
-    encapsulation::write_outer(
-        &mut frame,
-        link,
-        next_hop,
-        &carried.inner,
-        carried.traffic_class,
-    )
-    .ok_or(Reason::RewriteFailed)?;
-    let ethertype = match encapsulation::outer_family(next_hop.encapsulation) {
-        Family::Ipv4 => ethertype::IPV4,
-        Family::Ipv6 => ethertype::IPV6,
-    };
-    frame
-        .write(link - size_of::<u16>(), &ethertype.to_be_bytes())
-        .ok_or(Reason::RewriteFailed)?;
-    Ok((id, next_hop.route_interface, frame.bytes().to_vec()))
 }
 
 /// The verdict's name in the kernel, and its number.
