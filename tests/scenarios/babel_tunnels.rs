@@ -97,6 +97,16 @@ fn a_controller_that_ends_leaves_the_data_plane_and_unload_leaves_nothing() -> R
     let ended = controllers.remove(0).stop(Signal::SIGTERM)?;
     assert!(ended.status.success(), "{}", ended.stderr);
     assert!(chain.a.host.ip(&["-6", "route"])?.contains("proto babel"));
+    let routes = chain
+        .a
+        .list(&["routes", &chain.c.address(V6).to_string()])?;
+    assert!(routes.iter().any(|route| route["via"] == "b"), "{routes:?}");
+    let text = chain
+        .a
+        .re6st_user(&["status", "neighbours"])?
+        .success()?
+        .stdout;
+    assert!(text.contains("no node runs"), "{text}");
     assert!(ping(&chain.b.host, chain.b.address(V6), 1, &[])?.is_perfect());
     assert!(!chain.a.pins()?.is_empty());
 
@@ -180,6 +190,11 @@ fn nodes_on_one_lan_find_each_other() -> Result<()> {
         println!("LAN, {version:?}: after {time:?}");
         assert!(ping(&a.host, b.address(version), 10, &[])?.is_perfect());
     }
+    let routes = a.list(&["routes", &b.address(V6).to_string()])?;
+    assert!(
+        routes.iter().any(|route| route["via"] == "lan0"),
+        "{routes:?}"
+    );
 
     // the cable is pulled, and put back
     b.host.ip(&["link", "set", "lan0", "down"])?;

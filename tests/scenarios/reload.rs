@@ -234,6 +234,21 @@ fn routes_interfaces_and_announcements_come_and_go() -> Result<()> {
             .any(|found| found["interface_name"] == "lan0"))
     })?;
 
+    // what cannot be used is said to whoever asks for it
+    if let Some(babel) = &mut b.configuration.babel {
+        babel.interfaces = vec!["lan7".into()];
+    }
+    let said = b.reload()?.success()?.stdout;
+    assert!(
+        said.contains("WARNING: ") && said.contains("lan7"),
+        "{said}"
+    );
+    if let Some(babel) = &mut b.configuration.babel {
+        babel.interfaces.clear();
+    }
+    b.reload()?.success()?;
+    assert!(!b.status()?["warnings"].to_string().contains("lan7"));
+
     // a static route wins over Babel's, and leaves it to Babel again
     let to = "2001:db8:42:3::/64";
     b.configuration.routes.push(Route {

@@ -140,11 +140,17 @@ pub fn run(command: &LoadCommand, bpffs: &Path, sockets: &Path) -> Result<ExitCo
              its Ethernet address"
         );
     }
+    let used = |name: &String| summary.tunnels.iter().any(|used| used.tunnel.name == *name);
+    let routes = config
+        .routes
+        .iter()
+        .filter(|route| used(&route.via))
+        .count();
     println!(
         "{} is up: {}, {}; see `re6st-user status --instance {}`",
         manifest.instance,
         counted(summary.tunnels.len(), "tunnel", "tunnels"),
-        counted(config.routes.len(), "route", "routes"),
+        counted(routes, "route", "routes"),
         manifest.instance
     );
     Ok(ExitCode::SUCCESS)

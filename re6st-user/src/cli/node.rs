@@ -51,7 +51,7 @@ pub fn run(arguments: &NodeArguments, bpffs: &Path, sockets: &Path) -> Result<Ex
     eprintln!("{} is up and speaks Babel", load.instance);
     started.controller.run()?;
     eprintln!(
-        "{}: the controller has ended; the data plane forwards on until `re6st-user unload`",
+        "{0}: the controller has ended; the data plane forwards on until `re6st-user unload --instance {0}`",
         load.instance
     );
     Ok(ExitCode::SUCCESS)

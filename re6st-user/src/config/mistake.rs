@@ -16,7 +16,7 @@ use crate::io::file;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("configuration file {}: {source}; give an existing, readable file with --config", path.display())]
+    #[error("configuration file {}: {source}; it must be there, readable, and text in UTF-8", path.display())]
     Read {
         /// The file.
         path: PathBuf,

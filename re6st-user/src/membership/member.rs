@@ -267,7 +267,7 @@ impl Member {
         if revoked && !self.revoked_said {
             self.topics[Topic::Certificate as usize].succeeded();
             actions.push(Action::Say(
-                "WARNING: THIS NODE'S CERTIFICATE IS REVOKED: the registry tells this node nothing new any more; it forwards on, and is heard on LANs until the keys of Babel's MAC change. To go on, ask the operator for a token for this node's prefix, move the key away, and run `re6st-user conf` with the token".to_owned(),
+                "WARNING: THIS NODE'S CERTIFICATE IS REVOKED: the registry tells this node nothing new any more; it forwards on, and is heard on LANs until the keys of Babel's MAC change. To go on, ask the operator for a token, for this node's prefix if it was not ended as well, move the key away, and run `re6st-user conf` with the token".to_owned(),
             ));
         }
         self.revoked_said = revoked;

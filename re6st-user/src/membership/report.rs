@@ -189,7 +189,7 @@ impl Member {
         let certificate = &self.credentials.certificate;
         if self.is_revoked() {
             warnings.push(
-                "this node's certificate is revoked: ask the operator for a token for this node's prefix, move the key away, and run `re6st-user conf` with the token".to_owned(),
+                "this node's certificate is revoked: ask the operator for a token, for this node's prefix if it was not ended as well, move the key away, and run `re6st-user conf` with the token".to_owned(),
             );
         }
         if now < certificate.not_before() {

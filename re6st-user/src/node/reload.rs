@@ -16,6 +16,7 @@ use crate::{
         settings::{Cost, InterfaceSettings},
     },
     config::{Babel, Config, Tunnel},
+    dataplane::bpf::error::chain as in_one_line,
     membership::babel::BabelParameters,
     route::RouteKey,
 };
@@ -180,14 +181,17 @@ impl Controller {
         if changes.told.is_empty() {
             return Ok(Vec::new());
         }
-        let leaving = changes.leaving;
+        let (leaving, mut told) = (changes.leaving, changes.told);
+        let before = self.surroundings.warnings();
         match with_leaving(&self.config, &then, &leaving) {
-            Some(both) => self.take_up(both)?,
-            None => self
-                .log
-                .say("tunnels that come wait for those that go, whose keys they have"),
+            Some(both) => told.extend(self.take_up(both)?),
+            None => told.push("what comes waits for tunnels that go, whose keys it has".to_owned()),
         }
         self.drain(&leaving);
+        self.look_around()?;
+        let warnings = self.surroundings.warnings().into_iter();
+        let warnings = warnings.filter(|warning| !before.contains(warning));
+        told.extend(warnings.map(|warning| format!("WARNING: {warning}")));
         self.reload = Some(Reload {
             at: Instant::now()
                 + if leaving.is_empty() {
@@ -198,7 +202,7 @@ impl Controller {
             config: then,
             draining: leaving,
         });
-        Ok(changes.told)
+        Ok(told)
     }
 
     /// The same, with a word in the log.
@@ -207,7 +211,10 @@ impl Controller {
         match &outcome {
             Ok(changes) if changes.is_empty() => self.log.say("reload: nothing has changed"),
             Ok(changes) => self.log.say(&format!("reload: {}", changes.join("; "))),
-            Err(error) => self.log.say(&format!("WARNING: reload: {error:#}")),
+            Err(error) => {
+                let why = in_one_line(error.as_ref());
+                self.log.say(&format!("WARNING: reload: {why}"));
+            }
         }
         outcome
     }
@@ -234,7 +241,10 @@ impl Controller {
             return Ok(());
         }
         match self.take_up(reload.config.clone()) {
-            Ok(()) => Ok(()),
+            Ok(told) => {
+                told.iter().for_each(|told| self.log.say(told));
+                Ok(())
+            }
             Err(error) => {
                 let at = Instant::now() + DRAINING;
                 self.reload = Some(Reload { at, ..reload });
@@ -243,8 +253,8 @@ impl Controller {
         }
     }
 
-    /// Loads a configuration and goes on with it; the one of before if that fails.
-    fn take_up(&mut self, config: Config) -> Result<()> {
+    /// Loads a configuration and goes on with it; the one of before if that fails. What people should know of the load.
+    fn take_up(&mut self, config: Config) -> Result<Vec<String>> {
         let babel = config
             .babel
             .clone()
@@ -262,9 +272,13 @@ impl Controller {
                 return Err(error.into());
             }
         };
+        let notes = summary.notes.iter().map(|note| format!("note: {note}"));
+        let warnings = summary.warnings.iter();
+        let warnings = warnings.map(|warning| format!("WARNING: {warning}"));
+        let told = notes.chain(warnings).collect();
         self.adopt(summary)?;
         self.take_up_babel(babel);
-        Ok(())
+        Ok(told)
     }
 
     fn take_up_babel(&mut self, babel: Babel) {

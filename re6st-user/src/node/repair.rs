@@ -112,6 +112,9 @@ impl Controller {
         match self.instance.load_again(&self.config, &kept, renamed) {
             Ok(summary) => {
                 self.log.say(&format!("{why}: loaded again"));
+                for warning in &summary.warnings {
+                    self.log.say(&format!("WARNING: {warning}"));
+                }
                 self.surroundings.tell(&mut self.log, about, Ok(None));
                 self.adopt(summary)
             }
@@ -129,9 +132,6 @@ impl Controller {
 
     /// Goes on with what was loaded anew.
     pub(super) fn adopt(&mut self, summary: Summary) -> Result<()> {
-        for warning in &summary.warnings {
-            self.log.say(&format!("WARNING: {warning}"));
-        }
         let tunnels = self.instance.tunnels(&summary.tunnels);
         let before = self.transport.set_tunnels(tunnels);
         let gone: Vec<InterfaceId> = before

@@ -6,7 +6,7 @@ use super::{
     control::{Question, Reloaded, RouteReport, Summary},
     controller::Controller,
 };
-use crate::babel::output::Page;
+use crate::{babel::output::Page, dataplane::bpf::error::chain as in_one_line};
 
 impl Controller {
     /// The answer to a question, as JSON.
@@ -15,7 +15,7 @@ impl Controller {
             Question::Summary => json(&self.summary()),
             Question::Reload => json(&match self.reload_and_say() {
                 Ok(changes) => Reloaded::Changes(changes),
-                Err(error) => Reloaded::Refused(format!("{error:#}")),
+                Err(error) => Reloaded::Refused(in_one_line(error.as_ref())),
             }),
             Question::Neighbours { from } => json(&self.speaker.neighbour_page(*from)),
             Question::Routes { from, near } => {

@@ -48,7 +48,8 @@ impl State {
             Self::WithoutAddress => "it has no link-local IPv6 address",
             Self::Down => "its link is down",
             Self::Silent => {
-                "nobody is heard (no node there, or a firewall between: UDP port 6696 and multicast, or the tunnel's packets)"
+                "nobody is heard (no node there, keys that differ, or a firewall between: for a tunnel its own packets, for a plain \
+                 interface UDP port 6696 and multicast)"
             }
             Self::OneWay => "a neighbour is heard, but does not hear this node",
         }

@@ -288,7 +288,10 @@ impl Newcomer {
         }
         let path = configuration_file(directory);
         let Some((pending, interfaces)) = self.configuration else {
-            println!("{} is there already and stays as it is", path.display());
+            println!(
+                "{} is there already and stays as it is; a node that runs by it is to be started again",
+                path.display()
+            );
             return Ok(());
         };
         let client = Client::node(&arguments.registry, authorities, certificate, &self.key)?;

@@ -66,6 +66,9 @@ impl<'a> Source<'a> {
     }
 
     pub fn neighbours_text(&self) -> Result<String> {
+        if control::ask(&self.socket, &Question::Summary)?.is_none() {
+            return Ok(" no node runs\n".to_owned());
+        }
         let rows = self.neighbours().map(|item| Ok(neighbour_row(&item?)));
         let columns = [
             "interface",

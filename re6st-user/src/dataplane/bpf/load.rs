@@ -119,8 +119,8 @@ pub fn load(request: &Request<'_>) -> Result<Summary, BpfError> {
     if let Some(holder) = request.unless_held.map(node::holder).transpose()?.flatten() {
         return Err(BpfError::Conflict(format!(
             "a node runs on instance {} ({holder}), and loading would take the routes it has found out of the data plane. \
-             To have it take up another configuration, restart it: no packet is lost. To load all the same, `--force`; the \
-             node then puts its own back",
+             To have it take up another configuration: `re6st-user reload`. To load all the same, `--force`; the node then puts \
+             its own back",
             request.pins.instance()
         )));
     }

@@ -34,8 +34,9 @@ pub use report::*;
 use crate::io::{
     bpf_call, host,
     lock::Holder,
-    netlink::{Route as Netlink, route::Destination},
+    netlink::{Route as Netlink, mesh_route, route::Destination},
 };
+use crate::route::RouteKey;
 
 /// Looks at a loaded instance; `None` if there is none. `node`: the one that runs.
 ///
@@ -45,8 +46,8 @@ pub fn status(pins: &Pins, node: Option<Holder>) -> Result<Option<Status>, BpfEr
     observe(pins, node, |observer| observer.look())
 }
 
-/// The routes of an instance that configuration and subnets give it, and where its maps send whatever packet; `None` if it is
-/// not loaded.
+/// The kernel's routes of an instance, by configuration, subnets and Babel, and where its maps send whatever packet; `None` if
+/// it is not loaded.
 ///
 /// # Errors
 /// What cannot be read.
@@ -54,7 +55,8 @@ pub fn routes(pins: &Pins) -> Result<Option<(Vec<RouteStatus>, Ways)>, BpfError>
     observe(pins, None, |observer| {
         let next_hops = observer.maps.current_next_hops()?;
         let ways = observer.ways(&next_hops)?;
-        let destinations = observer.destinations()?;
+        let mut destinations = observer.destinations()?;
+        destinations.extend(observer.learned()?);
         let routes = destinations.into_iter().map(|to| ways.route(to));
         Ok((routes.collect::<Result<_, _>>()?, ways))
     })
@@ -67,7 +69,7 @@ pub struct Ways {
 }
 
 impl Ways {
-    /// The tunnel's name, or what else the data plane has for a route.
+    /// The name of the tunnel, or of a router's interface, or what else the data plane has for a route.
     ///
     /// # Errors
     /// The maps cannot be read.
@@ -316,15 +318,35 @@ impl Observer<'_> {
         Ok(destinations)
     }
 
-    fn ways(&self, next_hops: &[NextHop]) -> Result<Ways, BpfError> {
-        let names = (0..)
-            .zip(next_hops)
-            .filter(|(_, entry)| entry.kind == kind::TUNNEL)
-            .map(|(number, entry)| (number, text(&entry.name)));
+    fn ways(&mut self, next_hops: &[NextHop]) -> Result<Ways, BpfError> {
+        let mut names = BTreeMap::new();
+        for (number, entry) in (0..).zip(next_hops) {
+            let name = match entry.kind {
+                kind::TUNNEL => Some(text(&entry.name)),
+                kind::NEIGHBOUR => Some(self.interface_name(entry.interface)?),
+                _ => None,
+            };
+            names.extend(name.map(|name| (number, name)));
+        }
         Ok(Ways {
             lookup: Lookup::new(&self.maps, self.manifest)?,
-            names: names.collect(),
+            names,
         })
+    }
+
+    /// Those of a node's Babel, which stay when it ends.
+    fn learned(&mut self) -> Result<Vec<Destination>, BpfError> {
+        if !self.here {
+            return Ok(Vec::new());
+        }
+        let metric = mesh_route::METRIC + self.manifest.order;
+        let routes = self.netlink.mesh_routes(metric);
+        let routes = routes.during(|| "read the kernel's routes of Babel".to_owned())?;
+        let destination = |(key, _): (RouteKey, _)| Destination {
+            to: key.to(),
+            from: key.from(),
+        };
+        Ok(routes.into_iter().map(destination).collect())
     }
 
     fn reasons(&self) -> Result<Vec<ReasonStatus>, BpfError> {

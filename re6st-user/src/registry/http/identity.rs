@@ -95,7 +95,7 @@ pub fn node(
     let revoked = &published.revocation_list;
     if need == Need::Membership && revoked.contains(&identity.issuer, certificate.serial()) {
         return Err(refused(
-            "the certificate is revoked: ask the operator for a token for this node's prefix, and enrol by it with another key",
+            "the certificate is revoked: ask the operator for a token, for this node's prefix if it was not ended as well, and enrol by it with another key",
         ));
     }
     if need == Need::Membership && shown.introduced.set(()).is_ok() {

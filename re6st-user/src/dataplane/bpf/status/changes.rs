@@ -115,7 +115,7 @@ impl Observer<'_> {
         let fits = interface.mtu.saturating_sub(outer);
         if entry.mtu > fits {
             return Ok(Some(format!(
-                "the MTU of {} is {} now: packets above {fits} bytes are lost, uncounted",
+                "the MTU of {} is {} now: packets above {fits} bytes are lost (`link_mtu`)",
                 interface.name, interface.mtu
             )));
         }
