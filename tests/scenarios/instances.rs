@@ -53,6 +53,13 @@ fn two_instances_on_one_interface() -> Result<()> {
     tunnel(&mut b, &mut c, (Fou, V4))?;
     b.route(&c, &c);
     c.route(&b, &b);
+    let twin = b.try_load(&["--instance", SECOND.0])?;
+    assert!(
+        twin.stderr.contains("instance re6st0 has the address"),
+        "{}",
+        twin.stderr
+    );
+    assert!(ping(&a.host, b.address(V6), 3, &[])?.is_perfect());
     in_another_mesh(&mut b);
     in_another_mesh(&mut c);
     c.load()?;

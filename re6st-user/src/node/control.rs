@@ -165,6 +165,10 @@ pub fn ask(path: &Path, question: &Question) -> io::Result<Option<serde_json::Va
         {
             return Ok(None);
         }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let advice = format!("{error}: run this as root, as the controller is");
+            return Err(io::Error::new(error.kind(), advice));
+        }
         Err(error) => return Err(error),
     };
     stream.set_read_timeout(Some(PATIENCE))?;

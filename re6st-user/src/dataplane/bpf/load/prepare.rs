@@ -30,6 +30,7 @@ impl Loading<'_> {
     /// Lists all that may come to be, before anything does.
     pub(super) fn first_manifest(&self, plan: &Plan) -> Result<Manifest, BpfError> {
         let config = self.request.config;
+        self.refuse_twins(plan)?;
         let former = self.former.as_ref();
         let order = former.map_or_else(
             || {
@@ -93,6 +94,22 @@ impl Loading<'_> {
                 routes: plan.routes.len(),
             }),
         })
+    }
+
+    /// Two instances with one address would take each other's routes.
+    fn refuse_twins(&self, plan: &Plan) -> Result<(), BpfError> {
+        for other in &self.others {
+            let theirs = other.manifest.network.as_ref();
+            let mut theirs = theirs.iter().flat_map(|network| &network.addresses);
+            if let Some(address) = theirs.find(|address| plan.addresses.contains(address)) {
+                let instance = other.pins.instance();
+                return Err(BpfError::Conflict(format!(
+                    "instance {instance} has the address {address} already: give each instance addresses of its own, or \
+                     unload the other one (`re6st-user unload --instance {instance}`)"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// What attaching will most likely lead to; corrected as it happens.
