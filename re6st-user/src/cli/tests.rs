@@ -161,9 +161,9 @@ fn common_slips_are_answered_with_an_example() {
 fn options_are_offered_only_where_they_mean_something() {
     for (path, mut command) in all() {
         let help = command.render_long_help().to_string();
-        let data_plane = path
-            .get(1)
-            .is_none_or(|name| ["load", "node", "unload", "status", "trace"].contains(&&**name));
+        let data_plane = path.get(1).is_none_or(|name| {
+            ["load", "node", "reload", "unload", "status", "trace"].contains(&&**name)
+        });
         assert_eq!(help.contains("--bpffs"), data_plane, "{path:?}");
     }
     let init = all()

@@ -39,10 +39,21 @@ pub struct StatusArguments {
 #[derive(Debug, Subcommand)]
 enum List {
     /// Routes: those in the kernel's table and the data plane, and what Babel knows of them.
+    #[command(after_long_help = "\
+Examples:
+  re6st-user status routes
+  re6st-user status routes 2001:db8:42:7::1 --instance re6st0
+  re6st-user status routes --not-installed --json")]
     Routes(RouteFilter),
     /// Babel's neighbours.
+    #[command(after_long_help = "\
+Example:
+  re6st-user status neighbours")]
     Neighbours,
     /// Tunnels, with counters.
+    #[command(after_long_help = "\
+Example:
+  re6st-user status tunnels --json")]
     Tunnels,
 }
 
