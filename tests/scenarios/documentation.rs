@@ -248,20 +248,24 @@ fn mirrored(text: &str) -> String {
     text.replace("remote = \"192.0.2.7\"", "remote = \"192.0.2.1\"")
 }
 
+/// The configuration that README.md shows; host b has the other end of it.
+fn file_of_a(told: &Story) -> Result<Block> {
+    let blocks = story("README.md", "static")?;
+    let is_file = |block: &Block| matches!(block.mark, Mark::File(_));
+    let file = blocks.into_iter().find(is_file).context("no file")?;
+    let b = told.place("b")?;
+    b.write("/etc/mirror.toml", &mirrored(&file.text))?;
+    b.type_in("re6st-user load --config /etc/mirror.toml")?;
+    Ok(file)
+}
+
 #[test]
 fn the_readmes_two_hosts() -> Result<()> {
     let testbed = Testbed::new()?;
     let mut story_ = two_hosts(&testbed)?;
-    let blocks = story("README.md", "static")?;
-    let file = blocks
-        .iter()
-        .find(|block| matches!(block.mark, Mark::File(_)));
-    let file = file.context("no file")?;
-    let b = story_.place("b")?;
-    b.write("/etc/mirror.toml", &mirrored(&file.text))?;
-    b.type_in("re6st-user load --config /etc/mirror.toml")?;
+    let file = file_of_a(&story_)?;
 
-    story_.tell(&blocks)?;
+    story_.tell(&story("README.md", "static")?)?;
 
     let a = story_.place("a")?;
     let left = a.type_in("ls /sys/fs/bpf; ip -oneline link")?;
@@ -282,6 +286,31 @@ fn the_readmes_two_hosts() -> Result<()> {
         typed += 1;
     }
     assert!(typed > 4, "{typed}");
+    Ok(())
+}
+
+#[test]
+fn the_lan_behind_a_node_of_operating_md() -> Result<()> {
+    let testbed = Testbed::new()?;
+    let mut told = two_hosts(&testbed)?;
+    let file = file_of_a(&told)?;
+    let laptop = Place::new(&testbed, "laptop", "")?;
+    let a = told.place("a")?;
+    let ends = ((&a.host, "lan0"), (&laptop.host, "eth0"));
+    link(ends.0, ends.1, LinkOptions::default())?;
+    let (alone, with_lan) = (
+        r#"interfaces = ["eth0"]"#,
+        r#"interfaces = ["eth0", "lan0"]"#,
+    );
+    ensure!(file.text.contains(alone), "{}", file.text);
+    a.write(file.file_name()?, &file.text.replace(alone, with_lan))?;
+    a.type_in(&format!("re6st-user load --config {}", file.file_name()?))?;
+    told.places.insert("laptop".to_owned(), laptop);
+
+    told.tell(&story("docs/operating.md", "lan")?)?;
+
+    let document = include_str!("../../docs/operating.md");
+    assert!(document.contains(with_lan), "{with_lan}");
     Ok(())
 }
 

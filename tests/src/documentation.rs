@@ -20,8 +20,9 @@ pub const DOCUMENTS: [(&str, &str); 3] = [
 ];
 
 /// The stories, and who tells them.
-pub const STORIES: [(&str, &str); 4] = [
+pub const STORIES: [(&str, &str); 5] = [
     ("static", "scenarios::documentation"),
+    ("lan", "scenarios::documentation"),
     ("managed", "scenarios::documentation"),
     ("plain-peer", "machines::documented_peer"),
     ("install", "cargo xtask test release"),

@@ -31,7 +31,7 @@ pub struct LoadArguments {
     /// The configuration file (TOML).
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
-    /// The instance: names the mesh device and the folder of the BPF file system.
+    /// The instance: names the mesh device and the folder of the BPF file system, in 1 to 12 characters.
     #[arg(long, default_value = InstanceName::DEFAULT, value_parser = InstanceName::parse)]
     pub instance: InstanceName,
     /// Where XDP runs.
