@@ -14,8 +14,8 @@ use testbed::{
 
 use crate::babel_nodes::{Pinging, processor_time, start, wait_for};
 
-/// How long packets may stay away when a cable is pulled.
-const OUTAGE: Duration = Duration::from_millis(300);
+/// How long packets may stay away when a cable is pulled: less than the silence after which a neighbour is given up anyway.
+const OUTAGE: Duration = Duration::from_millis(600);
 /// How long loss and load are borne.
 const BUSY: Duration = Duration::from_secs(20);
 
