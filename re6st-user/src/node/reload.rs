@@ -188,20 +188,20 @@ impl Controller {
             None => told.push("what comes waits for tunnels that go, whose keys it has".to_owned()),
         }
         self.drain(&leaving);
+        let wait = match leaving.is_empty() {
+            true => Duration::ZERO,
+            false => DRAINING,
+        };
+        // before anything is looked at: what interfaces cost depends on it
+        self.reload = Some(Reload {
+            at: Instant::now() + wait,
+            config: then,
+            draining: leaving,
+        });
         self.look_around()?;
         let warnings = self.surroundings.warnings().into_iter();
         let warnings = warnings.filter(|warning| !before.contains(warning));
         told.extend(warnings.map(|warning| format!("WARNING: {warning}")));
-        self.reload = Some(Reload {
-            at: Instant::now()
-                + if leaving.is_empty() {
-                    Duration::ZERO
-                } else {
-                    DRAINING
-                },
-            config: then,
-            draining: leaving,
-        });
         Ok(told)
     }
 
