@@ -129,6 +129,29 @@ fn a_tunnel_that_comes_and_goes_moves_no_other_and_others_routes_stay() -> Resul
 }
 
 #[test]
+fn who_lets_a_tunnel_go_tells_the_other_end_before() -> Result<()> {
+    let (_internet, mut nodes) = ring()?;
+    let controllers = start(&nodes.each_ref())?;
+    for (from, to) in [(0, 3), (0, 2)] {
+        wait_for(&nodes[from], &nodes[to], V6, &controllers)?;
+    }
+    thread::sleep(2 * PERIOD);
+    let (a, d) = (&nodes[0], &nodes[3]);
+    let stream = UdpStream::start(&a.host, &d.host, d.address(V6), 200, 2_000)?;
+
+    nodes[3]
+        .configuration
+        .tunnels
+        .retain(|tunnel| tunnel.name != "a");
+    nodes[3].reload()?.success()?;
+    thread::sleep(2 * PERIOD);
+
+    let stream = stream.finish()?;
+    assert!(stream.is_perfect(), "{stream:?}");
+    Ok(())
+}
+
+#[test]
 fn a_wrong_file_changes_nothing_and_is_explained() -> Result<()> {
     let mut chain = Chain::new((Fou, V4), (Gre, V6))?;
     for node in [&mut chain.a, &mut chain.b, &mut chain.c] {
