@@ -110,6 +110,7 @@ fn to_show_20000_routes_costs_the_node_nothing() -> Result<()> {
 
     let routes = a.list(&["routes"])?;
 
+    let shown: usize = routes.iter().map(|route| route.to_string().len()).sum();
     let learned = routes.iter().filter(|route| {
         let to = route["to"].as_str().unwrap_or_default();
         to.starts_with("2001:db8:43:") && route["via"] == "b"
@@ -119,9 +120,10 @@ fn to_show_20000_routes_costs_the_node_nothing() -> Result<()> {
     assert_eq!(one.len(), 1, "{one:?}");
     let text = a.re6st_user(&["status"])?.success()?.stdout;
     assert!(text.lines().count() < 100, "a summary: {text}");
+    // a page at a time, whatever the allocator and what else the node does meanwhile make of it
     let grown = peak_memory(&controllers[0])? - before;
-    println!("{grown} bytes more");
-    assert!(grown < 2 << 20, "{grown} bytes more");
+    println!("{grown} bytes more to show {shown}");
+    assert!(grown < shown as u64, "{grown} bytes more to show {shown}");
     assert!(!controllers[0].stderr().contains(" is down"));
     Ok(())
 }
