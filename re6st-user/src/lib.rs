@@ -11,6 +11,7 @@ pub mod node;
 pub mod printable;
 pub mod registry;
 pub mod route;
+pub mod time;
 pub mod trace;
 
 /// The BPF object: programs and maps of the data plane.

@@ -14,7 +14,7 @@ use syn::{
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// From the top down. `OBJECT`, the programs, is no folder but everybody's.
-const FLOORS: [&str; 14] = [
+const FLOORS: [&str; 15] = [
     "cli",
     "node",
     "trace",
@@ -28,6 +28,7 @@ const FLOORS: [&str; 14] = [
     "io",
     "printable",
     "route",
+    "time",
     "OBJECT",
 ];
 

@@ -8,9 +8,8 @@ use super::{
     message::NextHop,
     quantities::{Metric, RouterId, SequenceNumber},
     settings::InterfaceSettings,
-    time::Time,
 };
-use crate::route::RouteKey;
+use crate::{route::RouteKey, time::Time};
 
 /// Which interface; the number is the caller's, such as the kernel's index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -29,7 +29,6 @@ pub mod settings;
 mod snapshot;
 pub mod speaker;
 mod table;
-pub mod time;
 mod timers;
 mod updates;
 pub mod wire;

@@ -14,8 +14,8 @@ use super::{
     rtt::SmoothedRoundTrip,
     settings::{Cost, InterfaceSettings},
     table::DestinationId,
-    time::Time,
 };
+use crate::time::Time;
 
 /// A neighbour's place in the table.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

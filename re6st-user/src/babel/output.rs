@@ -54,7 +54,7 @@ pub enum Output {
 pub struct OutgoingPacket {
     /// As encoded, without authentication.
     pub bytes: Vec<u8>,
-    /// Where 4 octets of the sender's clock are to be written ([`super::time::Time::timestamp`], big endian) as late as
+    /// Where 4 octets of the sender's clock are to be written ([`crate::time::Time::timestamp`], big endian) as late as
     /// possible before it is signed and sent (RFC 9616 section 3.1).
     pub timestamp_at: Option<usize>,
 }

@@ -13,9 +13,9 @@ use super::{
     output::{DownReason, Event},
     settings::Probing,
     speaker::Speaker,
-    time::Time,
     timers::Timer,
 };
+use crate::time::Time;
 
 /// Added to the cost of a link whose other end leaves probes unanswered: more than any other way costs, and still far
 /// from infinity if a way has three such links.

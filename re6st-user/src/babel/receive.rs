@@ -16,10 +16,10 @@ use super::{
     rtt::Exchange,
     settings::InterfaceKind,
     speaker::Speaker,
-    time::Time,
     timers::Timer,
     wire,
 };
+use crate::time::Time;
 
 /// A new neighbour is answered within this.
 const GREETING: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(20));

@@ -11,9 +11,8 @@ use super::{
     output::Output,
     settings::Settings,
     speaker::Speaker,
-    time::Time,
 };
-use crate::route::RouteKey;
+use crate::{route::RouteKey, time::Time};
 
 /// How a recorded speaker started.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -10,11 +10,10 @@ use super::{
     quantities::{RouterId, SequenceNumber},
     speaker::Speaker,
     table::{Destination, DestinationId, Route},
-    time::Time,
     timers::Timer,
     updates::Audience,
 };
-use crate::route::RouteKey;
+use crate::{route::RouteKey, time::Time};
 
 /// How far our own requests travel.
 const HOP_COUNT: u8 = 64;

@@ -11,10 +11,9 @@ use super::{
     settings::InterfaceKind,
     speaker::Speaker,
     table::{Announcement, DestinationId, Route},
-    time::Time,
     timers::{Appointment, Tick},
 };
-use crate::route::RouteKey;
+use crate::{route::RouteKey, time::Time};
 
 /// Routes that are compared or removed in one go, when many must be.
 const BATCH: usize = 512;

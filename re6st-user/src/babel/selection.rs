@@ -303,5 +303,5 @@ pub(super) const SOURCE_LIFETIME: std::time::Duration = std::time::Duration::fro
 
 /// The same in ticks.
 fn lifetime() -> Tick {
-    Tick::from_time(super::time::Time(0) + SOURCE_LIFETIME)
+    Tick::from_time(crate::time::Time(0) + SOURCE_LIFETIME)
 }

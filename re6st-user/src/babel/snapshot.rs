@@ -12,9 +12,8 @@ use super::{
     quantities::Metric,
     speaker::{BETWEEN_REPORTS, Speaker},
     table::{Destination, DestinationId, Installed, Route, Source},
-    time::Time,
 };
-use crate::route::RouteKey;
+use crate::{route::RouteKey, time::Time};
 
 /// The most neighbours, or prefixes, in a part of what we show: neighbours must not wait while we tell of them.
 const PAGE: usize = 256;

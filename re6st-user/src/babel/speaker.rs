@@ -21,12 +21,11 @@ use super::{
     restart::{RestoredDistances, RestoredRoutes, RestoredWays},
     settings::Settings,
     table::{DestinationId, Table},
-    time::Time,
     timers::{Appointment, Calendar, Timer, Timers},
     updates::Audience,
     wire::{PacketWriter, PushError},
 };
-use crate::route::RouteKey;
+use crate::{route::RouteKey, time::Time};
 
 /// Steps of work that each kind of what is due may take in one call, so that it stays short: a few milliseconds. What is left
 /// is due at once.

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{
     input::InterfaceId, neighbour::NeighbourId, quantities::RouterId, table::DestinationId,
-    time::Time,
 };
+use crate::time::Time;
 
 /// What a timer is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -4,7 +4,8 @@ use std::{fs::File, io::BufReader, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use re6st_user::babel::{output::Output, recording, speaker::Speaker, time::Time};
+use re6st_user::babel::{output::Output, recording, speaker::Speaker};
+use re6st_user::time::Time;
 
 use crate::cli::{table::counted, values::NoDataPlane};
 

@@ -38,7 +38,6 @@ use crate::{
         quantities::Metric,
         settings::InterfaceSettings,
         speaker::Speaker,
-        time::Time,
     },
     config::{Babel, Config},
     io::{
@@ -50,6 +49,7 @@ use crate::{
         shell::{Membership, Standing},
     },
     route::RouteKey,
+    time::Time,
 };
 
 /// Token of the netlink monitor; interface indexes and places of carriers stay below.

@@ -7,10 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::babel::{
-    input::Input,
-    output::Output,
-    recording::{Recording, RecordingError, Start},
+use crate::{
+    babel::{
+        input::Input,
+        output::Output,
+        recording::{Recording, RecordingError, Start},
+    },
     time::Time,
 };
 

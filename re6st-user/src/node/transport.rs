@@ -12,13 +12,13 @@ use crate::{
         authentication::{Algorithm, Authentication, Key, KeyError, Keys},
         input::{Input, InterfaceId},
         output::{GROUP, OutgoingPacket, PORT},
-        time::Time,
     },
     config::{Encapsulation, MacAlgorithm, Tunnel},
     dataplane::bpf::resolve::ResolvedTunnel,
     io::{datagram::Socket, netlink::link::Interface, random},
     membership::mac_keys::NetworkMacKeys,
     node::{encapsulation, lan::Own},
+    time::Time,
 };
 
 /// Packets taken from one socket in one turn.

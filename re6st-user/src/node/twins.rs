@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use super::controller::Controller;
-use crate::{babel::time::Time, route::RouteKey};
+use crate::{route::RouteKey, time::Time};
 
 impl Controller {
     /// Our subnets that others announce too: who is nearer to them gets our packets, and our hosts.

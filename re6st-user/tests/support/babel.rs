@@ -5,9 +5,9 @@ use std::{net::Ipv6Addr, time::Duration};
 use re6st_user::babel::{
     authentication::{Algorithm, Authentication, Key, Keys},
     message::Message,
-    time::Time,
     wire::{self, Frame, PacketWriter, PushError},
 };
+use re6st_user::time::Time;
 
 const GROUP: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 6);
 const OURS: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);

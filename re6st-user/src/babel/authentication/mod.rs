@@ -18,10 +18,8 @@ use serde::Serialize;
 
 pub use self::key::{Algorithm, Key, KeyError, PacketMac};
 use self::peer::{Index, NONCE, Order, Peers};
-use super::{
-    time::Time,
-    wire::{self, Frame, PacketError},
-};
+use super::wire::{self, Frame, PacketError};
+use crate::time::Time;
 
 /// Length of our own index, in octets.
 const INDEX: usize = 8;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::Ipv6Addr, time::Duration};
 
-use super::super::time::Time;
+use crate::time::Time;
 
 /// How long a nonce may be answered (RFC 8967 section 4.3.1.1).
 const NONCE_LIFETIME: Duration = Duration::from_secs(30);

@@ -12,10 +12,9 @@ use crate::babel::{
     quantities::{Interval, Metric, SequenceNumber},
     settings::{InterfaceKind, InterfaceSettings, Settings},
     speaker::Speaker,
-    time::Time,
     wire::{PacketWriter, decode},
 };
-use crate::route::RouteKey;
+use crate::{route::RouteKey, time::Time};
 
 pub const LAN: InterfaceId = InterfaceId(1);
 pub const OURS: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);

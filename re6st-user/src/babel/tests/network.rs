@@ -16,9 +16,9 @@ use crate::{
         random::Random,
         settings::{InterfaceKind, InterfaceSettings, Settings},
         speaker::Speaker,
-        time::Time,
     },
     route::RouteKey,
+    time::Time,
 };
 
 /// A node's number.

@@ -3,16 +3,18 @@
 use std::time::{Duration, Instant};
 
 use super::network::{Link, Network, prefix};
-use crate::babel::{
-    input::{Input, InterfaceId, Restored},
-    message::{Message, NextHop, Update},
-    output::{GROUP, Output},
-    quantities::{Interval, Metric, SequenceNumber},
-    random::Random,
-    settings::{InterfaceKind, InterfaceSettings, Settings},
-    speaker::Speaker,
+use crate::{
+    babel::{
+        input::{Input, InterfaceId, Restored},
+        message::{Message, NextHop, Update},
+        output::{GROUP, Output},
+        quantities::{Interval, Metric, SequenceNumber},
+        random::Random,
+        settings::{InterfaceKind, InterfaceSettings, Settings},
+        speaker::Speaker,
+        wire::PacketWriter,
+    },
     time::Time,
-    wire::PacketWriter,
 };
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -19,6 +19,7 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::socket::{setsockopt, sockopt},
 };
+use re6st_user::time::Time;
 use re6st_user::{
     babel::{
         input::{Input, InterfaceId, Restored},
@@ -27,7 +28,6 @@ use re6st_user::{
         quantities::{Interval, Metric, RouterId, SequenceNumber},
         settings::{InterfaceKind, InterfaceSettings, Settings},
         speaker::Speaker,
-        time::Time,
         wire::{PacketWriter, PushError},
     },
     route::RouteKey,

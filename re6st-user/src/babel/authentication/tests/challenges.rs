@@ -1,10 +1,12 @@
 //! RFC 8967 section 4.3.1: who says where it is must prove that it says so now.
 
 use super::{ANNE, BOB, GROUP, Rejected, Speaker, introduce, keys, later, pair};
-use crate::babel::{
-    authentication::Verdict,
+use crate::{
+    babel::{
+        authentication::Verdict,
+        wire::{self, Frame, PacketWriter},
+    },
     time::Time,
-    wire::{self, Frame, PacketWriter},
 };
 
 /// Challenges for a packet of Anne's, if Bob sends any.

@@ -9,10 +9,12 @@
 use std::{net::Ipv6Addr, time::Duration};
 
 use super::{Algorithm, Authentication, Key, Keys, Rejected, Verdict};
-use crate::babel::{
-    message::Message,
+use crate::{
+    babel::{
+        message::Message,
+        wire::{Frame, PacketWriter},
+    },
     time::Time,
-    wire::{Frame, PacketWriter},
 };
 
 mod bounds;

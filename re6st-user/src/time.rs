@@ -1,4 +1,4 @@
-//! The clock of the protocol: whoever runs the speaker reads it, the speaker only compares.
+//! The clock of the pure parts: whoever runs one reads it, a pure part only compares.
 
 use std::{
     ops::{Add, Sub},
@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// A moment, in microseconds since an origin that is the same for one run of a speaker; it never goes backwards.
+/// A moment, in microseconds since an origin that is the same for one run of the node; it never goes backwards.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Time(pub u64);
 
