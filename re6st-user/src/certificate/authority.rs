@@ -11,13 +11,13 @@ use x509_parser::certificate::X509Certificate;
 
 use super::{
     digest::{Fingerprint, KeyId},
-    error::{FormError, IssueError, KeyError, SubjectError},
+    error::{FormError, IssueError, KeyError},
     form::{self, Extensions},
     key::PrivateKey,
     network::Network,
     node::REGISTRY_DOMAIN,
     public_key::{KeyKind, PublicKey},
-    subject::{DN_QUALIFIER, EMAIL_ADDRESS, Subject, exact_name, printable, single},
+    subject::{DN_QUALIFIER, EMAIL_ADDRESS, Subject, SubjectError, exact_name, printable, single},
     timestamp::Timestamp,
 };
 

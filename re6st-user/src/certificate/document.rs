@@ -13,6 +13,7 @@ use super::{
     error::{FormError, IssueError},
     form::check_size,
     network::Network,
+    revocations::RevocationList,
     timestamp::Timestamp,
     verify::Authorities,
 };
@@ -26,6 +27,10 @@ const MAX_SIGNATURES: usize = 4;
 pub trait Content: Serialize + DeserializeOwned {
     /// The type of the payload, signed with it.
     const TYPE: &'static str;
+}
+
+impl Content for RevocationList {
+    const TYPE: &'static str = "application/vnd.re6st.revocations+json";
 }
 
 /// Why a document is not accepted.

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::{network::NetworkError, node_prefix::NodePrefixError};
+use super::{network::NetworkError, subject::SubjectError};
 
 /// Why octets are not what they should be: said before anybody asks who signed them.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -64,40 +64,6 @@ pub enum FormError {
         /// What speaks against it.
         reason: &'static str,
     },
-}
-
-/// Why a subject is not accepted.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
-pub enum SubjectError {
-    /// Too many fields.
-    #[error("more than {limit} fields", limit = super::subject::MAX_FIELDS)]
-    TooManyFields,
-    /// A field twice.
-    #[error("the field {0} occurs twice")]
-    Duplicate(String),
-    /// A field that does not exist.
-    #[error("there is no field {0}; known are {known}", known = super::subject::known_fields())]
-    UnknownField(String),
-    /// A field that the registry fills in.
-    #[error("the field {0} is the registry's to set")]
-    Reserved(&'static str),
-    /// A value that is empty, too long, or has characters that its field cannot have.
-    #[error(
-        "the field {0} is empty, longer than 255 octets, or has characters that it cannot have"
-    )]
-    Value(String),
-    /// A field in a form that is not read.
-    #[error("a field is not plain text")]
-    Form,
-    /// No CommonName.
-    #[error("no CommonName")]
-    NoCommonName,
-    /// A CommonName that is not a node's.
-    #[error("{0}")]
-    CommonName(#[from] NodePrefixError),
-    /// No decimal number in the attribute `serialNumber`.
-    #[error("the attribute serialNumber is missing or not a decimal number of 32 bits")]
-    SubjectSerial,
 }
 
 /// Why a key is not accepted.

@@ -17,6 +17,9 @@ use super::{
 /// Octets of a certificate's DER, at most: an RSA key of 4096 bits with all fields of a subject fits.
 pub const MAX_CERTIFICATE_SIZE: usize = 16_384;
 
+/// What the PEM of a statement about a successor is called.
+pub(super) const SUCCESSION: &str = "RE6ST SUCCESSION";
+
 /// The extension that carries the node's X25519 key: `subjectAltPublicKeyInfo` (ITU-T X.509 (10/2019), section 9.8.2).
 pub(super) const ALTERNATIVE_KEY: &[u64] = &[2, 5, 29, 72];
 const ALTERNATIVE_KEY_OID: Oid<'static> = oid!(2.5.29.72);

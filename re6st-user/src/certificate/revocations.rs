@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use super::{
     authority::{Authority, date, library},
     digest::KeyId,
-    document::Content,
     error::IssueError,
     serial::Serial,
     timestamp::Timestamp,
@@ -41,10 +40,6 @@ impl From<Revocation> for (Timestamp, Timestamp) {
 #[serde(transparent)]
 pub struct RevocationList {
     revoked: BTreeMap<KeyId, BTreeMap<Serial, Revocation>>,
-}
-
-impl Content for RevocationList {
-    const TYPE: &'static str = "application/vnd.re6st.revocations+json";
 }
 
 impl RevocationList {

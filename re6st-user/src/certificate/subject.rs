@@ -1,16 +1,20 @@
 //! Subjects of certificates: what users say about themselves, and the two fields that are the registry's.
 
 use rcgen::{DistinguishedName, DnType, DnValue};
+use thiserror::Error;
 use x509_parser::{
     asn1_rs::Tag,
     oid_registry::Oid,
     x509::{AttributeTypeAndValue, X509Name},
 };
 
-use super::{error::SubjectError, network::SubjectSerial, node_prefix::NodePrefix};
+use super::{
+    network::SubjectSerial,
+    node_prefix::{NodePrefix, NodePrefixError},
+};
 
 /// Fields of a subject, at most.
-pub const MAX_FIELDS: usize = 16;
+const MAX_FIELDS: usize = 16;
 /// Octets of a field's value, at most.
 const MAX_VALUE: usize = 255;
 /// The largest second arc below 2: DER adds 80 to it.
@@ -43,6 +47,40 @@ const NAMES: [(&str, &str, Attribute); 15] = [
     ("UID", "userId", &[0, 9, 2342, 19_200_300, 100, 1, 1]),
     ("emailAddress", "emailAddress", EMAIL_ADDRESS),
 ];
+
+/// Why a subject is not accepted.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum SubjectError {
+    /// Too many fields.
+    #[error("more than {limit} fields", limit = MAX_FIELDS)]
+    TooManyFields,
+    /// A field twice.
+    #[error("the field {0} occurs twice")]
+    Duplicate(String),
+    /// A field that does not exist.
+    #[error("there is no field {0}; known are {known}", known = known_fields())]
+    UnknownField(String),
+    /// A field that the registry fills in.
+    #[error("the field {0} is the registry's to set")]
+    Reserved(&'static str),
+    /// A value that is empty, too long, or has characters that its field cannot have.
+    #[error(
+        "the field {0} is empty, longer than 255 octets, or has characters that it cannot have"
+    )]
+    Value(String),
+    /// A field in a form that is not read.
+    #[error("a field is not plain text")]
+    Form,
+    /// No CommonName.
+    #[error("no CommonName")]
+    NoCommonName,
+    /// A CommonName that is not a node's.
+    #[error("{0}")]
+    CommonName(#[from] NodePrefixError),
+    /// No decimal number in the attribute `serialNumber`.
+    #[error("the attribute serialNumber is missing or not a decimal number of 32 bits")]
+    SubjectSerial,
+}
 
 /// What a user says about a node, or an operator about an authority: fields in order, each once. CommonName and
 /// serialNumber are the registry's.
@@ -230,7 +268,7 @@ fn arcs(identifier: &Oid<'_>) -> Result<Vec<u64>, SubjectError> {
 }
 
 /// The short names of all fields, for people.
-pub(super) fn known_fields() -> String {
+fn known_fields() -> String {
     NAMES.map(|(short, _, _)| short).join(", ")
 }
 

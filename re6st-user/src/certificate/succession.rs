@@ -16,9 +16,6 @@ use super::{
     verify::Authorities,
 };
 
-/// What the PEM of a statement is called.
-pub(super) const TAG: &str = "RE6ST SUCCESSION";
-
 /// The statement that an authority is to be trusted from now on, beside those that are. Its number is the generation.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,12 +60,12 @@ impl Authority {
 
 /// Statements as a registry keeps them in `ca.crt`, among the certificates: envelopes.
 pub fn statements(text: &str) -> Result<Vec<Vec<u8>>, FormError> {
-    form::pem_blocks_beside(text, TAG, "CERTIFICATE", Authorities::MAX_SIZE)
+    form::pem_blocks_beside(text, form::SUCCESSION, "CERTIFICATE", Authorities::MAX_SIZE)
 }
 
 /// The envelope of a statement in PEM.
 pub fn to_pem(statement: &[u8]) -> String {
-    form::to_pem(TAG, statement)
+    form::to_pem(form::SUCCESSION, statement)
 }
 
 impl Authorities {

@@ -3,11 +3,10 @@
 use super::{
     authority::AuthorityCertificate,
     error::{FormError, TrustError},
-    form::{MAX_CERTIFICATE_SIZE, pem_blocks_beside},
+    form::{MAX_CERTIFICATE_SIZE, SUCCESSION, pem_blocks_beside},
     network::Network,
     node::{Common, NodeCertificate, RegistryCertificate},
     revocations::RevocationList,
-    succession,
     timestamp::Timestamp,
 };
 
@@ -41,7 +40,7 @@ impl Authorities {
             role: "an authority",
             reason,
         };
-        let blocks = pem_blocks_beside(text, "CERTIFICATE", succession::TAG, Self::MAX_SIZE)?;
+        let blocks = pem_blocks_beside(text, "CERTIFICATE", SUCCESSION, Self::MAX_SIZE)?;
         if blocks.len() > Self::MAX {
             return Err(refuse("there are more than four"));
         }

@@ -10,10 +10,10 @@ use rcgen::{
 use super::*;
 use crate::certificate::{
     authority::{AuthorityCertificate, date},
-    error::{FormError, SubjectError, TrustError},
+    error::{FormError, TrustError},
     node::{REGISTRY_NAME, RegistryCertificate},
     node_prefix::NodePrefixError,
-    subject::printable,
+    subject::{SubjectError, printable},
 };
 
 /// What our authority writes into a node's certificate.

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::certificate::{
-    error::{FormError, IssueError, SubjectError},
+    error::{FormError, IssueError},
     node::RegistryCertificate,
+    subject::SubjectError,
 };
 
 #[test]
