@@ -24,6 +24,7 @@ use crate::{
 mod babel;
 mod check;
 pub(crate) mod mistake;
+mod names;
 mod prefix;
 mod raw;
 mod section;

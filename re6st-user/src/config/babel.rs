@@ -2,12 +2,13 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use toml::{Spanned, Value};
+use data_encoding::HEXLOWER_PERMISSIVE;
+use toml::Spanned;
 
 use super::{
     Babel, MAXIMUM_ROUTES, Mac, MacAlgorithm,
-    check::{interface_names, some_of},
     mistake::Wrong,
+    names::{interface_names, some_of},
     prefix::prefix,
     raw,
     raw::Text,
@@ -138,7 +139,9 @@ fn mac(raw: &raw::Mac) -> Result<Mac, Wrong> {
         }
     };
     let maximum = maximum_key(algorithm);
-    let key = hexadecimal(&raw.key)
+    let text = raw.key.get_ref().as_str().unwrap_or_default();
+    let key = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok();
+    let key = key
         .filter(|key| (1..=maximum).contains(&key.len()))
         .ok_or_else(|| {
             let problem = format!(
@@ -151,21 +154,6 @@ fn mac(raw: &raw::Mac) -> Result<Mac, Wrong> {
         key,
         accept_only: raw.accept_only,
     })
-}
-
-fn hexadecimal(value: &Spanned<Value>) -> Option<Vec<u8>> {
-    let text = value.get_ref().as_str()?;
-    if text.len() % 2 != 0 {
-        return None;
-    }
-    text.as_bytes()
-        .chunks_exact(2)
-        .map(|pair| {
-            let high = char::from(pair[0]).to_digit(16)?;
-            let low = char::from(pair[1]).to_digit(16)?;
-            u8::try_from(high << 4 | low).ok()
-        })
-        .collect()
 }
 
 /// Eight octets as babeld and BIRD write them.

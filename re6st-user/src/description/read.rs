@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, str::FromStr};
 
+use data_encoding::HEXLOWER_PERMISSIVE;
+
 use super::{Content, Description, Ip, MAXIMUM, Outer, Packet, Place, Ports, Transport};
 use crate::config::DEFAULT_PORT;
 
@@ -190,21 +192,10 @@ fn more(words: &mut Words<'_>, ip: &mut Ip) -> Result<(), String> {
 fn hexadecimal(mut words: Words<'_>) -> Result<Vec<u8>, String> {
     let expected = "an even number of hexadecimal digits, at least 28";
     let digits: String = words.words.by_ref().collect();
-    let digits: Option<Vec<u8>> = digits
-        .chars()
-        .map(|digit| {
-            digit
-                .to_digit(16)
-                .and_then(|digit| u8::try_from(digit).ok())
-        })
-        .collect();
-    match digits {
-        Some(digits) if digits.len() % 2 == 0 && digits.len() >= 28 => Ok(digits
-            .chunks_exact(2)
-            .map(|pair| pair[0] << 4 | pair[1])
-            .collect()),
-        _ => Err(format!("hex: expected {expected}")),
-    }
+    let octets = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok();
+    octets
+        .filter(|octets| octets.len() >= 14)
+        .ok_or_else(|| format!("hex: expected {expected}"))
 }
 
 impl<'text> Words<'text> {

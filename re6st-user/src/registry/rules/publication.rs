@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use data_encoding::HEXLOWER;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -184,8 +185,5 @@ fn digest(revoked: &BTreeMap<Serial, Revocation>) -> String {
         hash.update(revocation.at.0.to_be_bytes());
         hash.update(revocation.not_after.0.to_be_bytes());
     }
-    hash.finalize()
-        .iter()
-        .map(|octet| format!("{octet:02x}"))
-        .collect()
+    HEXLOWER.encode(&hash.finalize())
 }

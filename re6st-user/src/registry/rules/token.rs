@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use data_encoding::{BASE32_NOPAD, HEXLOWER_PERMISSIVE};
 use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -11,9 +12,6 @@ use crate::certificate::{node_prefix::NodePrefix, timestamp::Timestamp};
 
 /// Bits an operator's own token must have at least, as [`Token::bits`] guesses.
 const LEAST_BITS: u32 = 80;
-
-/// Digits of RFC 4648 section 6, small.
-const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// A secret word that gives the right to one certificate. Shown by nobody but its maker.
 #[derive(Clone, Eq)]
@@ -44,17 +42,11 @@ impl Token {
         Self(text.into())
     }
 
-    /// A new one of 128 random bits: 26 digits of base 32.
+    /// A new one of 128 random bits: 26 digits of RFC 4648 section 6, small.
     pub fn generate(random: &mut dyn Randomness) -> Self {
         let mut octets = [0; 16];
         random.fill(&mut octets);
-        let mut number = u128::from_be_bytes(octets);
-        let mut text = String::with_capacity(26);
-        for _ in 0..26 {
-            let digit = BASE32.get((number & 31) as usize).copied();
-            text.push(char::from(digit.unwrap_or(b'a')));
-            number >>= 5;
-        }
+        let text = BASE32_NOPAD.encode(&octets).to_ascii_lowercase();
         Self(text.into())
     }
 
@@ -121,11 +113,9 @@ impl TokenDigest {
     ///
     /// It is something else.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
-        let digits = text.len() == 16 && text.bytes().all(|octet| octet.is_ascii_hexdigit());
-        u64::from_str_radix(text, 16)
-            .ok()
-            .filter(|_| digits)
-            .map(|number| Self(number.to_be_bytes()))
+        let octets = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok();
+        octets
+            .and_then(|octets| Some(Self(octets.try_into().ok()?)))
             .ok_or_else(|| Refusal::Invalid("a token's id is 16 hexadecimal digits".to_owned()))
     }
 }
