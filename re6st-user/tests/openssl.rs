@@ -19,19 +19,21 @@ use rcgen::{
     CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyUsagePurpose, SanType,
     date_time_ymd,
 };
-use re6st_user::certificate::{
-    authority::{Authority, AuthorityTerms},
-    issue::NodeTerms,
-    key::{KeyAlgorithm, PrivateKey},
-    network::SubjectSerial,
-    node::{NodeCertificate, REGISTRY_NAME},
-    node_prefix::NodePrefix,
-    request::CertificateRequest,
-    revocations::{Revocation, RevocationList},
-    serial::Serial,
-    static_key::StaticKey,
-    subject::Subject,
-    timestamp::{DAY, Timestamp},
+use re6st_user::{
+    certificate::{
+        authority::{Authority, AuthorityTerms},
+        issue::NodeTerms,
+        key::{KeyAlgorithm, PrivateKey},
+        network::SubjectSerial,
+        node::{NodeCertificate, REGISTRY_NAME},
+        node_prefix::NodePrefix,
+        request::CertificateRequest,
+        revocations::{Revocation, RevocationList},
+        serial::Serial,
+        static_key::StaticKey,
+        subject::Subject,
+    },
+    time::{DAY, Timestamp},
 };
 
 /// 2026-01-01.

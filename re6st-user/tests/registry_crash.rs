@@ -29,7 +29,6 @@ use re6st_user::{
         request::CertificateRequest,
         serial::Serial,
         subject::Subject,
-        timestamp::{DAY, Timestamp},
     },
     registry::{
         Registry, Request,
@@ -41,6 +40,7 @@ use re6st_user::{
         },
         store::Store,
     },
+    time::{DAY, Timestamp},
 };
 
 const NOW: Timestamp = Timestamp(1_800_000_000);

@@ -10,13 +10,13 @@ use re6st_user::{
         key::{KeyAlgorithm, PrivateKey},
         request::CertificateRequest,
         subject::Subject,
-        timestamp::{DAY, Timestamp},
     },
     registry::{
         Registry, Request,
         rules::{Caller, Command, Issuer, Randomness, Refusal, Reply, Settings, limits::Rate},
         store::Store,
     },
+    time::{DAY, Timestamp},
 };
 use testbed::{
     host::Testbed,

@@ -18,8 +18,8 @@ use super::{
     node::REGISTRY_DOMAIN,
     public_key::{KeyKind, PublicKey},
     subject::{DN_QUALIFIER, EMAIL_ADDRESS, Subject, SubjectError, exact_name, printable, single},
-    timestamp::Timestamp,
 };
+use crate::time::Timestamp;
 
 /// Characters of an authority's CommonName, at most (RFC 5280, appendix A.1).
 const MAX_COMMON_NAME: usize = 64;

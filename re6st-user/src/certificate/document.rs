@@ -14,9 +14,9 @@ use super::{
     form::check_size,
     network::Network,
     revocations::RevocationList,
-    timestamp::Timestamp,
     verify::Authorities,
 };
+use crate::time::Timestamp;
 
 /// Octets of an envelope, at most: 50,000 revoked certificates fit.
 pub const MAX_DOCUMENT_SIZE: usize = 4 << 20;

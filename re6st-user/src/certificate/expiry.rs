@@ -1,6 +1,6 @@
 //! How soon something expires, in the steps people are warned in.
 
-use super::timestamp::{DAY, Timestamp};
+use crate::time::{DAY, Timestamp};
 
 /// How urgent a renewal is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -10,9 +10,8 @@ use x509_parser::{
     time::ASN1Time,
 };
 
-use super::{
-    error::FormError, public_key::SignedOctets, static_key::StaticPublicKey, timestamp::Timestamp,
-};
+use super::{error::FormError, public_key::SignedOctets, static_key::StaticPublicKey};
+use crate::time::Timestamp;
 
 /// Octets of a certificate's DER, at most: an RSA key of 4096 bits with all fields of a subject fits.
 pub const MAX_CERTIFICATE_SIZE: usize = 16_384;

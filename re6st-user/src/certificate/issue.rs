@@ -18,8 +18,8 @@ use super::{
     serial::Serial,
     static_key::StaticPublicKey,
     subject::Subject,
-    timestamp::Timestamp,
 };
+use crate::time::Timestamp;
 
 /// Who a certificate is for: what the node says of itself.
 #[derive(Clone, Copy, Debug)]

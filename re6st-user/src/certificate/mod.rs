@@ -25,7 +25,6 @@ pub mod serial;
 pub mod static_key;
 pub mod subject;
 pub mod succession;
-pub mod timestamp;
 pub mod verify;
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use super::{
     serial::Serial,
     static_key::StaticPublicKey,
     subject::{Subject, registry_fields},
-    timestamp::Timestamp,
 };
+use crate::time::Timestamp;
 
 /// The name of every network's registry in its certificate; no node has it.
 pub const REGISTRY_NAME: &str = "registry.re6st.internal";

@@ -10,8 +10,8 @@ use super::{
     digest::KeyId,
     error::IssueError,
     serial::Serial,
-    timestamp::Timestamp,
 };
+use crate::time::Timestamp;
 
 /// When a certificate was revoked, and the last second it would have been valid. Written as a pair.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -12,9 +12,9 @@ use super::{
     document::{Content, DocumentError, Signed},
     error::{FormError, IssueError},
     form,
-    timestamp::Timestamp,
     verify::Authorities,
 };
+use crate::time::Timestamp;
 
 /// The statement that an authority is to be trusted from now on, beside those that are. Its number is the generation.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -7,8 +7,8 @@ use super::{
     network::Network,
     node::{Common, NodeCertificate, RegistryCertificate},
     revocations::RevocationList,
-    timestamp::Timestamp,
 };
+use crate::time::Timestamp;
 
 /// The authorities of one network: usually one, two while one takes over from the other. Those that have expired stay: they
 /// vouch for nobody any more, and a clock that is wrong once costs nothing.

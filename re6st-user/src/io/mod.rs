@@ -2,6 +2,7 @@
 
 pub mod bpf_call;
 pub mod bpffs;
+pub mod clock;
 pub mod datagram;
 pub mod file;
 pub mod host;

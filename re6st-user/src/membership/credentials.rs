@@ -11,10 +11,10 @@ use crate::{
         key::PrivateKey,
         node::NodeCertificate,
         revocations::RevocationList,
-        timestamp::{CLOCK_SKEW, Timestamp},
         verify::Authorities,
     },
     config::{Config, Registry},
+    time::{CLOCK_SKEW, Timestamp},
 };
 
 /// Certificate, key and authorities.

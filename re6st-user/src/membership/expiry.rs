@@ -1,6 +1,6 @@
 //! Warnings before something expires.
 
-use crate::certificate::{expiry::ExpiryWarning, timestamp::Timestamp};
+use crate::{certificate::expiry::ExpiryWarning, time::Timestamp};
 
 /// Warns once at each step.
 #[derive(Clone, Copy, Debug, Default)]

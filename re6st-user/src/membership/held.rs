@@ -8,10 +8,10 @@ use crate::{
     certificate::{
         document::{Content, DocumentError, Signed},
         revocations::RevocationList,
-        timestamp::Timestamp,
         verify::Authorities,
     },
     registry::documents::NetworkParameters,
+    time::Timestamp,
 };
 
 /// What was kept by a node before.

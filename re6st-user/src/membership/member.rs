@@ -12,11 +12,9 @@ use super::{
 };
 use crate::{
     babel::random::Random,
-    certificate::{
-        expiry::ExpiryWarning,
-        timestamp::{DAY, Timestamp},
-    },
+    certificate::expiry::ExpiryWarning,
     config,
+    time::{DAY, Timestamp},
 };
 
 mod answers;

@@ -5,7 +5,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{babel::overridden, member::Member, schedule::Moment};
-use crate::certificate::{digest::Fingerprint, expiry::ExpiryWarning, timestamp::Timestamp};
+use crate::{
+    certificate::{digest::Fingerprint, expiry::ExpiryWarning},
+    time::Timestamp,
+};
 
 /// Everything that is shown. Times are in seconds since 1970.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{babel::random::Random, certificate::timestamp::Timestamp};
+use crate::{babel::random::Random, time::Timestamp};
 
 /// A moment, by two clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,11 +25,11 @@ use super::{
     schedule::Moment,
 };
 use crate::{
-    certificate::timestamp::Timestamp,
     config::{Babel, Config, Registry},
     io::file,
     printable::printable,
     registry::client::{Client, ClientError, Trust},
+    time::Timestamp,
 };
 
 /// How long a registry that says "later" without a time is left alone.

@@ -18,13 +18,14 @@ use super::{
     rules::{Settings, limits::Rate},
 };
 use crate::{
-    certificate::{authority::AuthorityCertificate, timestamp::DAY, verify::Authorities},
+    certificate::{authority::AuthorityCertificate, verify::Authorities},
     config::{
         ConfigError, Mistake,
         mistake::{self, Wrong},
         tunnel::ranged,
     },
     io::file,
+    time::DAY,
 };
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::{
     },
     store::{AuditLine, Store, StoreError},
 };
-use crate::certificate::{node_prefix::NodePrefix, timestamp::Timestamp};
+use crate::{certificate::node_prefix::NodePrefix, time::Timestamp};
 
 /// Why there is no registry.
 #[derive(Debug, Error)]

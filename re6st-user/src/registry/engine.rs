@@ -7,7 +7,7 @@ use std::{
     fmt,
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     thread::{self, JoinHandle},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -26,8 +26,8 @@ use super::{
     words::Repeated,
 };
 use crate::{
-    certificate::{error::IssueError, timestamp::Timestamp},
-    io::random,
+    certificate::error::IssueError,
+    io::{clock::wall, random},
 };
 
 /// How many requests may wait.
@@ -38,12 +38,6 @@ const BATCH: usize = 256;
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// How long the thread may take to say how it is.
 const HEALTH_PATIENCE: Duration = Duration::from_secs(5);
-
-/// The present moment.
-pub fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    Timestamp(since.unwrap_or_default().as_secs())
-}
 
 /// The operating system's randomness.
 #[derive(Debug)]
@@ -272,7 +266,7 @@ impl Worker {
             let mut waiting = Vec::new();
             let deadline = self.registry.next_deadline();
             if looked.elapsed() >= LONGEST_SLEEP
-                || deadline.is_some_and(|deadline| deadline <= now())
+                || deadline.is_some_and(|deadline| deadline <= wall())
             {
                 looked = Instant::now();
                 requests.push(Request {
@@ -326,7 +320,7 @@ impl Worker {
     /// Until there is something to do, unless somebody asks.
     fn sleep(&self) -> Duration {
         let deadline = self.registry.next_deadline();
-        let seconds = deadline.map(|deadline| deadline.since(now()).max(1));
+        let seconds = deadline.map(|deadline| deadline.since(wall()).max(1));
         seconds.map_or(LONGEST_SLEEP, |seconds| {
             Duration::from_secs(seconds).min(LONGEST_SLEEP)
         })
@@ -375,7 +369,7 @@ impl Worker {
 
     /// Signs the X.509 revocation list again in time, also where nothing changes.
     fn renew_list(&mut self, publish: &watch::Sender<Published>) {
-        let renewed = self.publisher.renew_list(now(), &publish.borrow());
+        let renewed = self.publisher.renew_list(wall(), &publish.borrow());
         match renewed {
             Ok(None) => {}
             Ok(Some(list)) => publish.send_modify(|published| published.crl = list),
@@ -386,7 +380,8 @@ impl Worker {
     }
 
     fn handle(&mut self, requests: Vec<Request>) -> Handled {
-        self.registry.handle(now(), &mut SystemRandomness, requests)
+        self.registry
+            .handle(wall(), &mut SystemRandomness, requests)
     }
 
     fn with_text(&self, reply: Reply) -> Result<Reply, Refusal> {
@@ -420,7 +415,7 @@ impl Worker {
                 Some(Reply::Revocations(revocations)),
             ) => Ok(self
                 .publisher
-                .publish(now(), &document, &revocations, &mac_keys)?),
+                .publish(wall(), &document, &revocations, &mac_keys)?),
             _ => Err(Refusal::Unavailable("nothing is there to be published".into()).into()),
         }
     }

@@ -22,7 +22,6 @@ use std::{
 
 use super::{
     config::RegistryConfig,
-    engine::now,
     rules::{Issuer, issuer::Issued},
     server::ServeError,
 };
@@ -35,10 +34,10 @@ use crate::{
         key::PrivateKey,
         node::NodeCertificate,
         succession::{self, SuccessionError},
-        timestamp::Timestamp,
         verify::Authorities,
     },
-    io::{file, panics::contain},
+    io::{clock::wall, file, panics::contain},
+    time::Timestamp,
 };
 
 /// All authorities of the network, and what is needed to issue.
@@ -210,6 +209,6 @@ impl Issuer for Arc<Keys> {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, IssueError> {
-        Issuer::sign(self.present(now()), message)
+        Issuer::sign(self.present(wall()), message)
     }
 }

@@ -12,17 +12,20 @@ use rustls::{
 use tokio::time;
 
 use super::{
-    engine::{SystemRandomness, now},
+    engine::SystemRandomness,
     http::tls::{self, ServerCertificate},
     keys::Keys,
     rules::Randomness as _,
     server::ServeError,
 };
-use crate::certificate::{
-    expiry::ExpiryWarning,
-    key::{KeyAlgorithm, PrivateKey},
-    serial::Serial,
-    timestamp::{CLOCK_SKEW, DAY, Timestamp},
+use crate::{
+    certificate::{
+        expiry::ExpiryWarning,
+        key::{KeyAlgorithm, PrivateKey},
+        serial::Serial,
+    },
+    io::clock::wall,
+    time::{CLOCK_SKEW, DAY, Timestamp},
 };
 
 /// How long a certificate is valid, in seconds.
@@ -82,17 +85,17 @@ impl OwnCertificate {
 pub async fn care(keys: &Keys, mut own: OwnCertificate, certificate: &ServerCertificate) {
     let mut warned = None;
     loop {
-        let warning = warning(keys, now());
+        let warning = warning(keys, wall());
         if warning.is_some() && warning != warned {
             eprintln!("WARNING: {}", warning.as_deref().unwrap_or_default());
         }
         warned = warning;
-        let wait = Duration::from_secs(own.replace.since(now()).max(1));
+        let wait = Duration::from_secs(own.replace.since(wall()).max(1));
         time::sleep(wait.min(CARE)).await;
-        if !own.is_due(now()) {
+        if !own.is_due(wall()) {
             continue;
         }
-        match OwnCertificate::new(keys, now()) {
+        match OwnCertificate::new(keys, wall()) {
             Ok(next) => {
                 certificate.replace(next.key.clone());
                 own = next;

@@ -14,11 +14,13 @@ use super::{
         publication::{ParametersDocument, RevocationsDocument},
     },
 };
-use crate::certificate::{
-    error::IssueError,
-    revocations::{Revocation, RevocationList},
-    timestamp::{DAY, Timestamp},
-    verify::Authorities,
+use crate::{
+    certificate::{
+        error::IssueError,
+        revocations::{Revocation, RevocationList},
+        verify::Authorities,
+    },
+    time::{DAY, Timestamp},
 };
 
 /// How long a CRL is good for those who look at that; a newer one may be fetched at any time.

@@ -24,7 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     Registry,
     config::RegistryConfig,
-    engine::{Engine, EngineError, EngineThread, TokenMail, now},
+    engine::{Engine, EngineError, EngineThread, TokenMail},
     http::{
         connections::{Bounds, Connections},
         serve::{self, Patience},
@@ -42,7 +42,7 @@ use super::{
 };
 use crate::{
     certificate::error::{FormError, IssueError, KeyError},
-    io::file,
+    io::{clock::wall, file},
 };
 
 /// Files that are no connections.
@@ -169,7 +169,7 @@ impl OpenRegistry {
         let lock = lock(&config.database)?;
         let keys = Arc::new(Keys::open(config)?);
         let settings = Settings {
-            authorities: keys.named(now()),
+            authorities: keys.named(wall()),
             ..config.settings(keys.all())
         };
         let locations = match &config.locations {
@@ -243,7 +243,7 @@ pub async fn serve(
     let outbox = Outbox::open(&waiting).map_err(ServeError::file(&waiting))?;
     let stop = registry.stop.subscribe();
     let engine = registry.face.engine.clone();
-    let own = OwnCertificate::new(&registry.keys, now())?;
+    let own = OwnCertificate::new(&registry.keys, wall())?;
     let certificate = Arc::new(ServerCertificate::new(own.key.clone()));
     let acceptor = TlsAcceptor::from(Arc::new(tls::server_config(Arc::clone(&certificate))?));
     let connections = Connections::new(places(config.connections));

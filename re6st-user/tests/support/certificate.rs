@@ -2,21 +2,23 @@
 
 use std::sync::LazyLock;
 
-use re6st_user::certificate::{
-    authority::{Authority, AuthorityTerms},
-    document::Signed,
-    issue::NodeTerms,
-    key::{KeyAlgorithm, PrivateKey},
-    network::SubjectSerial,
-    node::NodeCertificate,
-    node_prefix::NodePrefix,
-    request::CertificateRequest,
-    revocations::RevocationList,
-    serial::Serial,
-    subject::Subject,
-    succession::Succession,
-    timestamp::{DAY, Timestamp},
-    verify::Authorities,
+use re6st_user::{
+    certificate::{
+        authority::{Authority, AuthorityTerms},
+        document::Signed,
+        issue::NodeTerms,
+        key::{KeyAlgorithm, PrivateKey},
+        network::SubjectSerial,
+        node::NodeCertificate,
+        node_prefix::NodePrefix,
+        request::CertificateRequest,
+        revocations::RevocationList,
+        serial::Serial,
+        subject::Subject,
+        succession::Succession,
+        verify::Authorities,
+    },
+    time::{DAY, Timestamp},
 };
 
 /// The authority that signed the documents of the corpus, and a moment in its life.

@@ -31,9 +31,9 @@ use super::{
     serial::Serial,
     static_key::StaticKey,
     subject::Subject,
-    timestamp::{DAY, Timestamp},
     verify::Authorities,
 };
+use crate::time::{DAY, Timestamp};
 
 /// The moment of all tests: 2026-01-01.
 const NOW: Timestamp = Timestamp(1_767_225_600);

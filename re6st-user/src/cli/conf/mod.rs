@@ -23,15 +23,15 @@ use re6st_user::{
         revocations::RevocationList,
         static_key::StaticKey,
         subject::Subject,
-        timestamp::CLOCK_SKEW,
         verify::Authorities,
     },
     dataplane::bpf::InstanceName,
+    io::clock::wall,
     registry::{
         client::{Client, Trust},
         documents::NetworkParameters,
-        engine::now,
     },
+    time::CLOCK_SKEW,
 };
 
 use crate::cli::values::{self, NoDataPlane};
@@ -171,7 +171,7 @@ async fn succeeded(arguments: &ConfArguments, mut known: Authorities) -> Result<
     let anybody = Client::newcomer(&arguments.registry, Trust::FirstSeen)?;
     for statement in anybody.successions().await? {
         // one about authorities that we do not know is not for us
-        if known.follow(&statement, now()) == Ok(true) {
+        if known.follow(&statement, wall()) == Ok(true) {
             println!("another authority has taken over, by the word of the one before");
         }
     }
@@ -180,7 +180,7 @@ async fn succeeded(arguments: &ConfArguments, mut known: Authorities) -> Result<
     };
     if known.iter().all(|it| it.fingerprint() != fingerprint) {
         let named = Client::newcomer(&arguments.registry, Trust::Fingerprint(fingerprint))?;
-        known.admit(named.authority().await?, now()).with_context(|| {
+        known.admit(named.authority().await?, wall()).with_context(|| {
             format!(
                 "{}/ca.crt is of another network than the authority {fingerprint}: choose another --dir",
                 arguments.dir.display()
@@ -256,7 +256,7 @@ impl Newcomer {
         if certificate.public_key() != self.key.public_key() {
             bail!("the registry has issued a certificate for another key; tell its operator");
         }
-        let now = now();
+        let now = wall();
         // our clock may be behind the registry's
         let moment = now.max(certificate.not_before().min(now.plus(CLOCK_SKEW)));
         authorities
@@ -277,7 +277,7 @@ impl Newcomer {
         let directory = &arguments.dir;
         self.certificate.write(certificate.to_pem().as_bytes())?;
         let network = authorities.network();
-        let days = certificate.not_after().since(now()) / 86_400;
+        let days = certificate.not_after().since(wall()) / 86_400;
         println!(
             "{}: node {} for {days} days; it is renewed while the node runs",
             directory.join("cert.crt").display(),
@@ -298,7 +298,7 @@ impl Newcomer {
         let envelope = client.parameters(None, std::time::Duration::ZERO).await?;
         let envelope = envelope.context("the registry has no parameters")?;
         let parameters: Signed<NetworkParameters> =
-            Signed::verify(&envelope, authorities, now(), None)
+            Signed::verify(&envelope, authorities, wall(), None)
                 .context("the network's parameters")?;
         let text = node_file::text(&node_file::Facts {
             registry: &arguments.registry,

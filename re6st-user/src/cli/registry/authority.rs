@@ -9,14 +9,14 @@ use re6st_user::{
         authority::AuthorityCertificate,
         key::{KeyAlgorithm, PrivateKey},
         public_key::KeyKind,
-        timestamp::{DAY, Timestamp},
         verify::Authorities,
     },
+    io::clock::wall,
     registry::{
         config::RegistryConfig,
-        engine::now,
         keys::{Keys, next_key},
     },
+    time::{DAY, Timestamp},
 };
 
 use super::date;
@@ -43,7 +43,7 @@ Example:
 /// Does it.
 pub fn run(action: &AuthorityAction, config: &RegistryConfig) -> Result<()> {
     let AuthorityAction::Succeed { days } = action;
-    let now = now();
+    let now = wall();
     let mut keys = Keys::open(config)?;
     let present = keys.present(now).certificate().clone();
     match keys.next() {

@@ -18,11 +18,10 @@ use re6st_user::{
         key::{KeyAlgorithm, PrivateKey},
         network::Network,
         subject::Subject,
-        timestamp::DAY,
     },
-    registry::{
-        config::RegistryConfig, engine::now, http::messages::ParameterChanges, store::Store,
-    },
+    io::clock::wall,
+    registry::{config::RegistryConfig, http::messages::ParameterChanges, store::Store},
+    time::DAY,
 };
 use serde_json::{Map, Value};
 
@@ -148,8 +147,8 @@ fn make(arguments: &InitArguments) -> Result<Fingerprint> {
         common_name: &arguments.name,
         subject: &Subject::default(),
         // clocks of nodes may be behind
-        not_before: now().minus(DAY),
-        not_after: now().plus(u64::from(arguments.days) * DAY),
+        not_before: wall().minus(DAY),
+        not_after: wall().plus(u64::from(arguments.days) * DAY),
     };
     let authority = Authority::create(key, &terms)?;
     let certificate = authority.certificate();

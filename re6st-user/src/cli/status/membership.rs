@@ -1,7 +1,6 @@
 //! What a controller tells of the managed mesh it is a member of, for people.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
+use re6st_user::io::clock::wall;
 use serde_json::Value;
 
 use crate::cli::table::counted;
@@ -11,8 +10,7 @@ pub fn text(standing: &Value) -> String {
     if standing.is_null() {
         return String::new();
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.as_ref().map_or(0, Duration::as_secs);
+    let now = wall().0;
     let mut text = format!(
         "\nmember of {} by {}: {}\n",
         shown(&standing["network"]),

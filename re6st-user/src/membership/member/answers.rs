@@ -10,7 +10,6 @@ use crate::{
     certificate::{
         document::{DocumentError, Signed},
         succession::SuccessionError,
-        timestamp::DAY,
     },
     membership::{
         babel,
@@ -20,6 +19,7 @@ use crate::{
         schedule::{Moment, Retry},
     },
     registry::documents::NetworkParameters,
+    time::DAY,
 };
 
 impl Member {

@@ -7,12 +7,12 @@ use serde_json::json;
 
 use super::world::{World, mac_keys, parameters};
 use crate::{
-    certificate::timestamp::DAY,
     membership::{
         exchange::{Answer, Failure, FailureKind, Question},
         member::{Action, Input, Keep},
         schedule::Moment,
     },
+    time::DAY,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);

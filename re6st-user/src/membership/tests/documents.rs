@@ -199,7 +199,7 @@ fn what_is_kept_is_good_whatever_the_clock_says() {
     world.run(SECOND);
     let mut world = world.restarted(1);
     // a host without a clock of its own
-    world.now.wall = crate::certificate::timestamp::Timestamp(0);
+    world.now.wall = crate::time::Timestamp(0);
     world.registry.up = false;
     world.run(SECOND);
     assert_eq!(

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::world::{Keys, START, World, authority, revocations};
 use crate::{
-    certificate::timestamp::DAY,
     membership::{
         exchange::Question,
         member::{Input, Keep},
     },
+    time::DAY,
 };
 
 const SECOND: Duration = Duration::from_secs(1);

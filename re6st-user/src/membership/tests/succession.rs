@@ -9,13 +9,13 @@ use crate::{
     certificate::{
         authority::Authority,
         key::{KeyAlgorithm, PrivateKey},
-        timestamp::DAY,
         verify::Authorities,
     },
     membership::{
         exchange::Question,
         member::{Input, Keep},
     },
+    time::DAY,
 };
 
 fn successor(authority: &Authority, years: u64) -> Authority {

@@ -18,7 +18,6 @@ use crate::{
         serial::Serial,
         static_key::StaticKey,
         subject::Subject,
-        timestamp::{DAY, Timestamp},
         verify::Authorities,
     },
     config::{Config, Registry},
@@ -31,6 +30,7 @@ use crate::{
         schedule::Moment,
     },
     registry::{documents::NetworkParameters, http::messages::MacKeys},
+    time::{DAY, Timestamp},
 };
 
 /// The moment tests begin: 2026-01-01.

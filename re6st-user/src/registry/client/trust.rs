@@ -19,9 +19,10 @@ use rustls::{
 use crate::{
     certificate::{
         authority::AuthorityCertificate, digest::Fingerprint, node::REGISTRY_NAME,
-        timestamp::Timestamp, verify::Authorities,
+        verify::Authorities,
     },
     registry::tls::{HandshakeSignatures, public_key},
+    time::Timestamp,
 };
 
 /// The most certificates looked at behind the server's first: two authorities during a change, and the server's second.

@@ -9,11 +9,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::{connections::Source, problem::Problem, serve::Peer};
 use crate::{
-    certificate::{
-        digest::KeyId, node::NodeCertificate, revocations::RevocationList, timestamp::Timestamp,
-    },
+    certificate::{digest::KeyId, node::NodeCertificate, revocations::RevocationList},
     io::panics::contain,
     registry::publication::Published,
+    time::Timestamp,
 };
 
 /// A certificate that the peer has proved to hold.

@@ -25,11 +25,10 @@ use crate::{
         request::CertificateRequest,
         revocations::RevocationList,
     },
-    io::panics::contain,
+    io::{clock::wall, panics::contain},
     registry::{
         client::LONGEST_WAIT,
         documents::NetworkParameters,
-        engine::now,
         mail,
         publication::{Document, Published},
         rules::{
@@ -145,7 +144,7 @@ async fn authorities(ask: Ask, _: Nothing) -> Result<Found<Authorities>, Problem
     let published = ask.state.published.borrow().clone();
     let authorities = published.authorities;
     let mut valid = authorities.iter();
-    let first = valid.find(|authority| authority.is_valid_at(now()));
+    let first = valid.find(|authority| authority.is_valid_at(wall()));
     Ok(Found(Authorities {
         certificates: authorities
             .iter()
@@ -213,12 +212,12 @@ async fn hand_back(ask: Ask, message: HeldDocuments) -> Result<Accepted, Problem
     let bad = |error: DocumentError| Problem::bad_request(format!("a document: {error}"));
     let authorities = &published.authorities;
     let parameters: Signed<NetworkParameters> =
-        Signed::verify(message.parameters.as_bytes(), authorities, now(), None).map_err(bad)?;
+        Signed::verify(message.parameters.as_bytes(), authorities, wall(), None).map_err(bad)?;
     if parameters.number() <= published.parameters.number {
         return Ok(Accepted);
     }
     let revocations = match &message.revocations {
-        Some(envelope) => Signed::verify(envelope.as_bytes(), authorities, now(), None)
+        Some(envelope) => Signed::verify(envelope.as_bytes(), authorities, wall(), None)
             .map(Signed::into_content)
             .map_err(bad)?,
         None => RevocationList::default(),

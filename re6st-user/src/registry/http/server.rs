@@ -20,8 +20,9 @@ use super::{
 };
 use crate::{
     certificate::node::NodeCertificate,
+    io::clock::wall,
     registry::{
-        engine::{Engine, now},
+        engine::Engine,
         location::{Locations, Place},
         publication::Published,
         rules::{Caller, Command, Refusal, Reply, community::Location},
@@ -61,7 +62,7 @@ impl Server for Face {
                 self.engine.tell(caller, Command::Introduce);
             };
             let published = self.published.borrow();
-            identity::node(peer, &published, now(), need, introduce).map(caller)
+            identity::node(peer, &published, wall(), need, introduce).map(caller)
         };
         match (who, &peer.origin) {
             (Who::Anybody, Origin::Internet(address)) => {

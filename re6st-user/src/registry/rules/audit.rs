@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::certificate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// One line. No secret is in it: tokens are named by their digest.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]

@@ -1,9 +1,12 @@
 //! What the rules keep of a certificate in memory; its text is in the store.
 
 use super::token::Email;
-use crate::certificate::{
-    digest::KeyId, network::SubjectSerial, node_prefix::NodePrefix, serial::Serial,
-    static_key::StaticPublicKey, timestamp::Timestamp,
+use crate::{
+    certificate::{
+        digest::KeyId, network::SubjectSerial, node_prefix::NodePrefix, serial::Serial,
+        static_key::StaticPublicKey,
+    },
+    time::Timestamp,
 };
 
 /// A node's present certificate.

@@ -14,9 +14,11 @@ use super::{
     token::{Email, Token, TokenDigest, TokenEntry},
     tree::Block,
 };
-use crate::certificate::{
-    digest::KeyId, node_prefix::NodePrefix, revocations::Revocation, serial::Serial,
-    timestamp::Timestamp,
+use crate::{
+    certificate::{
+        digest::KeyId, node_prefix::NodePrefix, revocations::Revocation, serial::Serial,
+    },
+    time::Timestamp,
 };
 
 /// What became of a command.

@@ -3,7 +3,7 @@
 use super::{
     Caller, Change, ClockSummary, Notice, Randomness, Refusal, Reply, Rules, audit::Action,
 };
-use crate::certificate::timestamp::{DAY, Timestamp};
+use crate::time::{DAY, Timestamp};
 
 /// How far the clock may be ahead of what the database has seen last.
 const LONGEST_STEP: u64 = DAY;

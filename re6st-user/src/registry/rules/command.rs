@@ -13,9 +13,12 @@ use super::{
     restoration::{Mark, Newer},
     token::{Email, Token, TokenDigest},
 };
-use crate::certificate::{
-    network::SubjectSerial, node_prefix::NodePrefix, request::CertificateRequest, serial::Serial,
-    timestamp::Timestamp,
+use crate::{
+    certificate::{
+        network::SubjectSerial, node_prefix::NodePrefix, request::CertificateRequest,
+        serial::Serial,
+    },
+    time::Timestamp,
 };
 
 /// What is asked of the registry.

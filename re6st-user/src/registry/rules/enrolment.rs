@@ -7,11 +7,9 @@ use super::{
     token::{Email, Token, TokenEntry},
     tree::{AllocateError, Block},
 };
-use crate::certificate::{
-    issue::NodeTerms,
-    node_prefix::NodePrefix,
-    request::CertificateRequest,
-    timestamp::{CLOCK_SKEW, Timestamp},
+use crate::{
+    certificate::{issue::NodeTerms, node_prefix::NodePrefix, request::CertificateRequest},
+    time::{CLOCK_SKEW, Timestamp},
 };
 
 impl Rules {

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::certificate::{
-    authority::Authority,
-    error::IssueError,
-    issue::{Identity, NodeTerms},
-    node::NodeCertificate,
-    timestamp::Timestamp,
-    verify::Authorities,
+use crate::{
+    certificate::{
+        authority::Authority,
+        error::IssueError,
+        issue::{Identity, NodeTerms},
+        node::NodeCertificate,
+        verify::Authorities,
+    },
+    time::Timestamp,
 };
 
 /// Signs certificates and numbers. [`Authority`] does; tests of the rules alone have a cheaper one.

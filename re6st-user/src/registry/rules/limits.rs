@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use crate::certificate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 /// So many in so many seconds: all at once if none came before, then one whenever its share of the time has passed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

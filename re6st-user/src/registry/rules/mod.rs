@@ -58,9 +58,9 @@ pub use self::{
     settings::Settings,
     state::Stored,
 };
-use crate::certificate::{
-    digest::KeyId, node::NodeCertificate, node_prefix::NodePrefix, serial::Serial,
-    timestamp::Timestamp,
+use crate::{
+    certificate::{digest::KeyId, node::NodeCertificate, node_prefix::NodePrefix, serial::Serial},
+    time::Timestamp,
 };
 
 /// Why there are no rules for what the store has.

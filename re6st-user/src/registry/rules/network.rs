@@ -13,7 +13,7 @@ use super::{
     publication::{Content, Publication},
     require_operator,
 };
-use crate::certificate::timestamp::Timestamp;
+use crate::time::Timestamp;
 
 impl Rules {
     pub(super) fn fetch_parameters(&self, now: Timestamp, from: &Caller) -> Result<Reply, Refusal> {

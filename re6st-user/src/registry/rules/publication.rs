@@ -9,7 +9,10 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{RestoreError, Settings};
-use crate::certificate::{revocations::Revocation, serial::Serial, timestamp::Timestamp};
+use crate::{
+    certificate::{revocations::Revocation, serial::Serial},
+    time::Timestamp,
+};
 
 /// The network's parameters.
 #[derive(Clone, PartialEq, Debug, Serialize)]

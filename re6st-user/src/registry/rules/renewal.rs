@@ -9,12 +9,14 @@ use super::{
     token::Email,
     tree::Block,
 };
-use crate::certificate::{
-    issue::{Identity, NodeTerms},
-    node_prefix::NodePrefix,
-    request::CertificateRequest,
-    serial::Serial,
-    timestamp::{CLOCK_SKEW, Timestamp},
+use crate::{
+    certificate::{
+        issue::{Identity, NodeTerms},
+        node_prefix::NodePrefix,
+        request::CertificateRequest,
+        serial::Serial,
+    },
+    time::{CLOCK_SKEW, Timestamp},
 };
 
 /// What is new of a node's next certificate.

@@ -7,8 +7,9 @@ use super::{
     Caller, Change, Notice, Randomness, Refusal, Reply, Rules, audit::Action,
     certificate::Certificate, mac_keys::MacKey, parameters::Parameters, tree::Block,
 };
-use crate::certificate::{
-    node::NodeCertificate, revocations::RevocationList, serial::Serial, timestamp::Timestamp,
+use crate::{
+    certificate::{node::NodeCertificate, revocations::RevocationList, serial::Serial},
+    time::Timestamp,
 };
 
 /// How long newcomers wait after a backup was restored, in seconds: nodes are to come first.

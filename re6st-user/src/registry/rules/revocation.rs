@@ -8,9 +8,11 @@ use super::{
     certificate::{Certificate, Replaced},
     tree::Block,
 };
-use crate::certificate::{
-    digest::KeyId, node_prefix::NodePrefix, revocations::Revocation, serial::Serial,
-    timestamp::Timestamp,
+use crate::{
+    certificate::{
+        digest::KeyId, node_prefix::NodePrefix, revocations::Revocation, serial::Serial,
+    },
+    time::Timestamp,
 };
 
 /// At most so many certificates a page.

@@ -1,7 +1,7 @@
 //! What the registry's configuration file decides.
 
 use super::{community::Communities, limits::Rate};
-use crate::certificate::{network::Network, timestamp::DAY};
+use crate::{certificate::network::Network, time::DAY};
 
 /// Of the rules. Spans are in seconds.
 #[derive(Clone, Debug, PartialEq)]

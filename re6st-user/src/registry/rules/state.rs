@@ -16,9 +16,11 @@ use super::{
     token::{TokenDigest, TokenEntry},
     tree::{Block, PartitionError, Tree},
 };
-use crate::certificate::{
-    digest::KeyId, node_prefix::NodePrefix, revocations::Revocation, serial::Serial,
-    timestamp::Timestamp,
+use crate::{
+    certificate::{
+        digest::KeyId, node_prefix::NodePrefix, revocations::Revocation, serial::Serial,
+    },
+    time::Timestamp,
 };
 
 /// What the store has.

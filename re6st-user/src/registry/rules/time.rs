@@ -4,7 +4,7 @@ use super::{
     Caller, Change, Notice, Randomness, Refusal, Reply, Rules, audit::Action, mac_keys::MacKey,
     token_rules::about,
 };
-use crate::certificate::{node_prefix::NodePrefix, timestamp::Timestamp};
+use crate::{certificate::node_prefix::NodePrefix, time::Timestamp};
 
 impl Rules {
     /// When [`super::Command::Time`] has something to do next. By a clock that is doubted, nothing.

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::{random::Randomness, refusal::Refusal};
-use crate::certificate::{node_prefix::NodePrefix, timestamp::Timestamp};
+use crate::{certificate::node_prefix::NodePrefix, time::Timestamp};
 
 /// Bits an operator's own token must have at least, as [`Token::bits`] guesses.
 const LEAST_BITS: u32 = 80;

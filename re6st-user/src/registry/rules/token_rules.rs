@@ -6,7 +6,7 @@ use super::{
     command::TokenRight,
     token::{Email, Token, TokenDigest, TokenEntry},
 };
-use crate::certificate::{node_prefix::NodePrefix, timestamp::Timestamp};
+use crate::{certificate::node_prefix::NodePrefix, time::Timestamp};
 
 impl Rules {
     pub(super) fn request_token(

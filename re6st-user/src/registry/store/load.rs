@@ -20,13 +20,12 @@ use super::{
     StoreError, failure, text,
     write::{RESERVED, config, document},
 };
-use crate::certificate::{
-    digest::KeyId,
-    node::NodeCertificate,
-    node_prefix::NodePrefix,
-    revocations::Revocation,
-    serial::Serial,
-    timestamp::{DAY, Timestamp},
+use crate::{
+    certificate::{
+        digest::KeyId, node::NodeCertificate, node_prefix::NodePrefix, revocations::Revocation,
+        serial::Serial,
+    },
+    time::{DAY, Timestamp},
 };
 
 /// How long re6stnet's certificates are valid, in seconds.

@@ -28,7 +28,7 @@ use thiserror::Error;
 
 pub use self::load::Loaded;
 use super::rules::change::Change;
-use crate::certificate::{node_prefix::NodePrefix, timestamp::Timestamp};
+use crate::{certificate::node_prefix::NodePrefix, time::Timestamp};
 
 /// Prepared statements that are kept.
 const STATEMENTS: usize = 32;

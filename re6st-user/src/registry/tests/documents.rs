@@ -8,7 +8,8 @@ use tokio::time::timeout;
 use super::support::TestRegistry;
 use crate::{
     certificate::{document::Signed, revocations::RevocationList},
-    registry::{documents::NetworkParameters, engine::now},
+    io::clock::wall,
+    registry::documents::NetworkParameters,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,7 +30,7 @@ async fn parameters_are_signed_and_tell_what_nodes_need() {
 
     let envelope = envelope.unwrap().unwrap();
     let document: Signed<NetworkParameters> =
-        Signed::verify(&envelope, &registry.authorities, now(), None).unwrap();
+        Signed::verify(&envelope, &registry.authorities, wall(), None).unwrap();
     let parameters = document.content();
     assert_eq!(parameters.hello_interval(), Some(Duration::from_secs(7)));
     let networks: Vec<_> = parameters
@@ -41,7 +42,7 @@ async fn parameters_are_signed_and_tell_what_nodes_need() {
     let older: Result<Signed<NetworkParameters>, _> = Signed::verify(
         &envelope,
         &registry.authorities,
-        now(),
+        wall(),
         Some(document.number()),
     );
     assert!(older.is_err(), "the same number again is no news");
@@ -58,7 +59,7 @@ async fn who_waits_hears_of_a_change_at_once() {
         .unwrap()
         .unwrap();
     let held: Signed<NetworkParameters> =
-        Signed::verify(&envelope, &registry.authorities, now(), None).unwrap();
+        Signed::verify(&envelope, &registry.authorities, wall(), None).unwrap();
 
     let nothing = client.parameters(Some(held.number()), Duration::ZERO).await;
     assert_eq!(nothing.unwrap(), None);
@@ -82,7 +83,7 @@ async fn who_waits_hears_of_a_change_at_once() {
     let newer: Signed<NetworkParameters> = Signed::verify(
         &newer.unwrap().unwrap(),
         &registry.authorities,
-        now(),
+        wall(),
         Some(held.number()),
     )
     .unwrap();
@@ -111,7 +112,7 @@ async fn revocations_are_told_to_everybody_in_both_forms() {
         .unwrap()
         .unwrap();
     let list: Signed<RevocationList> =
-        Signed::verify(&envelope, &registry.authorities, now(), None).unwrap();
+        Signed::verify(&envelope, &registry.authorities, wall(), None).unwrap();
 
     let issuer = registry.authorities.iter().next().unwrap().key_id();
     assert!(list.content().contains(&issuer, node.certificate.serial()));

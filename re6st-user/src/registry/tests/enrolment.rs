@@ -8,9 +8,9 @@ use tokio::time;
 use super::support::{TestRegistry, newcomer, refused};
 use crate::{
     certificate::{node::NodeCertificate, revocations::RevocationList},
+    io::clock::wall,
     registry::{
         client::{Client, ClientError, Trust},
-        engine::now,
         http::messages::{NodeEntry, WaitingToken},
         server::PATIENCE,
     },
@@ -33,7 +33,7 @@ async fn a_token_gives_one_certificate() {
     let nobody = RevocationList::default();
     registry
         .authorities
-        .verify_node(&certificate, &nobody, now(), 0)
+        .verify_node(&certificate, &nobody, wall(), 0)
         .unwrap();
     assert_eq!(issued.common_name, "0/16");
     assert_eq!(issued.subnet.unwrap().to_string(), "2001:db8:42::/64");

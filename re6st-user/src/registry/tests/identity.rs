@@ -7,17 +7,12 @@ use serde_json::{Value, json};
 use super::support::{TestNode, TestRegistry, authority, newcomer, refused};
 use crate::{
     certificate::{
-        authority::Authority,
-        issue::NodeTerms,
-        network::SubjectSerial,
-        node::NodeCertificate,
-        node_prefix::NodePrefix,
-        request::CertificateRequest,
-        serial::Serial,
-        subject::Subject,
-        timestamp::{DAY, Timestamp},
+        authority::Authority, issue::NodeTerms, network::SubjectSerial, node::NodeCertificate,
+        node_prefix::NodePrefix, request::CertificateRequest, serial::Serial, subject::Subject,
     },
-    registry::{engine::now, http::messages::MadeToken, server::PATIENCE},
+    io::clock::wall,
+    registry::{http::messages::MadeToken, server::PATIENCE},
+    time::{DAY, Timestamp},
 };
 
 /// A node's certificate of any authority, valid from and until.
@@ -71,7 +66,7 @@ async fn a_node_gets_parameters_keys_and_its_own_certificate() {
 async fn certificates_of_others_and_of_other_times_are_no_identity() {
     let ours = authority();
     let registry = TestRegistry::of(&ours, "grace-days = 100\n", PATIENCE).await;
-    let now = now();
+    let now = wall();
     let (past, future) = (now.minus(200 * DAY), now.plus(200 * DAY));
     for (name, node) in [
         ("of another authority", node(&authority(), past, future)),

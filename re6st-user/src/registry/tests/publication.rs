@@ -6,13 +6,10 @@ use x509_parser::{prelude::FromDer as _, revocation_list::CertificateRevocationL
 
 use super::support::{authority, files};
 use crate::{
-    certificate::{
-        serial::Serial,
-        timestamp::{DAY, Timestamp},
-    },
+    certificate::serial::Serial,
+    io::clock::wall,
     registry::{
         config::RegistryConfig,
-        engine::now,
         keys::Keys,
         publication::{Published, Publisher, X509List},
         rules::{
@@ -20,6 +17,7 @@ use crate::{
             publication::{ParametersDocument, RevocationsDocument, Revoked},
         },
     },
+    time::{DAY, Timestamp},
 };
 
 const HOUR: u64 = 60 * 60;
@@ -76,7 +74,7 @@ fn read(list: &X509List) -> Read {
 
 #[test]
 fn in_a_quiet_year_the_crl_is_signed_each_day_and_never_expires() {
-    let start = now();
+    let start = wall();
     let (mut publisher, mut published) = published(start);
     let mut last = read(&published.crl);
     let mut signed = 0;
@@ -99,7 +97,7 @@ fn in_a_quiet_year_the_crl_is_signed_each_day_and_never_expires() {
 
 #[test]
 fn a_crl_of_a_clock_that_was_ahead_is_replaced_at_once_by_a_newer_one() {
-    let start = now();
+    let start = wall();
     let (mut publisher, published) = published(start.plus(3 * DAY));
     let ahead = read(&published.crl);
 
@@ -112,7 +110,7 @@ fn a_crl_of_a_clock_that_was_ahead_is_replaced_at_once_by_a_newer_one() {
 
 #[test]
 fn whatever_is_published_the_next_crl_has_a_larger_number() {
-    let start = now();
+    let start = wall();
     let (mut publisher, published) = published(start);
     let renewed = publisher.renew_list(start.plus(DAY), &published);
     let renewed = read(&renewed.unwrap().unwrap());
@@ -127,7 +125,7 @@ fn whatever_is_published_the_next_crl_has_a_larger_number() {
 
 #[test]
 fn after_a_restart_the_crl_has_a_larger_number_than_before() {
-    let start = now();
+    let start = wall();
     let (mut publisher, first) = published(start);
     let before = publisher.renew_list(start.plus(DAY), &first);
 

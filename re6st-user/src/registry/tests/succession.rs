@@ -14,28 +14,28 @@ use crate::{
         node::NodeCertificate,
         revocations::RevocationList,
         succession,
-        timestamp::DAY,
         verify::Authorities,
     },
+    io::clock::wall,
     registry::{
         client::{Client, ClientError, Trust},
         config::RegistryConfig,
         documents::NetworkParameters,
-        engine::now,
         keys::{Keys, next_key},
         server::PATIENCE,
     },
+    time::DAY,
 };
 
 /// An authority that ends so many seconds from now on, and its successor.
 fn two(left: u64) -> (Authority, Authority) {
     let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
     let old = authority()
-        .succeed(key, now().minus(DAY), now().plus(left))
+        .succeed(key, wall().minus(DAY), wall().plus(left))
         .unwrap();
     let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
     let new = old
-        .succeed(key, now().minus(DAY), now().plus(3650 * DAY))
+        .succeed(key, wall().minus(DAY), wall().plus(3650 * DAY))
         .unwrap();
     (old, new)
 }
@@ -62,7 +62,7 @@ async fn nodes_learn_of_the_next_authority_by_the_word_of_the_present_one() {
 
     // whoever trusts the old one alone can still ask
     let statements = registry.client().successions().await.unwrap();
-    assert!(trusted.follow(&statements[0], now()).unwrap());
+    assert!(trusted.follow(&statements[0], wall()).unwrap());
     assert_eq!(trusted.iter().count(), 2);
 
     // the old one would cut a certificate short
@@ -71,7 +71,7 @@ async fn nodes_learn_of_the_next_authority_by_the_word_of_the_present_one() {
     let certificate = NodeCertificate::from_pem(&issued.certificate).unwrap();
     assert!(certificate.not_after() > old.certificate().not_after());
     let issuer = trusted
-        .verify_node(&certificate, &RevocationList::default(), now(), 0)
+        .verify_node(&certificate, &RevocationList::default(), wall(), 0)
         .unwrap();
     assert_eq!(issuer, new.certificate());
 
@@ -86,7 +86,7 @@ async fn nodes_learn_of_the_next_authority_by_the_word_of_the_present_one() {
         .unwrap();
     for authorities in [&registry.authorities, &only_new] {
         let document: Signed<NetworkParameters> =
-            Signed::verify(&envelope, authorities, now(), None).unwrap();
+            Signed::verify(&envelope, authorities, wall(), None).unwrap();
         let fingerprints = document.content().0["authorities"].as_array().unwrap();
         assert_eq!(fingerprints.len(), 2);
     }
@@ -118,7 +118,7 @@ async fn a_registry_that_runs_while_the_old_authority_expires_serves_on_by_the_n
     announce(&registry.directory, &old, &new);
     let mut registry = registry.restart().await;
 
-    while now() <= old.certificate().not_after() {
+    while wall() <= old.certificate().not_after() {
         time::sleep(Duration::from_millis(100)).await;
     }
     // the server changes its certificate within the second
@@ -136,13 +136,13 @@ async fn a_registry_that_runs_while_the_old_authority_expires_serves_on_by_the_n
     let certificate = NodeCertificate::from_pem(&issued.certificate).unwrap();
     let fresh = Authorities::new(new.certificate().clone());
     let nothing = RevocationList::default();
-    assert!(fresh.verify_node(&certificate, &nothing, now(), 0).is_ok());
+    assert!(fresh.verify_node(&certificate, &nothing, wall(), 0).is_ok());
     // who knew the old one alone, and was away, finds the new one and renews
     let outcome = registry.as_node(&node).renew(None).await;
     assert!(matches!(outcome, Err(ClientError::NotTrusted { .. })));
     let anybody = Client::newcomer(&registry.url(), Trust::FirstSeen).unwrap();
     for statement in anybody.successions().await.unwrap() {
-        assert!(registry.authorities.follow(&statement, now()).unwrap());
+        assert!(registry.authorities.follow(&statement, wall()).unwrap());
     }
     let refused = registry.as_node(&node).mac_keys().await;
     assert_eq!(
@@ -153,7 +153,7 @@ async fn a_registry_that_runs_while_the_old_authority_expires_serves_on_by_the_n
     let renewed = registry.as_node(&node).renew(None).await.unwrap();
     let renewed = NodeCertificate::from_pem(&renewed.certificate).unwrap();
     assert_eq!(renewed.prefix(), node.certificate.prefix());
-    assert!(fresh.verify_node(&renewed, &nothing, now(), 0).is_ok());
+    assert!(fresh.verify_node(&renewed, &nothing, wall(), 0).is_ok());
     // what it is told from now on names the new one alone once it was started again
     let node = support::TestNode {
         certificate: renewed,
@@ -163,7 +163,7 @@ async fn a_registry_that_runs_while_the_old_authority_expires_serves_on_by_the_n
     let client = registry.as_node(&node);
     let envelope = client.parameters(None, Duration::ZERO);
     let document: Signed<NetworkParameters> =
-        Signed::verify(&envelope.await.unwrap().unwrap(), &fresh, now(), None).unwrap();
+        Signed::verify(&envelope.await.unwrap().unwrap(), &fresh, wall(), None).unwrap();
     let named = document.content().0["authorities"].as_array().unwrap();
     assert_eq!(*named, [new.certificate().fingerprint().to_string()]);
 }
@@ -182,18 +182,18 @@ fn the_keys_change_hands_in_the_second_after_the_old_authority_ends() {
     assert_eq!(keys.successions(), Vec::<String>::new());
 
     let twin = Authority::from_pem(&new.certificate().to_pem(), &new.key().to_pem()).unwrap();
-    keys.succeed(twin, now()).unwrap();
+    keys.succeed(twin, wall()).unwrap();
     std::fs::write(&config.ca, keys.to_pem()).unwrap();
     std::fs::write(next_key(&config), new.key().to_pem().as_bytes()).unwrap();
     let opened = Keys::open(&config).unwrap();
     assert_eq!(opened.successions(), keys.successions());
     for (moment, first, count) in [
-        (now(), &old, 2),
+        (wall(), &old, 2),
         (end, &old, 2),
         (end.plus(1), &new, 1),
         (end.plus(365 * DAY), &new, 1),
         // a clock that is wrong once changes nothing for long
-        (now(), &old, 2),
+        (wall(), &old, 2),
     ] {
         assert_eq!(present(&opened, moment), *first.certificate());
         assert_eq!(opened.signing(moment).len(), count);
@@ -203,15 +203,15 @@ fn the_keys_change_hands_in_the_second_after_the_old_authority_ends() {
     // the old key is gone, its word is not
     std::fs::rename(next_key(&config), &config.ca_key).unwrap();
     let mut keys = Keys::open(&config).unwrap();
-    assert_eq!(present(&keys, now()), *new.certificate());
+    assert_eq!(present(&keys, wall()), *new.certificate());
     assert_eq!(keys.all().iter().count(), 2);
     // another one at once: whoever was away during both finds it step by step
     let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
     let third = new
-        .succeed(key, now().minus(DAY), now().plus(5000 * DAY))
+        .succeed(key, wall().minus(DAY), wall().plus(5000 * DAY))
         .unwrap();
     let name = third.certificate().fingerprint();
-    keys.succeed(third, now()).unwrap();
+    keys.succeed(third, wall()).unwrap();
     std::fs::write(&config.ca, keys.to_pem()).unwrap();
     let kept = std::fs::read_to_string(&config.ca).unwrap();
     let mut away = Authorities::new(old.certificate().clone());

@@ -24,17 +24,17 @@ use crate::{
         node::{NodeCertificate, REGISTRY_NAME},
         request::CertificateRequest,
         subject::Subject,
-        timestamp::DAY,
         verify::Authorities,
     },
+    io::clock::wall,
     registry::{
         client::{Client, ClientError, Trust},
         config::RegistryConfig,
-        engine::now,
         http::{messages::MadeToken, serve::Patience},
         server::{self, PATIENCE, ServeError},
         store::Store,
     },
+    time::DAY,
 };
 
 /// A running registry of 2001:db8:42::/48. Ends when dropped.
@@ -59,8 +59,8 @@ pub fn authority() -> Authority {
         network: "2001:db8:42::/48".parse().unwrap(),
         common_name: "test",
         subject: &Subject::default(),
-        not_before: now().minus(1000 * DAY),
-        not_after: now().plus(1000 * DAY),
+        not_before: wall().minus(1000 * DAY),
+        not_after: wall().plus(1000 * DAY),
     };
     Authority::create(key, &terms).unwrap()
 }

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use re6st_common::{
@@ -21,7 +20,11 @@ use super::{
     },
     Loading, Occasion,
 };
-use crate::{config::Encapsulation, dataplane::fib::Fib, io::host};
+use crate::{
+    config::Encapsulation,
+    dataplane::fib::Fib,
+    io::{clock::wall, host},
+};
 
 /// Frames of interfaces with a bigger MTU may come in several pieces: 4 KiB less the room in front and behind.
 const ONE_PIECE_MTU: u32 = 3498;
@@ -68,9 +71,7 @@ impl Loading<'_> {
             complete: false,
             network_namespace: self.cookie,
             config: absolute(self.request.config_path),
-            loaded_at: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |time| time.as_secs()),
+            loaded_at: wall().0,
             order,
             frags: self.frags()?,
             settings: former.map_or_else(

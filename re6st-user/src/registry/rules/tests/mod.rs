@@ -24,15 +24,17 @@ use super::{
     Caller, CertificateName, CertificateSummary, Command, Outcome, Randomness, Refusal, Reply,
     Rules, Settings, Stored, TokenRight, limits::Rate, token::Email,
 };
-use crate::certificate::{
-    authority::{Authority, AuthorityTerms},
-    key::{KeyAlgorithm, PrivateKey},
-    network::Network,
-    node::NodeCertificate,
-    node_prefix::NodePrefix,
-    request::CertificateRequest,
-    subject::Subject,
-    timestamp::{DAY, Timestamp},
+use crate::{
+    certificate::{
+        authority::{Authority, AuthorityTerms},
+        key::{KeyAlgorithm, PrivateKey},
+        network::Network,
+        node::NodeCertificate,
+        node_prefix::NodePrefix,
+        request::CertificateRequest,
+        subject::Subject,
+    },
+    time::{DAY, Timestamp},
 };
 
 /// When the tests begin.

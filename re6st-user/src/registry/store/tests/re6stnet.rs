@@ -17,8 +17,9 @@ use super::{
     },
     Folder, new, rows,
 };
-use crate::certificate::{
-    authority::Authority, node::NodeCertificate, node_prefix::NodePrefix, timestamp::Timestamp,
+use crate::{
+    certificate::{authority::Authority, node::NodeCertificate, node_prefix::NodePrefix},
+    time::Timestamp,
 };
 
 /// Some minutes after the dump was made.

@@ -14,8 +14,9 @@ use super::{
     },
     Folder, new,
 };
-use crate::certificate::{
-    digest::KeyId, network::SubjectSerial, node_prefix::NodePrefix, serial::Serial, timestamp::DAY,
+use crate::{
+    certificate::{digest::KeyId, network::SubjectSerial, node_prefix::NodePrefix, serial::Serial},
+    time::DAY,
 };
 
 const NETWORK: &str = "2001:db8:42::/48";
