@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use super::{
     control,
+    host::{Host, Uses, due::Look},
     install::Installer,
     instance::Instance,
     journal::Journal,
@@ -26,8 +27,8 @@ use super::{
     reload::Reload,
     solitude::{self, Solitude},
     state::State,
-    surroundings::Surroundings,
     transport::Transport,
+    troubles::Troubles,
     wishes::{self, Wanted},
 };
 use crate::{
@@ -76,7 +77,7 @@ pub struct Controller {
     pub(super) speaker: Speaker,
     pub(super) transport: Transport,
     pub(super) installer: Installer,
-    pub(super) netlink: Netlink,
+    pub(super) host: Host,
     /// What was loaded.
     pub(super) instance: Instance,
     pub(super) state: State,
@@ -84,7 +85,7 @@ pub struct Controller {
     recorder: Option<Recorder>,
     monitor: Monitor,
     orders: Orders,
-    pub(super) surroundings: Surroundings,
+    pub(super) troubles: Troubles,
     pub(super) solitude: Solitude,
     pub(super) readiness: Readiness,
     pub(super) log: Log,
@@ -198,8 +199,8 @@ impl Controller {
             || BabelParameters::configured(&babel),
             |standing| standing.borrow().babel.clone(),
         );
-        let mut surroundings = Surroundings::default();
-        surroundings.loaded(&instance.manifest.missing);
+        let mut troubles = Troubles::default();
+        troubles.loaded(&instance.manifest.missing);
         Self {
             config,
             babel,
@@ -209,14 +210,14 @@ impl Controller {
             speaker,
             transport: outside.transport,
             installer,
-            netlink: outside.netlink,
+            host: Host::new(outside.netlink),
             instance,
             state,
             journal,
             recorder,
             monitor: outside.monitor,
             orders: outside.orders,
-            surroundings,
+            troubles,
             solitude: Solitude::default(),
             readiness: outside.readiness,
             log: Log::default(),
@@ -236,6 +237,20 @@ impl Controller {
 
     pub(super) fn now(&self) -> Time {
         Self::time_since(self.started)
+    }
+
+    /// The host, and what is used of it.
+    pub(super) fn host_and_uses(&mut self) -> (&mut Host, Uses<'_>) {
+        let uses = Uses {
+            config: &self.config,
+            babel: &self.babel,
+            keys: self.parameters.mac.is_some(),
+            transport: &self.transport,
+            instance: &self.instance,
+            own: self.installer.own(),
+            hindered: self.troubles.hinder(),
+        };
+        (&mut self.host, uses)
     }
 
     /// Runs until SIGTERM or SIGINT. The data plane and its routes stay, so after SIGTERM neighbours are told nothing: what
@@ -283,7 +298,7 @@ impl Controller {
         }
         let deadline = self.speaker.next_deadline();
         let deadline = deadline.map(|deadline| deadline.since(self.now()));
-        let look = self.surroundings.wait();
+        let look = self.host.wait(self.now());
         let tick = self.tick.map(|tick| tick - Instant::now());
         [deadline, look, tick, self.reload_wait()]
             .into_iter()
@@ -296,7 +311,7 @@ impl Controller {
         if self.tick.is_some_and(|tick| tick <= Instant::now()) {
             self.tick = None;
             self.installer.tick();
-            self.surroundings.tick();
+            self.try_again();
             self.keep_distances();
             if self.state.warning().is_some() {
                 self.save();
@@ -306,7 +321,7 @@ impl Controller {
         self.note_solitude();
         let wanted = self.installer.wants_attention()
             || self.solitude.wants_attention()
-            || self.surroundings.wants_attention()
+            || self.troubles.want_attention()
             || self.journal.wants_attention()
             || self.state.warning().is_some()
             || self.recorder.is_some();
@@ -374,7 +389,7 @@ impl Controller {
                 token => {
                     let interface = InterfaceId(token as u32);
                     if self.transport.receive_lan(interface, now, &mut inputs) {
-                        self.surroundings.interfaces_changed();
+                        self.host.due.note(&[Look::Interfaces]);
                     }
                 }
             }
@@ -527,6 +542,6 @@ impl Controller {
         {
             eprintln!("the network's {error}");
         }
-        self.surroundings.interfaces_changed();
+        self.host.due.note(&[Look::Interfaces]);
     }
 }

@@ -12,7 +12,9 @@
 //! | [`lan`] | whether and how Babel can be spoken on a plain interface, pure |
 //! | [`install`] | routes into the data plane and the kernel |
 //! | [`wishes`] | which routes wait for that, and which were refused, pure |
-//! | `surroundings` | links, addresses, neighbours and routes of the host that change |
+//! | `host` | links, addresses, neighbours, routes and programs of the host that change |
+//! | `links` | what follows from that |
+//! | `troubles` | what does not work, said once |
 //! | `log` | lines that repeat, bounded, pure |
 //! | [`state`] | what survives a restart |
 //! | [`recorder`] | what happens, written down |
@@ -26,10 +28,12 @@ pub mod control;
 pub mod controller;
 pub mod distances;
 pub mod encapsulation;
+mod host;
 pub mod install;
 pub mod instance;
 pub mod journal;
 pub mod lan;
+mod links;
 mod log;
 mod orders;
 pub mod recorder;
@@ -39,7 +43,7 @@ mod report;
 pub mod solitude;
 pub mod start;
 pub mod state;
-mod surroundings;
 pub mod transport;
+mod troubles;
 mod twins;
 pub mod wishes;

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::controller::Controller;
+use super::{controller::Controller, host::due::Look};
 use crate::{
     babel::{
         input::{Input, InterfaceId},
@@ -182,7 +182,7 @@ impl Controller {
             return Ok(Vec::new());
         }
         let (leaving, mut told) = (changes.leaving, changes.told);
-        let before = self.surroundings.warnings();
+        let before = self.troubles.warnings();
         match with_leaving(&self.config, &then, &leaving) {
             Some(both) => told.extend(self.take_up(both)?),
             None => told.push("what comes waits for tunnels that go, whose keys it has".to_owned()),
@@ -199,7 +199,7 @@ impl Controller {
             draining: leaving,
         });
         self.look_around()?;
-        let warnings = self.surroundings.warnings().into_iter();
+        let warnings = self.troubles.warnings().into_iter();
         let warnings = warnings.filter(|warning| !before.contains(warning));
         told.extend(warnings.map(|warning| format!("WARNING: {warning}")));
         Ok(told)
@@ -233,7 +233,7 @@ impl Controller {
         };
         let outcome = self.finish(reload).context("reload");
         let outcome = outcome.map(|()| None);
-        self.surroundings.tell(&mut self.log, "reload", outcome);
+        self.tell("reload", outcome);
     }
 
     fn finish(&mut self, reload: Reload) -> Result<()> {
@@ -264,7 +264,7 @@ impl Controller {
         let before = std::mem::replace(&mut self.config, config);
         let installed = self.speaker.installed();
         let kept = self.installer.kept(&installed);
-        let renamed = &self.surroundings.named;
+        let renamed = &self.host.named;
         let summary = match self.instance.load_again(&self.config, &kept, renamed) {
             Ok(summary) => summary,
             Err(error) => {
@@ -295,7 +295,7 @@ impl Controller {
         for name in &before.interfaces {
             if !self.babel.interfaces.contains(name) {
                 self.leave_lans(name, None);
-                self.surroundings.forget(name);
+                self.troubles.forget(name);
             }
         }
         let announced: BTreeSet<RouteKey> = self.babel.announce.iter().map(|own| own.0).collect();
@@ -305,7 +305,7 @@ impl Controller {
             self.handle(Input::Withdraw { route });
         }
         self.announce();
-        self.surroundings.interfaces_changed();
+        self.host.due.note(&[Look::Interfaces]);
     }
 
     /// Neighbours at the other end of such tunnels are told to take other ways, and we do.
@@ -320,7 +320,7 @@ impl Controller {
                 multiplier: DRAINING_MULTIPLIER,
             });
         }
-        self.surroundings.interfaces_changed();
+        self.host.due.note(&[Look::Interfaces]);
     }
 
     /// What a tunnel's link costs, if it is drained: neighbours hear it.

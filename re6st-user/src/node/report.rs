@@ -42,7 +42,7 @@ impl Controller {
             not_installed: self.installer.wishes.not_as_wanted(),
             warnings: [
                 self.speaker.warnings(self.now()),
-                self.surroundings.warnings(),
+                self.troubles.warnings(),
                 self.installer.wishes.warnings(),
                 self.twins(self.now()),
                 alone.into_iter().collect(),

@@ -86,7 +86,7 @@ impl Controller {
         let plain = self.babel.interfaces.iter().map(|name| {
             let unknown = match self.parameters.mac {
                 None => State::WithoutKeys,
-                Some(_) if self.surroundings.is_there(name) => State::WithoutAddress,
+                Some(_) if self.host.is_there(name) => State::WithoutAddress,
                 Some(_) => State::Missing,
             };
             place(name.clone(), named(name), unknown)
