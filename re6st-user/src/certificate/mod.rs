@@ -5,7 +5,8 @@
 //! A node makes keys ([`key`], [`static_key`]) and a request ([`request`]); the authority issues its certificate ([`issue`],
 //! [`node`]), which gives it a part of the network ([`node_prefix`]). Everybody verifies against the authorities he trusts
 //! ([`verify`]), the list of what was revoked ([`revocations`]), and follows a new authority if the old one says so
-//! ([`succession`]). What the registry publishes is signed by the authority ([`document`]), so nodes can pass it on.
+//! ([`succession`]), also inside of TLS ([`tls`]). What the registry publishes is signed by the authority ([`document`]), so
+//! nodes can pass it on.
 
 pub mod authority;
 pub mod digest;
@@ -25,6 +26,7 @@ pub mod serial;
 pub mod static_key;
 pub mod subject;
 pub mod succession;
+pub mod tls;
 pub mod verify;
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::{
     config::{Mac, MacAlgorithm},
-    registry::http::messages::MacKeys,
+    registry::api::MacKeys,
 };
 
 /// Octets of a key of BLAKE2s, at most.

@@ -25,10 +25,11 @@ use super::{
     schedule::Moment,
 };
 use crate::{
+    certificate::tls::Trust,
     config::{Babel, Config, Registry},
     io::file,
     printable::printable,
-    registry::client::{Client, ClientError, Trust},
+    registry::client::{Client, ClientError},
     time::Timestamp,
 };
 

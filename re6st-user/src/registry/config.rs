@@ -2,19 +2,17 @@
 //! changes while the registry runs.
 
 use std::{
-    fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use lettre::Address;
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
     http::connections::Bounds,
-    mail,
+    mail::{self, Credentials, Mail, MailTransport, SmtpTls},
     rules::{Settings, limits::Rate},
 };
 use crate::{
@@ -85,68 +83,6 @@ struct Rates {
     all_enrolments: Option<Rate>,
     token_requests: Option<Rate>,
     all_token_requests: Option<Rate>,
-}
-
-/// The section `[mail]`.
-#[derive(Clone, Debug)]
-pub struct Mail {
-    /// The sender.
-    pub from: Address,
-    /// How it is sent.
-    pub transport: MailTransport,
-}
-
-/// How mail is sent.
-#[derive(Clone, Debug)]
-pub enum MailTransport {
-    /// To a mail server.
-    Smtp {
-        /// Its name.
-        host: String,
-        /// Its port.
-        port: u16,
-        /// How the connection is protected.
-        tls: SmtpTls,
-        /// Its authority, besides those of the system.
-        ca: Option<PathBuf>,
-        /// How we log in, if at all.
-        credentials: Option<Credentials>,
-    },
-    /// Into a file.
-    Mailbox {
-        /// The file.
-        path: PathBuf,
-    },
-}
-
-/// How a connection to a mail server is protected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SmtpTls {
-    /// Not at all: for a server on this host.
-    None,
-    /// STARTTLS, required.
-    StartTls,
-    /// TLS from the first byte on.
-    Immediate,
-}
-
-/// A login, whose password `Debug` does not show.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// The user.
-    pub user: String,
-    /// The password.
-    pub password: String,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "Credentials {{ user: {:?}, password: .. }}",
-            self.user
-        )
-    }
 }
 
 mod raw {

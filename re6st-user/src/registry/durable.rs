@@ -7,9 +7,9 @@ use thiserror::Error;
 use super::{
     high_water::HighWater,
     rules::{
-        Caller, Command, Issuer, Notice, Randomness, Refusal, Reply, RestoreError, Rules, Settings,
+        Caller, Command, Issuer, Mark, Notice, Randomness, Refusal, Reply, RestoreError, Rules,
+        Settings,
         change::{Change, Outcome},
-        restoration::Mark,
     },
     store::{AuditLine, Store, StoreError},
 };

@@ -11,7 +11,7 @@ use std::{
     path::Path,
 };
 
-use super::rules::restoration::Mark;
+use super::rules::Mark;
 
 /// The file.
 #[derive(Debug)]

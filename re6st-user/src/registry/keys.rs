@@ -23,13 +23,12 @@ use std::{
 use super::{
     config::RegistryConfig,
     rules::{Issuer, issuer::Issued},
-    server::ServeError,
 };
 use crate::{
     certificate::{
         authority::Authority,
         document::{Content, Signed},
-        error::IssueError,
+        error::{FormError, IssueError, KeyError},
         issue::{Identity, NodeTerms},
         key::PrivateKey,
         node::NodeCertificate,
@@ -51,6 +50,71 @@ pub struct Keys {
     statements: Vec<Vec<u8>>,
 }
 
+/// Why the keys of the authority, or of the server, are of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// A file cannot be read.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The authority's certificates or its key.
+    #[error("{}: {source}", path.display())]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: FormError,
+    },
+    /// The key belongs to none of the certificates.
+    #[error(
+        "the key {} belongs to no certificate in {}: put the authority's certificate there",
+        key.display(),
+        certificates.display()
+    )]
+    Mismatch {
+        /// The key.
+        key: PathBuf,
+        /// The certificates.
+        certificates: PathBuf,
+    },
+    /// Without it nothing can be signed.
+    #[error(
+        "{}: there is no such file. It is the key of the network's authority: put it back from where you keep it safe \
+         (`registry init` makes another network's)",
+        .0.display()
+    )]
+    NoKey(PathBuf),
+    /// The authority cannot issue.
+    #[error("the network's authority: {0}")]
+    Authority(#[from] IssueError),
+    /// The server has no key.
+    #[error("the server's key: {0}")]
+    Key(#[from] KeyError),
+    /// TLS.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+impl KeysError {
+    fn file(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
+        |source| Self::File {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    fn form(path: &Path) -> impl Fn(FormError) -> Self + '_ {
+        |source| Self::Form {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
 /// Where the next authority's key is.
 pub fn next_key(config: &RegistryConfig) -> PathBuf {
     let mut name = config.ca_key.clone().into_os_string();
@@ -60,13 +124,13 @@ pub fn next_key(config: &RegistryConfig) -> PathBuf {
 
 impl Keys {
     /// Reads the files.
-    pub fn open(config: &RegistryConfig) -> Result<Self, ServeError> {
-        let text = file::read_text(&config.ca).map_err(ServeError::file(&config.ca))?;
-        let form = ServeError::form(&config.ca);
+    pub fn open(config: &RegistryConfig) -> Result<Self, KeysError> {
+        let text = file::read_text(&config.ca).map_err(KeysError::file(&config.ca))?;
+        let form = KeysError::form(&config.ca);
         let all = Authorities::from_pem(&text).map_err(&form)?;
         let mut statements = succession::statements(&text).map_err(&form)?;
         let first = authority(&all, &config.ca_key, &config.ca)?
-            .ok_or_else(|| ServeError::NoKey(config.ca_key.clone()))?;
+            .ok_or_else(|| KeysError::NoKey(config.ca_key.clone()))?;
         let next = authority(&all, &next_key(config), &config.ca)?;
         if let Some(next) = &next
             && statements.is_empty()
@@ -180,17 +244,17 @@ fn authority(
     all: &Authorities,
     key: &Path,
     certificates: &Path,
-) -> Result<Option<Authority>, ServeError> {
+) -> Result<Option<Authority>, KeysError> {
     let text = match file::read_text(key) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(ServeError::file(key)(error)),
+        Err(error) => return Err(KeysError::file(key)(error)),
     };
-    let private = PrivateKey::from_pem(&text).map_err(ServeError::form(key))?;
+    let private = PrivateKey::from_pem(&text).map_err(KeysError::form(key))?;
     let certificate = all
         .iter()
         .find(|authority| authority.public_key() == private.public_key());
-    let certificate = certificate.cloned().ok_or_else(|| ServeError::Mismatch {
+    let certificate = certificate.cloned().ok_or_else(|| KeysError::Mismatch {
         key: key.to_owned(),
         certificates: certificates.to_owned(),
     })?;

@@ -1,6 +1,7 @@
 //! Mail: by SMTP, or appended to a mailbox file on this host.
 
 use std::{
+    fmt,
     fs::{File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
@@ -12,17 +13,78 @@ use lettre::{
     Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
     message::{Mailbox, header::ContentType},
     transport::smtp::{
-        authentication::Credentials,
+        authentication,
         client::{Certificate, Tls, TlsParameters},
     },
 };
 use nix::fcntl::{Flock, FlockArg};
 
-use super::config::{Mail, MailTransport, SmtpTls};
 use crate::io::file;
 
 /// How long a mail server may take for one step.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The section `[mail]`.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    /// The sender.
+    pub from: Address,
+    /// How it is sent.
+    pub transport: MailTransport,
+}
+
+/// How mail is sent.
+#[derive(Clone, Debug)]
+pub enum MailTransport {
+    /// To a mail server.
+    Smtp {
+        /// Its name.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// How the connection is protected.
+        tls: SmtpTls,
+        /// Its authority, besides those of the system.
+        ca: Option<PathBuf>,
+        /// How we log in, if at all.
+        credentials: Option<Credentials>,
+    },
+    /// Into a file.
+    Mailbox {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// How a connection to a mail server is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmtpTls {
+    /// Not at all: for a server on this host.
+    None,
+    /// STARTTLS, required.
+    StartTls,
+    /// TLS from the first byte on.
+    Immediate,
+}
+
+/// A login, whose password `Debug` does not show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user.
+    pub user: String,
+    /// The password.
+    pub password: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "Credentials {{ user: {:?}, password: .. }}",
+            self.user
+        )
+    }
+}
 
 /// Sends the registry's mail.
 #[derive(Debug)]
@@ -105,7 +167,7 @@ impl Mailer {
                     .tls(tls)
                     .timeout(Some(PATIENCE));
                 if let Some(credentials) = credentials {
-                    builder = builder.credentials(Credentials::new(
+                    builder = builder.credentials(authentication::Credentials::new(
                         credentials.user.clone(),
                         credentials.password.clone(),
                     ));
@@ -206,8 +268,7 @@ mod tests {
     };
     use tokio_rustls::TlsAcceptor;
 
-    use super::{Mailer, address, asctime};
-    use crate::registry::config::{Credentials, Mail, MailTransport, SmtpTls};
+    use super::*;
 
     #[tokio::test]
     async fn a_mailbox_is_one_file_of_several_messages_and_nobody_else_reads_it() {
@@ -297,16 +358,15 @@ mod tests {
         let pem = data_encoding::BASE64.encode(certificate.der());
         let pem = format!("-----BEGIN CERTIFICATE-----\n{pem}\n-----END CERTIFICATE-----\n");
         std::fs::write(&ca, pem).unwrap();
-        let tls =
-            rustls::ServerConfig::builder_with_provider(crate::registry::http::tls::provider())
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_no_client_auth()
-                .with_single_cert(
-                    vec![certificate.der().clone()],
-                    rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-                )
-                .unwrap();
+        let tls = rustls::ServerConfig::builder_with_provider(crate::certificate::tls::provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+            )
+            .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let server = tokio::spawn(mail_server(listener, TlsAcceptor::from(Arc::new(tls))));

@@ -17,6 +17,7 @@
 //! [`http`] finds out who is there and what is wanted, [`engine`] decides it in one thread, [`publication`] signs what all
 //! nodes get, [`server`] is the process, and [`client`] the other side of all this.
 
+pub mod api;
 pub mod client;
 pub mod config;
 pub mod documents;
@@ -33,7 +34,6 @@ pub mod publication;
 pub mod rules;
 pub mod server;
 pub mod store;
-mod tls;
 pub mod words;
 
 #[cfg(test)]

@@ -3,28 +3,27 @@
 //! While one authority takes over from another, both certify the key: nodes and newcomers may know either. The first
 //! certificate is the one TLS wants; the other stands behind it in the chain, where our client looks for it.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use rustls::{
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+    pki_types::CertificateDer,
+    server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
 use tokio::time;
 
-use super::{
-    engine::SystemRandomness,
-    http::tls::{self, ServerCertificate},
-    keys::Keys,
-    rules::Randomness as _,
-    server::ServeError,
-};
+use super::keys::{Keys, KeysError};
 use crate::{
     certificate::{
         expiry::ExpiryWarning,
         key::{KeyAlgorithm, PrivateKey},
         serial::Serial,
+        tls,
     },
-    io::clock::wall,
+    io::{clock::wall, random},
     time::{CLOCK_SKEW, DAY, Timestamp},
 };
 
@@ -47,7 +46,7 @@ pub struct OwnCertificate {
 
 impl OwnCertificate {
     /// A new key, certified by all authorities whose word counts.
-    pub fn new(keys: &Keys, now: Timestamp) -> Result<Self, ServeError> {
+    pub fn new(keys: &Keys, now: Timestamp) -> Result<Self, KeysError> {
         let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256)?;
         let (from, until) = (now.minus(CLOCK_SKEW), now.plus(VALIDITY));
         let mut own = Vec::new();
@@ -63,12 +62,8 @@ impl OwnCertificate {
         }
         let others = own.split_off(1);
         let chain = own.into_iter().chain(authorities).chain(others).collect();
-        let der = PrivatePkcs8KeyDer::from(key.to_pkcs8_der().to_vec());
-        let key = tls::provider()
-            .key_provider
-            .load_private_key(PrivateKeyDer::Pkcs8(der))?;
         Ok(Self {
-            key: CertifiedKey::new(chain, key),
+            key: tls::certified_key(chain, &key)?,
             made: now,
             replace,
         })
@@ -77,6 +72,35 @@ impl OwnCertificate {
     /// Whether there has to be another one. Also if the clock was set back: then it may not be valid yet.
     pub fn is_due(&self, now: Timestamp) -> bool {
         now >= self.replace || now < self.made
+    }
+}
+
+/// The certificate that new connections get, which can be replaced while the server runs.
+#[derive(Debug)]
+pub struct ServerCertificate {
+    // held only to copy a pointer
+    current: RwLock<Arc<CertifiedKey>>,
+}
+
+impl ServerCertificate {
+    /// With a first one.
+    pub fn new(certificate: CertifiedKey) -> Self {
+        Self {
+            current: RwLock::new(Arc::new(certificate)),
+        }
+    }
+
+    /// New connections get this one.
+    pub fn replace(&self, certificate: CertifiedKey) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(certificate);
+    }
+}
+
+impl ResolvesServerCert for ServerCertificate {
+    /// The same for every name: clients know the registry by the network's CA, not by its host.
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(&current))
     }
 }
 
@@ -129,9 +153,7 @@ fn warning(keys: &Keys, now: Timestamp) -> Option<String> {
 /// A random serial number far above those that are counted for nodes.
 fn own_serial() -> Serial {
     loop {
-        let mut octets = [0; 8];
-        SystemRandomness.fill(&mut octets);
-        let number = u64::from_be_bytes(octets) >> 2 | 1 << 62;
+        let number = random::number() >> 2 | 1 << 62;
         if let Some(serial) = Serial::new(number) {
             return serial;
         }

@@ -6,8 +6,8 @@ use axum::body::Bytes;
 use data_encoding::HEXLOWER;
 
 use super::{
+    api::MacKeys as MacKeysMessage,
     documents::NetworkParameters,
-    http::messages::MacKeys as MacKeysMessage,
     keys::Keys,
     rules::{
         mac_keys::{MacKey, MacKeys},

@@ -27,21 +27,21 @@ use super::{
     engine::{Engine, EngineError, EngineThread, TokenMail},
     http::{
         connections::{Bounds, Connections},
+        face::Face,
+        operator_router, public_router,
         serve::{self, Patience},
-        server::Face,
-        tls::{self, ServerCertificate},
     },
-    keys::Keys,
+    keys::{Keys, KeysError},
     location::{Locations, LocationsError},
     mail::{MailError, Mailer},
     mailing::{self, MailText, Outbox},
-    own_certificate::{self, OwnCertificate},
+    own_certificate::{self, OwnCertificate, ServerCertificate},
     publication::Publisher,
     rules::Settings,
     store::StoreError,
 };
 use crate::{
-    certificate::error::{FormError, IssueError, KeyError},
+    certificate::tls,
     io::{clock::wall, file},
 };
 
@@ -73,42 +73,9 @@ pub enum ServeError {
         .0.display()
     )]
     Locked(PathBuf),
-    /// The authority's certificates or its key.
-    #[error("{}: {source}", path.display())]
-    Form {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: FormError,
-    },
-    /// The key belongs to none of the certificates.
-    #[error(
-        "the key {} belongs to no certificate in {}: put the authority's certificate there",
-        key.display(),
-        certificates.display()
-    )]
-    Mismatch {
-        /// The key.
-        key: PathBuf,
-        /// The certificates.
-        certificates: PathBuf,
-    },
-    /// Without it nothing can be signed.
-    #[error(
-        "{}: there is no such file. It is the key of the network's authority: put it back from where you keep it safe \
-         (`registry init` makes another network's)",
-        .0.display()
-    )]
-    NoKey(PathBuf),
-    /// The authority cannot issue.
-    #[error("the network's authority: {0}")]
-    Authority(#[from] IssueError),
-    /// The server has no key.
-    #[error("the server's key: {0}")]
-    Key(#[from] KeyError),
-    /// TLS.
-    #[error("TLS: {0}")]
-    Tls(#[from] rustls::Error),
+    /// The authority's keys, or the server's.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// The rules or the store.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -135,16 +102,8 @@ pub enum ServeError {
 
 impl ServeError {
     /// About a file that cannot be read or written.
-    pub(super) fn file(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
+    fn file(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
         |source| Self::File {
-            path: path.to_owned(),
-            source,
-        }
-    }
-
-    /// About a file with something else in it.
-    pub(super) fn form(path: &Path) -> impl Fn(FormError) -> Self + '_ {
-        |source| Self::Form {
             path: path.to_owned(),
             source,
         }
@@ -245,7 +204,8 @@ pub async fn serve(
     let engine = registry.face.engine.clone();
     let own = OwnCertificate::new(&registry.keys, wall())?;
     let certificate = Arc::new(ServerCertificate::new(own.key.clone()));
-    let acceptor = TlsAcceptor::from(Arc::new(tls::server_config(Arc::clone(&certificate))?));
+    let settings = tls::server(Arc::<ServerCertificate>::clone(&certificate));
+    let acceptor = TlsAcceptor::from(Arc::new(settings.map_err(KeysError::from)?));
     let connections = Connections::new(places(config.connections));
 
     let mut serving = tokio::task::JoinSet::new();
@@ -260,14 +220,14 @@ pub async fn serve(
         serving.spawn(serve::tls(
             listener,
             acceptor.clone(),
-            registry.face.public(),
+            public_router(&registry.face),
             connections.clone(),
             patience,
             stop.clone(),
         ));
     }
     let listener = listen(&config.socket)?;
-    let operator = registry.face.operator();
+    let operator = operator_router(&registry.face);
     serving.spawn(serve::unix(listener, operator, patience, stop));
     let mails = std::mem::replace(&mut registry.mails, mpsc::unbounded_channel().1);
     let text = MailText::new(config, registry.keys.newest());

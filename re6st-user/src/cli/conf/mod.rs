@@ -23,14 +23,12 @@ use re6st_user::{
         revocations::RevocationList,
         static_key::StaticKey,
         subject::Subject,
+        tls::Trust,
         verify::Authorities,
     },
     dataplane::bpf::InstanceName,
     io::clock::wall,
-    registry::{
-        client::{Client, Trust},
-        documents::NetworkParameters,
-    },
+    registry::{client::Client, documents::NetworkParameters},
     time::CLOCK_SKEW,
 };
 

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use clap::Subcommand;
 use re6st_user::registry::{
+    api::{CertificateName, NodeEntry, Page},
     client::Client,
     config::RegistryConfig,
-    http::messages::{CertificateName, NodeEntry, Page},
 };
 
 use super::{date, session::Session, show};

@@ -20,7 +20,7 @@ use re6st_user::{
         subject::Subject,
     },
     io::clock::wall,
-    registry::{config::RegistryConfig, http::messages::ParameterChanges, store::Store},
+    registry::{api::ParameterChanges, config::RegistryConfig, store::Store},
     time::DAY,
 };
 use serde_json::{Map, Value};

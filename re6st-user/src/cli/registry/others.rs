@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use re6st_user::registry::{
-    config::RegistryConfig,
-    http::messages::{
+    api::{
         AuditEntry, Clock, CommunitiesText, MacKeysState, Page, ParameterChanges, ParametersEntry,
         Rotation,
     },
+    config::RegistryConfig,
     store::Reader,
 };
 use serde_json::{Map, Value, json};

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use re6st_user::registry::{
     client::Client,
     config::RegistryConfig,
-    http::serve,
+    http::{operator_router, serve},
     server::{OpenRegistry, PATIENCE},
 };
 
@@ -37,7 +37,11 @@ impl Session {
             {
                 let opened = OpenRegistry::open(config)?;
                 let (ours, theirs) = tokio::io::duplex(BUFFER);
-                tokio::spawn(serve::in_process(theirs, opened.face.operator(), PATIENCE));
+                tokio::spawn(serve::in_process(
+                    theirs,
+                    operator_router(&opened.face),
+                    PATIENCE,
+                ));
                 Ok(Self {
                     client: Client::in_process(ours).await?,
                     opened: Some(opened),

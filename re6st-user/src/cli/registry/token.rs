@@ -3,8 +3,8 @@
 use anyhow::Result;
 use clap::Subcommand;
 use re6st_user::registry::{
+    api::{MadeToken, NewToken, TokenName, WaitingToken},
     config::RegistryConfig,
-    http::messages::{MadeToken, NewToken, TokenName, WaitingToken},
 };
 
 use super::{date, session::Session, show};

@@ -29,7 +29,7 @@ use crate::{
         member::{Action, Input, Keep, Member},
         schedule::Moment,
     },
-    registry::{documents::NetworkParameters, http::messages::MacKeys},
+    registry::{api::MacKeys, documents::NetworkParameters},
     time::{DAY, Timestamp},
 };
 

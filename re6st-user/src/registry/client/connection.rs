@@ -14,11 +14,7 @@ use axum::{
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use rustls::{
-    CertificateError, ClientConfig,
-    pki_types::ServerName,
-    sign::{CertifiedKey, SingleCertAndKey},
-};
+use rustls::{CertificateError, pki_types::ServerName, sign::CertifiedKey};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream, lookup_host},
@@ -26,21 +22,79 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{
-    ClientError, race,
-    trust::{Trust, Verifier},
+use super::race;
+use crate::certificate::{
+    authority::AuthorityCertificate,
+    node::REGISTRY_NAME,
+    tls::{self, RegistryVerifier, Trust},
 };
-use crate::certificate::{authority::AuthorityCertificate, node::REGISTRY_NAME};
 
 /// How long connecting may take, with the TLS handshake, to all addresses together.
 const CONNECT: Duration = Duration::from_secs(10);
 /// The biggest response, in bytes: what is revoked in a network of many nodes.
 const MAXIMUM_RESPONSE: usize = 32 << 20;
 
+/// Why a registry did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The address is none.
+    #[error("{0:?} is no registry's address; expected one such as https://registry.example/")]
+    Url(String),
+    /// It is away, or the way to it is. Worth trying again.
+    #[error("the registry {registry} cannot be reached: {problem}")]
+    Unreachable {
+        /// Where it should be.
+        registry: String,
+        /// What happened.
+        problem: String,
+    },
+    /// Somebody else answered.
+    #[error("{registry} is not the network's registry: {why}")]
+    NotTrusted {
+        /// Where it should be.
+        registry: String,
+        /// How that is known.
+        why: String,
+    },
+    /// It says no.
+    #[error("the registry refuses: {message}")]
+    Refused {
+        /// The status.
+        status: StatusCode,
+        /// For programs: [`crate::registry::rules::Refusal::code`], or one of the server's own.
+        code: String,
+        /// For people.
+        message: String,
+        /// When it is worth trying again, if the registry says so.
+        retry_after: Option<Duration>,
+    },
+    /// It answers something that makes no sense.
+    #[error("the registry's answer makes no sense: {0}; are both of one version?")]
+    Unintelligible(String),
+    /// Our own key cannot be used.
+    #[error("the private key cannot be used for TLS: {0}")]
+    Key(String),
+}
+
+impl ClientError {
+    /// Whether the same request may be answered later.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused {
+                status,
+                retry_after,
+                ..
+            } => retry_after.is_some() || status.is_server_error(),
+            _ => false,
+        }
+    }
+}
+
 /// Where a registry is, and how it is spoken to.
 pub struct Connection {
     place: Place,
-    tls: Option<(TlsConnector, Arc<Verifier>)>,
+    tls: Option<(TlsConnector, Arc<RegistryVerifier>)>,
     idle: Mutex<Option<SendRequest<Full<Bytes>>>>,
 }
 
@@ -90,19 +144,8 @@ impl Connection {
         trust: Trust,
         identity: Option<CertifiedKey>,
     ) -> Result<Self, ClientError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = Arc::new(Verifier::new(trust, Arc::clone(&provider)));
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|error| ClientError::Unintelligible(error.to_string()))?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::<Verifier>::clone(&verifier));
-        let mut config = match identity {
-            None => config.with_no_client_auth(),
-            // not checked by rustls, which does not read the X.509 v1 certificates of re6stnet
-            Some(key) => config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key))),
-        };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let (config, verifier) = tls::client(trust, identity)
+            .map_err(|error| ClientError::Unintelligible(error.to_string()))?;
         Ok(Self {
             place: place(url).ok_or_else(|| ClientError::Url(url.to_owned()))?,
             tls: Some((TlsConnector::from(Arc::new(config)), verifier)),

@@ -10,97 +10,34 @@ use axum::{
     body::Bytes,
     http::{Method, StatusCode, header},
 };
-use rustls::{
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
-    sign::CertifiedKey,
-};
+use rustls::pki_types::CertificateDer;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::DuplexStream;
 
-use super::http::{
-    messages::{
-        Authorities as AuthoritiesMessage, Certificate, Enrolment, HeldDocuments, MacKeys, Poll,
-        Renewal, TokenRequest,
-    },
-    problem::ErrorBody,
-    serve::MAXIMUM_BODY,
+use super::api::{
+    Authorities as AuthoritiesMessage, Certificate, Enrolment, ErrorBody, HeldDocuments,
+    LONGEST_WAIT, MAXIMUM_BODY, MacKeys, Poll, Renewal, TokenRequest,
 };
 use crate::{
     certificate::{
-        authority::AuthorityCertificate, key::PrivateKey, node::NodeCertificate,
-        request::CertificateRequest, verify::Authorities,
+        authority::AuthorityCertificate,
+        key::PrivateKey,
+        node::NodeCertificate,
+        request::CertificateRequest,
+        tls::{self, Trust},
+        verify::Authorities,
     },
     printable::printable,
 };
 
 mod connection;
 mod race;
-mod trust;
 
+pub use connection::ClientError;
 use connection::Connection;
-pub use trust::Trust;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The longest a request for a newer document waits at the server.
-pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
-/// Why a registry did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// The address is none.
-    #[error("{0:?} is no registry's address; expected one such as https://registry.example/")]
-    Url(String),
-    /// It is away, or the way to it is. Worth trying again.
-    #[error("the registry {registry} cannot be reached: {problem}")]
-    Unreachable {
-        /// Where it should be.
-        registry: String,
-        /// What happened.
-        problem: String,
-    },
-    /// Somebody else answered.
-    #[error("{registry} is not the network's registry: {why}")]
-    NotTrusted {
-        /// Where it should be.
-        registry: String,
-        /// How that is known.
-        why: String,
-    },
-    /// It says no.
-    #[error("the registry refuses: {message}")]
-    Refused {
-        /// The status.
-        status: StatusCode,
-        /// For programs: [`crate::registry::rules::Refusal::code`], or one of the server's own.
-        code: String,
-        /// For people.
-        message: String,
-        /// When it is worth trying again, if the registry says so.
-        retry_after: Option<Duration>,
-    },
-    /// It answers something that makes no sense.
-    #[error("the registry's answer makes no sense: {0}; are both of one version?")]
-    Unintelligible(String),
-    /// Our own key cannot be used.
-    #[error("the private key cannot be used for TLS: {0}")]
-    Key(String),
-}
-
-impl ClientError {
-    /// Whether the same request may be answered later.
-    pub fn is_temporary(&self) -> bool {
-        match self {
-            Self::Unreachable { .. } => true,
-            Self::Refused {
-                status,
-                retry_after,
-                ..
-            } => retry_after.is_some() || status.is_server_error(),
-            _ => false,
-        }
-    }
-}
 
 /// A registry, seen from outside. Connects when it has something to ask, and keeps the connection.
 #[derive(Debug)]
@@ -122,16 +59,11 @@ impl Client {
         certificate: &NodeCertificate,
         key: &PrivateKey,
     ) -> Result<Self, ClientError> {
-        let provider = rustls::crypto::aws_lc_rs::default_provider();
-        let der = PrivatePkcs8KeyDer::from(key.to_pkcs8_der().to_vec());
-        let key = provider
-            .key_provider
-            .load_private_key(PrivateKeyDer::Pkcs8(der))
-            .map_err(|error| ClientError::Key(error.to_string()))?;
         let chain = vec![CertificateDer::from(certificate.der().to_vec())];
+        let identity =
+            tls::certified_key(chain, key).map_err(|error| ClientError::Key(error.to_string()))?;
         let trust = Trust::Authorities(authorities.clone());
-        let identity = Some(CertifiedKey::new(chain, key));
-        let connection = Connection::network(url, trust, identity)?;
+        let connection = Connection::network(url, trust, Some(identity))?;
         Ok(Self { connection })
     }
 

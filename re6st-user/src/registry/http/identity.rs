@@ -1,19 +1,45 @@
 //! Who a node is: the certificate it showed in the TLS handshake, checked against the network's authorities once for the
 //! connection, and against what changes (time, revocations, authorities) for every request.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+};
 
 use axum::http::StatusCode;
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256};
 
-use super::{connections::Source, problem::Problem, serve::Peer};
+use super::{
+    connections::{Source, Ticket},
+    problem::Problem,
+};
 use crate::{
     certificate::{digest::KeyId, node::NodeCertificate, revocations::RevocationList},
     io::panics::contain,
     registry::publication::Published,
     time::Timestamp,
 };
+
+/// Who is at the other end, for the handlers.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Where it is.
+    pub origin: Origin,
+    /// The certificate whose key it has proved to hold.
+    pub certificate: Option<Shown>,
+    /// The place of its connection.
+    pub ticket: Arc<Ticket>,
+}
+
+/// Where a peer is. No word of its own counts (`Host`, `X-Forwarded-For`).
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// On the Internet, at this address as TCP has it.
+    Internet(IpAddr),
+    /// On this host, with a name for the audit log: somebody who may open the Unix socket.
+    Host(String),
+}
 
 /// A certificate that the peer has proved to hold.
 #[derive(Clone, Debug)]

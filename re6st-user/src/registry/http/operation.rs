@@ -15,11 +15,8 @@ use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
-use super::{
-    messages::Envelope,
-    problem::{ErrorBody, Problem},
-    serve::Peer,
-};
+use super::{identity::Peer, problem::Problem};
+use crate::registry::api::{Envelope, ErrorBody};
 
 /// Who may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,20 +1,22 @@
 //! What the operator asks, on the registry's own host.
 
 use super::{
-    messages::{
-        AuditEntry, CertificateName as CertificateNameMessage, Clock, CommunitiesText,
-        MacKeysState, MadeToken, NewToken, NodeEntry, Page, ParameterChanges, ParametersEntry,
-        Rotation, TokenName, WaitingToken,
-    },
+    face::Face,
     operation::{Context, Created, Done, Found, Nothing, Operations, Purpose, Who},
     problem::Problem,
-    server::Face,
 };
 use crate::{
     certificate::node_prefix::NodePrefix,
-    registry::rules::{
-        Caller, CertificateName, CertificateSummary, ClockSummary, Command, Reply, TokenRight,
-        token::{Email, Token, TokenDigest},
+    registry::{
+        api::{
+            AuditEntry, CertificateName as CertificateNameMessage, Clock, CommunitiesText,
+            MacKeysState, MadeToken, NewToken, NodeEntry, Page, ParameterChanges, ParametersEntry,
+            Rotation, TokenName, WaitingToken,
+        },
+        rules::{
+            Caller, CertificateName, CertificateSummary, ClockSummary, Command, Reply, TokenRight,
+            token::{Email, Token, TokenDigest},
+        },
     },
 };
 

@@ -7,8 +7,8 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+
+use crate::registry::api::{ErrorBody, ErrorDetail};
 
 /// A refusal or failure: `{"error": {"code": "...", "message": "..."}}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,22 +19,6 @@ pub struct Problem {
     pub error: ErrorDetail,
     /// When it is worth trying again.
     pub retry_after: Option<NonZeroU64>,
-}
-
-/// The body of every response that is not a success.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ErrorBody {
-    /// What went wrong.
-    pub error: ErrorDetail,
-}
-
-/// What went wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ErrorDetail {
-    /// For programs; a code never changes its meaning.
-    pub code: String,
-    /// For people: what is wrong, and how to mend it.
-    pub message: String,
 }
 
 impl Problem {

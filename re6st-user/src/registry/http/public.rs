@@ -7,17 +7,13 @@ use serde_json::{Map, Value};
 use tokio::time;
 
 use super::{
-    messages::{
-        Authorities, Certificate, Enrolment, Health, HeldDocuments, MacKeys, Poll, Renewal,
-        TokenRequest,
-    },
+    face::Face,
     operation::{
         Accepted, Context, Created, Found, Nothing, Operations, Purpose, SignedDocument, Who,
         X509Crl,
     },
     problem::Problem,
     serve::stopped,
-    server::Face,
 };
 use crate::{
     certificate::{
@@ -27,14 +23,16 @@ use crate::{
     },
     io::{clock::wall, panics::contain},
     registry::{
-        client::LONGEST_WAIT,
+        api::{
+            Authorities, Certificate, Enrolment, Health, HeldDocuments, LONGEST_WAIT, MacKeys,
+            Poll, Renewal, TokenRequest,
+        },
         documents::NetworkParameters,
         mail,
         publication::{Document, Published},
         rules::{
-            Caller, CertificateSummary, Command, Reply,
+            Caller, CertificateSummary, Command, Newer, Reply,
             community::Location,
-            restoration::Newer,
             token::{Email, Token},
         },
     },

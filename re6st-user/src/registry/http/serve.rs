@@ -32,18 +32,16 @@ use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
 use super::{
-    connections::{Bounds, Connections, Source, Ticket},
-    identity::Shown,
+    connections::{Bounds, Connections, Source},
+    identity::{Origin, Peer, Shown},
     problem::Problem,
 };
-use crate::registry::words::Repeated;
+use crate::registry::{api::MAXIMUM_BODY, words::Repeated};
 
 /// The biggest head of a request, in bytes.
 const MAXIMUM_HEAD: usize = 16 << 10;
 /// The most fields in the head of a request.
 const MAXIMUM_FIELDS: usize = 64;
-/// The biggest body of a request, in bytes: a certificate request is about a thousand.
-pub const MAXIMUM_BODY: usize = 64 << 10;
 /// How long to wait when the system is out of file descriptors or memory.
 const OUT_OF_RESOURCES: Duration = Duration::from_millis(100);
 
@@ -69,26 +67,6 @@ pub struct Patience {
     pub acknowledgment: Duration,
     /// Requests under way when the server ends.
     pub end: Duration,
-}
-
-/// Who is at the other end, for the handlers.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    /// Where it is.
-    pub origin: Origin,
-    /// The certificate whose key it has proved to hold.
-    pub certificate: Option<Shown>,
-    /// The place of its connection.
-    pub ticket: Arc<Ticket>,
-}
-
-/// Where a peer is. No word of its own counts (`Host`, `X-Forwarded-For`).
-#[derive(Clone, Debug)]
-pub enum Origin {
-    /// On the Internet, at this address as TCP has it.
-    Internet(IpAddr),
-    /// On this host, with a name for the audit log: somebody who may open the Unix socket.
-    Host(String),
 }
 
 /// Serves TLS on a listener until `stop` is true, and until all requests under way have been answered.

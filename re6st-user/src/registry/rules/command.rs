@@ -4,19 +4,18 @@ use std::sync::Arc;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     community::Location,
     mac_keys::MacKeys,
     publication::{ParametersDocument, RevocationsDocument},
-    restoration::{Mark, Newer},
     token::{Email, Token, TokenDigest},
 };
 use crate::{
     certificate::{
         network::SubjectSerial, node_prefix::NodePrefix, request::CertificateRequest,
-        serial::Serial,
+        revocations::RevocationList, serial::Serial,
     },
     time::Timestamp,
 };
@@ -235,4 +234,24 @@ pub struct TokenSummary {
     pub created: Timestamp,
     /// When it ends.
     pub expires: Timestamp,
+}
+
+/// What a node holds that is newer than what the registry has published, with the authority's signature.
+#[derive(Clone, Debug)]
+pub struct Newer {
+    /// The number of the parameters.
+    pub number: u64,
+    /// Their values.
+    pub parameters: Map<String, Value>,
+    /// What is revoked.
+    pub revocations: RevocationList,
+}
+
+/// What was given away before the database became what it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Mark {
+    /// The last serial number.
+    pub serial: u64,
+    /// The number of the last publication.
+    pub number: u64,
 }

@@ -22,7 +22,7 @@ pub mod publication;
 pub mod random;
 pub mod refusal;
 mod renewal;
-pub mod restoration;
+mod restoration;
 mod revocation;
 pub mod settings;
 mod state;
@@ -36,25 +36,24 @@ pub mod tree;
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use thiserror::Error;
-
 use self::{
     audit::{Action, Entry},
     certificate::Certificate,
     limits::{Limiter, Rate, network_of},
     state::State,
     token::{Email, Token, TokenDigest},
-    tree::{PartitionError, Replacement},
+    tree::Replacement,
 };
 pub use self::{
     caller::Caller,
     change::{Change, Notice, Outcome},
     command::{
-        CertificateName, CertificateSummary, ClockSummary, Command, Reply, TokenRight, TokenSummary,
+        CertificateName, CertificateSummary, ClockSummary, Command, Mark, Newer, Reply, TokenRight,
+        TokenSummary,
     },
     issuer::Issuer,
     random::Randomness,
-    refusal::Refusal,
+    refusal::{Refusal, RestoreError},
     settings::Settings,
     state::Stored,
 };
@@ -62,36 +61,6 @@ use crate::{
     certificate::{digest::KeyId, node::NodeCertificate, node_prefix::NodePrefix, serial::Serial},
     time::Timestamp,
 };
-
-/// Why there are no rules for what the store has.
-#[derive(Debug, Error)]
-pub enum RestoreError {
-    /// The certificates' prefixes are no partition.
-    #[error(
-        "the table cert of the database is damaged: {0}; restore the last backup, or mend the table by hand"
-    )]
-    Partition(#[from] PartitionError),
-    /// It is another network's.
-    #[error(
-        "the database is of the network {found}, the authority of {expected}: files of two registries are mixed up; put \
-         the right database, or the right authority's certificate and key, in their place"
-    )]
-    OtherNetwork {
-        /// What the database says.
-        found: String,
-        /// What the authority's certificate says.
-        expected: String,
-    },
-    /// It is another authority's.
-    #[error(
-        "the certificates in the database were not issued by this authority: files of two registries are mixed up; put \
-         the right database, or the right authority's certificate and key, in their place"
-    )]
-    OtherAuthority,
-    /// The settings make no sense together.
-    #[error("{0}")]
-    Settings(String),
-}
 
 /// The registry without disk, clock or sockets.
 pub struct Rules {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{RestoreError, Settings};
+use super::{refusal::RestoreError, settings::Settings};
 use crate::{
     certificate::{revocations::Revocation, serial::Serial},
     time::Timestamp,

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::tree::PartitionError;
 use crate::certificate::serial::Serial;
 
 /// Why the registry does not do what was asked, for people; [`Refusal::code`] is for programs.
@@ -86,4 +87,34 @@ impl Refusal {
             Self::Unavailable(_) => "unavailable",
         }
     }
+}
+
+/// Why there are no rules for what the store has.
+#[derive(Debug, Error)]
+pub enum RestoreError {
+    /// The certificates' prefixes are no partition.
+    #[error(
+        "the table cert of the database is damaged: {0}; restore the last backup, or mend the table by hand"
+    )]
+    Partition(#[from] PartitionError),
+    /// It is another network's.
+    #[error(
+        "the database is of the network {found}, the authority of {expected}: files of two registries are mixed up; put \
+         the right database, or the right authority's certificate and key, in their place"
+    )]
+    OtherNetwork {
+        /// What the database says.
+        found: String,
+        /// What the authority's certificate says.
+        expected: String,
+    },
+    /// It is another authority's.
+    #[error(
+        "the certificates in the database were not issued by this authority: files of two registries are mixed up; put \
+         the right database, or the right authority's certificate and key, in their place"
+    )]
+    OtherAuthority,
+    /// The settings make no sense together.
+    #[error("{0}")]
+    Settings(String),
 }

@@ -1,10 +1,8 @@
 //! What a registry that was restored from an old backup learns of what it has given away since: from its mark beside the
 //! database, from the certificates that nodes show, and from the signed documents that they hand back.
 
-use serde_json::{Map, Value};
-
 use super::{
-    Caller, Change, Notice, Randomness, Refusal, Reply, Rules, audit::Action,
+    Caller, Change, Mark, Newer, Notice, Randomness, Refusal, Reply, Rules, audit::Action,
     certificate::Certificate, mac_keys::MacKey, parameters::Parameters, tree::Block,
 };
 use crate::{
@@ -16,26 +14,6 @@ use crate::{
 const PAUSE: u64 = 600;
 /// Serial numbers that are left out above the highest that is seen: others may not have been seen yet.
 const MARGIN: u64 = 1_000;
-
-/// What a node holds that is newer than what the registry has published, with the authority's signature.
-#[derive(Clone, Debug)]
-pub struct Newer {
-    /// The number of the parameters.
-    pub number: u64,
-    /// Their values.
-    pub parameters: Map<String, Value>,
-    /// What is revoked.
-    pub revocations: RevocationList,
-}
-
-/// What was given away before the database became what it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Mark {
-    /// The last serial number.
-    pub serial: u64,
-    /// The number of the last publication.
-    pub number: u64,
-}
 
 impl Rules {
     /// What has been given away so far.

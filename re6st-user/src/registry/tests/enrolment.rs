@@ -7,11 +7,11 @@ use tokio::time;
 
 use super::support::{TestRegistry, newcomer, refused};
 use crate::{
-    certificate::{node::NodeCertificate, revocations::RevocationList},
+    certificate::{node::NodeCertificate, revocations::RevocationList, tls::Trust},
     io::clock::wall,
     registry::{
-        client::{Client, ClientError, Trust},
-        http::messages::{NodeEntry, WaitingToken},
+        api::{NodeEntry, WaitingToken},
+        client::{Client, ClientError},
         server::PATIENCE,
     },
 };

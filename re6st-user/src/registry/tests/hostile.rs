@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::support::{TestRegistry, newcomer, refused};
 use crate::registry::{
+    api::{AuditEntry, MAXIMUM_BODY},
     client::ClientError,
-    http::{messages::AuditEntry, serve::MAXIMUM_BODY},
     server::PATIENCE,
 };
 

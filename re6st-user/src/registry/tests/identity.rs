@@ -11,7 +11,7 @@ use crate::{
         node_prefix::NodePrefix, request::CertificateRequest, serial::Serial, subject::Subject,
     },
     io::clock::wall,
-    registry::{http::messages::MadeToken, server::PATIENCE},
+    registry::{api::MadeToken, server::PATIENCE},
     time::{DAY, Timestamp},
 };
 

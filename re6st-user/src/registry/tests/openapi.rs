@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path};
 use serde_json::Value;
 
 use super::support::TestRegistry;
-use crate::registry::http::server::{operator_document, public_document};
+use crate::registry::http::{operator_document, public_document};
 
 /// Set to write the documents instead of comparing them.
 const WRITE: &str = "RE6ST_WRITE_OPENAPI";

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::support::{TestRegistry, newcomer, refused};
 use crate::registry::{
-    http::messages::{AuditEntry, CommunitiesText, NodeEntry, ParametersEntry, WaitingToken},
+    api::{AuditEntry, CommunitiesText, NodeEntry, ParametersEntry, WaitingToken},
     server::PATIENCE,
 };
 

@@ -14,11 +14,12 @@ use crate::{
         node::NodeCertificate,
         revocations::RevocationList,
         succession,
+        tls::Trust,
         verify::Authorities,
     },
     io::clock::wall,
     registry::{
-        client::{Client, ClientError, Trust},
+        client::{Client, ClientError},
         config::RegistryConfig,
         documents::NetworkParameters,
         keys::{Keys, next_key},

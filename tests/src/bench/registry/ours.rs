@@ -17,9 +17,10 @@ use re6st_user::{
         request::CertificateRequest,
         static_key::StaticKey,
         subject::Subject,
+        tls::Trust,
         verify::Authorities,
     },
-    registry::client::{Client, Trust},
+    registry::client::Client,
 };
 use tokio::runtime::{Builder, Runtime};
 

@@ -1,7 +1,7 @@
 //! A registry that was restored from an old backup: what it has given away since belongs to others.
 
 use super::{
-    super::restoration::{Mark, Newer},
+    super::{Mark, Newer},
     *,
 };
 use crate::certificate::{

@@ -1,11 +1,16 @@
 //! What goes over the wire, for server and client: JSON, keys in kebab case.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+/// The biggest body of a request, in bytes: a certificate request is about a thousand.
+pub const MAXIMUM_BODY: usize = 64 << 10;
+/// The longest a request for a newer document waits at the server.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Asks for a token by mail.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
@@ -329,4 +334,20 @@ pub struct AuditEntry {
     pub action: String,
     /// On what.
     pub subject: String,
+}
+
+/// The body of every response that is not a success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ErrorBody {
+    /// What went wrong.
+    pub error: ErrorDetail,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ErrorDetail {
+    /// For programs; a code never changes its meaning.
+    pub code: String,
+    /// For people: what is wrong, and how to mend it.
+    pub message: String,
 }

@@ -2,21 +2,16 @@
 
 use std::{
     net::IpAddr,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
-use axum::{Router, http::StatusCode};
-use serde_json::Value;
+use axum::http::StatusCode;
 use tokio::sync::{Mutex, watch};
 
 use super::{
-    identity::{self, Need},
-    operation::{Operations, Server, Who},
-    operator,
+    identity::{self, Need, Origin, Peer},
+    operation::{Server, Who},
     problem::Problem,
-    public,
-    serve::{Origin, Peer},
 };
 use crate::{
     certificate::node::NodeCertificate,
@@ -101,45 +96,6 @@ impl Face {
         let known = country.is_some() || continent.is_some();
         known.then_some(Location { country, continent })
     }
-
-    /// What everybody on the Internet can ask.
-    pub fn public(self: &Arc<Self>) -> Router {
-        let mut operations = public::operations();
-        let document = describe(&mut operations, PUBLIC);
-        with_document(operations, document, self)
-    }
-
-    /// What the operator can ask, on the Unix socket.
-    pub fn operator(self: &Arc<Self>) -> Router {
-        let mut operations = operator::operations();
-        let document = describe(&mut operations, OPERATOR);
-        with_document(operations, document, self)
-    }
-}
-
-const PUBLIC: &str = "What newcomers and nodes of the network ask of its registry, over HTTPS. The server's certificate is \
-                      issued by the network's own authority, for the name registry.re6st.internal; nodes show theirs in the \
-                      TLS handshake.";
-const OPERATOR: &str = "What the operator asks of the registry, over its Unix socket.";
-
-fn describe(operations: &mut Operations<Face>, description: &str) -> Value {
-    operations.document("re6st registry", description)
-}
-
-/// The OpenAPI document of [`Face::public`].
-pub fn public_document() -> Value {
-    describe(&mut public::operations(), PUBLIC)
-}
-
-/// The OpenAPI document of [`Face::operator`].
-pub fn operator_document() -> Value {
-    describe(&mut operator::operations(), OPERATOR)
-}
-
-fn with_document(operations: Operations<Face>, document: Value, face: &Arc<Face>) -> Router {
-    operations
-        .serve_document("/v1/openapi.json", document)
-        .router(Arc::clone(face))
 }
 
 impl From<Refusal> for Problem {
