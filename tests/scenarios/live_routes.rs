@@ -17,8 +17,9 @@ use re6st_user::{
             InstanceName, Pins,
             load::{self, Occasion, Request},
             maps::Maps,
-            plane::BpfDataPlane,
+            plane::{BpfDataPlane, BpfMaps},
         },
+        plane::Plane,
     },
     route::RouteKey,
 };
@@ -57,7 +58,8 @@ fn loaded(node: &Node) -> Result<(BpfDataPlane, BTreeMap<String, u32>)> {
             renamed: None,
         })
     })??;
-    let plane = BpfDataPlane::open(&Maps::new(pins.folder()), summary.fib)?;
+    let maps = BpfMaps::open(&Maps::new(pins.folder()))?;
+    let plane = Plane::new(maps, summary.fib, summary.entries);
     Ok((plane, summary.manifest.tunnels))
 }
 

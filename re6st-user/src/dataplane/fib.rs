@@ -63,6 +63,15 @@ pub enum Write {
 }
 
 impl Write {
+    /// Puts a prefix in one of the sets [`table::NETWORKS`] and [`table::UNDERLAY`], or takes it out.
+    pub fn member(table: u32, prefix: Prefix, there: bool) -> Self {
+        let value = Some(direct(next_hop_id::NONE));
+        match there {
+            true => trie(table, prefix, value, None),
+            false => trie(table, prefix, None, value),
+        }
+    }
+
     /// What takes it back.
     pub const fn reversed(self) -> Self {
         match self {

@@ -1,19 +1,22 @@
-//! The maps in memory: what the programs would read, on the host.
+//! The maps in memory, for tests: what the programs would read, on the host.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use re6st_common::{
-    maps::{Interface, NextHop, Settings, TrieKey, TrieValue, Tunnel, next_hop_id},
+    maps::{
+        Interface, NextHop, Settings, TrieKey, TrieValue, Tunnel, TunnelCounters, kind, next_hop_id,
+    },
     parse::Inner,
+    reason::ReasonCounters,
     tables::{Neighbour, Tables},
 };
 
-use super::{fib::Write, prefix::Prefix};
+use super::{DataPlaneError, fib::Write, plane::MapEntries, prefix::Prefix};
 
 /// Bits of the table's number in front of an address in a key of FIB_TRIE.
 const TABLE: u32 = 32;
 
-/// The maps of one instance in memory, for tests and for whoever wants to ask [`Tables`] without a kernel.
+/// The maps of one instance in memory.
 #[derive(Clone, Debug)]
 pub struct MemoryMaps {
     /// What the programs are told at load time.
@@ -24,6 +27,12 @@ pub struct MemoryMaps {
     pub next_hops: BTreeMap<u32, NextHop>,
     /// INTERFACES.
     pub interfaces: BTreeMap<u32, Interface>,
+    /// TUNNEL_COUNTERS, those that are not zero.
+    pub tunnel_counters: BTreeMap<u32, TunnelCounters>,
+    /// REASONS.
+    pub reason_counters: ReasonCounters,
+    /// Entries of NEXT_HOPS.
+    pub capacity: u32,
     slots: HashMap<u32, u32>,
     trie: HashMap<(u32, Prefix), TrieValue>,
     /// How many entries each table has with each prefix length.
@@ -38,6 +47,9 @@ impl MemoryMaps {
             tunnels: BTreeMap::new(),
             next_hops: BTreeMap::new(),
             interfaces: BTreeMap::new(),
+            tunnel_counters: BTreeMap::new(),
+            reason_counters: ReasonCounters::default(),
+            capacity: 1024,
             slots: HashMap::new(),
             trie: HashMap::new(),
             lengths: BTreeMap::new(),
@@ -94,6 +106,54 @@ impl MemoryMaps {
     /// Whether FIB and FIB_TRIE are the same as in another.
     pub fn same_routes(&self, other: &Self) -> bool {
         self.slots == other.slots && self.trie == other.trie
+    }
+}
+
+impl MapEntries for MemoryMaps {
+    fn next_hops(&self) -> u32 {
+        self.capacity
+    }
+
+    fn tunnels(&self) -> u32 {
+        self.settings.tunnel_mask + 1
+    }
+
+    fn write_fib(&mut self, write: Write) -> Result<(), DataPlaneError> {
+        self.write(write);
+        Ok(())
+    }
+
+    fn write_next_hop(&mut self, id: u32, next_hop: &NextHop) -> Result<(), DataPlaneError> {
+        match next_hop.kind {
+            kind::FREE => drop(self.next_hops.remove(&id)),
+            _ => drop(self.next_hops.insert(id, *next_hop)),
+        }
+        Ok(())
+    }
+
+    fn write_tunnel(&mut self, index: u32, tunnel: &Tunnel) -> Result<(), DataPlaneError> {
+        match tunnel.next_hop {
+            next_hop_id::NONE => drop(self.tunnels.remove(&index)),
+            _ => drop(self.tunnels.insert(index, *tunnel)),
+        }
+        Ok(())
+    }
+
+    fn clear_counters(&mut self, id: u32) -> Result<(), DataPlaneError> {
+        self.tunnel_counters.remove(&id);
+        Ok(())
+    }
+
+    fn tunnel_counters(&self, id: u32) -> Result<TunnelCounters, DataPlaneError> {
+        Ok(self.tunnel_counters.get(&id).copied().unwrap_or_default())
+    }
+
+    fn reason_counters(&self) -> Result<ReasonCounters, DataPlaneError> {
+        Ok(self.reason_counters)
+    }
+
+    fn interface(&self, index: u32) -> Option<Interface> {
+        self.interfaces.get(&index).copied()
     }
 }
 

@@ -1,18 +1,22 @@
-//! What forwards packets, as whoever knows the routes sees it: routes, next hops and counters go through [`DataPlane`].
+//! What forwards packets, as whoever knows routes and tunnels sees it: routes, next hops, tunnels and counters go through
+//! [`DataPlane`].
 
 use std::error::Error;
 
 use crate::route::{FamiliesDiffer, RouteKey};
 use ipnet::IpNet;
 use re6st_common::{
-    maps::{NextHop, TunnelCounters},
+    maps::{Interface, NextHop, Tunnel, TunnelCounters},
     reason::ReasonCounters,
 };
 
 pub mod bpf;
 pub mod fib;
+#[cfg(test)]
 pub mod memory;
+pub mod plane;
 pub mod prefix;
+#[cfg(test)]
 pub mod recorder;
 
 /// A route of the data plane: packets to one prefix, from one prefix or from anywhere, take a next hop.
@@ -69,21 +73,35 @@ pub trait DataPlane {
     /// Removes a route.
     fn remove_route(&mut self, key: RouteKey) -> Result<(), DataPlaneError>;
 
-    /// Adds a next hop, or changes it. `id` is its number, from
-    /// [`FIRST_TUNNEL`](re6st_common::maps::next_hop_id::FIRST_TUNNEL) on.
+    /// The lowest number from [`FIRST_TUNNEL`](re6st_common::maps::next_hop_id::FIRST_TUNNEL) on that no tunnel or other next
+    /// hop has.
+    fn free_next_hop(&self) -> Result<u32, DataPlaneError>;
+
+    /// Adds a next hop, or changes it: of a router on a plain link. `id` is its number.
     fn set_next_hop(&mut self, id: u32, next_hop: &NextHop) -> Result<(), DataPlaneError>;
 
     /// Removes a next hop. No route may use it any more.
     fn remove_next_hop(&mut self, id: u32) -> Result<(), DataPlaneError>;
+
+    /// Opens a tunnel, whose counters are zero then, or changes it: what its peer must send, and how to send to it. Its number
+    /// is `tunnel.next_hop`, which it has until it is removed, whatever others come and go.
+    fn set_tunnel(&mut self, tunnel: &Tunnel, next_hop: &NextHop) -> Result<(), DataPlaneError>;
+
+    /// Closes a tunnel. No route may use it any more.
+    fn remove_tunnel(&mut self, id: u32) -> Result<(), DataPlaneError>;
 
     /// Packets and bytes of the tunnel with this next hop number, of all CPUs.
     fn tunnel_counters(&self, id: u32) -> Result<TunnelCounters, DataPlaneError>;
 
     /// How many packets met each reason, on all CPUs.
     fn reason_counters(&self) -> Result<ReasonCounters, DataPlaneError>;
+
+    /// What is known of a network interface; `None` if packets neither come nor go by it.
+    fn interface(&self, index: u32) -> Option<Interface>;
 }
 
-/// Why the data plane did not do as it was told. Routes are then what they were; a next hop may be on the slow path.
+/// Why the data plane did not do as it was told. Routes are then what they were; a tunnel that was to be opened may have a
+/// number, but no packets, and is removed as others are.
 #[derive(Debug, thiserror::Error)]
 pub enum DataPlaneError {
     /// Removed what is not there.
@@ -110,6 +128,12 @@ pub enum DataPlaneError {
         id: u32,
         /// How many routes.
         routes: usize,
+    },
+    /// The low bits of two tunnels' keys are the same.
+    #[error("another tunnel's key has the same low bits (TUNNELS[{index}])")]
+    KeyInUse {
+        /// Their place in TUNNELS.
+        index: u32,
     },
     /// A map has no room.
     #[error("map {map} has no room for more than {capacity} entries: load with a bigger one")]

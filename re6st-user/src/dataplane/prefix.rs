@@ -1,6 +1,6 @@
 //! Prefixes as the trie has them: 128 bits for both families.
 
-use std::{net::IpAddr, ops::RangeInclusive};
+use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 use re6st_common::{
@@ -37,6 +37,11 @@ impl Prefix {
             Family::Ipv4 => Self::new(0xffff_0000_0000, MAPPED),
             Family::Ipv6 => Self::new(0, 0),
         }
+    }
+
+    /// One address, in network order.
+    pub const fn of_octets(octets: [u8; 16]) -> Self {
+        Self::new(u128::from_be_bytes(octets), 128)
     }
 
     /// The first address.
@@ -114,14 +119,4 @@ pub const fn destination_table(family: Family) -> u32 {
         Family::Ipv4 => table::IPV4,
         Family::Ipv6 => table::IPV6,
     }
-}
-
-/// Key and prefix length in FIB_TRIE of an entry of the membership tables [`table::NETWORKS`] and [`table::UNDERLAY`].
-pub fn member_key(table: u32, prefix: IpNet) -> (TrieKey, u32) {
-    Prefix::from(prefix).trie_key(table)
-}
-
-/// The prefix of one address alone.
-pub fn host(address: IpAddr) -> Prefix {
-    Prefix::from(IpNet::from(address))
 }

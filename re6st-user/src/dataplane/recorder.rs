@@ -1,16 +1,12 @@
 //! A data plane for tests: it forwards nothing, but remembers what it was told, and answers as the programs would.
 
-use std::collections::BTreeMap;
-
 use re6st_common::{
-    maps::{NextHop, TunnelCounters, next_hop_id},
+    maps::{Interface, NextHop, Tunnel, TunnelCounters},
     reason::ReasonCounters,
 };
 
 use super::{
-    DataPlane, DataPlaneError, Route, RouteKey,
-    fib::{Applied, Fib},
-    memory::MemoryMaps,
+    DataPlane, DataPlaneError, Route, RouteKey, fib::Fib, memory::MemoryMaps, plane::Plane,
 };
 
 /// What the recorder was told, in order. Calls that failed are not among them.
@@ -24,31 +20,26 @@ pub enum Call {
     SetNextHop(u32, NextHop),
     /// [`DataPlane::remove_next_hop`].
     RemoveNextHop(u32),
+    /// [`DataPlane::set_tunnel`].
+    SetTunnel(Tunnel, NextHop),
+    /// [`DataPlane::remove_tunnel`].
+    RemoveTunnel(u32),
 }
 
 /// A data plane without packets.
 #[derive(Clone, Debug)]
 pub struct Recorder {
-    /// What the maps would hold.
-    pub maps: MemoryMaps,
-    /// What [`DataPlane::tunnel_counters`] answers, by next hop number.
-    pub tunnel_counters: BTreeMap<u32, TunnelCounters>,
-    /// What [`DataPlane::reason_counters`] answers.
-    pub reason_counters: ReasonCounters,
-    routes: Applied,
-    capacity: u32,
+    /// What does as it is told.
+    pub plane: Plane<MemoryMaps>,
     calls: Vec<Call>,
 }
 
 impl Recorder {
     /// `fib` says what the array FIB covers; it and the maps are empty. `capacity` is the size of NEXT_HOPS.
-    pub fn new(fib: Fib, maps: MemoryMaps, capacity: u32) -> Self {
+    pub fn new(fib: Fib, mut maps: MemoryMaps, capacity: u32) -> Self {
+        maps.capacity = capacity;
         Self {
-            maps,
-            tunnel_counters: BTreeMap::new(),
-            reason_counters: ReasonCounters::default(),
-            routes: fib.into(),
-            capacity,
+            plane: Plane::new(maps, fib, []),
             calls: Vec::new(),
         }
     }
@@ -58,77 +49,61 @@ impl Recorder {
         std::mem::take(&mut self.calls)
     }
 
-    /// The routes.
-    pub const fn fib(&self) -> &Fib {
-        self.routes.fib()
-    }
-
-    fn set(&mut self, key: RouteKey, next_hop: Option<u32>) -> Result<(), DataPlaneError> {
-        let maps = &mut self.maps;
-        self.routes.set(key, next_hop, |write| {
-            maps.write(write);
-            Ok(())
-        })
-    }
-
-    fn is_tunnel(&self, id: u32) -> Result<(), DataPlaneError> {
-        let last = self.capacity.saturating_sub(1);
-        match (next_hop_id::FIRST_TUNNEL..=last).contains(&id) {
-            true => Ok(()),
-            false => Err(DataPlaneError::NextHopOutOfRange { id, last }),
-        }
+    fn note(
+        &mut self,
+        call: Call,
+        outcome: Result<(), DataPlaneError>,
+    ) -> Result<(), DataPlaneError> {
+        self.calls.extend(outcome.is_ok().then_some(call));
+        outcome
     }
 }
 
 impl DataPlane for Recorder {
     fn set_route(&mut self, route: Route) -> Result<(), DataPlaneError> {
-        let id = route.next_hop();
-        if id >= next_hop_id::FIRST_TUNNEL && !self.maps.next_hops.contains_key(&id) {
-            return Err(DataPlaneError::NoSuchNextHop { id });
-        }
-        self.set(route.key(), Some(id))?;
-        self.calls.push(Call::SetRoute(route));
-        Ok(())
+        let outcome = self.plane.set_route(route);
+        self.note(Call::SetRoute(route), outcome)
     }
 
     fn remove_route(&mut self, key: RouteKey) -> Result<(), DataPlaneError> {
-        if self.fib().get(key).is_none() {
-            return Err(DataPlaneError::NoSuchRoute(key));
-        }
-        self.set(key, None)?;
-        self.calls.push(Call::RemoveRoute(key));
-        Ok(())
+        let outcome = self.plane.remove_route(key);
+        self.note(Call::RemoveRoute(key), outcome)
+    }
+
+    fn free_next_hop(&self) -> Result<u32, DataPlaneError> {
+        self.plane.free_next_hop()
     }
 
     fn set_next_hop(&mut self, id: u32, next_hop: &NextHop) -> Result<(), DataPlaneError> {
-        self.is_tunnel(id)?;
-        self.maps.next_hops.insert(id, *next_hop);
-        self.calls.push(Call::SetNextHop(id, *next_hop));
-        Ok(())
+        let outcome = self.plane.set_next_hop(id, next_hop);
+        self.note(Call::SetNextHop(id, *next_hop), outcome)
     }
 
     fn remove_next_hop(&mut self, id: u32) -> Result<(), DataPlaneError> {
-        self.is_tunnel(id)?;
-        match self.fib().uses(id) {
-            0 => {}
-            routes => return Err(DataPlaneError::NextHopInUse { id, routes }),
-        }
-        match self.maps.next_hops.remove(&id) {
-            None => Err(DataPlaneError::NoSuchNextHop { id }),
-            Some(_) => {
-                self.calls.push(Call::RemoveNextHop(id));
-                Ok(())
-            }
-        }
+        let outcome = self.plane.remove_next_hop(id);
+        self.note(Call::RemoveNextHop(id), outcome)
+    }
+
+    fn set_tunnel(&mut self, tunnel: &Tunnel, next_hop: &NextHop) -> Result<(), DataPlaneError> {
+        let outcome = self.plane.set_tunnel(tunnel, next_hop);
+        self.note(Call::SetTunnel(*tunnel, *next_hop), outcome)
+    }
+
+    fn remove_tunnel(&mut self, id: u32) -> Result<(), DataPlaneError> {
+        let outcome = self.plane.remove_tunnel(id);
+        self.note(Call::RemoveTunnel(id), outcome)
     }
 
     fn tunnel_counters(&self, id: u32) -> Result<TunnelCounters, DataPlaneError> {
-        self.is_tunnel(id)?;
-        Ok(self.tunnel_counters.get(&id).copied().unwrap_or_default())
+        self.plane.tunnel_counters(id)
     }
 
     fn reason_counters(&self) -> Result<ReasonCounters, DataPlaneError> {
-        Ok(self.reason_counters)
+        self.plane.reason_counters()
+    }
+
+    fn interface(&self, index: u32) -> Option<Interface> {
+        self.plane.interface(index)
     }
 }
 
@@ -165,7 +140,7 @@ mod tests {
         recorder.set_next_hop(3, &NextHop::FREE).unwrap();
         recorder.set_route(route("2001:db8::/32", 3)).unwrap();
 
-        assert_eq!(recorder.maps.route(Family::Ipv6, address, address), 3);
+        assert_eq!(recorder.plane.maps.route(Family::Ipv6, address, address), 3);
         assert_eq!(
             recorder.take_calls(),
             [

@@ -20,7 +20,6 @@ use crate::{
             error::BpfError,
             maps::Maps,
             plane::BpfDataPlane,
-            refresh,
             resolve::{self, ResolvedTunnel},
         },
     },
@@ -71,8 +70,6 @@ pub struct Installer {
     device_mtu: u32,
     /// UDP port of tunnels.
     port: u16,
-    /// Which bits of a key are an index in TUNNELS.
-    tunnel_mask: u32,
     /// Of our routes in the kernel.
     metric: u32,
     /// Our addresses, sources of what this host sends.
@@ -87,7 +84,6 @@ pub struct Installer {
     pub wishes: Wishes,
     /// Next hops of routers on plain interfaces.
     routers: HashMap<(u32, IpAddr), (u32, NextHop)>,
-    first_number: u32,
     /// Refusals that people have not been told of.
     news: Vec<(RouteKey, Refusal)>,
     /// Whether routes were written since the last tick.
@@ -108,8 +104,6 @@ pub struct Context {
     pub device_mtu: u32,
     /// UDP port of tunnels.
     pub port: u16,
-    /// Which bits of a key are an index in TUNNELS.
-    pub tunnel_mask: u32,
     /// Of our routes in the kernel.
     pub metric: u32,
     /// Our addresses.
@@ -118,8 +112,6 @@ pub struct Context {
     pub fixed: HashSet<RouteKey>,
     /// Outer addresses of peers.
     pub peers: Vec<IpAddr>,
-    /// The first next hop number no tunnel has.
-    pub first_number: u32,
 }
 
 impl Installer {
@@ -131,12 +123,10 @@ impl Installer {
             device: context.device,
             device_mtu: context.device_mtu,
             port: context.port,
-            tunnel_mask: context.tunnel_mask,
             metric: context.metric,
             own: context.own,
             fixed: context.fixed,
             peers: context.peers,
-            first_number: context.first_number,
             netlink,
             exits: tunnels,
             wishes: Wishes::default(),
@@ -154,8 +144,6 @@ impl Installer {
         self.maps = context.maps;
         self.device = context.device;
         self.device_mtu = context.device_mtu;
-        self.tunnel_mask = context.tunnel_mask;
-        self.first_number = context.first_number;
         self.fixed = context.fixed;
         self.peers = context.peers;
         self.exits
@@ -365,19 +353,21 @@ impl Installer {
     /// What keeps the maps from being written.
     pub fn change_tunnel(
         &mut self,
-        interface: InterfaceId,
+        id: InterfaceId,
         tunnel: &ResolvedTunnel,
     ) -> Result<(), BpfError> {
-        let Some(Exit::Tunnel(next_hop, _)) = self.exits.get(&interface).copied() else {
+        let Some(Exit::Tunnel(next_hop, _)) = self.exits.get(&id).copied() else {
             return Ok(());
         };
-        let place = refresh::Place {
-            next_hop,
-            tunnel: tunnel.tunnel.keys.local & self.tunnel_mask,
-        };
-        refresh::tunnel(tunnel, place, self.port, &mut self.plane, &self.maps)?;
+        let flags = self
+            .plane
+            .interface(tunnel.interface)
+            .map_or(0, |entry| entry.flags);
+        let with_tc = flags & interface::TRANSMIT_WITH_TC != 0;
+        let send = tunnel.next_hop(self.port, with_tc);
+        self.plane.set_tunnel(&tunnel.entry(next_hop), &send)?;
         let mtu = Some(tunnel.mtu).filter(|mtu| *mtu < self.device_mtu);
-        self.exits.insert(interface, Exit::Tunnel(next_hop, mtu));
+        self.exits.insert(id, Exit::Tunnel(next_hop, mtu));
         Ok(())
     }
 
@@ -428,9 +418,8 @@ impl Installer {
         if let Some((number, _)) = self.routers.get(&(index, router)) {
             return Some(*number);
         }
-        let flags = self.maps.interfaces().ok()?.get(&index, 0).ok()?.flags;
-        let taken: HashSet<u32> = self.routers.values().map(|(number, _)| *number).collect();
-        let number = (self.first_number..).find(|number| !taken.contains(number))?;
+        let flags = self.plane.interface(index)?.flags;
+        let number = self.plane.free_next_hop().ok()?;
         let mut entry = NextHop {
             kind: kind::NEIGHBOUR,
             flags: match flags & interface::TRANSMIT_WITH_TC {

@@ -9,7 +9,6 @@ use std::{
 };
 
 use blake2::{Blake2s256, Digest as _};
-use re6st_common::maps::next_hop_id;
 
 use super::{
     install::{self, Context, Exit},
@@ -27,9 +26,10 @@ use crate::{
             losses,
             manifest::Mode,
             maps::Maps,
-            plane::BpfDataPlane,
+            plane::BpfMaps,
             resolve::ResolvedTunnel,
         },
+        plane::Plane,
     },
     io::{
         bpf_call,
@@ -191,19 +191,16 @@ impl Instance {
             Some((tunnel_id(number), Exit::Tunnel(number, mtu)))
         });
         let exits = exits.collect();
-        let last = numbers.values().max();
         let context = Context {
-            plane: BpfDataPlane::open(&maps, summary.fib)?,
+            plane: Plane::new(BpfMaps::open(&maps)?, summary.fib, summary.entries),
             maps,
             device: summary.device,
             device_mtu,
             port: config.port,
-            tunnel_mask: self.manifest.settings.tunnel_mask,
             metric: mesh_route::METRIC + self.manifest.order,
             own: config.addresses.iter().map(ipnet::IpNet::addr).collect(),
             fixed: install::fixed(config),
             peers: config.tunnels.iter().map(|tunnel| tunnel.remote).collect(),
-            first_number: last.map_or(next_hop_id::FIRST_TUNNEL, |last| last + 1),
         };
         Ok((context, exits))
     }

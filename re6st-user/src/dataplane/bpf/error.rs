@@ -5,7 +5,10 @@ use std::io;
 use aya::{EbpfError, maps::MapError, programs::ProgramError};
 use thiserror::Error;
 
-use crate::io::{bpffs::BpffsError, host::HostError, netlink::NetlinkError};
+use crate::{
+    dataplane::DataPlaneError,
+    io::{bpffs::BpffsError, host::HostError, netlink::NetlinkError},
+};
 
 /// Why the data plane in the kernel could not be changed or read.
 #[derive(Debug, Error)]
@@ -19,6 +22,9 @@ pub enum BpfError {
     /// Something on this host contradicts what was asked. Says what, and how to mend it.
     #[error("{0}")]
     Conflict(String),
+    /// The maps do not take it.
+    #[error(transparent)]
+    DataPlane(#[from] DataPlaneError),
     /// What was to be repaired is not there any more.
     #[error("the instance {0} has been unloaded by somebody else")]
     Unloaded(String),

@@ -1,29 +1,28 @@
 //! A fresh set of maps, filled before any packet sees it.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::collections::BTreeMap;
 
-use aya::{maps::PerCpuValues, util::nr_cpus};
 use ipnet::IpNet;
-use re6st_common::{
-    address::Address,
-    maps::{
-        Interface, NextHopEntry, TrieKey, TrieValue, TunnelCounters, interface, next_hop_id, table,
-    },
-};
+use re6st_common::maps::{Interface, NextHop, Tunnel, interface, next_hop_id, table};
 
 use super::{
-    error::{BpfError, During as _},
+    error::BpfError,
     manifest::Manifest,
-    maps::{Maps, access, trie_key},
+    maps::{Maps, access},
     offloads,
     pins::Pins,
-    plane::RouteMaps,
+    plane::BpfMaps,
     resolve::{self, Interfaces, ResolvedTunnel},
     transmit::Transmit,
 };
 use crate::{
     config::Config,
-    dataplane::{Route, fib::Fib},
+    dataplane::{
+        Route,
+        fib::{Fib, Write},
+        plane::MapEntries as _,
+        prefix::Prefix,
+    },
 };
 
 /// Fills the maps in the folder `new`.
@@ -36,21 +35,19 @@ pub fn fill(
     fib: &Fib,
     pins: &Pins,
 ) -> Result<(), BpfError> {
-    let maps = Maps::new(pins.new_folder());
     next_hops(config, tunnels, interfaces, manifest, transmit, pins)?;
-    let mut entries = maps.tunnels()?;
-    for tunnel in tunnels {
-        let index = tunnel.tunnel.keys.local & manifest.settings.tunnel_mask;
-        let entry = tunnel.entry(number(manifest, tunnel)?);
-        access(entries.set(index, entry, 0), "TUNNELS", index)?;
+    let mut maps = BpfMaps::open(&Maps::new(pins.new_folder()))?;
+    for (tunnel, _) in entries(config, tunnels, manifest, transmit)? {
+        maps.write_tunnel(tunnel.key & manifest.settings.tunnel_mask, &tunnel)?;
+        let local = Prefix::of_octets(tunnel.local);
+        maps.write_fib(Write::member(table::UNDERLAY, local, true))?;
     }
-    let mut routes = RouteMaps::open(&maps)?;
-    for write in fib.contents() {
-        routes
-            .write(write)
-            .map_err(|error| BpfError::Conflict(error.to_string()))?;
+    for network in &config.networks {
+        let network = Prefix::from(*network);
+        maps.write_fib(Write::member(table::NETWORKS, network, true))?;
     }
-    sets(config, tunnels, &maps)
+    fib.contents().try_for_each(|write| maps.write_fib(write))?;
+    Ok(())
 }
 
 /// Fills NEXT_HOPS and INTERFACES, whose entries depend on how the interfaces transmit.
@@ -63,12 +60,9 @@ pub fn next_hops(
     pins: &Pins,
 ) -> Result<(), BpfError> {
     let maps = Maps::new(pins.new_folder());
-    let mut entries = maps.next_hops()?;
-    for tunnel in tunnels {
-        let index = number(manifest, tunnel)?;
-        let entry = tunnel.next_hop(config.port, transmit.needs_tc(tunnel.interface));
-        let entry = NextHopEntry::new(entry);
-        access(entries.set(index, entry, 0), "NEXT_HOPS", index)?;
+    let mut open = BpfMaps::open(&maps)?;
+    for (tunnel, next_hop) in entries(config, tunnels, manifest, transmit)? {
+        open.write_next_hop(tunnel.next_hop, &next_hop)?;
     }
     let mut entries = maps.interfaces()?;
     for known in interfaces.values() {
@@ -102,6 +96,21 @@ pub fn next_hops(
         )?;
     }
     Ok(())
+}
+
+/// The entries of TUNNELS and NEXT_HOPS of each tunnel.
+pub fn entries(
+    config: &Config,
+    tunnels: &[ResolvedTunnel],
+    manifest: &Manifest,
+    transmit: &Transmit,
+) -> Result<Vec<(Tunnel, NextHop)>, BpfError> {
+    let entries = tunnels.iter().map(|tunnel| {
+        let with_tc = transmit.needs_tc(tunnel.interface);
+        let next_hop = tunnel.next_hop(config.port, with_tc);
+        Ok((tunnel.entry(number(manifest, tunnel)?), next_hop))
+    });
+    entries.collect()
 }
 
 fn number(manifest: &Manifest, tunnel: &ResolvedTunnel) -> Result<u32, BpfError> {
@@ -152,51 +161,6 @@ pub fn fib(
     Ok(fib)
 }
 
-/// The two sets of addresses in FIB_TRIE.
-fn sets(config: &Config, tunnels: &[ResolvedTunnel], maps: &Maps) -> Result<(), BpfError> {
-    let mut trie = maps.trie()?;
-    let networks = config
-        .networks
-        .iter()
-        .map(|network| (table::NETWORKS, *network));
-    for (table, prefix) in networks {
-        let (length, key) = key(table, prefix);
-        access(
-            trie.insert(&trie_key(length, key), MEMBER, 0),
-            "FIB_TRIE",
-            prefix,
-        )?;
-    }
-    tunnels
-        .iter()
-        .try_for_each(|tunnel| underlay(maps, tunnel.local))
-}
-
-/// Of a set of addresses.
-const MEMBER: TrieValue = TrieValue {
-    next_hop: next_hop_id::NONE,
-    source_table: 0,
-};
-
-/// Puts an address in the set of our outer addresses.
-pub fn underlay(maps: &Maps, address: IpAddr) -> Result<(), BpfError> {
-    let (length, key) = key(table::UNDERLAY, address.into());
-    let outcome = maps.trie()?.insert(&trie_key(length, key), MEMBER, 0);
-    access(outcome, "FIB_TRIE", address)
-}
-
-fn key(table: u32, prefix: IpNet) -> (u32, TrieKey) {
-    const TABLE: u32 = 32;
-    const MAPPED: u32 = 96;
-    let length = TABLE
-        + u32::from(prefix.prefix_len())
-        + match prefix.network() {
-            IpAddr::V4(_) => MAPPED,
-            IpAddr::V6(_) => 0,
-        };
-    (length, TrieKey::new(table, Address::from(prefix.network())))
-}
-
 /// Sets the counters of tunnels to zero that are new in maps which the running instance has used: `former`, if so.
 pub fn clear_counters(
     manifest: &Manifest,
@@ -206,15 +170,10 @@ pub fn clear_counters(
     let Some(former) = former else {
         return Ok(());
     };
-    let mut counters = Maps::new(pins.new_folder()).tunnel_counters()?;
-    let cpus = nr_cpus()
-        .map_err(|(path, error)| std::io::Error::other(format!("{path}: {error}")))
-        .during(|| "count the CPUs".to_owned())?;
+    let mut maps = BpfMaps::open(&Maps::new(pins.new_folder()))?;
     for (name, number) in &manifest.tunnels {
         if former.tunnels.get(name) != Some(number) {
-            let zero = PerCpuValues::try_from(vec![TunnelCounters::default(); cpus])
-                .during(|| "make per-CPU values".to_owned())?;
-            access(counters.set(*number, zero, 0), "TUNNEL_COUNTERS", number)?;
+            maps.clear_counters(*number)?;
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ pub mod present;
 use std::{collections::BTreeMap, path::Path};
 
 use present::Missing;
+use re6st_common::maps;
 
 use super::{
     GUARD, HANDOVER, MANIFEST, MAPS, SEND,
@@ -92,8 +93,10 @@ pub struct Summary {
     pub other_end: u32,
     /// Its MTU, in bytes.
     pub device_mtu: u32,
-    /// The routes in the maps: what [`BpfDataPlane`](super::plane::BpfDataPlane) goes on from.
+    /// The routes in the maps: what a [`BpfDataPlane`](super::plane::BpfDataPlane) goes on from.
     pub fib: Fib,
+    /// What the other maps have of each tunnel.
+    pub entries: Vec<(maps::Tunnel, maps::NextHop)>,
     /// Tunnels whose neighbour's Ethernet address is not known yet.
     pub unresolved: Vec<String>,
     /// What the operator should know.
@@ -250,7 +253,8 @@ impl Loading<'_> {
         self.clean_up(&plan, &manifest, &device, surplus)?;
         manifest.write(&pins.object(MANIFEST), &pins.new_object("scratch"))?;
         bpffs::remove_folder(&pins.new_folder())?;
-        Ok(self.summary(manifest, fib, &plan, &device))
+        let entries = fill::entries(self.request.config, &self.tunnels, &manifest, &transmit)?;
+        Ok(self.summary(manifest, fib, entries, &plan, &device))
     }
 
     fn prepare_folder(&mut self, manifest: &Manifest) -> Result<(), BpfError> {
@@ -437,7 +441,14 @@ impl Loading<'_> {
         Ok(())
     }
 
-    fn summary(&mut self, manifest: Manifest, fib: Fib, plan: &Plan, device: &Device) -> Summary {
+    fn summary(
+        &mut self,
+        manifest: Manifest,
+        fib: Fib,
+        entries: Vec<(maps::Tunnel, maps::NextHop)>,
+        plan: &Plan,
+        device: &Device,
+    ) -> Summary {
         let mut notes = std::mem::take(&mut self.notes);
         let known = |name: &String| {
             self.former
@@ -481,6 +492,7 @@ impl Loading<'_> {
             manifest,
             tunnels: self.tunnels.clone(),
             fib,
+            entries,
             unresolved,
             notes,
             warnings,

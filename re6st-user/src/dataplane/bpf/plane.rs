@@ -1,14 +1,17 @@
-//! The running maps as a [`DataPlane`]: one route, one next hop at a time, while packets flow.
+//! The maps in the kernel as a [`DataPlane`](crate::dataplane::DataPlane), while packets flow.
 
 use std::{
     collections::HashSet,
     sync::atomic::{Ordering, fence},
 };
 
-use aya::maps::{Array, MapData, MapError, PerCpuArray, lpm_trie::LpmTrie};
+use aya::{
+    maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuValues, lpm_trie::LpmTrie},
+    util::nr_cpus,
+};
 use re6st_common::{
     maps::{
-        FibEntry, NextHop, NextHopEntry, TrieKey, TrieValue, TunnelCounters, kind, next_hop_id,
+        FibEntry, Interface, NextHop, NextHopEntry, TrieKey, TrieValue, Tunnel, TunnelCounters,
     },
     reason::ReasonCounters,
 };
@@ -19,41 +22,44 @@ use super::{
 };
 use crate::{
     dataplane::{
-        DataPlane, DataPlaneError, Route,
-        fib::{Applied, Fib, Write},
+        DataPlaneError,
+        fib::Write,
+        plane::{MapEntries, Plane},
     },
     io::host,
-    route::RouteKey,
 };
 
-/// FIB and FIB_TRIE.
-pub struct RouteMaps {
+/// The maps of a running instance, and what is in them.
+pub type BpfDataPlane = Plane<BpfMaps>;
+
+/// The maps that are written to, open.
+pub struct BpfMaps {
     fib: Array<MapData, FibEntry>,
     trie: LpmTrie<MapData, TrieKey, TrieValue>,
     trie_capacity: usize,
+    next_hops: Array<MapData, NextHopEntry>,
+    /// Next hops whose version that is not in use packets under way may still have.
+    replaced: HashSet<u32>,
+    tunnels: Array<MapData, Tunnel>,
+    interfaces: HashMap<MapData, u32, Interface>,
+    tunnel_counters: PerCpuArray<MapData, TunnelCounters>,
+    reasons: PerCpuArray<MapData, ReasonCounters>,
 }
 
-impl RouteMaps {
+impl BpfMaps {
     /// Opens them.
     pub fn open(maps: &Maps) -> Result<Self, BpfError> {
         Ok(Self {
             fib: maps.fib()?,
             trie: maps.trie()?,
             trie_capacity: maps.trie_capacity()?,
+            next_hops: maps.next_hops()?,
+            replaced: HashSet::new(),
+            tunnels: maps.tunnels()?,
+            interfaces: maps.interfaces()?,
+            tunnel_counters: maps.tunnel_counters()?,
+            reasons: maps.reasons()?,
         })
-    }
-
-    /// Carries out one write.
-    pub fn write(&mut self, write: Write) -> Result<(), DataPlaneError> {
-        match write {
-            Write::Slot { slot, next_hop, .. } => self.write_slot(slot, next_hop),
-            Write::Trie {
-                key,
-                prefix_length,
-                value,
-                ..
-            } => self.write_trie(key, prefix_length, value),
-        }
     }
 
     /// The other slots of the entry stay as they are: nobody else writes.
@@ -91,125 +97,90 @@ impl RouteMaps {
             _ => failed("FIB_TRIE", what(), error),
         })
     }
-}
 
-/// The maps of a running instance, and the routes in them.
-pub struct BpfDataPlane {
-    routes: Applied,
-    maps: RouteMaps,
-    next_hops: Array<MapData, NextHopEntry>,
-    /// Next hops whose version that is not in use packets under way may still have.
-    replaced: HashSet<u32>,
-    tunnel_counters: PerCpuArray<MapData, TunnelCounters>,
-    reasons: PerCpuArray<MapData, ReasonCounters>,
-}
-
-impl BpfDataPlane {
-    /// Opens the maps. `fib`: the routes they hold, as the load that filled them returned it.
-    pub fn open(maps: &Maps, fib: Fib) -> Result<Self, BpfError> {
-        Ok(Self {
-            routes: fib.into(),
-            maps: RouteMaps::open(maps)?,
-            next_hops: maps.next_hops()?,
-            replaced: HashSet::new(),
-            tunnel_counters: maps.tunnel_counters()?,
-            reasons: maps.reasons()?,
-        })
-    }
-
-    fn set(&mut self, key: RouteKey, next_hop: Option<u32>) -> Result<(), DataPlaneError> {
-        let maps = &mut self.maps;
-        self.routes.set(key, next_hop, |write| maps.write(write))
-    }
-
-    fn next_hop(&self, id: u32) -> Result<NextHop, DataPlaneError> {
-        Ok(*self.entry(id)?.current())
-    }
-
-    fn entry(&self, id: u32) -> Result<NextHopEntry, DataPlaneError> {
-        let last = self.next_hops.len().saturating_sub(1);
-        if !(next_hop_id::FIRST_TUNNEL..=last).contains(&id) {
-            return Err(DataPlaneError::NextHopOutOfRange { id, last });
-        }
-        self.next_hops
-            .get(&id, 0)
-            .map_err(|error| failed("NEXT_HOPS", format!("read entry {id}"), error))
-    }
-
-    /// Gives all packets from now on another version. Those under way go on with the one they have, which therefore is
-    /// written to again only after all of them are gone; one wait is for every next hop.
-    fn replace_next_hop(
-        &mut self,
-        id: u32,
-        entry: NextHopEntry,
-        next_hop: NextHop,
-    ) -> Result<(), DataPlaneError> {
-        if self.replaced.contains(&id) {
-            host::wait_for_readers();
-            self.replaced.clear();
-        }
-        let prepared = entry.prepared(next_hop);
-        self.put_entry(id, prepared)?;
-        // the version before the number that points to it, on any processor
-        fence(Ordering::SeqCst);
-        self.put_entry(id, prepared.switched())?;
-        self.replaced.insert(id);
-        Ok(())
-    }
-
-    fn put_entry(&mut self, id: u32, entry: NextHopEntry) -> Result<(), DataPlaneError> {
+    fn put_next_hop(&mut self, id: u32, entry: NextHopEntry) -> Result<(), DataPlaneError> {
         self.next_hops
             .set(id, entry, 0)
             .map_err(|error| failed("NEXT_HOPS", format!("write entry {id}"), error))
     }
+
+    /// Waits for packets that may have a next hop of before, if there are any; one wait is for every next hop.
+    fn wait_for_packets(&mut self, id: u32) {
+        if self.replaced.contains(&id) {
+            host::wait_for_readers();
+            self.replaced.clear();
+        }
+    }
 }
 
-impl DataPlane for BpfDataPlane {
-    fn set_route(&mut self, route: Route) -> Result<(), DataPlaneError> {
-        let id = route.next_hop();
-        if id >= next_hop_id::FIRST_TUNNEL && self.next_hop(id)?.kind == kind::FREE {
-            return Err(DataPlaneError::NoSuchNextHop { id });
-        }
-        self.set(route.key(), Some(id))
+impl MapEntries for BpfMaps {
+    fn next_hops(&self) -> u32 {
+        self.next_hops.len()
     }
 
-    fn remove_route(&mut self, key: RouteKey) -> Result<(), DataPlaneError> {
-        if self.routes.fib().get(key).is_none() {
-            return Err(DataPlaneError::NoSuchRoute(key));
-        }
-        self.set(key, None)
+    fn tunnels(&self) -> u32 {
+        self.tunnels.len()
     }
 
-    fn set_next_hop(&mut self, id: u32, next_hop: &NextHop) -> Result<(), DataPlaneError> {
-        let before = self.entry(id)?;
-        match before.current() == next_hop {
-            true => Ok(()),
-            false => self.replace_next_hop(id, before, *next_hop),
+    fn write_fib(&mut self, write: Write) -> Result<(), DataPlaneError> {
+        match write {
+            Write::Slot { slot, next_hop, .. } => self.write_slot(slot, next_hop),
+            Write::Trie {
+                key,
+                prefix_length,
+                value,
+                ..
+            } => self.write_trie(key, prefix_length, value),
         }
     }
 
-    fn remove_next_hop(&mut self, id: u32) -> Result<(), DataPlaneError> {
-        let before = self.entry(id)?;
-        if before.current().kind == kind::FREE {
-            return Err(DataPlaneError::NoSuchNextHop { id });
-        }
-        let maps = &mut self.maps;
-        // what is still to be taken back may lead to it
-        self.routes.settle(|write| maps.write(write))?;
-        match self.routes.fib().uses(id) {
-            0 => self.replace_next_hop(id, before, NextHop::FREE),
-            routes => Err(DataPlaneError::NextHopInUse { id, routes }),
-        }
+    /// Gives all packets from now on another version. Those under way go on with the one they have, which therefore is
+    /// written to again only after all of them are gone.
+    fn write_next_hop(&mut self, id: u32, next_hop: &NextHop) -> Result<(), DataPlaneError> {
+        self.wait_for_packets(id);
+        let entry = self
+            .next_hops
+            .get(&id, 0)
+            .map_err(|error| failed("NEXT_HOPS", format!("read entry {id}"), error))?;
+        let prepared = entry.prepared(*next_hop);
+        self.put_next_hop(id, prepared)?;
+        // the version before the number that points to it, on any processor
+        fence(Ordering::SeqCst);
+        self.put_next_hop(id, prepared.switched())?;
+        self.replaced.insert(id);
+        Ok(())
+    }
+
+    fn write_tunnel(&mut self, index: u32, tunnel: &Tunnel) -> Result<(), DataPlaneError> {
+        self.tunnels
+            .set(index, tunnel, 0)
+            .map_err(|error| failed("TUNNELS", format!("write entry {index}"), error))
+    }
+
+    fn clear_counters(&mut self, id: u32) -> Result<(), DataPlaneError> {
+        self.wait_for_packets(id);
+        let what = || format!("clear entry {id}");
+        let cpus = nr_cpus().map_err(|(_, error)| failed("TUNNEL_COUNTERS", what(), error))?;
+        PerCpuValues::try_from(vec![TunnelCounters::default(); cpus])
+            .map_err(|error| failed("TUNNEL_COUNTERS", what(), error))
+            .and_then(|zero| {
+                self.tunnel_counters
+                    .set(id, zero, 0)
+                    .map_err(|error| failed("TUNNEL_COUNTERS", what(), error))
+            })
     }
 
     fn tunnel_counters(&self, id: u32) -> Result<TunnelCounters, DataPlaneError> {
-        self.next_hop(id)?;
         maps::tunnel_sum(&self.tunnel_counters, id)
             .map_err(|error| failed("TUNNEL_COUNTERS", format!("read entry {id}"), error))
     }
 
     fn reason_counters(&self) -> Result<ReasonCounters, DataPlaneError> {
         maps::reason_sum(&self.reasons).map_err(|error| failed("REASONS", "read".to_owned(), error))
+    }
+
+    fn interface(&self, index: u32) -> Option<Interface> {
+        self.interfaces.get(&index, 0).ok()
     }
 }
 
