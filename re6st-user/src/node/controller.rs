@@ -5,7 +5,7 @@ use std::{
     io,
     os::fd::{AsFd as _, BorrowedFd},
     path::Path,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -42,6 +42,7 @@ use crate::{
     },
     config::{Babel, Config},
     io::{
+        clock::Clock,
         lock::Lock,
         netlink::{Route as Netlink, monitor::Monitor},
     },
@@ -63,8 +64,6 @@ const CARRIERS: u64 = 1 << 32;
 const TICK: Duration = Duration::from_secs(1);
 /// Sockets looked at together.
 const SOCKETS: usize = 64;
-/// The clock of the speaker does not start at zero: there is a time before.
-const CLOCK_START: u64 = 1_000_000;
 
 /// A running node.
 pub struct Controller {
@@ -73,7 +72,7 @@ pub struct Controller {
     /// What of it the network's parameters may change.
     pub(super) parameters: BabelParameters,
     pub(super) membership: Option<watch::Receiver<Standing>>,
-    started: Instant,
+    clock: Clock,
     pub(super) speaker: Speaker,
     pub(super) transport: Transport,
     pub(super) installer: Installer,
@@ -90,7 +89,7 @@ pub struct Controller {
     pub(super) readiness: Readiness,
     pub(super) log: Log,
     /// When to look at what failed or has grown, if anything has.
-    tick: Option<Instant>,
+    tick: Option<Time>,
     /// As last told to the speaker.
     pub(super) known: BTreeMap<InterfaceId, (bool, Option<InterfaceSettings>)>,
     /// What is still to be done of a reload.
@@ -185,7 +184,7 @@ impl Controller {
     pub fn new(
         config: Config,
         babel: Babel,
-        started: Instant,
+        clock: Clock,
         speaker: Speaker,
         installer: Installer,
         instance: Instance,
@@ -206,7 +205,7 @@ impl Controller {
             babel,
             parameters,
             membership: outside.membership,
-            started,
+            clock,
             speaker,
             transport: outside.transport,
             installer,
@@ -230,13 +229,14 @@ impl Controller {
         }
     }
 
-    /// The speaker's clock.
-    pub fn time_since(started: Instant) -> Time {
-        Time(CLOCK_START + started.elapsed().as_micros() as u64)
+    pub(super) fn now(&self) -> Time {
+        self.clock.elapsed()
     }
 
-    pub(super) fn now(&self) -> Time {
-        Self::time_since(self.started)
+    /// Writes a line of the log, unless it was written often lately.
+    pub(super) fn say(&mut self, text: &str) {
+        let now = self.now();
+        self.log.say(now, text);
     }
 
     /// The host, and what is used of it.
@@ -272,7 +272,7 @@ impl Controller {
             self.handle(Input::ShutDown);
         }
         self.recorder.iter_mut().for_each(Recorder::flush);
-        self.journal.flush();
+        self.journal.flush(self.now());
         while self.installer.wishes.is_busy() {
             self.installer.turn();
         }
@@ -299,7 +299,7 @@ impl Controller {
         let deadline = self.speaker.next_deadline();
         let deadline = deadline.map(|deadline| deadline.since(self.now()));
         let look = self.host.wait(self.now());
-        let tick = self.tick.map(|tick| tick - Instant::now());
+        let tick = self.tick.map(|tick| tick.since(self.now()));
         [deadline, look, tick, self.reload_wait()]
             .into_iter()
             .flatten()
@@ -308,7 +308,7 @@ impl Controller {
 
     /// What failed is tried again, and what has grown is written anew, after a while.
     fn look_after(&mut self) {
-        if self.tick.is_some_and(|tick| tick <= Instant::now()) {
+        if self.tick.is_some_and(|tick| tick <= self.now()) {
             self.tick = None;
             self.installer.tick();
             self.try_again();
@@ -322,11 +322,12 @@ impl Controller {
         let wanted = self.installer.wants_attention()
             || self.solitude.wants_attention()
             || self.troubles.want_attention()
-            || self.journal.wants_attention()
+            || self.journal.wants_attention(self.now())
             || self.state.warning().is_some()
             || self.recorder.is_some();
         if wanted {
-            self.tick.get_or_insert_with(|| Instant::now() + TICK);
+            let then = self.now() + TICK;
+            self.tick.get_or_insert(then);
         }
     }
 
@@ -335,9 +336,10 @@ impl Controller {
         let hopeless = self.config.tunnels.is_empty() && self.babel.interfaces.is_empty();
         let alone = self.speaker.is_alone();
         let hello = self.parameters.hello_interval;
-        if self.solitude.note(alone, hopeless, Instant::now(), hello) {
+        let now = self.now();
+        if self.solitude.note(alone, hopeless, now, hello) {
             let text = self.why_alone();
-            self.log.say(&format!("WARNING: {text}"));
+            self.say(&format!("WARNING: {text}"));
         }
     }
 
@@ -426,7 +428,7 @@ impl Controller {
             self.journal.push(distance);
             return;
         }
-        self.journal.flush();
+        self.journal.flush(self.now());
         match output {
             Output::Send {
                 interface,
@@ -437,8 +439,7 @@ impl Controller {
                 let sent = self.transport.send(now, interface, destination, packet);
                 if let Err(error) = sent {
                     let name = self.transport.name(interface);
-                    self.log
-                        .say(&format!("babel: nothing can be sent on {name}: {error}"));
+                    self.say(&format!("babel: nothing can be sent on {name}: {error}"));
                 }
             }
             Output::Install(route) => {
@@ -455,7 +456,7 @@ impl Controller {
             Output::SaveDistance(_) => {}
             Output::Event(event) => {
                 let text = self.speaker.describe(&event);
-                self.log.say(&format!("babel: {text}"));
+                self.say(&format!("babel: {text}"));
             }
         }
     }
@@ -476,10 +477,10 @@ impl Controller {
 
     /// Begins the file of feasibility distances when all are known, and anew when it has grown.
     fn keep_distances(&mut self) {
-        if self.journal.is_due()
+        if self.journal.is_due(self.now())
             && let Some(distances) = self.speaker.distances()
         {
-            self.journal.renew(&distances);
+            self.journal.renew(self.now(), &distances);
         }
     }
 
@@ -487,7 +488,7 @@ impl Controller {
         if self.state.save().is_err()
             && let Some(warning) = self.state.warning()
         {
-            self.log.say(&warning);
+            self.say(&warning);
         }
     }
 
@@ -509,7 +510,7 @@ impl Controller {
     fn tell_outcomes(&mut self) {
         for (route, why) in self.installer.news() {
             let route = wishes::name(&route);
-            self.log.say(&wishes::warning(&route, &why));
+            self.say(&wishes::warning(&route, &why));
         }
         for (route, installed) in self.installer.wishes.outcomes() {
             self.handle(Input::Installed { route, installed });

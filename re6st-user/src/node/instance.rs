@@ -5,7 +5,7 @@ use std::{
     io,
     net::Ipv6Addr,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use blake2::{Blake2s256, Digest as _};
@@ -35,6 +35,7 @@ use crate::{
         bpf_call,
         netlink::{Route as Netlink, mesh_route},
     },
+    time::Time,
 };
 
 /// Loads that may follow each other at once.
@@ -57,7 +58,7 @@ pub struct Instance {
     /// The kernel's number of the map MANIFEST: each load makes a new one.
     number: Option<u64>,
     /// When the loads before would all be forgotten: each counts for [`BETWEEN_LOADS`].
-    rested: Instant,
+    rested: Time,
 }
 
 impl Instance {
@@ -66,6 +67,7 @@ impl Instance {
     /// # Errors
     /// The manifest cannot be opened.
     pub fn new(
+        now: Time,
         request: &Request<'_>,
         router_id: RouterId,
         summary: &Summary,
@@ -79,7 +81,7 @@ impl Instance {
             manifest: summary.manifest.clone(),
             other_end: summary.other_end,
             number: number(request.pins)?,
-            rested: Instant::now(),
+            rested: now,
         })
     }
 
@@ -94,11 +96,12 @@ impl Instance {
     /// [`BpfError::Unloaded`], and as [`load::load`]; then all is as before.
     pub fn load_again(
         &mut self,
+        now: Time,
         config: &Config,
         kept: &[Route],
         renamed: &BTreeMap<String, u32>,
     ) -> Result<Summary, BpfError> {
-        self.rested = self.rested.max(Instant::now()) + BETWEEN_LOADS;
+        self.rested = self.rested.max(now) + BETWEEN_LOADS;
         let summary = load::load(&Request {
             config,
             config_path: &self.config_path,
@@ -117,8 +120,8 @@ impl Instance {
     }
 
     /// Whether it may be loaded again already: whoever changes the host all the time must not keep us busy.
-    pub fn may_load(&self) -> bool {
-        self.rested.saturating_duration_since(Instant::now()) < BETWEEN_LOADS * LOADS
+    pub fn may_load(&self, now: Time) -> bool {
+        self.rested.since(now) < BETWEEN_LOADS * LOADS
     }
 
     /// What is not as the last load left it, for people; nothing if all is.

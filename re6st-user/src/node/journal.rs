@@ -8,14 +8,14 @@ use std::{
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use blake2::{Blake2s256, Digest as _};
 use serde::Serialize;
 
 use super::distances::{self, Unusable};
-use crate::{babel::input::Distance, io::file};
+use crate::{babel::input::Distance, io::file, time::Time};
 
 /// Its name in the state directory.
 const NAME: &str = "distances";
@@ -110,7 +110,7 @@ pub struct Journal {
     size: u64,
     first_size: u64,
     budget: u64,
-    budget_since: Instant,
+    budget_since: Time,
     /// Why there is no file.
     failure: Option<String>,
     /// For people.
@@ -136,7 +136,7 @@ impl Journal {
             size: 0,
             first_size: 0,
             budget: BUDGET,
-            budget_since: Instant::now(),
+            budget_since: Time(0),
             failure: None,
             counters: JournalCounters {
                 restored: distances.as_ref().map_or(0, Vec::len),
@@ -158,16 +158,16 @@ impl Journal {
     }
 
     /// Whether it should be written anew, with all that is known.
-    pub fn is_due(&self) -> bool {
+    pub fn is_due(&self, now: Time) -> bool {
         match self.file {
             Some(_) => self.size > 2 * self.first_size + SLACK,
-            None => self.budget > 0 || self.budget_since.elapsed() > BUDGET_TIME,
+            None => self.budget > 0 || now.since(self.budget_since) > BUDGET_TIME,
         }
     }
 
     /// Whether it is to be looked at from time to time: it is not begun yet, was given up, or has grown.
-    pub fn wants_attention(&self) -> bool {
-        self.file.is_none() || self.is_due()
+    pub fn wants_attention(&self, now: Time) -> bool {
+        self.file.is_none() || self.is_due(now)
     }
 
     /// What people should know, if it is done without the file.
@@ -176,7 +176,7 @@ impl Journal {
     }
 
     /// Writes it anew; it takes the place of the one before at once.
-    pub fn renew(&mut self, distances: &[Distance]) {
+    pub fn renew(&mut self, now: Time, distances: &[Distance]) {
         self.unwritten.clear();
         let mut octets = Vec::new();
         distances::frame(&self.origin.octets(), &mut octets);
@@ -196,9 +196,9 @@ impl Journal {
                 self.size = octets.len() as u64;
                 self.first_size = self.size;
                 self.counters.renewals += 1;
-                self.spend(octets.len());
+                self.spend(now, octets.len());
             }
-            Err(error) => self.give_up(&error.to_string()),
+            Err(error) => self.give_up(now, &error.to_string()),
         }
     }
 
@@ -218,7 +218,7 @@ impl Journal {
     }
 
     /// Writes what was noted.
-    pub fn flush(&mut self) {
+    pub fn flush(&mut self, now: Time) {
         let Some(file) = self.file.as_mut().filter(|_| !self.unwritten.is_empty()) else {
             return;
         };
@@ -228,26 +228,26 @@ impl Journal {
         match file.write_all(&octets) {
             Ok(()) => {
                 self.size += octets.len() as u64;
-                self.spend(octets.len());
+                self.spend(now, octets.len());
             }
-            Err(error) => self.give_up(&error.to_string()),
+            Err(error) => self.give_up(now, &error.to_string()),
         }
     }
 
-    fn spend(&mut self, octets: usize) {
+    fn spend(&mut self, now: Time, octets: usize) {
         self.counters.octets += octets as u64;
-        if self.budget_since.elapsed() > BUDGET_TIME {
+        if now.since(self.budget_since) > BUDGET_TIME {
             self.budget = BUDGET;
-            self.budget_since = Instant::now();
+            self.budget_since = now;
         }
         self.budget = self.budget.saturating_sub(octets as u64);
         if self.budget == 0 {
-            self.give_up("routes change too fast");
+            self.give_up(now, "routes change too fast");
         }
     }
 
     /// A file that lacks something must not be found by the next life.
-    fn give_up(&mut self, why: &str) {
+    fn give_up(&mut self, now: Time, why: &str) {
         let text = format!(
             "state: {}: {why}; a controller that is killed now will not know its feasibility distances",
             self.path.display()
@@ -256,7 +256,7 @@ impl Journal {
         self.failure = Some(text);
         self.counters.failures += 1;
         self.budget = 0;
-        self.budget_since = Instant::now();
+        self.budget_since = now;
         if let Some(file) = self.file.take() {
             // whichever of the two works
             let _ = file.set_len(0);
@@ -302,6 +302,8 @@ mod tests {
         },
         route::RouteKey,
     };
+
+    const NOW: Time = Time(0);
 
     /// A directory that is gone when the test ends.
     struct Scratch(PathBuf);
@@ -353,9 +355,9 @@ mod tests {
         let directory = Scratch::new("flush");
         let (mut journal, before, _) = open(&directory, origin());
         assert_eq!(before, None);
-        journal.renew(&[distance(100)]);
+        journal.renew(NOW, &[distance(100)]);
         journal.push(&distance(90));
-        journal.flush();
+        journal.flush(NOW);
         journal.push(&distance(80));
         drop(journal);
         let expected = vec![distance(100), distance(90)];
@@ -366,7 +368,7 @@ mod tests {
     fn other_boots_and_other_interfaces_are_told_apart() {
         let directory = Scratch::new("origin");
         let (mut journal, ..) = open(&directory, origin());
-        journal.renew(&[distance(100)]);
+        journal.renew(NOW, &[distance(100)]);
         let mut other = origin();
         other.boot = [b'x'; 36];
         assert_eq!(reopen(&directory, other), (None, Some(Unusable::OtherBoot)));
@@ -397,16 +399,16 @@ mod tests {
     fn it_is_written_anew_before_it_grows_without_bound() {
         let directory = Scratch::new("growth");
         let (mut journal, ..) = open(&directory, origin());
-        journal.renew(&[]);
-        assert!(!journal.is_due());
-        while !journal.is_due() {
+        journal.renew(NOW, &[]);
+        assert!(!journal.is_due(NOW));
+        while !journal.is_due(NOW) {
             for metric in 0..1000 {
                 journal.push(&distance(metric));
             }
-            journal.flush();
+            journal.flush(NOW);
         }
         assert!(journal.counters.octets < 2 * SLACK);
-        journal.renew(&[distance(5)]);
+        journal.renew(NOW, &[distance(5)]);
         assert_eq!(
             reopen(&directory, origin()),
             (Some(vec![distance(5)]), None)
@@ -419,7 +421,7 @@ mod tests {
         const ROUTES: u32 = 50_000;
         let directory = Scratch::new("scale");
         let (mut journal, ..) = open(&directory, origin());
-        journal.renew(&[]);
+        journal.renew(NOW, &[]);
         let all: Vec<_> = (0..ROUTES)
             .map(|number| {
                 let address =
@@ -433,10 +435,10 @@ mod tests {
                 }
             })
             .collect();
-        let begin = Instant::now();
+        let begin = std::time::Instant::now();
         for packet in all.chunks(40) {
             packet.iter().for_each(|distance| journal.push(distance));
-            journal.flush();
+            journal.flush(NOW);
         }
         let taken = begin.elapsed();
         println!("{} octets in {taken:?}", journal.counters.octets);
@@ -449,16 +451,16 @@ mod tests {
     fn too_much_to_write_means_doing_without() {
         let directory = Scratch::new("budget");
         let (mut journal, ..) = open(&directory, origin());
-        journal.renew(&[]);
+        journal.renew(NOW, &[]);
         for _ in 0..=BUDGET / 30_000 {
             for metric in 0..1000 {
                 journal.push(&distance(metric));
             }
-            journal.flush();
+            journal.flush(NOW);
         }
         assert_eq!(journal.counters.failures, 1);
         assert!(journal.counters.octets <= BUDGET + 100_000);
-        assert!(!journal.is_due(), "not at once");
+        assert!(!journal.is_due(NOW), "not at once");
         assert_eq!(reopen(&directory, origin()), (None, None));
     }
 }

@@ -85,7 +85,7 @@ impl Controller {
                 let outcome = self.change_tunnel(tunnel, *now);
                 self.tell(&what, outcome.map(|()| None));
             }
-            Finding::Mended(text) => self.log.say(&text),
+            Finding::Mended(text) => self.say(&text),
             Finding::Routes => {
                 let outcome = self.compare_routes().context(ROUTES);
                 self.tell(ROUTES, outcome.map(|()| None));
@@ -107,12 +107,12 @@ impl Controller {
     /// Tells people what came of something, if that is new.
     pub(super) fn tell(&mut self, what: &str, outcome: Result<Option<String>>) {
         let said = self.troubles.note(what, outcome);
-        said.iter().for_each(|text| self.log.say(text));
+        said.iter().for_each(|text| self.say(text));
     }
 
     fn doubt(&mut self, what: &str, doubt: Option<Trouble>) {
         let said = self.troubles.doubt(what, doubt);
-        said.iter().for_each(|text| self.log.say(text));
+        said.iter().for_each(|text| self.say(text));
     }
 
     fn refresh(&self, attached: &Interfaces) -> Result<()> {

@@ -1,9 +1,8 @@
 //! Lines of the log that repeat: the first are written, then few, which tell how many were left out. Pure.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, time::Duration};
+
+use crate::time::Time;
 
 /// Written at once, of lines that are alike.
 const BURST: u32 = 4;
@@ -22,22 +21,22 @@ pub struct Log {
 struct Line {
     /// How many more may be written, one more each [`BETWEEN`].
     allowed: u32,
-    since: Instant,
+    since: Time,
     left_out: u64,
 }
 
 impl Log {
     /// Writes a line unless it was written often lately.
-    pub fn say(&mut self, text: &str) {
-        if let Some(text) = self.admit(Instant::now(), text) {
+    pub fn say(&mut self, now: Time, text: &str) {
+        if let Some(text) = self.admit(now, text) {
             eprintln!("{text}");
         }
     }
 
     /// What is to be written, if anything.
-    fn admit(&mut self, now: Instant, text: &str) -> Option<String> {
+    fn admit(&mut self, now: Time, text: &str) -> Option<String> {
         if self.lines.len() >= MOST && !self.lines.contains_key(text) {
-            let recent = |line: &Line| now - line.since < BETWEEN * BURST;
+            let recent = |line: &Line| now.since(line.since) < BETWEEN * BURST;
             self.lines.retain(|_, line| recent(line));
         }
         let full = self.lines.len() >= MOST && !self.lines.contains_key(text);
@@ -49,7 +48,7 @@ impl Log {
                 since: now,
                 left_out: 0,
             });
-        let earned = (now - line.since).as_secs() / BETWEEN.as_secs();
+        let earned = now.since(line.since).as_secs() / BETWEEN.as_secs();
         if earned > 0 {
             line.allowed = line.allowed.saturating_add(earned as u32).min(BURST);
             line.since = now;
@@ -78,7 +77,7 @@ mod tests {
 
     #[test]
     fn what_repeats_for_hours_takes_few_lines_and_is_counted() {
-        let (mut log, start) = (Log::default(), Instant::now());
+        let (mut log, start) = (Log::default(), Time(0));
         let mut lines = Vec::new();
         for second in 0..7200 {
             lines.extend(log.admit(start + SECOND * second, "it is down"));
@@ -93,7 +92,7 @@ mod tests {
 
     #[test]
     fn what_is_rare_is_always_written() {
-        let (mut log, start) = (Log::default(), Instant::now());
+        let (mut log, start) = (Log::default(), Time(0));
         for hour in 0..100 {
             let line = log.admit(start + SECOND * 3600 * hour, "it is down");
             assert_eq!(line.as_deref(), Some("it is down"));
@@ -102,7 +101,7 @@ mod tests {
 
     #[test]
     fn different_lines_do_not_stand_in_each_others_way() {
-        let (mut log, start) = (Log::default(), Instant::now());
+        let (mut log, start) = (Log::default(), Time(0));
         for number in 0..1000 {
             let line = log.admit(start, &format!("route {number}"));
             assert!(line.is_some(), "{number}");
@@ -111,7 +110,7 @@ mod tests {
 
     #[test]
     fn any_number_of_different_lines_is_bounded() {
-        let (mut log, start) = (Log::default(), Instant::now());
+        let (mut log, start) = (Log::default(), Time(0));
         let mut written = 0;
         for number in 0..100_000 {
             written += usize::from(log.admit(start, &format!("route {number}")).is_some());

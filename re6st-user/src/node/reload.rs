@@ -2,10 +2,7 @@
 //!
 //! A load replaces everything without losing a packet, and each tunnel keeps its number by its name, so that no other moves.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -19,6 +16,7 @@ use crate::{
     dataplane::bpf::error::chain as in_one_line,
     membership::babel::BabelParameters,
     route::RouteKey,
+    time::Time,
 };
 
 /// For neighbours to take other ways, and for what they sent before to arrive.
@@ -32,7 +30,7 @@ const DRAINING_MULTIPLIER: u16 = 16 * 256;
 /// What is still to be done of a reload.
 pub(super) struct Reload {
     /// When the tunnels that go have been drained.
-    at: Instant,
+    at: Time,
     /// As it shall be in the end.
     config: Config,
     /// By their names.
@@ -194,7 +192,7 @@ impl Controller {
         };
         // before anything is looked at: what interfaces cost depends on it
         self.reload = Some(Reload {
-            at: Instant::now() + wait,
+            at: self.now() + wait,
             config: then,
             draining: leaving,
         });
@@ -209,11 +207,11 @@ impl Controller {
     pub(super) fn reload_and_say(&mut self) -> Result<Vec<String>> {
         let outcome = self.reload();
         match &outcome {
-            Ok(changes) if changes.is_empty() => self.log.say("reload: nothing has changed"),
-            Ok(changes) => self.log.say(&format!("reload: {}", changes.join("; "))),
+            Ok(changes) if changes.is_empty() => self.say("reload: nothing has changed"),
+            Ok(changes) => self.say(&format!("reload: {}", changes.join("; "))),
             Err(error) => {
                 let why = in_one_line(error.as_ref());
-                self.log.say(&format!("WARNING: reload: {why}"));
+                self.say(&format!("WARNING: reload: {why}"));
             }
         }
         outcome
@@ -222,12 +220,13 @@ impl Controller {
     /// Until something is to be done of a reload.
     pub(super) fn reload_wait(&self) -> Option<Duration> {
         let reload = self.reload.as_ref()?;
-        Some(reload.at.saturating_duration_since(Instant::now()))
+        Some(reload.at.since(self.now()))
     }
 
     /// Closes what has been drained.
     pub(super) fn go_on_with_reload(&mut self) {
-        let due = |reload: &mut Reload| reload.at <= Instant::now();
+        let now = self.now();
+        let due = |reload: &mut Reload| reload.at <= now;
         let Some(reload) = self.reload.take_if(due) else {
             return;
         };
@@ -242,11 +241,11 @@ impl Controller {
         }
         match self.take_up(reload.config.clone()) {
             Ok(told) => {
-                told.iter().for_each(|told| self.log.say(told));
+                told.iter().for_each(|told| self.say(told));
                 Ok(())
             }
             Err(error) => {
-                let at = Instant::now() + DRAINING;
+                let at = self.now() + DRAINING;
                 self.reload = Some(Reload { at, ..reload });
                 Err(error)
             }
@@ -264,8 +263,8 @@ impl Controller {
         let before = std::mem::replace(&mut self.config, config);
         let installed = self.speaker.installed();
         let kept = self.installer.kept(&installed);
-        let renamed = &self.host.named;
-        let summary = match self.instance.load_again(&self.config, &kept, renamed) {
+        let (now, renamed) = (self.now(), &self.host.named);
+        let summary = match self.instance.load_again(now, &self.config, &kept, renamed) {
             Ok(summary) => summary,
             Err(error) => {
                 self.config = before;
@@ -290,7 +289,7 @@ impl Controller {
             && before.mac != self.babel.mac
             && let Err(error) = self.transport.set_mac(&mac)
         {
-            self.log.say(&format!("WARNING: babel.mac: {error}"));
+            self.say(&format!("WARNING: babel.mac: {error}"));
         }
         for name in &before.interfaces {
             if !self.babel.interfaces.contains(name) {

@@ -35,19 +35,19 @@ impl Controller {
             return Ok(());
         }
         let why = reasons.join("; ");
-        if !self.instance.may_load() {
+        if !self.instance.may_load(self.now()) {
             let often = anyhow!("{why}; this happens too often to be put right at once");
             self.tell(about, Err(often));
             return Ok(());
         }
         let installed = self.speaker.installed();
         let kept = self.installer.kept(&installed);
-        let renamed = &self.host.named;
-        match self.instance.load_again(&self.config, &kept, renamed) {
+        let (now, renamed) = (self.now(), &self.host.named);
+        match self.instance.load_again(now, &self.config, &kept, renamed) {
             Ok(summary) => {
-                self.log.say(&format!("{why}: loaded again"));
+                self.say(&format!("{why}: loaded again"));
                 for warning in &summary.warnings {
-                    self.log.say(&format!("WARNING: {warning}"));
+                    self.say(&format!("WARNING: {warning}"));
                 }
                 self.tell(about, Ok(None));
                 self.adopt(summary)

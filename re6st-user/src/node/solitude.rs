@@ -1,12 +1,9 @@
 //! A node without neighbours: since when, and why that may be.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use super::controller::Controller;
-use crate::babel::input::InterfaceId;
+use crate::{babel::input::InterfaceId, time::Time};
 
 /// A neighbour may be silent for so many of our Hello intervals, which it need not share.
 const HELLOS: u32 = 3;
@@ -98,13 +95,13 @@ impl Controller {
 /// Since when a node is alone, and whether that was said.
 #[derive(Debug, Default)]
 pub struct Solitude {
-    since: Option<Instant>,
+    since: Option<Time>,
     said: bool,
 }
 
 impl Solitude {
     /// Notes whether the node is alone. Whether to say it now, once.
-    pub fn note(&mut self, alone: bool, hopeless: bool, now: Instant, hello: Duration) -> bool {
+    pub fn note(&mut self, alone: bool, hopeless: bool, now: Time, hello: Duration) -> bool {
         if !alone {
             *self = Self::default();
             return false;
@@ -125,9 +122,9 @@ impl Solitude {
         self.since.is_some() && !self.said
     }
 
-    fn is_long(&self, now: Instant, hello: Duration) -> bool {
+    fn is_long(&self, now: Time, hello: Duration) -> bool {
         self.since
-            .is_some_and(|since| now.duration_since(since) > hello * HELLOS)
+            .is_some_and(|since| now.since(since) > hello * HELLOS)
     }
 }
 
@@ -153,18 +150,16 @@ pub fn why(places: &[Place], refused: &BTreeMap<String, u64>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        collections::BTreeMap,
-        time::{Duration, Instant},
-    };
+    use std::{collections::BTreeMap, time::Duration};
 
     use super::{Place, Solitude, State, why};
+    use crate::time::Time;
 
     const HELLO: Duration = Duration::from_secs(4);
 
     #[test]
     fn is_said_once_and_again_when_it_comes_again() {
-        let begin = Instant::now();
+        let begin = Time(0);
         let at = |seconds| begin + Duration::from_secs(seconds);
         let mut solitude = Solitude::default();
 
@@ -184,7 +179,7 @@ mod tests {
 
     #[test]
     fn what_cannot_change_is_said_at_once() {
-        assert!(Solitude::default().note(true, true, Instant::now(), HELLO));
+        assert!(Solitude::default().note(true, true, Time(0), HELLO));
     }
 
     #[test]

@@ -1,9 +1,6 @@
 //! From a configuration to a running controller.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use blake2::{Blake2s256, Digest as _};
@@ -33,7 +30,7 @@ use crate::{
         load::{self, Request},
         node,
     },
-    io::{lock::Lock, netlink::Route as Netlink, random},
+    io::{clock::Clock, lock::Lock, netlink::Route as Netlink, random},
     membership::shell::Membership,
 };
 
@@ -96,12 +93,12 @@ pub fn start(request: &Request<'_>, sockets: &Path, record: Option<&Path>) -> Re
         kept: &before.kept,
         ..*request
     })?;
-    let instance = Instance::new(request, identity, &summary)?;
+    let clock = Clock::new();
+    let instance = Instance::new(clock.elapsed(), request, identity, &summary)?;
     let (journal, distances, unusable) = Journal::open(former, origin.with(&instance.numbers()?));
     let tunnels = instance.tunnels(&summary.tunnels);
-    let started = Instant::now();
     let start = Start {
-        now: Controller::time_since(started),
+        now: clock.elapsed(),
         settings: settings(config, babel, router_id),
         restored: Restored {
             sequence_number: state.kept.sequence_number,
@@ -131,7 +128,7 @@ pub fn start(request: &Request<'_>, sockets: &Path, record: Option<&Path>) -> Re
     let controller = Controller::new(
         config.clone(),
         babel.clone(),
-        started,
+        clock,
         start.speaker(),
         installer,
         instance,
