@@ -41,6 +41,7 @@ use crate::{
         speaker::Speaker,
     },
     config::{Babel, Config},
+    dataplane::bpf::plane::BpfDataPlane,
     io::{
         clock::Clock,
         lock::Lock,
@@ -75,7 +76,7 @@ pub struct Controller {
     clock: Clock,
     pub(super) speaker: Speaker,
     pub(super) transport: Transport,
-    pub(super) installer: Installer,
+    pub(super) installer: Installer<BpfDataPlane, Netlink>,
     pub(super) host: Host,
     /// What was loaded.
     pub(super) instance: Instance,
@@ -186,7 +187,7 @@ impl Controller {
         babel: Babel,
         clock: Clock,
         speaker: Speaker,
-        installer: Installer,
+        installer: Installer<BpfDataPlane, Netlink>,
         instance: Instance,
         state: State,
         journal: Journal,

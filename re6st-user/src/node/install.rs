@@ -8,23 +8,24 @@ use std::{
 use ipnet::IpNet;
 use re6st_common::maps::{NextHop, interface, kind, next_hop_id, transmit};
 
-use super::wishes::{Refusal, Wanted, Wishes};
+use super::{
+    kernel::KernelTable,
+    wishes::{Refusal, Wanted, Wishes},
+};
 use crate::{
     babel::{
         input::{InstalledRoute, InterfaceId},
         message::NextHop as Router,
     },
     dataplane::{
-        DataPlane as _, DataPlaneError, Route,
+        DataPlane, DataPlaneError, Route,
         bpf::{
             error::BpfError,
-            maps::Maps,
-            plane::BpfDataPlane,
             resolve::{self, ResolvedTunnel},
         },
     },
     io::netlink::{
-        NetlinkError, Route as Netlink,
+        NetlinkError,
         mesh_route::{self, Way},
     },
     route::RouteKey,
@@ -59,12 +60,10 @@ pub struct InstallCounters {
     pub repaired: u64,
 }
 
-/// Writes routes.
-pub struct Installer {
-    plane: BpfDataPlane,
-    netlink: Netlink,
-    /// The maps the plane is in.
-    pub maps: Maps,
+/// Writes routes to a data plane and a kernel's table.
+pub struct Installer<P, K> {
+    plane: P,
+    kernel: K,
     /// The mesh device.
     device: u32,
     device_mtu: u32,
@@ -93,11 +92,9 @@ pub struct Installer {
 }
 
 /// What an installer works with.
-pub struct Context {
+pub struct Context<P> {
     /// The running maps.
-    pub plane: BpfDataPlane,
-    /// Where they are.
-    pub maps: Maps,
+    pub plane: P,
     /// The mesh device.
     pub device: u32,
     /// Its MTU.
@@ -114,12 +111,11 @@ pub struct Context {
     pub peers: Vec<IpAddr>,
 }
 
-impl Installer {
+impl<P: DataPlane, K: KernelTable> Installer<P, K> {
     /// Nothing to write yet. `tunnels`: what each is.
-    pub fn new(context: Context, tunnels: HashMap<InterfaceId, Exit>, netlink: Netlink) -> Self {
+    pub fn new(context: Context<P>, tunnels: HashMap<InterfaceId, Exit>, kernel: K) -> Self {
         Self {
             plane: context.plane,
-            maps: context.maps,
             device: context.device,
             device_mtu: context.device_mtu,
             port: context.port,
@@ -127,7 +123,7 @@ impl Installer {
             own: context.own,
             fixed: context.fixed,
             peers: context.peers,
-            netlink,
+            kernel,
             exits: tunnels,
             wishes: Wishes::default(),
             routers: HashMap::new(),
@@ -139,9 +135,8 @@ impl Installer {
 
     /// Goes on with what was loaded anew: `tunnels` are what they are there. All routes are written
     /// again.
-    pub fn adopt(&mut self, context: Context, tunnels: HashMap<InterfaceId, Exit>) {
+    pub fn adopt(&mut self, context: Context<P>, tunnels: HashMap<InterfaceId, Exit>) {
         self.plane = context.plane;
-        self.maps = context.maps;
         self.device = context.device;
         self.device_mtu = context.device_mtu;
         self.fixed = context.fixed;
@@ -215,7 +210,7 @@ impl Installer {
             .collect();
         self.counters.kernel_writes += changes.len() as u64;
         let mut refused = vec![None; changes.len()];
-        match self.netlink.set_mesh_routes(self.metric, &changes) {
+        match self.kernel.set_routes(self.metric, &changes) {
             Ok(refusals) => {
                 for refusal in refusals {
                     if let Some(place) = refused.get_mut(refusal.index) {
@@ -262,7 +257,7 @@ impl Installer {
     /// The kernel does not tell.
     pub fn compare(&mut self) -> Result<(), NetlinkError> {
         let present: HashMap<RouteKey, Way> =
-            self.netlink.mesh_routes(self.metric)?.into_iter().collect();
+            self.kernel.routes(self.metric)?.into_iter().collect();
         let differs = |(route, wanted): &(RouteKey, Wanted)| match self.judge(route, *wanted) {
             (Some(write), _) => present.get(route).copied() != self.way(route, write),
             (None, _) => false,
@@ -278,11 +273,6 @@ impl Installer {
             self.wishes.repeat(route);
         }
         Ok(())
-    }
-
-    /// What the kernel calls the socket that routes are written by.
-    pub const fn netlink_port(&self) -> u32 {
-        self.netlink.port()
     }
 
     /// Whether an address is the source of what this host sends along our routes.
@@ -441,7 +431,7 @@ impl Installer {
 
     /// With the router's Ethernet address, if the kernel knows it.
     fn resolved(&mut self, interface: u32, router: IpAddr, mut entry: NextHop) -> NextHop {
-        match self.netlink.neighbour(interface, router) {
+        match self.kernel.neighbour(interface, router) {
             Ok(Some(address)) => {
                 entry.ethernet[..6].copy_from_slice(&address);
                 entry.ethernet_length = 14;
@@ -449,7 +439,7 @@ impl Installer {
             _ => {
                 entry.ethernet_length = 0;
                 // the kernel looks for it, and tells when it has found it
-                let _ = self.netlink.resolve_neighbour(interface, router);
+                let _ = self.kernel.resolve_neighbour(interface, router);
             }
         }
         entry

@@ -26,6 +26,7 @@ use crate::{
             losses,
             manifest::Mode,
             maps::Maps,
+            plane::BpfDataPlane,
             plane::BpfMaps,
             resolve::ResolvedTunnel,
         },
@@ -184,7 +185,7 @@ impl Instance {
         &self,
         config: &Config,
         summary: Summary,
-    ) -> Result<(Context, HashMap<InterfaceId, Exit>), BpfError> {
+    ) -> Result<(Context<BpfDataPlane>, HashMap<InterfaceId, Exit>), BpfError> {
         let maps = Maps::new(self.pins.folder());
         let device_mtu = summary.device_mtu;
         let numbers = &self.manifest.tunnels;
@@ -196,7 +197,6 @@ impl Instance {
         let exits = exits.collect();
         let context = Context {
             plane: Plane::new(BpfMaps::open(&maps)?, summary.fib, summary.entries),
-            maps,
             device: summary.device,
             device_mtu,
             port: config.port,

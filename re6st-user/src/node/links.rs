@@ -21,6 +21,7 @@ use crate::{
         settings::{InterfaceKind, InterfaceSettings, RoundTrip},
     },
     dataplane::bpf::{
+        maps::Maps,
         refresh,
         resolve::{Interfaces, ResolvedTunnel},
     },
@@ -116,8 +117,9 @@ impl Controller {
     }
 
     fn refresh(&self, attached: &Interfaces) -> Result<()> {
+        let maps = Maps::new(self.instance.pins.folder());
         for interface in attached.values() {
-            refresh::interface(interface, &self.installer.maps)?;
+            refresh::interface(interface, &maps)?;
         }
         Ok(())
     }

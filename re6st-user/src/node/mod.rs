@@ -11,6 +11,7 @@
 //! | `repair` | what somebody else has changed of it, put right |
 //! | [`lan`] | whether and how Babel can be spoken on a plain interface, pure |
 //! | [`install`] | routes into the data plane and the kernel |
+//! | [`kernel`] | the kernel's table, as `install` uses it |
 //! | [`wishes`] | which routes wait for that, and which were refused, pure |
 //! | `host` | links, addresses, neighbours, routes and programs of the host that change |
 //! | `links` | what follows from that |
@@ -32,6 +33,7 @@ mod host;
 pub mod install;
 pub mod instance;
 pub mod journal;
+pub mod kernel;
 pub mod lan;
 mod links;
 mod log;

@@ -29,6 +29,7 @@ use crate::{
         InstanceName, Pins,
         load::{self, Request},
         node,
+        plane::BpfDataPlane,
     },
     io::{clock::Clock, lock::Lock, netlink::Route as Netlink, random},
     membership::shell::Membership,
@@ -170,7 +171,11 @@ fn settings(config: &Config, babel: &Babel, router_id: RouterId) -> Settings {
 }
 
 /// Routes of before: those on plain links are made known to the data plane, and what is not the speaker's any more goes.
-fn take_over(before: &Before, restored: &[InstalledRoute], installer: &mut Installer) {
+fn take_over(
+    before: &Before,
+    restored: &[InstalledRoute],
+    installer: &mut Installer<BpfDataPlane, Netlink>,
+) {
     for route in before.routes.keys() {
         if !restored.iter().any(|kept| kept.route == *route) {
             installer.wishes.want(*route, Wanted::Nothing);
