@@ -31,6 +31,9 @@ use crate::{
     route::RouteKey,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// Routes written in one turn, so that Hellos and probes are never late.
 const BATCH: usize = 512;
 
