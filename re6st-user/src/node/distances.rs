@@ -4,19 +4,9 @@
 //! A frame is written in one go before anything in it is announced. So one that is cut short at the end of the file was
 //! not announced yet, and is left out; anything else that does not fit means that the file cannot be trusted.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
 use blake2::{Blake2s256, Digest as _};
-use ipnet::IpNet;
 
-use crate::{
-    babel::{
-        input::{Distance, InterfaceId},
-        message::NextHop,
-        quantities::{Metric, RouterId, SequenceNumber},
-    },
-    route::RouteKey,
-};
+use crate::babel::input::Distance;
 
 /// Length, its complement, checksum.
 const FRAME_HEADER: usize = 16;
@@ -73,48 +63,10 @@ fn checksum(payload: &[u8]) -> [u8; 8] {
     hash.first_chunk::<8>().copied().unwrap_or_default()
 }
 
-/// Puts a record behind what is there: 24 octets for a /64 nobody is used for, 44 with the way.
+/// Puts a record behind what is there: 32 octets for a /64 nobody is used for, up to 54 with the way.
 pub fn put(distance: &Distance, into: &mut Vec<u8>) {
-    put_prefix(Some(distance.route.to()), into);
-    put_prefix(distance.route.from(), into);
-    into.extend(distance.router_id.octets());
-    into.extend(distance.sequence_number.0.to_le_bytes());
-    into.extend(distance.metric.0.to_le_bytes());
-    let Some((interface, next_hop)) = distance.via else {
-        into.push(0);
-        return;
-    };
-    match next_hop {
-        NextHop::Ipv6(address) => {
-            into.push(6);
-            into.extend(address.octets());
-        }
-        NextHop::Ipv4(address) => {
-            into.push(4);
-            into.extend(address.octets());
-        }
-    }
-    into.extend(interface.0.to_le_bytes());
-}
-
-/// Family, length, and as many octets as it has; a single 0 for none.
-fn put_prefix(prefix: Option<IpNet>, into: &mut Vec<u8>) {
-    let Some(prefix) = prefix else {
-        into.push(0);
-        return;
-    };
-    let length = prefix.prefix_len();
-    let octets = usize::from(length).div_ceil(8);
-    match prefix.network() {
-        IpAddr::V4(address) => {
-            into.extend([4, length]);
-            into.extend(address.octets().iter().take(octets));
-        }
-        IpAddr::V6(address) => {
-            into.extend([6, length]);
-            into.extend(address.octets().iter().take(octets));
-        }
-    }
+    // a vector takes all that is written to it
+    into.extend(postcard::to_stdvec(distance).unwrap_or_default());
 }
 
 /// All records of a frame.
@@ -124,68 +76,28 @@ fn put_prefix(prefix: Option<IpNet>, into: &mut Vec<u8>) {
 pub fn records(mut payload: &[u8]) -> Result<Vec<Distance>, Unusable> {
     let mut records = Vec::new();
     while !payload.is_empty() {
-        records.push(take(&mut payload).ok_or(Unusable::Damaged)?);
+        let taken = postcard::take_from_bytes(payload).map_err(|_| Unusable::Damaged)?;
+        let (record, rest) = taken;
+        records.push(record);
+        payload = rest;
     }
     Ok(records)
-}
-
-fn take(bytes: &mut &[u8]) -> Option<Distance> {
-    let to = take_prefix(bytes)??;
-    let from = take_prefix(bytes)?;
-    let router_id = RouterId::new(take_array(bytes)?)?;
-    let sequence_number = SequenceNumber(u16::from_le_bytes(take_array(bytes)?));
-    let metric = Metric(u16::from_le_bytes(take_array(bytes)?));
-    let next_hop = match take_array(bytes)? {
-        [0] => None,
-        [6] => Some(NextHop::Ipv6(Ipv6Addr::from(take_array::<16>(bytes)?))),
-        [4] => Some(NextHop::Ipv4(Ipv4Addr::from(take_array::<4>(bytes)?))),
-        _ => return None,
-    };
-    let via = match next_hop {
-        None => None,
-        Some(next_hop) => {
-            let interface = InterfaceId(u32::from_le_bytes(take_array(bytes)?));
-            Some((interface, next_hop))
-        }
-    };
-    Some(Distance {
-        route: RouteKey::new(to, from).ok()?,
-        router_id,
-        sequence_number,
-        metric,
-        via,
-    })
-}
-
-/// `None` if it cannot be read, `Some(None)` if there is none.
-fn take_prefix(bytes: &mut &[u8]) -> Option<Option<IpNet>> {
-    let [family] = take_array(bytes)?;
-    if family == 0 {
-        return Some(None);
-    }
-    let [length] = take_array(bytes)?;
-    let (octets, rest) = bytes.split_at_checked(usize::from(length).div_ceil(8))?;
-    *bytes = rest;
-    let mut address = [0; 16];
-    address.get_mut(..octets.len())?.copy_from_slice(octets);
-    let address = match family {
-        4 => IpAddr::from(*address.first_chunk::<4>()?),
-        6 => IpAddr::from(address),
-        _ => return None,
-    };
-    IpNet::new(address, length).ok().map(Some)
-}
-
-fn take_array<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-    let (first, rest) = bytes.split_first_chunk()?;
-    *bytes = rest;
-    Some(*first)
 }
 
 #[cfg(test)]
 #[expect(clippy::expect_used, reason = "a test may end there")]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
+    use crate::{
+        babel::{
+            input::InterfaceId,
+            message::NextHop,
+            quantities::{Metric, RouterId, SequenceNumber},
+        },
+        route::RouteKey,
+    };
 
     fn distance(to: &str, from: Option<&str>, via: Option<&str>) -> Distance {
         let prefix = |text: &str| text.parse().expect("a prefix");
@@ -238,7 +150,7 @@ mod tests {
         assert_eq!(read(&file()), Ok(examples()));
         let mut record = Vec::new();
         put(&examples()[0], &mut record);
-        assert_eq!(record.len(), 44);
+        assert_eq!(record.len(), 54);
     }
 
     #[test]
