@@ -13,6 +13,7 @@ pub mod registry;
 pub mod route;
 pub mod time;
 pub mod trace;
+pub mod tunnel;
 
 /// The BPF object: programs and maps of the data plane.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/re6st"));

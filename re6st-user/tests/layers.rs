@@ -14,9 +14,10 @@ use syn::{
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// From the top down. `OBJECT`, the programs, is no folder but everybody's.
-const FLOORS: [&str; 15] = [
+const FLOORS: [&str; 16] = [
     "cli",
     "node",
+    "tunnel",
     "trace",
     "description",
     "membership",

@@ -1,7 +1,9 @@
 //! A running node takes up another configuration: tunnels, routes, interfaces and what Babel does come and go.
 
 use std::{
-    env, fs, thread,
+    env, fs,
+    net::Ipv4Addr,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -9,9 +11,10 @@ use anyhow::{Context as _, Result};
 use nix::sys::signal::{Signal, kill};
 use testbed::{
     configuration::Announcement,
-    internet::IpVersion::*,
+    host::Testbed,
+    internet::{Internet, IpVersion::*},
     link::{LinkOptions, link},
-    node::{Encapsulation::*, Node, Route, tunnel},
+    node::{Encapsulation::*, Keys, Node, Route, Tunnel, tunnel},
     traffic::{UdpStream, ping},
 };
 
@@ -125,6 +128,47 @@ fn a_tunnel_that_comes_and_goes_moves_no_other_and_others_routes_stay() -> Resul
         Ok(nodes[3].list(&["tunnels"])?.len() == 1)
     })?;
     assert!(ping(&nodes[3].host, nodes[2].address(V6), 5, &[])?.is_perfect());
+    Ok(())
+}
+
+/// Of a node with hundreds of tunnels: `RE6ST_TUNNELS`.
+#[test]
+fn a_tunnel_is_opened_and_closed_without_loading() -> Result<()> {
+    let testbed = Testbed::new()?;
+    let internet = Internet::new(&testbed)?;
+    let mut node = Node::new(&testbed, &internet, "a", 1)?;
+    node.speak_babel(&[]);
+    let far = |number: u32| Tunnel {
+        name: format!("t{number}"),
+        remote: Ipv4Addr::from(0xc633_6400 | number).into(),
+        local: None,
+        encap: Fou,
+        port: None,
+        mtu: None,
+        key: Keys {
+            local: number,
+            remote: number,
+        },
+    };
+    let many = u32::try_from(setting("RE6ST_TUNNELS", 300)?)?;
+    node.configuration.tunnels.extend((1..many).map(far));
+    let _controller = node.start_node()?;
+    let open = |node: &Node| node.list(&["tunnels"]).map_or(0, |open| open.len());
+    wait_until("it runs", || Ok(open(&node) == many as usize - 1))?;
+    let programs = node.status()?["programs"].clone();
+
+    for _ in 0..3 {
+        node.configuration.tunnels.push(far(many));
+        let begin = Instant::now();
+        node.reload()?.success()?;
+        println!("opened within {:?}", begin.elapsed());
+        assert_eq!(open(&node), many as usize);
+        node.configuration.tunnels.pop();
+        node.reload()?.success()?;
+        wait_until("it is closed", || Ok(open(&node) == many as usize - 1))?;
+    }
+
+    assert_eq!(node.status()?["programs"], programs);
     Ok(())
 }
 

@@ -73,9 +73,8 @@ pub trait DataPlane {
     /// Removes a route.
     fn remove_route(&mut self, key: RouteKey) -> Result<(), DataPlaneError>;
 
-    /// The lowest number from [`FIRST_TUNNEL`](re6st_common::maps::next_hop_id::FIRST_TUNNEL) on that no tunnel or other next
-    /// hop has.
-    fn free_next_hop(&self) -> Result<u32, DataPlaneError>;
+    /// The lowest number that no tunnel or other next hop has, and that is not below `from`.
+    fn free_next_hop(&self, from: u32) -> Result<u32, DataPlaneError>;
 
     /// Adds a next hop, or changes it: of a router on a plain link. `id` is its number.
     fn set_next_hop(&mut self, id: u32, next_hop: &NextHop) -> Result<(), DataPlaneError>;

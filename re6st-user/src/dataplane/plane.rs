@@ -174,9 +174,9 @@ impl<M: MapEntries> DataPlane for Plane<M> {
         }
     }
 
-    fn free_next_hop(&self) -> Result<u32, DataPlaneError> {
+    fn free_next_hop(&self, from: u32) -> Result<u32, DataPlaneError> {
         let used = |id: &u32| self.next_hops.contains_key(id);
-        let id = (next_hop_id::FIRST_TUNNEL..).find(|id| !used(id));
+        let id = (from.max(next_hop_id::FIRST_TUNNEL)..).find(|id| !used(id));
         let id = id.unwrap_or(u32::MAX);
         self.in_range(id).map(|()| id)
     }

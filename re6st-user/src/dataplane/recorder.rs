@@ -70,8 +70,8 @@ impl DataPlane for Recorder {
         self.note(Call::RemoveRoute(key), outcome)
     }
 
-    fn free_next_hop(&self) -> Result<u32, DataPlaneError> {
-        self.plane.free_next_hop()
+    fn free_next_hop(&self, from: u32) -> Result<u32, DataPlaneError> {
+        self.plane.free_next_hop(from)
     }
 
     fn set_next_hop(&mut self, id: u32, next_hop: &NextHop) -> Result<(), DataPlaneError> {

@@ -493,7 +493,7 @@ impl Controller {
         }
     }
 
-    fn carry_out(&mut self) {
+    pub(super) fn carry_out(&mut self) {
         if self.installer.wishes.is_busy() {
             self.installer.turn();
             self.tell_outcomes();

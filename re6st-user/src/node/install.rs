@@ -10,6 +10,7 @@ use re6st_common::maps::{NextHop, interface, kind, next_hop_id, transmit};
 
 use super::{
     kernel::KernelTable,
+    transport::tunnel_id,
     wishes::{Refusal, Wanted, Wishes},
 };
 use crate::{
@@ -19,16 +20,14 @@ use crate::{
     },
     dataplane::{
         DataPlane, DataPlaneError, Route,
-        bpf::{
-            error::BpfError,
-            resolve::{self, ResolvedTunnel},
-        },
+        bpf::resolve::{self, ResolvedTunnel},
     },
     io::netlink::{
         NetlinkError,
         mesh_route::{self, Way},
     },
     route::RouteKey,
+    tunnel::{TunnelDriver as _, TunnelError, clear::ClearTunnels},
 };
 
 #[cfg(test)]
@@ -65,7 +64,8 @@ pub struct InstallCounters {
 
 /// Writes routes to a data plane and a kernel's table.
 pub struct Installer<P, K> {
-    plane: P,
+    /// Where packets are forwarded.
+    pub plane: P,
     kernel: K,
     /// The mesh device.
     device: u32,
@@ -348,20 +348,53 @@ impl<P: DataPlane, K: KernelTable> Installer<P, K> {
         &mut self,
         id: InterfaceId,
         tunnel: &ResolvedTunnel,
-    ) -> Result<(), BpfError> {
+    ) -> Result<(), TunnelError> {
         let Some(Exit::Tunnel(next_hop, _)) = self.exits.get(&id).copied() else {
             return Ok(());
         };
-        let flags = self
-            .plane
-            .interface(tunnel.interface)
-            .map_or(0, |entry| entry.flags);
-        let with_tc = flags & interface::TRANSMIT_WITH_TC != 0;
-        let send = tunnel.next_hop(self.port, with_tc);
-        self.plane.set_tunnel(&tunnel.entry(next_hop), &send)?;
-        let mtu = Some(tunnel.mtu).filter(|mtu| *mtu < self.device_mtu);
-        self.exits.insert(id, Exit::Tunnel(next_hop, mtu));
+        self.tunnels().change(next_hop, tunnel)?;
+        self.set_tunnel_exit(next_hop, tunnel);
         Ok(())
+    }
+
+    /// Opens a tunnel, which routes may use then.
+    ///
+    /// # Errors
+    /// What keeps the maps from being written; then it is closed again.
+    pub fn open_tunnel(&mut self, number: u32, tunnel: &ResolvedTunnel) -> Result<(), TunnelError> {
+        if let Err(error) = self.tunnels().open(number, tunnel) {
+            self.tunnels().close(number)?;
+            return Err(error);
+        }
+        self.set_tunnel_exit(number, tunnel);
+        Ok(())
+    }
+
+    fn set_tunnel_exit(&mut self, number: u32, tunnel: &ResolvedTunnel) {
+        let mtu = Some(tunnel.mtu).filter(|mtu| *mtu < self.device_mtu);
+        self.exits
+            .insert(tunnel_id(number), Exit::Tunnel(number, mtu));
+    }
+
+    /// The tunnels of the data plane.
+    pub const fn tunnels(&mut self) -> ClearTunnels<'_, P> {
+        ClearTunnels::new(&mut self.plane, self.port)
+    }
+
+    /// These are the outer addresses of peers from now on: routes that cover one more or less of them are judged again.
+    pub fn set_peers(&mut self, peers: Vec<IpAddr>) {
+        let before = std::mem::replace(&mut self.peers, peers);
+        let before: HashSet<&IpAddr> = before.iter().collect();
+        let now: HashSet<&IpAddr> = self.peers.iter().collect();
+        let covers = |route: &RouteKey| {
+            let mut changed = before.symmetric_difference(&now);
+            changed.any(|peer| route.to().contains(*peer))
+        };
+        let settled = self.wishes.settled().map(|(route, _)| route);
+        let all = settled.chain(self.wishes.refusals().keys().copied());
+        for route in all.filter(covers).collect::<Vec<_>>() {
+            self.wishes.repeat(route);
+        }
     }
 
     /// What is to be written, if anything, and whether that is less than what is wanted: static routes and our own
@@ -412,7 +445,7 @@ impl<P: DataPlane, K: KernelTable> Installer<P, K> {
             return Some(*number);
         }
         let flags = self.plane.interface(index)?.flags;
-        let number = self.plane.free_next_hop().ok()?;
+        let number = self.plane.free_next_hop(next_hop_id::FIRST_TUNNEL).ok()?;
         let mut entry = NextHop {
             kind: kind::NEIGHBOUR,
             flags: match flags & interface::TRANSMIT_WITH_TC {

@@ -22,7 +22,7 @@ use crate::{
         bpf::{
             BpfError, MANIFEST, Manifest, Pins,
             error::During as _,
-            load::{self, Occasion, Request, Summary},
+            load::{self, Occasion, Request, Summary, present::Missing},
             losses,
             manifest::Mode,
             maps::Maps,
@@ -33,7 +33,7 @@ use crate::{
         plane::Plane,
     },
     io::{
-        bpf_call,
+        bpf_call, bpffs,
         netlink::{Route as Netlink, mesh_route},
     },
     time::Time,
@@ -166,15 +166,51 @@ impl Instance {
     /// The tunnels that are used, by the speaker's number.
     pub fn tunnels(&self, tunnels: &[ResolvedTunnel]) -> BTreeMap<InterfaceId, TunnelLink> {
         let link = |resolved: &ResolvedTunnel| {
-            let name = &resolved.tunnel.name;
-            let number = self.manifest.tunnels.get(name)?;
-            let link = TunnelLink {
-                resolved: resolved.clone(),
-                link_local: link_local(self.pins.instance().device(), self.router_id, name),
-            };
-            Some((tunnel_id(*number), link))
+            let number = self.manifest.tunnels.get(&resolved.tunnel.name)?;
+            Some((tunnel_id(*number), self.link(resolved)))
         };
         tunnels.iter().filter_map(link).collect()
+    }
+
+    /// A tunnel, and our address in it.
+    pub fn link(&self, resolved: &ResolvedTunnel) -> TunnelLink {
+        let (device, name) = (self.pins.instance().device(), &resolved.tunnel.name);
+        TunnelLink {
+            resolved: resolved.clone(),
+            link_local: link_local(device, self.router_id, name),
+        }
+    }
+
+    /// Writes down, beside what the last load did, which numbers tunnels have, and which are missing.
+    ///
+    /// # Errors
+    /// Somebody else has loaded or unloaded the instance, or it cannot be written.
+    pub fn record(
+        &mut self,
+        tunnels: BTreeMap<String, u32>,
+        missing: Missing,
+    ) -> Result<(), BpfError> {
+        let _lock = bpffs::lock(self.pins.bpffs())?;
+        let instance = self.pins.instance();
+        match number(&self.pins)? {
+            None => return Err(BpfError::Unloaded(instance.to_string())),
+            found if found != self.number => {
+                let text = format!("somebody else has loaded {instance}");
+                return Err(BpfError::Conflict(text));
+            }
+            _ => {}
+        }
+        let manifest = Manifest {
+            tunnels,
+            missing,
+            ..self.manifest.clone()
+        };
+        if manifest != self.manifest {
+            manifest.write(&self.pins.object(MANIFEST), &self.pins.object("scratch"))?;
+            self.number = number(&self.pins)?;
+            self.manifest = manifest;
+        }
+        Ok(())
     }
 
     /// What an installer works with, and what each tunnel is to it.

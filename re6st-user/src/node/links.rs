@@ -66,7 +66,11 @@ impl Controller {
             Finding::Outcome(what, outcome) => self.tell(&what, outcome),
             Finding::Doubt(what, doubt) => self.doubt(&what, doubt),
             Finding::Losses(losses) => self.put_right(losses)?,
-            Finding::Arrivals(arrivals) => self.load_again("what was missing", &arrivals)?,
+            Finding::Arrivals(arrivals) => {
+                if !self.open_arrivals(&arrivals) {
+                    self.load_again("what was missing", &arrivals)?;
+                }
+            }
             Finding::Carrier(tunnel, up) => {
                 if let Some(settings) = self.tunnel_settings(tunnel) {
                     self.tell_speaker(tunnel, up, settings);
@@ -133,7 +137,7 @@ impl Controller {
         Ok(())
     }
 
-    fn change_tunnel(&mut self, id: InterfaceId, now: ResolvedTunnel) -> Result<()> {
+    pub(super) fn change_tunnel(&mut self, id: InterfaceId, now: ResolvedTunnel) -> Result<()> {
         self.installer.change_tunnel(id, &now)?;
         let Some(link) = self.transport.tunnels.get_mut(&id) else {
             return Ok(());

@@ -8,6 +8,7 @@
 //! | [`encapsulation`] | packets inside tunnels, pure |
 //! | [`instance`] | what was loaded |
 //! | `reload` | another configuration, taken up |
+//! | `tunnels` | tunnels opened and closed, one by one |
 //! | `repair` | what somebody else has changed of it, put right |
 //! | [`lan`] | whether and how Babel can be spoken on a plain interface, pure |
 //! | [`install`] | routes into the data plane and the kernel |
@@ -47,5 +48,6 @@ pub mod start;
 pub mod state;
 pub mod transport;
 mod troubles;
+mod tunnels;
 mod twins;
 pub mod wishes;

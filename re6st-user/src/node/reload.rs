@@ -252,7 +252,7 @@ impl Controller {
         }
     }
 
-    /// Loads a configuration and goes on with it; the one of before if that fails. What people should know of the load.
+    /// Goes on with another configuration, or the one of before if that fails. What people should know of it.
     fn take_up(&mut self, config: Config) -> Result<Vec<String>> {
         let babel = config
             .babel
@@ -260,6 +260,15 @@ impl Controller {
             .context("the section [babel] is missing")?;
         self.open_carriers(&config)
             .context("open sockets for the tunnels")?;
+        let told = match self.steps(&config)? {
+            Some(steps) => self.take(config, steps)?,
+            None => self.load(config)?,
+        };
+        self.take_up_babel(babel);
+        Ok(told)
+    }
+
+    fn load(&mut self, config: Config) -> Result<Vec<String>> {
         let before = std::mem::replace(&mut self.config, config);
         let installed = self.speaker.installed();
         let kept = self.installer.kept(&installed);
@@ -276,7 +285,6 @@ impl Controller {
         let warnings = warnings.map(|warning| format!("WARNING: {warning}"));
         let told = notes.chain(warnings).collect();
         self.adopt(summary)?;
-        self.take_up_babel(babel);
         Ok(told)
     }
 

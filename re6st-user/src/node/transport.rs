@@ -165,6 +165,19 @@ impl Transport {
         std::mem::replace(&mut self.tunnels, tunnels)
     }
 
+    /// Begins on a tunnel that was opened.
+    pub fn add_tunnel(&mut self, id: InterfaceId, link: TunnelLink) {
+        self.by_key.insert(link.resolved.tunnel.keys.local, id);
+        self.tunnels.insert(id, link);
+    }
+
+    /// Ends on a tunnel that is to be closed.
+    pub fn remove_tunnel(&mut self, id: InterfaceId) {
+        if let Some(link) = self.tunnels.remove(&id) {
+            self.by_key.remove(&link.resolved.tunnel.keys.local);
+        }
+    }
+
     /// Begins on a plain interface. `name`: as configured; the kernel may have another for it.
     pub fn add_lan(
         &mut self,

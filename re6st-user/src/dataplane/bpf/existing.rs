@@ -92,47 +92,18 @@ fn remove_empty_folder(pins: &Pins) -> Result<(), BpfError> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
-    use std::collections::BTreeMap;
-
-    use re6st_common::maps::Settings;
-
-    use super::super::manifest::{InterfaceRecord, Mode, SysctlRecord, TcAttachment};
+    use super::super::manifest::SysctlRecord;
     use super::*;
 
     fn manifest(interfaces: &[u32], forwarding_before: &str, device: u32) -> Manifest {
-        let mut settings = Settings::EMPTY;
-        settings.device = device;
-        let record = |index: &u32| InterfaceRecord {
-            index: *index,
-            name: format!("eth{index}"),
-            mode: Mode::Driver,
-            reason: None,
-            tc: TcAttachment::Tcx,
-        };
+        let mut manifest = Manifest::example(interfaces);
+        manifest.settings.device = device;
         let sysctl = SysctlRecord {
             before: forwarding_before.to_owned(),
             set: "1".to_owned(),
         };
-        Manifest {
-            version: String::new(),
-            instance: "a".to_owned(),
-            complete: true,
-            network_namespace: 1,
-            config: "/".into(),
-            loaded_at: 0,
-            order: 0,
-            frags: false,
-            settings: settings.into(),
-            interfaces: interfaces.iter().map(record).collect(),
-            tunnels: BTreeMap::new(),
-            sysctls: [("ipv4/ip_forward".to_owned(), sysctl)].into(),
-            unreachable: Vec::new(),
-            unreachable_metric: 0,
-            reasons: Vec::new(),
-            by_node: false,
-            missing: BTreeMap::new(),
-            network: None,
-        }
+        manifest.sysctls = [("ipv4/ip_forward".to_owned(), sysctl)].into();
+        manifest
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! updated one by one, each at once, and only then is removed what is not wanted any more. What stays is never detached.
 //! [`Rollback`] undoes a load that fails; the manifest in `new` tells the next load or unload about one that died.
 
+pub mod in_place;
 mod prepare;
 pub mod present;
 

@@ -43,7 +43,7 @@ pub struct Manifest {
     pub settings: SettingsRecord,
     /// The interfaces it is attached to.
     pub interfaces: Vec<InterfaceRecord>,
-    /// The next hop's number of each tunnel, by name.
+    /// The next hop's number of each tunnel that is used, by name.
     pub tunnels: BTreeMap<String, u32>,
     /// Kernel parameters it needs (path under `net/`), and their values before.
     pub sysctls: BTreeMap<String, SysctlRecord>,
@@ -255,5 +255,39 @@ impl Manifest {
             .during(what)?;
         bpffs::rename(scratch, path)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+impl Manifest {
+    /// Of a finished load.
+    pub fn example(interfaces: &[u32]) -> Self {
+        let record = |index: &u32| InterfaceRecord {
+            index: *index,
+            name: format!("eth{index}"),
+            mode: Mode::Driver,
+            reason: None,
+            tc: TcAttachment::Tcx,
+        };
+        Self {
+            version: String::new(),
+            instance: "a".to_owned(),
+            complete: true,
+            network_namespace: 1,
+            config: "/".into(),
+            loaded_at: 0,
+            order: 0,
+            frags: false,
+            settings: Settings::EMPTY.into(),
+            interfaces: interfaces.iter().map(record).collect(),
+            tunnels: BTreeMap::new(),
+            sysctls: BTreeMap::new(),
+            unreachable: Vec::new(),
+            unreachable_metric: 0,
+            reasons: Vec::new(),
+            by_node: false,
+            missing: BTreeMap::new(),
+            network: None,
+        }
     }
 }

@@ -430,3 +430,25 @@ pub fn name(text: &str) -> [u8; NAME_SIZE] {
     bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
     bytes
 }
+
+#[cfg(test)]
+impl ResolvedTunnel {
+    /// A tunnel through an interface.
+    pub fn example(tunnel: &config::Tunnel, interface: u32, mtu: u32) -> Self {
+        let address = |ipv4: [u8; 4], ipv6: [u16; 8]| match tunnel.remote {
+            IpAddr::V4(_) => IpAddr::from(ipv4),
+            IpAddr::V6(_) => IpAddr::from(ipv6),
+        };
+        Self {
+            tunnel: tunnel.clone(),
+            local: address([192, 0, 2, 1], [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]),
+            interface,
+            route_interface: interface,
+            vlan: 0,
+            mtu,
+            neighbour: address([192, 0, 2, 254], [0x2001, 0xdb8, 0, 0, 0, 0, 0, 254]),
+            neighbour_address: Some([4; 6]),
+            source_address: [2; 6],
+        }
+    }
+}

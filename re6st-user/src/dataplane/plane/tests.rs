@@ -179,7 +179,7 @@ proptest! {
             let chosen = |which: usize| open.keys().nth(which).copied();
             match step {
                 Step::Open(key, local) => {
-                    let Ok(id) = plane.free_next_hop() else { continue };
+                    let Ok(id) = plane.free_next_hop(0) else { continue };
                     prop_assert!(!open.contains_key(&id), "{id} is in use");
                     // no packet has counted for it yet
                     plane.maps.maps.tunnel_counters.insert(id, TunnelCounters { sent_packets: 9, ..Default::default() });
@@ -236,7 +236,8 @@ fn a_number_goes_to_another_tunnel_only_when_no_route_leads_there() {
     plane.set_next_hop(4, &next_hop(1)).unwrap();
     plane.set_route(route(3)).unwrap();
 
-    assert_eq!(plane.free_next_hop().unwrap(), 5);
+    assert_eq!(plane.free_next_hop(0).unwrap(), 5);
+    assert_eq!(plane.free_next_hop(6).unwrap(), 6);
     let in_use = plane.remove_tunnel(3).unwrap_err();
     assert!(
         matches!(in_use, DataPlaneError::NextHopInUse { id: 3, routes: 1 }),
@@ -250,9 +251,9 @@ fn a_number_goes_to_another_tunnel_only_when_no_route_leads_there() {
     );
     plane.remove_route(route(3).key()).unwrap();
     plane.remove_tunnel(3).unwrap();
-    assert_eq!(plane.free_next_hop().unwrap(), 3);
+    assert_eq!(plane.free_next_hop(0).unwrap(), 3);
     for id in [3, 5, 6] {
         plane.set_next_hop(id, &next_hop(1)).unwrap();
     }
-    assert!(plane.free_next_hop().is_err(), "there is no room");
+    assert!(plane.free_next_hop(0).is_err(), "there is no room");
 }

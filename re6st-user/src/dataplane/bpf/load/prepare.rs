@@ -60,11 +60,8 @@ impl Loading<'_> {
         } else {
             forwarding::Changes::new()
         };
-        let names: Vec<&str> = config
-            .tunnels
-            .iter()
-            .map(|tunnel| tunnel.name.as_str())
-            .collect();
+        let open = self.tunnels.iter();
+        let names: Vec<&str> = open.map(|tunnel| tunnel.tunnel.name.as_str()).collect();
         Ok(Manifest {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             instance: self.request.pins.instance().to_string(),
