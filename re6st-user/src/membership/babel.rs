@@ -19,12 +19,8 @@ pub struct BabelParameters {
 impl BabelParameters {
     /// Of a node whose file says everything.
     pub fn configured(babel: &Babel) -> Self {
-        let (hello_interval, update_interval) = babel.intervals(None, None);
-        Self {
-            hello_interval,
-            update_interval,
-            mac: Some(NetworkMacKeys::configured(babel.mac.clone())),
-        }
+        let file = NetworkMacKeys::configured(babel.mac.clone());
+        Self::managed(babel, None, Some(&file))
     }
 
     /// Of a node in a managed mesh. What its file says wins.
@@ -51,31 +47,30 @@ impl BabelParameters {
 
 /// Which parameters of the network the file overrides, in words.
 pub fn overridden(babel: &Babel, parameters: &NetworkParameters) -> Vec<String> {
-    let interval = |key: &str, file: Option<Duration>, network: Option<Duration>| {
-        let (file, network) = (file?, network?);
-        let differ = format!(
-            "{key} is {} s by the file, {} s in the network",
-            file.as_secs_f64(),
-            network.as_secs_f64()
-        );
-        (file != network).then_some(differ)
-    };
-    let mac = (!babel.mac.is_empty())
-        .then(|| "the keys of Babel's MAC are the file's, not the network's".to_owned());
-    [
-        interval(
+    let mut remarks = Vec::new();
+    for (key, file, network) in [
+        (
             "hello-interval",
             babel.hello_interval,
             parameters.hello_interval(),
         ),
-        interval(
+        (
             "update-interval",
             babel.update_interval,
             parameters.update_interval(),
         ),
-        mac,
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    ] {
+        if let (Some(file), Some(network)) = (file, network)
+            && file != network
+        {
+            let (file, network) = (file.as_secs_f64(), network.as_secs_f64());
+            remarks.push(format!(
+                "{key} is {file} s by the file, {network} s in the network"
+            ));
+        }
+    }
+    if !babel.mac.is_empty() {
+        remarks.push("the keys of Babel's MAC are the file's, not the network's".to_owned());
+    }
+    remarks
 }

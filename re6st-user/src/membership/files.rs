@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{held::Kept, member::Keep};
+use super::{held::Kept, messages::Keep};
 use crate::{certificate::document::MAX_DOCUMENT_SIZE, config::Registry, io::file};
 
 /// Octets of a file, at most.

@@ -59,18 +59,10 @@ impl Held {
                 "the kept {what} cannot be used, the registry is asked again: {problem}"
             ));
         };
-        if let Some(envelope) = &kept.parameters {
-            match verify_kept(envelope, authorities) {
-                Ok(document) => held.parameters = Some(document),
-                Err(error) => problem("parameters", error.to_string()),
-            }
-        }
-        if let Some(envelope) = &kept.revocations {
-            match verify_kept(envelope, authorities) {
-                Ok(document) => held.revocations = Some(document),
-                Err(error) => problem("revocation list", error.to_string()),
-            }
-        }
+        let parameters = kept.parameters.as_deref();
+        held.parameters = verified(parameters, "parameters", authorities, &mut problem);
+        let revocations = kept.revocations.as_deref();
+        held.revocations = verified(revocations, "revocation list", authorities, &mut problem);
         if let Some(text) = &kept.mac_keys {
             held.mac_keys = KeptMacKeys::from_json(text);
             if held.mac_keys.is_none() {
@@ -147,23 +139,24 @@ impl Held {
 
     /// Whether our parameters name an authority that we do not know.
     pub fn names_unknown_authority(&self, authorities: &Authorities) -> bool {
-        let named = self
-            .network()
-            .and_then(|network| network.0.get("authorities")?.as_array());
-        let unknown = |fingerprint: &Value| {
-            let known = authorities
-                .iter()
-                .any(|known| fingerprint.as_str() == Some(&known.fingerprint().to_string()));
-            !known
+        let network = self.network();
+        let named = network.and_then(|network| network.0.get("authorities")?.as_array());
+        let is_known = |named: &Value| {
+            let mut known = authorities.iter();
+            known.any(|known| named.as_str() == Some(&known.fingerprint().to_string()))
         };
-        named.is_some_and(|named| named.iter().any(unknown))
+        named.is_some_and(|named| !named.iter().all(is_known))
     }
 }
 
 /// Whenever it was signed.
-fn verify_kept<T: Content>(
-    envelope: &[u8],
+fn verified<T: Content>(
+    kept: Option<&[u8]>,
+    what: &str,
     authorities: &Authorities,
-) -> Result<Signed<T>, DocumentError> {
-    Signed::verify_by(envelope, authorities, |_| true, None)
+    mut problem: impl FnMut(&str, String),
+) -> Option<Signed<T>> {
+    let verified = Signed::verify_by(kept?, authorities, |_| true, None);
+    let told = verified.map_err(|error| problem(what, error.to_string()));
+    told.ok()
 }

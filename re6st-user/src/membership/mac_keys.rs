@@ -21,7 +21,8 @@ const MAXIMUM: usize = 32;
 pub struct MacKeysError;
 
 /// What nodes do with packets on plain interfaces. `Debug` does not show the keys.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "MacKeys", into = "MacKeys")]
 pub struct NetworkMacKeys {
     /// All are accepted; ours are signed with those that are not `accept_only`.
     pub keys: Vec<Mac>,
@@ -55,10 +56,10 @@ impl NetworkMacKeys {
     }
 }
 
-impl TryFrom<&MacKeys> for NetworkMacKeys {
+impl TryFrom<MacKeys> for NetworkMacKeys {
     type Error = MacKeysError;
 
-    fn try_from(message: &MacKeys) -> Result<Self, MacKeysError> {
+    fn try_from(message: MacKeys) -> Result<Self, MacKeysError> {
         let mac = |text: &String, accept_only| {
             let key = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok();
             let key = key.filter(|key| (1..=MAXIMUM).contains(&key.len()));
@@ -77,8 +78,23 @@ impl TryFrom<&MacKeys> for NetworkMacKeys {
     }
 }
 
+impl From<NetworkMacKeys> for MacKeys {
+    fn from(network: NetworkMacKeys) -> Self {
+        let text = |accept_only| {
+            let mut keys = network.keys.iter();
+            let key = keys.find(|mac| mac.accept_only == accept_only);
+            key.map(|mac| HEXLOWER_PERMISSIVE.encode(&mac.key))
+        };
+        Self {
+            sign: text(false),
+            accept: text(true),
+            accept_anything: network.accept_anything,
+        }
+    }
+}
+
 /// As they are kept, in a file for root alone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptMacKeys {
     /// The number of the parameters with which they became so.
     pub number: u64,
@@ -86,38 +102,14 @@ pub struct KeptMacKeys {
     pub keys: NetworkMacKeys,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Stored {
-    number: u64,
-    keys: MacKeys,
-}
-
 impl KeptMacKeys {
     /// From what [`Self::to_json`] made.
     pub fn from_json(text: &[u8]) -> Option<Self> {
-        let stored: Stored = serde_json::from_slice(text).ok()?;
-        Some(Self {
-            number: stored.number,
-            keys: NetworkMacKeys::try_from(&stored.keys).ok()?,
-        })
+        serde_json::from_slice(text).ok()
     }
 
     /// JSON.
     pub fn to_json(&self) -> Vec<u8> {
-        let text = |accept_only| {
-            let mut keys = self.keys.keys.iter();
-            let key = keys.find(|mac| mac.accept_only == accept_only);
-            key.map(|mac| HEXLOWER_PERMISSIVE.encode(&mac.key))
-        };
-        let stored = Stored {
-            number: self.number,
-            keys: MacKeys {
-                sign: text(false),
-                accept: text(true),
-                accept_anything: self.keys.accept_anything,
-            },
-        };
-        serde_json::to_vec(&stored).unwrap_or_default()
+        serde_json::to_vec(self).unwrap_or_default()
     }
 }

@@ -1,116 +1,28 @@
 //! What a member of a managed mesh does: pure; time, randomness and answers go in, actions come out.
-
-use std::time::Duration;
+//!
+//! ```text
+//! answer ─► exchange ─► judged here: credentials, documents ─► watch ─► keeping ─► exchange: the next question
+//! ```
 
 use super::{
-    babel::BabelParameters,
+    babel::{self, BabelParameters},
     credentials::Credentials,
-    exchange::{Answer, Failure, Question, Topic},
-    expiry::Watch,
-    held::Held,
-    schedule::{Allowance, Moment, Pace, Retry},
+    exchange::Exchange,
+    held::{Held, Taken},
+    keeping::Keeping,
+    mac_keys::KeptMacKeys,
+    messages::{Action, Answer, Input, Keep, Question, Topic},
+    watch::{Watch, Watched},
 };
 use crate::{
-    babel::random::Random,
-    certificate::expiry::ExpiryWarning,
+    certificate::{
+        document::{DocumentError, Signed},
+        succession::SuccessionError,
+    },
     config,
-    time::{DAY, Timestamp},
+    registry::documents::NetworkParameters,
+    time::{Now, Time},
 };
-
-mod answers;
-
-/// How long before its end a certificate is renewed.
-const RENEWAL: u64 = 30 * DAY;
-/// Nodes that enrolled together do not renew together.
-const RENEWAL_SPREAD: u64 = DAY;
-/// A registry that is away: soon at first; after months, by all nodes of a big network, some hundred times a second in all.
-const CONTACT: Pace = Pace {
-    first: Duration::from_secs(4),
-    longest: Duration::from_secs(300),
-};
-/// A question that was refused, or whose answer was of no use.
-const QUESTION: Pace = Pace {
-    first: Duration::from_secs(8),
-    longest: Duration::from_secs(600),
-};
-/// The same of a renewal, which at least once a day is asked for.
-const RENEWAL_QUESTION: Pace = Pace {
-    first: Duration::from_secs(600),
-    longest: Duration::from_secs(16 * 3600),
-};
-/// How long the registry may wait before it says that there is nothing new.
-pub const PATIENCE: Duration = Duration::from_secs(60);
-/// An answer that there is nothing new comes no sooner from a registry that stays.
-const LEAST_PATIENCE: Duration = Duration::from_secs(30);
-/// What could not be kept is tried again after this.
-const KEEP_AGAIN: Duration = Duration::from_secs(60);
-/// The clock is looked at so often.
-const LOOK: Duration = Duration::from_secs(60);
-/// The wall clock was set if it moved so much further than time passed.
-const CLOCK_JUMP: u64 = 120;
-
-/// What happens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// Nothing but time has passed.
-    Time,
-    /// The registry's answer to what was asked last.
-    Answered(Result<Answer, Failure>),
-    /// A signed document, from anybody.
-    Document(Vec<u8>),
-    /// Something could not be kept.
-    NotKept(Keep, String),
-}
-
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// The registry is to be asked; [`Input::Answered`] follows.
-    Ask(Question),
-    /// Something has to survive a restart.
-    Keep(Keep),
-    /// People should know.
-    Say(String),
-}
-
-/// What has to survive a restart.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Keep {
-    /// An envelope.
-    Parameters(Vec<u8>),
-    /// An envelope.
-    Revocations(Vec<u8>),
-    /// Keys, for root alone.
-    MacKeys(Vec<u8>),
-    /// PEM of our certificate.
-    Certificate(String),
-    /// PEM of the authorities' certificates.
-    Authorities(String),
-}
-
-impl Keep {
-    const fn replaces(&self, other: &Self) -> bool {
-        matches!(
-            (self, other),
-            (Self::Parameters(_), Self::Parameters(_))
-                | (Self::Revocations(_), Self::Revocations(_))
-                | (Self::MacKeys(_), Self::MacKeys(_))
-                | (Self::Certificate(_), Self::Certificate(_))
-                | (Self::Authorities(_), Self::Authorities(_))
-        )
-    }
-}
-
-/// Something that went wrong, and when.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// With which question; none: with all of them.
-    pub topic: Option<Topic>,
-    /// When.
-    pub at: Timestamp,
-    /// For people.
-    pub message: String,
-}
 
 /// A member.
 #[derive(Debug)]
@@ -119,33 +31,9 @@ pub struct Member {
     pub(super) held: Held,
     pub(super) babel: config::Babel,
     pub(super) networks: Vec<ipnet::IpNet>,
-    random: Random,
-    asked: Option<(Question, Moment)>,
-    /// Of all questions.
-    contact: Retry,
-    /// Of each, in the order of [`Topic`].
-    topics: [Retry; Topic::ALL.len()],
-    allowance: Allowance,
-    /// Whether the registry answered last; then it is asked to wait for news.
-    pub(super) in_touch: bool,
-    /// The registry has older documents than we.
-    registry_is_behind: bool,
-    /// The registry said no, for a reason that the revocation list may tell.
-    suspicious: bool,
-    /// Whoever answered last is not of an authority we know.
-    untrusted: bool,
-    renewal_spread: u64,
-    unkept: Vec<Keep>,
-    keep_again: Duration,
-    last_look: Option<Moment>,
-    expiry: [Watch; 2],
-    revoked_said: bool,
-    /// When the registry answered last.
-    pub(super) last_contact: Option<Timestamp>,
-    /// What went wrong last and has not gone well since.
-    pub(super) last_problem: Option<Problem>,
-    /// What could not be kept.
-    pub(super) not_kept: Option<Problem>,
+    pub(super) exchange: Exchange,
+    pub(super) keeping: Keeping,
+    watch: Watch,
     /// Documents from others that were refused.
     pub(super) refused_documents: u64,
 }
@@ -159,35 +47,19 @@ impl Member {
         networks: Vec<ipnet::IpNet>,
         seed: u64,
     ) -> Self {
-        let mut random = Random::new(seed);
         Self {
-            renewal_spread: random.below(RENEWAL_SPREAD),
+            exchange: Exchange::new(seed, babel.mac.is_empty()),
             credentials,
             held,
             babel,
             networks,
-            random,
-            asked: None,
-            contact: Retry::default(),
-            topics: Default::default(),
-            allowance: Allowance::default(),
-            in_touch: false,
-            registry_is_behind: false,
-            suspicious: false,
-            untrusted: false,
-            unkept: Vec::new(),
-            keep_again: Duration::ZERO,
-            last_look: None,
-            expiry: Default::default(),
-            revoked_said: false,
-            last_contact: None,
-            last_problem: None,
-            not_kept: None,
+            keeping: Keeping::default(),
+            watch: Watch::default(),
             refused_documents: 0,
         }
     }
 
-    /// Who we are.
+    /// Who the node is, and whom it trusts.
     pub const fn credentials(&self) -> &Credentials {
         &self.credentials
     }
@@ -203,177 +75,252 @@ impl Member {
         BabelParameters::managed(&self.babel, self.held.network(), keys)
     }
 
-    /// When something is due, if nothing happens before; at the latest in a minute.
-    pub fn next_deadline(&self, now: Moment) -> Duration {
-        let mut deadline = now.elapsed + LOOK;
-        if !self.unkept.is_empty() {
-            deadline = deadline.min(self.keep_again);
-        }
-        if self.asked.is_none() {
-            let due = Topic::ALL.iter().filter_map(|topic| self.due(*topic, now));
-            deadline = due.fold(deadline, Duration::min);
-        }
-        deadline.max(now.elapsed)
+    /// When [`Input::Time`] is due, if nothing happens before.
+    pub fn next_deadline(&self) -> Time {
+        let others = self.keeping.next_deadline().into_iter();
+        let others = others.chain(self.exchange.next_deadline());
+        others.fold(self.watch.next_deadline(), Time::min)
     }
 
     /// Something has happened.
-    pub fn handle(&mut self, now: Moment, input: Input, actions: &mut Vec<Action>) {
+    pub fn handle(&mut self, now: Now, input: Input, actions: &mut Vec<Action>) {
+        let mut not_kept = None;
         match input {
             Input::Time => {}
             Input::Answered(outcome) => {
-                if let Some((question, asked)) = self.asked.take() {
-                    self.answered(now, question, asked, outcome, actions);
+                if let Some((question, answer)) = self.exchange.handle(now, outcome, actions) {
+                    self.judge(now, question, answer, actions);
                 }
             }
             Input::Document(envelope) => self.document(now, &envelope, actions),
-            Input::NotKept(keep, message) => self.not_kept(now, keep, message),
+            Input::NotKept(keep, message) => not_kept = Some((keep, message)),
         }
-        self.look(now, actions);
-        self.keep_again(now, actions);
-        self.ask(now, actions);
+        let noticed = self.watch.handle(now, &self.watched(), actions);
+        if noticed.clock_set {
+            self.exchange.begin_again();
+        }
+        if noticed.must_renew {
+            self.exchange.ask_at_once(Topic::Certificate);
+        }
+        self.keeping.handle(now, not_kept, actions);
+        self.exchange
+            .ask(now, &self.credentials, &self.held, actions);
     }
 
-    /// What only time changes.
-    fn look(&mut self, now: Moment, actions: &mut Vec<Action>) {
-        if let Some(before) = self.last_look {
-            let passed = (now.elapsed.saturating_sub(before.elapsed)).as_secs();
-            let expected = before.wall.plus(passed);
-            if now.wall.since(expected).max(expected.since(now.wall)) > CLOCK_JUMP {
-                // what failed may have failed because of the clock
-                self.contact.succeeded();
-                self.topics = Default::default();
-                actions.push(Action::Say("the clock of this host was set".to_owned()));
-            }
-        }
-        self.last_look = Some(now);
-        let certificate = self.credentials.certificate.not_after();
-        let subjects = [
-            ("this node's certificate", certificate),
-            ("the network's authority", self.last_authority_ends()),
-        ];
-        for (watch, (subject, not_after)) in self.expiry.iter_mut().zip(subjects) {
-            if let Some(warning) = watch.look(now.wall, not_after) {
-                let words = warning.words();
-                actions.push(Action::Say(format!("WARNING: {subject} {words}")));
-                if warning == ExpiryWarning::Expired {
-                    // until the certificate is renewed, the registry tells us nothing else
-                    self.topics[Topic::Certificate as usize].succeeded();
-                }
-            }
-        }
-        let revoked = self.is_revoked();
-        if revoked && !self.revoked_said {
-            self.topics[Topic::Certificate as usize].succeeded();
-            actions.push(Action::Say(
-                "WARNING: THIS NODE'S CERTIFICATE IS REVOKED: the registry tells this node nothing new any more; it forwards on, and is heard on LANs until the keys of Babel's MAC change. To go on, ask the operator for a token, for this node's prefix if it was not ended as well, move the key away, and run `re6st-user conf` with the token".to_owned(),
-            ));
-        }
-        self.revoked_said = revoked;
-    }
-
-    /// When nobody is trusted any more.
-    pub(super) fn last_authority_ends(&self) -> Timestamp {
+    /// What may end.
+    pub(super) fn watched(&self) -> Watched {
         let authorities = self.credentials.authorities.iter();
         let ends = authorities.map(|authority| authority.not_after());
-        ends.max().unwrap_or_default()
+        Watched {
+            certificate: self.credentials.certificate.not_after(),
+            // then nobody is trusted any more
+            authority: ends.max().unwrap_or_default(),
+            is_revoked: self.credentials.is_revoked(self.held.revoked()),
+        }
     }
 
-    /// Whether the registry has taken our certificate back.
-    pub fn is_revoked(&self) -> bool {
-        self.credentials.is_revoked(self.held.revoked())
-    }
-
-    /// From when on our certificate is to be renewed.
-    fn renewal(&self) -> Timestamp {
-        let not_after = self.credentials.certificate.not_after();
-        not_after.minus(RENEWAL).plus(self.renewal_spread)
-    }
-
-    fn wants(&self, topic: Topic, now: Moment) -> bool {
-        match topic {
-            Topic::Successions => {
-                let authorities = &self.credentials.authorities;
-                self.untrusted || self.held.names_unknown_authority(authorities)
+    fn judge(&mut self, now: Now, question: Question, answer: Answer, actions: &mut Vec<Action>) {
+        let outcome = match (question, answer) {
+            (Question::Parameters { after, .. }, Answer::Document(Some(envelope))) => {
+                self.parameters(now, after, &envelope, actions)
             }
-            Topic::Certificate => now.wall >= self.renewal() || self.is_revoked(),
-            Topic::HandBack => self.registry_is_behind,
-            Topic::Revocations => self.suspicious || self.held.wants_revocations(),
-            Topic::MacKeys => self.babel.mac.is_empty() && self.held.wanted_mac_keys().is_some(),
-            Topic::Parameters => true,
-        }
-    }
-
-    /// From when on a topic is to be asked about, if it is.
-    fn due(&self, topic: Topic, now: Moment) -> Option<Duration> {
-        let contact = match topic {
-            // whoever is there can be asked
-            Topic::Successions if self.untrusted => Duration::ZERO,
-            _ => self.contact.not_before(),
+            (Question::Revocations { .. }, Answer::Document(envelope)) => {
+                self.revocations(now, envelope, actions)
+            }
+            (Question::Successions, Answer::Successions(statements)) => {
+                let follow = |statement: &Vec<u8>| self.follow(now, statement, actions);
+                let followed: Vec<_> = statements.iter().map(follow).collect();
+                if self.exchange.untrusted {
+                    // of somebody who is not of ours, the word of ours alone counts
+                    let is_news = followed.contains(&Ok(true));
+                    return self.exchange.judged_stranger(now, is_news);
+                }
+                self.successions(followed)
+            }
+            (Question::MacKeys { number }, Answer::MacKeys(keys)) => {
+                self.mac_keys(KeptMacKeys { number, keys }, actions);
+                Ok(())
+            }
+            (Question::Renewal, Answer::Certificate(certificate)) => {
+                match self.renewed(now, &certificate, actions) {
+                    Ok(is_new) => return self.exchange.renewed(now, is_new),
+                    Err(message) => Err(message),
+                }
+            }
+            _ => Err("an answer to something else".to_owned()),
         };
-        let retry = self.topics[topic as usize].not_before();
-        self.wants(topic, now)
-            .then(|| retry.max(contact).max(self.allowance.not_before()))
+        self.exchange
+            .judged(now, question.topic(), outcome, actions);
     }
 
-    fn ask(&mut self, now: Moment, actions: &mut Vec<Action>) {
-        if self.asked.is_some() {
-            return;
+    fn parameters(
+        &mut self,
+        now: Now,
+        after: Option<u64>,
+        envelope: &[u8],
+        actions: &mut Vec<Action>,
+    ) -> Result<(), String> {
+        match self.take(now, envelope, actions) {
+            Ok(()) => Ok(()),
+            // asked without a number, the registry tells what it has
+            Err(DocumentError::NotNewer { held, offered })
+                if held == offered && self.is_held(now, envelope) =>
+            {
+                match after {
+                    Some(after) if after >= offered => Err(
+                        "the registry was asked for newer parameters and gives those this node has"
+                            .to_owned(),
+                    ),
+                    _ => Ok(()),
+                }
+            }
+            Err(DocumentError::NotNewer { held, offered }) => {
+                self.exchange.compared(offered < held);
+                Err(format!(
+                    "the registry's parameters have number {offered}, those this node has {held}, and say something else: was the registry restored from an old backup? This node goes on with its own, and hands them back"
+                ))
+            }
+            Err(error) => Err(format!("the registry's parameters: {error}")),
         }
-        let is_due = |topic: &Topic| self.due(*topic, now).is_some_and(|due| due <= now.elapsed);
-        // a registry that was away first says what is new, then it is known what else to ask
-        let first = (!self.in_touch).then_some(Topic::Parameters);
-        let mut topics = first.into_iter().chain(Topic::ALL);
-        let Some(topic) = topics.find(is_due) else {
-            return;
+    }
+
+    /// Whether parameters, which are good, say what ours say. Their signature may be another.
+    fn is_held(&self, now: Now, envelope: &[u8]) -> bool {
+        let authorities = &self.credentials.authorities;
+        let offered = Signed::<NetworkParameters>::verify(envelope, authorities, now.wall, None);
+        offered.is_ok_and(|offered| Some(offered.content()) == self.held.network())
+    }
+
+    fn revocations(
+        &mut self,
+        now: Now,
+        envelope: Option<Vec<u8>>,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), String> {
+        if let Some(envelope) = envelope {
+            match self.take(now, &envelope, actions) {
+                Ok(()) | Err(DocumentError::NotNewer { .. }) => {}
+                Err(error) => return Err(format!("the registry's revocation list: {error}")),
+            }
+        }
+        if self.held.wants_revocations() {
+            return Err(
+                "the registry does not have the revocation list its parameters name".into(),
+            );
+        }
+        Ok(())
+    }
+
+    /// From the registry or from anybody.
+    fn take(
+        &mut self,
+        now: Now,
+        envelope: &[u8],
+        actions: &mut Vec<Action>,
+    ) -> Result<(), DocumentError> {
+        let authorities = &self.credentials.authorities;
+        match self.held.take(envelope, authorities, now.wall)? {
+            Taken::Parameters => {
+                let number = self.held.parameters_number().unwrap_or_default();
+                let mut text = format!("the network's parameters number {number}");
+                if let Some(network) = self.held.network() {
+                    for remark in babel::overridden(&self.babel, network) {
+                        text += "; ";
+                        text += &remark;
+                    }
+                }
+                actions.push(Action::Say(text));
+                for remark in self.not_applied() {
+                    actions.push(Action::Say(format!("WARNING: {remark}")));
+                }
+                actions.push(Action::Keep(Keep::Parameters(envelope.to_vec())));
+            }
+            Taken::Revocations => {
+                let number = self.held.revocations_number().unwrap_or_default();
+                let count = self.held.revoked().len();
+                actions.push(Action::Say(format!(
+                    "the revocation list number {number}: {count} certificates"
+                )));
+                actions.push(Action::Keep(Keep::Revocations(envelope.to_vec())));
+            }
+        }
+        Ok(())
+    }
+
+    fn document(&mut self, now: Now, envelope: &[u8], actions: &mut Vec<Action>) {
+        let is_good = match self.take(now, envelope, actions) {
+            Ok(()) | Err(DocumentError::NotNewer { .. }) => true,
+            Err(DocumentError::Type { .. }) => self.follow(now, envelope, actions).is_ok(),
+            Err(_) => false,
         };
-        self.allowance.take(now);
-        let question = match topic {
-            Topic::Successions => Question::Successions,
-            Topic::Certificate => Question::Renewal,
-            Topic::Revocations => Question::Revocations {
-                after: self.held.revocations_number(),
-            },
-            Topic::HandBack => Question::HandBack,
-            Topic::MacKeys => Question::MacKeys {
-                number: self.held.wanted_mac_keys().unwrap_or_default(),
-            },
-            Topic::Parameters if self.in_touch => Question::Parameters {
-                after: self.held.parameters_number(),
-                wait: PATIENCE,
-            },
-            Topic::Parameters => Question::Parameters {
-                after: None,
-                wait: Duration::ZERO,
-            },
-        };
-        self.asked = Some((question, now));
-        actions.push(Action::Ask(question));
+        self.refused_documents += u64::from(!is_good);
     }
 
-    fn not_kept(&mut self, now: Moment, keep: Keep, message: String) {
-        self.not_kept = Some(Problem {
-            topic: None,
-            at: now.wall,
-            message,
-        });
-        self.unkept.retain(|older| !keep.replaces(older));
-        self.unkept.push(keep);
-        self.keep_again = now.elapsed + KEEP_AGAIN;
+    fn successions(&self, followed: Vec<Result<bool, SuccessionError>>) -> Result<(), String> {
+        // statements about those we know, by those we do not, are no problem
+        let authorities = &self.credentials.authorities;
+        if !self.held.names_unknown_authority(authorities) {
+            return Ok(());
+        }
+        match followed.into_iter().filter_map(Result::err).next_back() {
+            Some(error) => Err(format!("a new authority is not trusted: {error}")),
+            None => Err(
+                "the parameters name an authority that no statement of the old one is about".into(),
+            ),
+        }
     }
 
-    fn keep_again(&mut self, now: Moment, actions: &mut Vec<Action>) {
-        // what is newer is kept instead of what could not be
-        self.unkept.retain(|older| {
-            !actions
-                .iter()
-                .any(|action| matches!(action, Action::Keep(keep) if keep.replaces(older)))
-        });
-        if self.unkept.is_empty() {
-            return;
+    /// Whether it was not known before.
+    fn follow(
+        &mut self,
+        now: Now,
+        statement: &[u8],
+        actions: &mut Vec<Action>,
+    ) -> Result<bool, SuccessionError> {
+        let authorities = &mut self.credentials.authorities;
+        let is_new = authorities.follow(statement, now.wall)?;
+        if is_new {
+            actions.push(Action::Say(
+                "a new authority takes over, by the word of the old one; each is trusted until it ends".to_owned(),
+            ));
+            actions.push(Action::Keep(Keep::Authorities(authorities.to_pem())));
         }
-        if self.keep_again <= now.elapsed {
-            self.not_kept = None;
-            actions.extend(self.unkept.drain(..).map(Action::Keep));
+        Ok(is_new)
+    }
+
+    fn mac_keys(&mut self, kept: KeptMacKeys, actions: &mut Vec<Action>) {
+        let before = self.held.mac_keys.take();
+        if before.is_none_or(|before| before.keys != kept.keys) {
+            let summary = kept.keys.summary();
+            actions.push(Action::Say(format!("keys of Babel's MAC: {summary}")));
         }
+        actions.push(Action::Keep(Keep::MacKeys(kept.to_json())));
+        self.held.mac_keys = Some(kept);
+    }
+
+    /// Whether it is another certificate than before.
+    fn renewed(
+        &mut self,
+        now: Now,
+        certificate: &str,
+        actions: &mut Vec<Action>,
+    ) -> Result<bool, String> {
+        let revoked = self.held.revoked();
+        let renewed = self.credentials.renew(certificate, revoked, now.wall);
+        let is_new = renewed
+            .map_err(|unfit| format!("the certificate the registry gave is not used: {unfit}"))?;
+        if is_new {
+            let certificate = &self.credentials.certificate;
+            let serial = certificate.serial();
+            actions.push(Action::Say(format!(
+                "this node's certificate is renewed: serial number {serial}"
+            )));
+            actions.push(Action::Keep(Keep::Certificate(certificate.to_pem())));
+        } else if self.watched().is_revoked {
+            return Err(
+                "the registry gives no other certificate in place of the revoked one".into(),
+            );
+        }
+        Ok(is_new)
     }
 }

@@ -3,14 +3,16 @@
 //!
 //! | module | concern |
 //! |---|---|
-//! | [`member`] | what is asked when, what is made of the answers: pure |
-//! | [`exchange`] | questions and answers |
+//! | [`member`] | puts the pure parts together, and judges answers and documents |
+//! | [`exchange`] | what is asked when: pure |
+//! | [`keeping`] | what could not be kept, and when it is tried again: pure |
+//! | [`watch`] | what is to be said of the clock, and of what expires: pure |
+//! | [`messages`] | what goes in and comes out: questions, answers, what is to be done |
 //! | [`schedule`] | when something that failed is tried again |
 //! | [`credentials`] | who the node is and whom it trusts |
 //! | [`held`] | the network's signed documents |
 //! | [`mac_keys`] | the keys of Babel's MAC |
 //! | [`babel`] | what Babel makes of it |
-//! | [`expiry`] | warnings |
 //! | [`report`] | what people see of it |
 //! | [`files`] | what survives a restart |
 //! | [`shell`] | the thread that asks the registry |
@@ -20,14 +22,16 @@
 pub mod babel;
 pub mod credentials;
 pub mod exchange;
-pub mod expiry;
 pub mod files;
 pub mod held;
+pub mod keeping;
 pub mod mac_keys;
 pub mod member;
+pub mod messages;
 pub mod report;
 pub mod schedule;
 pub mod shell;
+pub mod watch;
 
 #[cfg(test)]
 mod tests;

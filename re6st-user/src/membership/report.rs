@@ -4,9 +4,9 @@ use ipnet::IpNet;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{babel::overridden, member::Member, schedule::Moment};
+use super::{babel::overridden, exchange::Problem, member::Member};
 use crate::{
-    certificate::{digest::Fingerprint, expiry::ExpiryWarning},
+    certificate::{authority::AuthorityCertificate, expiry::ExpiryWarning},
     time::Timestamp,
 };
 
@@ -23,7 +23,7 @@ pub struct Report {
     /// When it answered last, since this controller started.
     pub last_contact: Option<Timestamp>,
     /// What went wrong and has not gone well since.
-    pub problem: Option<ProblemReport>,
+    pub problem: Option<Problem>,
     /// The network's parameters.
     pub parameters: Option<ParametersReport>,
     /// The revocation list.
@@ -38,16 +38,6 @@ pub struct Report {
     pub refused_documents: u64,
     /// What people should do something about.
     pub warnings: Vec<String>,
-}
-
-/// What went wrong, and when.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct ProblemReport {
-    /// When.
-    pub at: Timestamp,
-    /// What.
-    pub message: String,
 }
 
 /// The network's parameters.
@@ -134,19 +124,19 @@ impl Member {
     }
 
     /// How it is.
-    pub fn report(&self, now: Moment, url: &str) -> Report {
+    pub fn report(&self, now: Timestamp, url: &str) -> Report {
         let babel = self.babel_parameters();
         let certificate = &self.credentials.certificate;
-        let problem = |problem: &super::member::Problem| ProblemReport {
-            at: problem.at,
-            message: problem.message.clone(),
+        let authority = |authority: &AuthorityCertificate| AuthorityReport {
+            fingerprint: authority.fingerprint().to_string(),
+            not_after: authority.not_after(),
         };
         Report {
             url: url.to_owned(),
             network: self.credentials.authorities.network().to_string(),
-            reachable: self.in_touch,
-            last_contact: self.last_contact,
-            problem: self.last_problem.as_ref().map(problem),
+            reachable: self.exchange.in_touch,
+            last_contact: self.exchange.last_contact,
+            problem: self.exchange.last_problem.clone(),
             parameters: self.held.parameters.as_ref().map(|parameters| {
                 let network = parameters.content();
                 ParametersReport {
@@ -168,55 +158,34 @@ impl Member {
                 common_name: certificate.prefix().common_name(),
                 not_before: certificate.not_before(),
                 not_after: certificate.not_after(),
-                revoked: self.is_revoked(),
+                revoked: self.watched().is_revoked,
             },
-            authorities: self.authorities(),
+            authorities: self.credentials.authorities.iter().map(authority).collect(),
             refused_documents: self.refused_documents,
-            warnings: self.warnings(now.wall),
+            warnings: self.warnings(now),
         }
-    }
-
-    fn authorities(&self) -> Vec<AuthorityReport> {
-        let report = |authority: &crate::certificate::authority::AuthorityCertificate| {
-            let fingerprint: Fingerprint = authority.fingerprint();
-            AuthorityReport {
-                fingerprint: fingerprint.to_string(),
-                not_after: authority.not_after(),
-            }
-        };
-        self.credentials.authorities.iter().map(report).collect()
     }
 
     fn warnings(&self, now: Timestamp) -> Vec<String> {
+        let watched = self.watched();
         let mut warnings = Vec::new();
-        let certificate = &self.credentials.certificate;
-        if self.is_revoked() {
-            warnings.push(
-                "this node's certificate is revoked: ask the operator for a token, for this node's prefix if it was not ended as well, move the key away, and run `re6st-user conf` with the token".to_owned(),
-            );
+        if watched.is_revoked {
+            warnings.push("this node's certificate is revoked: ask the operator for a token, for this node's prefix if it was not ended as well, move the key away, and run `re6st-user conf` with the token".to_owned());
         }
-        if now < certificate.not_before() {
-            warnings.push(
-                "this node's certificate is not valid yet: is the clock of this host right?"
-                    .to_owned(),
-            );
+        if now < self.credentials.certificate.not_before() {
+            let early =
+                "this node's certificate is not valid yet: is the clock of this host right?";
+            warnings.push(early.to_owned());
         }
-        for (subject, not_after) in [
-            ("this node's certificate", certificate.not_after()),
-            ("the network's authority", self.last_authority_ends()),
-        ] {
-            if let Some(warning) = ExpiryWarning::at(now, not_after) {
-                warnings.push(format!("{subject} {}", warning.words()));
-            }
+        for (subject, not_after) in watched.ends() {
+            let warning = ExpiryWarning::at(now, not_after);
+            warnings.extend(warning.map(|warning| format!("{subject} {}", warning.words())));
         }
-        if let Some(problem) = &self.not_kept {
-            warnings.push(format!("not kept for the next start: {}", problem.message));
-        }
+        let not_kept = self.keeping.problem();
+        warnings.extend(not_kept.map(|why| format!("not kept for the next start: {why}")));
         if self.babel_parameters().mac.is_none() {
-            warnings.push(
-                "the keys of Babel's MAC are not known yet: Babel waits for them on plain interfaces"
-                    .to_owned(),
-            );
+            let waits = "the keys of Babel's MAC are not known yet: Babel waits for them on plain interfaces";
+            warnings.push(waits.to_owned());
         }
         warnings
     }

@@ -1,14 +1,6 @@
 //! The thread that asks the registry and keeps files. The controller gets what changed through a channel.
 
-use std::{
-    future::Future,
-    io,
-    path::Path,
-    pin::Pin,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use std::{future::Future, io, path::Path, pin::Pin, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context as _, Result};
 use tokio::{sync::watch, time};
@@ -16,21 +8,22 @@ use tokio::{sync::watch, time};
 use super::{
     babel::BabelParameters,
     credentials::{Credentials, Texts},
-    exchange::{Answer, Failure, FailureKind, Question},
     files::Files,
     held::Held,
     mac_keys::NetworkMacKeys,
-    member::{Action, Input, Keep, Member},
+    member::Member,
+    messages::{Action, Answer, Failure, FailureKind, Input, Keep, Question},
     report::Report,
-    schedule::Moment,
 };
 use crate::{
     certificate::tls::Trust,
     config::{Babel, Config, Registry},
-    io::file,
+    io::{
+        clock::{Clock, wall},
+        file,
+    },
     printable::printable,
     registry::client::{Client, ClientError},
-    time::Timestamp,
 };
 
 /// How long a registry that says "later" without a time is left alone.
@@ -51,7 +44,7 @@ pub struct Membership {
     member: Member,
     files: Files,
     url: String,
-    started: Instant,
+    clock: Clock,
     client: Option<Arc<Client>>,
     /// What people should know.
     pub notes: Vec<String>,
@@ -97,7 +90,7 @@ impl Membership {
             member: Member::new(credentials, held, babel.clone(), networks, seed),
             files,
             url: registry.url.clone(),
-            started: Instant::now(),
+            clock: Clock::new(),
             client: None,
             notes,
         })
@@ -107,7 +100,7 @@ impl Membership {
     pub fn standing(&self) -> Standing {
         Standing {
             babel: self.member.babel_parameters(),
-            report: self.member.report(self.now(), &self.url),
+            report: self.member.report(wall(), &self.url),
         }
     }
 
@@ -126,14 +119,6 @@ impl Membership {
         Ok(receiver)
     }
 
-    fn now(&self) -> Moment {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
-        Moment {
-            elapsed: self.started.elapsed(),
-            wall: Timestamp(wall.unwrap_or_default().as_secs()),
-        }
-    }
-
     async fn run(mut self, listeners: &watch::Sender<Standing>) {
         let mut asking: Option<Asking> = None;
         let mut input = Input::Time;
@@ -147,8 +132,8 @@ impl Membership {
                 *last = standing;
                 changed
             });
-            let now = self.now();
-            let wait = self.member.next_deadline(now).saturating_sub(now.elapsed);
+            let now = self.clock.elapsed();
+            let wait = self.member.next_deadline().since(now);
             input = tokio::select! {
                 outcome = answer(&mut asking) => Input::Answered(outcome),
                 () = time::sleep(wait) => Input::Time,
@@ -163,7 +148,7 @@ impl Membership {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
             let mut actions = Vec::new();
-            let now = self.now();
+            let now = self.clock.now();
             self.member.handle(now, input, &mut actions);
             for action in actions {
                 match action {
@@ -190,32 +175,23 @@ impl Membership {
             return Ok(Arc::clone(client));
         }
         let credentials = self.member.credentials();
-        let client = Arc::new(Client::node(
+        let client = Client::node(
             &self.url,
             &credentials.authorities,
             &credentials.certificate,
             &credentials.key,
-        )?);
-        self.client = Some(Arc::clone(&client));
-        Ok(client)
+        )?;
+        Ok(Arc::clone(self.client.insert(Arc::new(client))))
     }
 
     fn ask(&mut self, question: Question) -> Asking {
-        if question == Question::HandBack {
-            let client = self.client();
-            let (parameters, revocations) = self.member.held().envelopes();
-            return Box::pin(async move {
-                client?
-                    .hand_back(&parameters, revocations.as_deref())
-                    .await?;
-                Ok(Answer::Taken)
-            });
-        }
         let client = match question {
             Question::Successions => Client::newcomer(&self.url, Trust::FirstSeen).map(Arc::new),
             _ => self.client(),
         };
-        Box::pin(async move { Ok(ask(&*client?, question).await?) })
+        let held = (question == Question::HandBack).then(|| self.member.held().envelopes());
+        let held = held.unwrap_or_default();
+        Box::pin(async move { Ok(ask(&*client?, question, held).await?) })
     }
 }
 
@@ -229,7 +205,11 @@ async fn answer(asking: &mut Option<Asking>) -> Result<Answer, Failure> {
     outcome
 }
 
-async fn ask(client: &Client, question: Question) -> Result<Answer, ClientError> {
+async fn ask(
+    client: &Client,
+    question: Question,
+    (parameters, revocations): (String, Option<String>),
+) -> Result<Answer, ClientError> {
     Ok(match question {
         Question::Parameters { after, wait } => {
             let envelope = client.parameters(after, wait).await?;
@@ -240,11 +220,14 @@ async fn ask(client: &Client, question: Question) -> Result<Answer, ClientError>
             Answer::Document(envelope.map(|envelope| envelope.to_vec()))
         }
         Question::MacKeys { .. } => {
-            let keys = NetworkMacKeys::try_from(&client.mac_keys().await?);
+            let keys = NetworkMacKeys::try_from(client.mac_keys().await?);
             Answer::MacKeys(keys.map_err(|error| ClientError::Unintelligible(error.to_string()))?)
         }
-        // what is handed back is not the client's to know
-        Question::HandBack => Answer::Taken,
+        Question::HandBack => {
+            let revocations = revocations.as_deref();
+            client.hand_back(&parameters, revocations).await?;
+            Answer::Taken
+        }
         Question::Successions => Answer::Successions(client.successions().await?),
         Question::Renewal => Answer::Certificate(client.renew(None).await?.certificate),
     })

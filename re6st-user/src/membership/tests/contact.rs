@@ -7,12 +7,8 @@ use serde_json::json;
 
 use super::world::{World, mac_keys, parameters};
 use crate::{
-    membership::{
-        exchange::{Answer, Failure, FailureKind, Question},
-        member::{Action, Input, Keep},
-        schedule::Moment,
-    },
-    time::DAY,
+    membership::messages::{Action, Answer, Failure, FailureKind, Input, Keep, Question},
+    time::{DAY, Now},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -23,7 +19,9 @@ fn a_node_that_starts_learns_everything_at_once_and_then_waits_for_news() {
 
     world.run(Duration::from_secs(1));
 
-    let report = world.member.report(world.now, "https://registry.example/");
+    let report = world
+        .member
+        .report(world.now.wall, "https://registry.example/");
     assert_eq!(report.parameters.unwrap().number, 1);
     assert_eq!(report.revocations.unwrap().number, 1);
     assert_eq!(report.mac_keys, Some("sign and accept one key"));
@@ -121,7 +119,7 @@ fn nodes_do_not_all_come_back_in_the_same_second() {
         node.asked.clear();
         node.run(Duration::from_secs(600));
         let (first, _) = node.asked[0];
-        *seconds.entry(first.elapsed.as_secs()).or_default() += 1;
+        *seconds.entry(first.elapsed.0 / 1_000_000).or_default() += 1;
         world = node;
         world.registry.up = true;
     }
@@ -163,7 +161,7 @@ fn a_registry_that_is_behind_is_given_back_what_it_has_lost() {
     world.publish(10, 1, 1, &json!({"hello-interval": 4}));
     world.run(MINUTE * 20);
     assert_eq!(world.member.held().parameters_number(), Some(10));
-    let report = world.member.report(world.now, "");
+    let report = world.member.report(world.now.wall, "");
     assert_eq!(report.problem, None);
     world.asked.clear();
     world.run(MINUTE * 60);
@@ -209,7 +207,7 @@ fn a_clock_that_is_set_makes_the_node_try_at_once() {
     world.registry.up = true;
     world.run(Duration::from_secs(1));
     assert!(world.asked.len() >= 4, "{:?}", world.asked);
-    assert_eq!(world.member.report(world.now, "").problem, None);
+    assert_eq!(world.member.report(world.now.wall, "").problem, None);
 }
 
 #[test]
@@ -217,7 +215,7 @@ fn what_could_not_be_kept_is_kept_when_there_is_room() {
     let mut world = World::new(365);
     world.disk_full = true;
     world.run(MINUTE);
-    let report = world.member.report(world.now, "");
+    let report = world.member.report(world.now.wall, "");
     assert!(
         report
             .warnings
@@ -242,7 +240,7 @@ fn what_could_not_be_kept_is_kept_when_there_is_room() {
     let world = world.restarted(2);
     assert_eq!(world.member.held().parameters_number(), Some(2));
     assert_eq!(
-        world.member.report(world.now, "").warnings,
+        world.member.report(world.now.wall, "").warnings,
         Vec::<String>::new()
     );
 }
@@ -339,12 +337,12 @@ proptest! {
             }
             let next = match pending {
                 Some(_) => now.elapsed + Duration::from_millis(1),
-                None => world.member.next_deadline(now),
+                None => world.member.next_deadline(),
             };
             prop_assert!(next > now.elapsed, "it does not come to rest");
-            now = Moment {
+            now = Now {
                 elapsed: next,
-                wall: world.now.wall.plus((next - world.now.elapsed).as_secs()),
+                wall: world.now.wall.plus(next.since(world.now.elapsed).as_secs()),
             };
         }
         prop_assert!(asked <= 640, "{asked} questions in ten minutes");

@@ -6,9 +6,8 @@ use serde_json::json;
 
 use super::world::{World, authority, authority_of, mac_keys, parameters, revocations};
 use crate::membership::{
-    exchange::Question,
     held::{Held, Kept},
-    member::{Input, Keep},
+    messages::{Input, Keep, Question},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -74,7 +73,7 @@ fn nothing_is_rolled_back_not_even_after_a_restart() {
         Duration::from_secs(9)
     );
     assert_eq!(
-        world.member.report(world.now, "").refused_documents,
+        world.member.report(world.now.wall, "").refused_documents,
         0,
         "an old document is no attack"
     );
@@ -120,7 +119,7 @@ fn a_registry_restored_from_an_old_backup_is_noticed_and_waited_for() {
         world.member.babel_parameters().hello_interval,
         Duration::from_secs(6)
     );
-    assert_eq!(world.member.report(world.now, "").problem, None);
+    assert_eq!(world.member.report(world.now.wall, "").problem, None);
 }
 
 #[test]
@@ -154,10 +153,10 @@ fn forged_documents_are_refused_and_counted() {
         world.input(Input::Document(document));
     }
 
-    let report = world.member.report(world.now, "");
+    let report = world.member.report(world.now.wall, "");
     assert_eq!(report.refused_documents, count);
     assert_eq!(world.member.held().parameters_number(), Some(1));
-    assert!(!world.member.is_revoked());
+    assert!(!world.member.watched().is_revoked);
     assert_eq!(
         world.said,
         Vec::<String>::new(),
@@ -209,7 +208,7 @@ fn what_is_kept_is_good_whatever_the_clock_says() {
     assert!(
         world
             .member
-            .report(world.now, "")
+            .report(world.now.wall, "")
             .warnings
             .iter()
             .any(|text| text.contains("clock"))
@@ -242,7 +241,7 @@ fn without_keys_nothing_is_said_on_plain_interfaces() {
     world.registry.up = false;
     world.run(SECOND);
     assert_eq!(world.member.babel_parameters().mac, None);
-    let warnings = world.member.report(world.now, "").warnings;
+    let warnings = world.member.report(world.now.wall, "").warnings;
     assert!(
         warnings.iter().any(|text| text.contains("MAC")),
         "{warnings:?}"

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use nix::{sys::stat::Mode, unistd::mkfifo};
 
-use crate::membership::{files::Files, member::Keep};
+use crate::membership::{files::Files, messages::Keep};
 
 #[test]
 fn what_is_kept_is_read_and_what_cannot_be_read_is_said() {

@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use super::world::{Keys, START, World, authority, revocations};
 use crate::{
-    membership::{
-        exchange::Question,
-        member::{Input, Keep},
-    },
+    membership::messages::{Input, Keep, Question},
     time::DAY,
 };
 
@@ -115,7 +112,7 @@ fn a_registry_that_was_away_for_months_renews_even_what_has_expired() {
 
     assert_eq!(serial(&world), 6);
     assert_eq!(
-        world.member.report(world.now, "").warnings,
+        world.member.report(world.now.wall, "").warnings,
         Vec::<String>::new()
     );
 }
@@ -144,7 +141,7 @@ fn a_revoked_node_says_so_and_asks_for_another_certificate_at_once() {
 
     assert!(world.has_said("REVOKED"), "{:?}", world.said);
     assert_eq!(world.count(is_renewal), 1);
-    let report = world.member.report(world.now, "");
+    let report = world.member.report(world.now.wall, "");
     assert!(report.certificate.revoked);
     assert!(report.warnings.iter().any(|text| text.contains("revoked")));
 
@@ -152,7 +149,7 @@ fn a_revoked_node_says_so_and_asks_for_another_certificate_at_once() {
     offer(&mut world, 6);
     world.run_days(1);
     assert_eq!(serial(&world), 6);
-    assert!(!world.member.report(world.now, "").certificate.revoked);
+    assert!(!world.member.report(world.now.wall, "").certificate.revoked);
 }
 
 #[test]

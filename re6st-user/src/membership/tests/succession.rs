@@ -11,10 +11,7 @@ use crate::{
         key::{KeyAlgorithm, PrivateKey},
         verify::Authorities,
     },
-    membership::{
-        exchange::Question,
-        member::{Input, Keep},
-    },
+    membership::messages::{Input, Keep, Question},
     time::DAY,
 };
 
@@ -108,7 +105,11 @@ fn a_clock_that_is_wrong_once_costs_no_authority() {
         world.run(Duration::from_secs(300));
 
         assert_eq!(world.trust().iter().count(), 2);
-        assert_eq!(world.member.report(world.now, "").problem, None, "{years}");
+        assert_eq!(
+            world.member.report(world.now.wall, "").problem,
+            None,
+            "{years}"
+        );
     }
 }
 
@@ -142,7 +143,7 @@ fn a_node_that_was_away_all_the_time_finds_the_new_authority_by_the_old_ones_wor
     assert_eq!(world.trust().iter().count(), 2);
     assert_eq!(world.member.held().parameters_number(), Some(2));
     assert_eq!(world.member.credentials().certificate, certificate);
-    assert_eq!(world.member.report(world.now, "").problem, None);
+    assert_eq!(world.member.report(world.now.wall, "").problem, None);
     let world = world.restarted(8);
     assert_eq!(world.trust().iter().count(), 2);
 }
@@ -164,7 +165,7 @@ fn a_stranger_in_the_registrys_place_is_asked_rarely_and_believed_nothing() {
     world.run(Duration::from_secs(7200));
 
     assert_eq!(world.trust().iter().count(), 1);
-    assert!(!world.member.report(world.now, "").reachable);
+    assert!(!world.member.report(world.now.wall, "").reachable);
     let asked = world.count(|question| *question == Question::Successions);
     assert!((5..=40).contains(&asked), "{asked}");
     assert!(world.asked.len() < 100, "{}", world.asked.len());
@@ -188,7 +189,7 @@ fn statements_about_authorities_of_long_ago_are_no_problem() {
     world.run(Duration::from_secs(1));
 
     assert_eq!(world.trust().iter().count(), 2);
-    assert_eq!(world.member.report(world.now, "").problem, None);
+    assert_eq!(world.member.report(world.now.wall, "").problem, None);
 }
 
 /// Parameters number 2 that name these authorities.
@@ -228,7 +229,7 @@ fn an_authority_nobody_speaks_for_is_not_trusted() {
         "{:?}",
         world.said
     );
-    assert_eq!(world.member.report(world.now, "").refused_documents, 1);
+    assert_eq!(world.member.report(world.now.wall, "").refused_documents, 1);
     // and the node does not ask for it without end
     world.run(Duration::from_secs(3600));
     let asked = world.count(|question| *question == Question::Successions);

@@ -23,14 +23,13 @@ use crate::{
     config::{Config, Registry},
     membership::{
         credentials::{Credentials, Texts},
-        exchange::{Answer, Failure, FailureKind, Question},
         held::{Held, Kept},
         mac_keys::NetworkMacKeys,
-        member::{Action, Input, Keep, Member},
-        schedule::Moment,
+        member::Member,
+        messages::{Action, Answer, Failure, FailureKind, Input, Keep, Question},
     },
     registry::{api::MacKeys, documents::NetworkParameters},
-    time::{DAY, Timestamp},
+    time::{DAY, Now, Time, Timestamp},
 };
 
 /// The moment tests begin: 2026-01-01.
@@ -152,7 +151,7 @@ pub fn mac_keys(sign: &str, accept: Option<&str>) -> NetworkMacKeys {
         accept: accept.map(str::to_owned),
         accept_anything: false,
     };
-    NetworkMacKeys::try_from(&message).unwrap()
+    NetworkMacKeys::try_from(message).unwrap()
 }
 
 /// What the registry answers.
@@ -225,13 +224,13 @@ pub struct World {
     pub keys: Keys,
     pub member: Member,
     pub registry: RegistryModel,
-    pub now: Moment,
+    pub now: Now,
     pub said: Vec<String>,
     pub kept: Vec<Keep>,
-    pub asked: Vec<(Moment, Question)>,
+    pub asked: Vec<(Now, Question)>,
     /// Nothing can be written.
     pub disk_full: bool,
-    pending: Option<(Duration, Question)>,
+    pending: Option<(Time, Question)>,
 }
 
 impl World {
@@ -294,8 +293,8 @@ impl World {
             authority,
             keys,
             registry,
-            now: Moment {
-                elapsed: Duration::from_secs(1000),
+            now: Now {
+                elapsed: Time(1_000_000_000),
                 wall: START,
             },
             said,
@@ -349,8 +348,8 @@ impl World {
             assert!(events < most, "it does not come to rest: {:?}", self.said);
             let answer = self.pending.map(|(due, _)| due);
             let next = answer
-                .unwrap_or(Duration::MAX)
-                .min(self.member.next_deadline(self.now))
+                .unwrap_or(Time(u64::MAX))
+                .min(self.member.next_deadline())
                 // a deadline that is now has had its turn
                 .max(self.now.elapsed + Duration::from_millis(1));
             if next > end {
@@ -370,8 +369,8 @@ impl World {
         }
     }
 
-    fn pass(&mut self, to: Duration) {
-        let whole = |elapsed: Duration| elapsed.as_secs();
+    fn pass(&mut self, to: Time) {
+        let whole = |elapsed: Time| elapsed.0 / 1_000_000;
         self.now.wall = self.now.wall.plus(whole(to) - whole(self.now.elapsed));
         self.now.elapsed = to;
     }

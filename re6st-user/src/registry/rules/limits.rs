@@ -3,9 +3,10 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::Duration,
 };
 
-use crate::time::Timestamp;
+use crate::time::{Time, Timestamp};
 
 /// So many in so many seconds: all at once if none came before, then one whenever its share of the time has passed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,42 +17,49 @@ pub struct Rate {
     pub seconds: u32,
 }
 
-/// When one of a kind may ask again: the generic cell rate algorithm, in ticks of 1/`count` second, of which one request
-/// takes `seconds`.
+impl Rate {
+    fn span(self) -> Duration {
+        Duration::from_secs(self.seconds.into())
+    }
+}
+
+/// When one of a kind may ask again: the generic cell rate algorithm.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Bucket {
+pub struct Bucket {
     /// When all that was asked has been paid off.
-    paid_off: u64,
+    paid_off: Time,
 }
 
 impl Bucket {
-    /// Takes one, or says in how many seconds one can be taken.
-    fn take(&mut self, rate: Rate, now: Timestamp) -> Result<(), u64> {
+    /// Takes one.
+    ///
+    /// # Errors
+    ///
+    /// Too early: how long to wait.
+    pub fn take(&mut self, rate: Rate, now: Time) -> Result<(), Duration> {
         if rate.seconds == 0 {
             return Ok(());
         }
         if rate.count == 0 {
-            return Err(u64::from(u32::MAX));
+            return Err(Duration::from_secs(u32::MAX.into()));
         }
-        let (count, cost) = (u64::from(rate.count), u64::from(rate.seconds));
-        let ticks = now.0.saturating_mul(count);
-        let burst = cost * count;
-        let latest = ticks.saturating_add(burst);
+        let span = rate.span();
+        let latest = now + span;
         // nobody can owe so much: the clock was wrong, and went back
-        if self.paid_off > latest.saturating_add(burst) {
-            self.paid_off = 0;
+        if self.paid_off > latest + span {
+            self.paid_off = Time(0);
         }
-        let next = self.paid_off.max(ticks).saturating_add(cost);
+        let next = self.paid_off.max(now) + span / rate.count;
         if next > latest {
-            return Err((next - latest).div_ceil(count));
+            return Err(next.since(latest));
         }
         self.paid_off = next;
         Ok(())
     }
 
-    /// Whether nothing is owed, so that it can be forgotten.
-    fn is_idle(self, rate: Rate, now: Timestamp) -> bool {
-        self.paid_off <= now.0.saturating_mul(u64::from(rate.count))
+    /// From when on one can be taken, at a rate that is one.
+    pub fn not_before(self, rate: Rate) -> Time {
+        self.paid_off + rate.span() / rate.count.max(1) - rate.span()
     }
 }
 
@@ -81,7 +89,7 @@ impl<K: Ord> Limiter<K> {
             capacity,
             each,
             all,
-            together: Bucket { paid_off: 0 },
+            together: Bucket { paid_off: Time(0) },
             buckets: BTreeMap::new(),
             swept: Timestamp(0),
         }
@@ -93,10 +101,8 @@ impl<K: Ord> Limiter<K> {
     ///
     /// Too early: the seconds to wait.
     pub fn check(&self, asker: &K, now: Timestamp) -> Result<(), u64> {
-        let mut bucket = self.buckets.get(asker).copied().unwrap_or_default();
-        bucket.take(self.each, now)?;
-        let mut together = self.together;
-        together.take(self.all, now)
+        let bucket = self.buckets.get(asker).copied().unwrap_or_default();
+        self.taken(bucket, now).map(drop)
     }
 
     /// Takes one for this asker.
@@ -105,33 +111,47 @@ impl<K: Ord> Limiter<K> {
     ///
     /// Too early: the seconds to wait. A refused one takes nothing of what all share.
     pub fn take(&mut self, asker: K, now: Timestamp) -> Result<(), u64> {
-        let mut bucket = match self.buckets.get(&asker) {
+        let bucket = match self.buckets.get(&asker) {
             Some(bucket) => *bucket,
             None => {
                 self.make_room(now)?;
                 Bucket::default()
             }
         };
-        bucket.take(self.each, now)?;
-        self.together.take(self.all, now)?;
+        let (bucket, together) = self.taken(bucket, now)?;
+        self.together = together;
         if self.each.seconds > 0 {
             self.buckets.insert(asker, bucket);
         }
         Ok(())
     }
 
+    /// An asker's bucket, and that of all, after one is taken.
+    fn taken(&self, mut bucket: Bucket, now: Timestamp) -> Result<(Bucket, Bucket), u64> {
+        let mut together = self.together;
+        let taken = bucket.take(self.each, time(now));
+        taken
+            .and_then(|()| together.take(self.all, time(now)))
+            .map_err(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0))?;
+        Ok((bucket, together))
+    }
+
     /// Forgets who owes nothing, at most once a second.
     fn make_room(&mut self, now: Timestamp) -> Result<(), u64> {
         if self.buckets.len() >= self.capacity && self.swept != now {
             self.swept = now;
-            let each = self.each;
-            self.buckets.retain(|_, bucket| !bucket.is_idle(each, now));
+            self.buckets.retain(|_, bucket| bucket.paid_off > time(now));
         }
         if self.buckets.len() >= self.capacity {
             return Err(1);
         }
         Ok(())
     }
+}
+
+/// Rates know spans of time alone: any origin will do.
+fn time(now: Timestamp) -> Time {
+    Time(0) + Duration::from_secs(now.0)
 }
 
 /// The network an address counts for: what one subscriber has, /64 of IPv6, and /24 of IPv4.

@@ -1,0 +1,153 @@
+//! What goes into a member and what comes out: questions to the registry and answers, and what is to be done.
+
+use std::time::Duration;
+
+use super::mac_keys::NetworkMacKeys;
+
+/// What a question is about; in the order in which they are asked if several are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    /// A new authority, and the old one's statement that it is one. Asked of anybody: it is signed.
+    Successions,
+    /// Our own certificate.
+    Certificate,
+    /// What is revoked.
+    Revocations,
+    /// What we have and the registry has not.
+    HandBack,
+    /// The keys of Babel's MAC.
+    MacKeys,
+    /// The network's parameters, of which all others but the own certificate are known to be due.
+    Parameters,
+}
+
+impl Topic {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Successions,
+        Self::Certificate,
+        Self::Revocations,
+        Self::HandBack,
+        Self::MacKeys,
+        Self::Parameters,
+    ];
+}
+
+/// A question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// The statements of authorities about their successors.
+    Successions,
+    /// The next certificate.
+    Renewal,
+    /// The revocation list, if it has a higher number.
+    Revocations {
+        /// The number of ours.
+        after: Option<u64>,
+    },
+    /// Our documents are newer than the registry's: it is to take them.
+    HandBack,
+    /// The keys of Babel's MAC.
+    MacKeys {
+        /// The number of the parameters with which they became so.
+        number: u64,
+    },
+    /// The parameters, if they have a higher number.
+    Parameters {
+        /// The number of ours; none asks for whatever there is.
+        after: Option<u64>,
+        /// How long the registry may wait for a higher one.
+        wait: Duration,
+    },
+}
+
+impl Question {
+    /// What it is about.
+    pub const fn topic(&self) -> Topic {
+        match self {
+            Self::Successions => Topic::Successions,
+            Self::Renewal => Topic::Certificate,
+            Self::Revocations { .. } => Topic::Revocations,
+            Self::HandBack => Topic::HandBack,
+            Self::MacKeys { .. } => Topic::MacKeys,
+            Self::Parameters { .. } => Topic::Parameters,
+        }
+    }
+}
+
+/// What the registry says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// An envelope, if there is a newer one.
+    Document(Option<Vec<u8>>),
+    /// Envelopes.
+    Successions(Vec<Vec<u8>>),
+    /// The keys.
+    MacKeys(NetworkMacKeys),
+    /// PEM of a certificate.
+    Certificate(String),
+    /// Our documents were taken.
+    Taken,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// For people.
+    pub message: String,
+    /// What to make of it.
+    pub kind: FailureKind,
+}
+
+/// What to make of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The registry is away, or it does not make sense: no question is worth asking.
+    Away,
+    /// Somebody else is in its place, or another authority has taken over meanwhile: who succeeds ours is worth asking, of
+    /// whoever is there.
+    Untrusted,
+    /// The registry is there, and asks for patience.
+    Busy(Duration),
+    /// The registry is there, and says no to this question.
+    Refused,
+}
+
+/// What happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Nothing but time has passed.
+    Time,
+    /// The registry's answer to what was asked last.
+    Answered(Result<Answer, Failure>),
+    /// A signed document, from anybody.
+    Document(Vec<u8>),
+    /// Something could not be kept, and why.
+    NotKept(Keep, String),
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The registry is to be asked; [`Input::Answered`] follows.
+    Ask(Question),
+    /// Something has to survive a restart.
+    Keep(Keep),
+    /// People should know.
+    Say(String),
+}
+
+/// What has to survive a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// The envelope of the network's parameters.
+    Parameters(Vec<u8>),
+    /// The envelope of the revocation list.
+    Revocations(Vec<u8>),
+    /// Keys of Babel's MAC in JSON, for root alone.
+    MacKeys(Vec<u8>),
+    /// PEM of our certificate.
+    Certificate(String),
+    /// PEM of the authorities' certificates.
+    Authorities(String),
+}
