@@ -160,7 +160,7 @@ pub struct Route {
 }
 
 /// The section `[babel]` (RFC 8966).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Babel {
     /// Plain interfaces to speak Babel on; tunnels are always included.
     pub interfaces: Vec<String>,

@@ -11,6 +11,7 @@ pub mod node;
 pub mod printable;
 pub mod registry;
 pub mod route;
+pub mod routing;
 pub mod time;
 pub mod trace;
 pub mod tunnel;

@@ -14,7 +14,7 @@ use syn::{
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// From the top down. `OBJECT`, the programs, is no folder but everybody's.
-const FLOORS: [&str; 16] = [
+const FLOORS: [&str; 17] = [
     "cli",
     "node",
     "tunnel",
@@ -22,6 +22,7 @@ const FLOORS: [&str; 16] = [
     "description",
     "membership",
     "registry",
+    "routing",
     "dataplane",
     "config",
     "babel",

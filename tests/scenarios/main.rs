@@ -49,6 +49,7 @@ mod scale;
 mod sites;
 mod solitude;
 mod stacked;
+mod static_nodes;
 mod testbed_itself;
 mod trace;
 mod transfers;

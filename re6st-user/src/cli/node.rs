@@ -48,7 +48,11 @@ pub fn run(arguments: &NodeArguments, bpffs: &Path, sockets: &Path) -> Result<Ex
     for note in &started.notes {
         eprintln!("note: {note}");
     }
-    eprintln!("{} is up and speaks Babel", load.instance);
+    let speaks = match config.babel {
+        Some(_) => "is up and speaks Babel",
+        None => "is up, with the routes of its configuration alone: there is no section [babel]",
+    };
+    eprintln!("{} {speaks}", load.instance);
     started.controller.run()?;
     eprintln!(
         "{0}: the controller has ended; the data plane forwards on until `re6st-user unload --instance {0}`",

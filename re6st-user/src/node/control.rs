@@ -18,13 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{install::InstallCounters, journal::JournalCounters};
 use crate::{
-    babel::{
-        counters::Counters,
-        output::{Page, RouteSnapshot, Totals},
-        quantities::SequenceNumber,
-    },
+    babel::output::{Page, RouteSnapshot},
     dataplane::bpf::InstanceName,
-    membership,
+    membership, routing,
 };
 
 /// Where control sockets are unless said otherwise.
@@ -76,19 +72,13 @@ impl Question {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Summary {
-    /// Our own, as babeld and BIRD write it.
-    pub router_id: String,
-    /// Of our own routes.
-    pub sequence_number: SequenceNumber,
-    /// How much it knows.
+    /// What the routing protocol tells, if there is one.
     #[serde(flatten)]
-    pub totals: Totals,
+    pub protocol: Option<routing::Summary>,
     /// How many routes in use are not in the data plane or the kernel's table.
     pub not_installed: usize,
     /// What cannot work as it is, and why.
     pub warnings: Vec<String>,
-    /// Of the protocol.
-    pub counters: Counters,
     /// Packets refused before the protocol saw them, by reason.
     pub refused: BTreeMap<String, u64>,
     /// Of routes.

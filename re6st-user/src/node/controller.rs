@@ -38,7 +38,6 @@ use crate::{
         output::Output,
         quantities::Metric,
         settings::InterfaceSettings,
-        speaker::Speaker,
     },
     config::{Babel, Config},
     dataplane::bpf::plane::BpfDataPlane,
@@ -52,6 +51,7 @@ use crate::{
         shell::{Membership, Standing},
     },
     route::RouteKey,
+    routing::Routing,
     time::Time,
 };
 
@@ -74,7 +74,7 @@ pub struct Controller {
     pub(super) parameters: BabelParameters,
     pub(super) membership: Option<watch::Receiver<Standing>>,
     clock: Clock,
-    pub(super) speaker: Speaker,
+    pub(super) routing: Box<dyn Routing>,
     pub(super) transport: Transport,
     pub(super) installer: Installer<BpfDataPlane, Netlink>,
     pub(super) host: Host,
@@ -186,7 +186,7 @@ impl Controller {
         config: Config,
         babel: Babel,
         clock: Clock,
-        speaker: Speaker,
+        routing: Box<dyn Routing>,
         installer: Installer<BpfDataPlane, Netlink>,
         instance: Instance,
         state: State,
@@ -207,7 +207,7 @@ impl Controller {
             parameters,
             membership: outside.membership,
             clock,
-            speaker,
+            routing,
             transport: outside.transport,
             installer,
             host: Host::new(outside.netlink),
@@ -297,7 +297,7 @@ impl Controller {
         if self.installer.wishes.is_busy() {
             return Some(Duration::ZERO);
         }
-        let deadline = self.speaker.next_deadline();
+        let deadline = self.routing.next_deadline();
         let deadline = deadline.map(|deadline| deadline.since(self.now()));
         let look = self.host.wait(self.now());
         let tick = self.tick.map(|tick| tick.since(self.now()));
@@ -335,7 +335,7 @@ impl Controller {
     /// Says, once, if nobody is there to talk to.
     fn note_solitude(&mut self) {
         let hopeless = self.config.tunnels.is_empty() && self.babel.interfaces.is_empty();
-        let alone = self.speaker.is_alone();
+        let alone = self.routing.is_alone();
         let hello = self.parameters.hello_interval;
         let now = self.now();
         if self.solitude.note(alone, hopeless, now, hello) {
@@ -414,7 +414,7 @@ impl Controller {
         if let Some(recorder) = &mut self.recorder {
             recorder.input(now, &input);
         }
-        self.speaker.handle(now, input, &mut outputs);
+        self.routing.handle(now, input, &mut outputs);
         for output in outputs.drain(..) {
             if let Some(recorder) = &mut self.recorder {
                 recorder.output(&output);
@@ -456,7 +456,7 @@ impl Controller {
             }
             Output::SaveDistance(_) => {}
             Output::Event(event) => {
-                let text = self.speaker.describe(&event);
+                let text = self.routing.describe(&event);
                 self.say(&format!("babel: {text}"));
             }
         }
@@ -479,7 +479,7 @@ impl Controller {
     /// Begins the file of feasibility distances when all are known, and anew when it has grown.
     fn keep_distances(&mut self) {
         if self.journal.is_due(self.now())
-            && let Some(distances) = self.speaker.distances()
+            && let Some(distances) = self.routing.distances()
         {
             self.journal.renew(self.now(), &distances);
         }
@@ -499,7 +499,7 @@ impl Controller {
             self.tell_outcomes();
         }
         if self
-            .speaker
+            .routing
             .next_deadline()
             .is_some_and(|deadline| deadline <= self.now())
         {
@@ -507,7 +507,7 @@ impl Controller {
         }
     }
 
-    /// The speaker announces nothing that is not installed; people are told why.
+    /// The protocol announces nothing that is not installed; people are told why.
     fn tell_outcomes(&mut self) {
         for (route, why) in self.installer.news() {
             let route = wishes::name(&route);

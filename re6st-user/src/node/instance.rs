@@ -54,6 +54,8 @@ pub struct Instance {
     router_id: RouterId,
     /// What the last load did.
     pub manifest: Manifest,
+    /// The MTU of each tunnel that was used then, in bytes: static routes have it.
+    mtus: BTreeMap<String, u32>,
     /// The mesh device's other end.
     other_end: u32,
     /// The kernel's number of the map MANIFEST: each load makes a new one.
@@ -80,6 +82,7 @@ impl Instance {
             allow_tcx: request.allow_tcx,
             router_id,
             manifest: summary.manifest.clone(),
+            mtus: mtus(summary),
             other_end: summary.other_end,
             number: number(request.pins)?,
             rested: now,
@@ -116,6 +119,7 @@ impl Instance {
         })?;
         self.number = number(&self.pins)?;
         self.manifest = summary.manifest.clone();
+        self.mtus = mtus(&summary);
         self.other_end = summary.other_end;
         Ok(summary)
     }
@@ -139,6 +143,12 @@ impl Instance {
             losses.push("somebody else has loaded it".to_owned());
         }
         Ok(losses)
+    }
+
+    /// Whether static routes through a tunnel say how big its packets may be, and that is not so any more.
+    pub fn has_other_mtu(&self, tunnel: &ResolvedTunnel) -> bool {
+        let mtu = self.mtus.get(&tunnel.tunnel.name);
+        mtu.is_some_and(|mtu| *mtu != tunnel.mtu)
     }
 
     /// Whether the mesh device is the one that was loaded.
@@ -243,6 +253,12 @@ impl Instance {
         };
         Ok((context, exits))
     }
+}
+
+fn mtus(summary: &Summary) -> BTreeMap<String, u32> {
+    let tunnels = summary.tunnels.iter();
+    let mtus = tunnels.map(|tunnel| (tunnel.tunnel.name.clone(), tunnel.mtu));
+    mtus.collect()
 }
 
 /// The kernel's number of the pinned manifest; `None` if there is none.

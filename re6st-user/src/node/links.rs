@@ -144,7 +144,7 @@ impl Controller {
         };
         let before = std::mem::replace(&mut link.resolved, now);
         if link.resolved.mtu != before.mtu {
-            for route in self.speaker.installed() {
+            for route in self.routing.installed() {
                 if route.interface == id {
                     let wanted = Wanted::Via(route.interface, route.next_hop);
                     self.installer.wishes.want(route.route, wanted);
@@ -152,7 +152,7 @@ impl Controller {
             }
         }
         // its carrier is another interface's perhaps, and its MTU another
-        self.host.due.note(&[Look::Interfaces]);
+        self.host.due.note(&[Look::Interfaces, Look::Underlays]);
         Ok(())
     }
 

@@ -49,9 +49,11 @@ struct Changes {
 /// What a configuration changes in another, or why a running node cannot take it up. `managed`: the network has a word in what
 /// Babel does.
 fn changes(now: &Config, then: &Config, managed: bool) -> Result<Changes> {
-    let (Some(babel), Some(next)) = (&now.babel, &then.babel) else {
-        bail!("the section [babel] is missing: without it, `load` is for static routes");
-    };
+    if now.babel.is_some() != then.babel.is_some() {
+        bail!("the section [babel] has come or gone, which needs a restart");
+    }
+    let none = Babel::default();
+    let [babel, next] = [now, then].map(|config| config.babel.as_ref().unwrap_or(&none));
     let fixed = [
         ("addresses", now.addresses != then.addresses),
         ("port", now.port != then.port),
@@ -254,10 +256,7 @@ impl Controller {
 
     /// Goes on with another configuration, or the one of before if that fails. What people should know of it.
     fn take_up(&mut self, config: Config) -> Result<Vec<String>> {
-        let babel = config
-            .babel
-            .clone()
-            .context("the section [babel] is missing")?;
+        let babel = config.babel.clone().unwrap_or_default();
         self.open_carriers(&config)
             .context("open sockets for the tunnels")?;
         let told = match self.steps(&config)? {
@@ -270,7 +269,7 @@ impl Controller {
 
     fn load(&mut self, config: Config) -> Result<Vec<String>> {
         let before = std::mem::replace(&mut self.config, config);
-        let installed = self.speaker.installed();
+        let installed = self.routing.installed();
         let kept = self.installer.kept(&installed);
         let (now, renamed) = (self.now(), &self.host.named);
         let summary = match self.instance.load_again(now, &self.config, &kept, renamed) {

@@ -40,7 +40,7 @@ impl Controller {
             self.tell(about, Err(often));
             return Ok(());
         }
-        let installed = self.speaker.installed();
+        let installed = self.routing.installed();
         let kept = self.installer.kept(&installed);
         let (now, renamed) = (self.now(), &self.host.named);
         match self.instance.load_again(now, &self.config, &kept, renamed) {

@@ -17,9 +17,9 @@ impl Controller {
                 Ok(changes) => Reloaded::Changes(changes),
                 Err(error) => Reloaded::Refused(in_one_line(error.as_ref())),
             }),
-            Question::Neighbours { from } => json(&self.speaker.neighbour_page(*from)),
+            Question::Neighbours { from } => json(&self.routing.neighbour_page(*from)),
             Question::Routes { from, near } => {
-                let page = self.speaker.route_page(self.now(), *from, *near);
+                let page = self.routing.route_page(self.now(), *from, *near);
                 let items = page.items.into_iter().map(|route| RouteReport {
                     not_installed: self.installer.wishes.why_not(&route.route),
                     route,
@@ -36,12 +36,10 @@ impl Controller {
         let membership = self.membership.as_ref();
         let alone = self.solitude.is_said().then(|| self.why_alone());
         Summary {
-            router_id: self.speaker.settings().router_id.to_string(),
-            sequence_number: self.speaker.sequence_number(),
-            totals: self.speaker.totals(),
+            protocol: self.routing.summary(),
             not_installed: self.installer.wishes.not_as_wanted(),
             warnings: [
-                self.speaker.warnings(self.now()),
+                self.routing.warnings(self.now()),
                 self.troubles.warnings(),
                 self.installer.wishes.warnings(),
                 self.twins(self.now()),
@@ -50,7 +48,6 @@ impl Controller {
                 self.journal.warning().into_iter().collect(),
             ]
             .concat(),
-            counters: *self.speaker.counters(),
             refused: self.transport.counters.clone(),
             installing: self.installer.counters,
             distances: self.journal.counters,

@@ -60,7 +60,7 @@ impl Controller {
             let (up, told) = interface
                 .and_then(|id| self.known.get(&id))
                 .map_or((false, false), |(up, settings)| (*up, settings.is_some()));
-            let heard = interface.is_some_and(|id| self.speaker.hears_on(id));
+            let heard = interface.is_some_and(|id| self.routing.hears_on(id));
             let state = match (told, up, heard) {
                 (false, _, _) => unknown,
                 (_, false, _) => State::Down,

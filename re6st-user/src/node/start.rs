@@ -33,6 +33,7 @@ use crate::{
     },
     io::{clock::Clock, lock::Lock, netlink::Route as Netlink, random},
     membership::shell::Membership,
+    routing::{Routing, StaticRoutes},
 };
 
 /// What survives restarts is kept below here unless configured.
@@ -55,12 +56,14 @@ pub struct Started {
 /// What keeps the node from starting.
 pub fn start(request: &Request<'_>, sockets: &Path, record: Option<&Path>) -> Result<Started> {
     let config = request.config;
-    let Some(babel) = &config.babel else {
-        bail!(
-            "{} has no section [babel]: add one (it may be empty), or use `re6st-user load` for static routes",
-            request.config_path.display()
-        );
-    };
+    let path = request.config_path.display();
+    if config.babel.is_none() && config.registry.is_some() {
+        bail!("{path} has a section [registry], but no [babel]: add one, it may be empty");
+    }
+    if config.babel.is_none() && record.is_some() {
+        bail!("{path} has no section [babel], so there is nothing to record");
+    }
+    let babel = &config.babel.clone().unwrap_or_default();
     let held = hold(sockets, request.pins.instance())?;
     let directory = state_directory(babel, request.pins);
     let mut state = State::open(&directory)
@@ -123,6 +126,10 @@ pub fn start(request: &Request<'_>, sockets: &Path, record: Option<&Path>) -> Re
     }));
     let warnings = summary.warnings.iter();
     notes.extend(warnings.map(|warning| format!("WARNING: {warning}")));
+    let routing: Box<dyn Routing> = match config.babel {
+        Some(_) => Box::new(start.speaker()),
+        None => Box::new(StaticRoutes),
+    };
     let (context, exits) = instance.context(config, summary)?;
     let mut installer = Installer::new(context, exits, routes);
     take_over(&before, &start.restored.routes, &mut installer);
@@ -130,7 +137,7 @@ pub fn start(request: &Request<'_>, sockets: &Path, record: Option<&Path>) -> Re
         config.clone(),
         babel.clone(),
         clock,
-        start.speaker(),
+        routing,
         installer,
         instance,
         state,

@@ -8,11 +8,13 @@ use crate::{route::RouteKey, time::Time};
 impl Controller {
     /// Our subnets that others announce too: who is nearer to them gets our packets, and our hosts.
     pub(super) fn twins(&self, now: Time) -> Vec<String> {
-        let own = self.speaker.settings().router_id;
+        let Some(own) = self.routing.summary().map(|summary| summary.router_id) else {
+            return Vec::new();
+        };
         let twin = |address: &IpNet| {
             let subnet = address.trunc();
             let route = RouteKey::new(subnet, None).ok()?;
-            let route = self.speaker.route(now, &route)?;
+            let route = self.routing.route(now, &route)?;
             let other = route.candidates.into_iter().find(|candidate| {
                 candidate.router_id != own && !candidate.advertised_metric.is_infinite()
             })?;

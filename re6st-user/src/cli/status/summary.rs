@@ -85,7 +85,9 @@ pub fn text(status: &Status, source: &Source<'_>) -> Result<String> {
     };
     if let Some(controller) = &status.controller {
         text += &membership::text(&controller["registry"]);
-        text += &babel(controller, source)?;
+        if !controller["router-id"].is_null() {
+            text += &babel(controller, source)?;
+        }
     }
     text += &routes(status, source)?;
     for (title, fate) in [

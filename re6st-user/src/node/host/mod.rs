@@ -76,7 +76,7 @@ pub enum Finding {
     Doubt(String, Option<Trouble>),
     /// What somebody else has changed of the loaded instance.
     Losses(Result<Vec<String>, BpfError>),
-    /// What was missing when the instance was loaded and is there now.
+    /// What was missing when the instance was loaded and is there now, or what static routes say and is otherwise now.
     Arrivals(Vec<String>),
     /// Whether the link below a tunnel is up.
     Carrier(InterfaceId, bool),
@@ -316,6 +316,13 @@ impl Host {
             .filter(|interface| interface.address.is_some() && !known(interface.index))
             .map(|interface| format!("{} is there", interface.name))
             .collect();
+        let routed = |name: &String| uses.config.routes.iter().any(|route| route.via == *name);
+        for link in uses.transport.tunnels.values() {
+            let (name, mtu) = (&link.resolved.tunnel.name, link.resolved.mtu);
+            if routed(name) && uses.instance.has_other_mtu(&link.resolved) {
+                arrivals.push(format!("tunnel {name} carries packets of {mtu} bytes now"));
+            }
+        }
         let missing = |name: &String| manifest.missing.contains_key(&present::tunnel_key(name));
         let tunnels = uses.config.tunnels.iter();
         for tunnel in tunnels.filter(|tunnel| missing(&tunnel.name)) {
