@@ -9,6 +9,12 @@ use crate::{
     wire::{FouIpv4, FouIpv6, Gre, GreIpv4, GreIpv6, Header, Ipv4, Ipv6, Udp, ethertype},
 };
 
+#[cfg(any(test, feature = "user"))]
+mod template;
+
+#[cfg(any(test, feature = "user"))]
+pub use template::{LinkHeader, OuterHeaders, UdpPorts};
+
 /// Bytes of the outer headers of an encapsulation; `None` for an unknown one.
 #[inline(always)]
 pub const fn outer_length(kind: u16) -> Option<usize> {

@@ -16,7 +16,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-pub use frame::{FrameError, Link, frame};
+pub use frame::{FrameError, frame};
 
 /// The longest description, in bytes: room for a jumbo frame in hexadecimal.
 pub const MAXIMUM: usize = 65_536;

@@ -1,7 +1,12 @@
-//! What others say, before it is shown or written to a log.
+//! What others say, before it is shown or written to a log, and what is shown in one way everywhere.
 
 /// Characters, at most.
 const MAXIMUM: usize = 500;
+
+/// An Ethernet address.
+pub fn ethernet(address: [u8; 6]) -> String {
+    address.map(|byte| format!("{byte:02x}")).join(":")
+}
 
 /// A text in which nothing acts on a terminal or begins a line of its own: control characters, and those that change the
 /// direction of writing, are written as escapes; a long text is cut.

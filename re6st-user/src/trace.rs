@@ -3,8 +3,8 @@
 
 use re6st_common::{
     apply::{self, Verdict},
-    encapsulation,
-    maps::{Tunnel, encapsulation as kind},
+    encapsulation::{LinkHeader, OuterHeaders},
+    maps::Tunnel,
     packet::Frame,
     reason::Reason,
     tables::Tables as _,
@@ -12,9 +12,9 @@ use re6st_common::{
 use serde::Serialize;
 
 use crate::{
-    dataplane::bpf::{BpfError, HANDOVER, Manifest, Pins, SEND, xdp_program},
+    dataplane::bpf::{BpfError, HANDOVER, Manifest, Pins, SEND, maps::text, xdp_program},
     description::{
-        Content, Description, FrameError, Ip, Link, Outer, Place, frame,
+        Content, Description, FrameError, Ip, Outer, Place, frame,
         headers::{Header, headers},
     },
     io::host,
@@ -26,7 +26,7 @@ mod tables;
 
 use program::Answer;
 use replay::{Replay, differences, verdict_name};
-use tables::{PinnedTables, internet_address};
+use tables::PinnedTables;
 
 /// The Ethernet address described frames come from: locally administered, nobody's.
 const SENDER: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
@@ -248,14 +248,16 @@ fn prepare(
             let found = tables
                 .tunnels()
                 .find(|(_, next_hop, _)| text(&next_hop.name) == *name);
-            let Some((_, _, Some(tunnel))) = found else {
+            let found = found
+                .and_then(|(_, next_hop, tunnel)| Some((tunnel?, OuterHeaders::read(next_hop)?)));
+            let Some((tunnel, ours)) = found else {
                 let known = tables
                     .tunnels()
                     .map(|(_, next_hop, _)| text(&next_hop.name));
                 return Err(unknown("tunnel", name, known.collect()));
             };
             if let Content::Packet { outer, .. } = &mut content {
-                *outer = Some(outer_of(tunnel, manifest.settings.port));
+                *outer = Some(outer_of(tunnel, &ours));
             }
             (
                 tunnel.interface,
@@ -269,31 +271,27 @@ fn prepare(
             .interface(arrival)
             .map_or([0; 6], |entry| entry.address),
     };
-    let link = Link {
+    let link = LinkHeader {
         destination,
         source: SENDER,
-        vlan,
+        vlan: vlan.unwrap_or(0),
     };
     Ok((arrival, frame(&content, &link)?))
 }
 
-/// The outer headers with which the peer of a tunnel sends.
-fn outer_of(tunnel: &Tunnel, port: u16) -> Outer {
-    let family = encapsulation::outer_family(tunnel.encapsulation);
-    let address =
-        |octets| internet_address(family, re6st_common::address::Address::from_ipv6(octets));
-    let in_udp = matches!(tunnel.encapsulation, kind::FOU_IPV4 | kind::FOU_IPV6);
+/// The outer headers with which the peer of a tunnel sends: ours the other way round, with its key.
+fn outer_of(tunnel: &Tunnel, ours: &OuterHeaders) -> Outer {
     Outer {
         ip: Ip {
-            source: address(tunnel.remote),
-            destination: address(tunnel.local),
+            source: ours.remote,
+            destination: ours.local,
             hop_limit: Ip::HOP_LIMIT,
             class: 0,
             length: None,
             options: false,
             fragment: false,
         },
-        port: in_udp.then_some(port),
+        port: ours.udp.map(|ports| ports.destination),
         key: Some(tunnel.key),
     }
 }
@@ -404,13 +402,4 @@ fn next_instance(
         }
     }
     Ok(next.map(|manifest| manifest.instance))
-}
-
-/// A zero-padded name of a map's entry.
-fn text(name: &[u8]) -> String {
-    let end = name
-        .iter()
-        .position(|byte| *byte == 0)
-        .unwrap_or(name.len());
-    String::from_utf8_lossy(&name[..end]).into_owned()
 }

@@ -4,28 +4,16 @@ use std::net::IpAddr;
 
 use re6st_common::{
     checksum,
+    encapsulation::LinkHeader,
     wire::{ethertype, protocol},
 };
 
 use super::{Content, Ip, Outer, Packet, Transport};
 
-/// Bytes of an Ethernet header.
-const ETHERNET: usize = 14;
 /// The source port of described GRE-in-UDP packets: of the range RFC 8086 section 3.2.1 recommends.
 const OUTER_SOURCE_PORT: u16 = 0xc000;
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
-
-/// The front of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Link {
-    /// Destination Ethernet address.
-    pub destination: [u8; 6],
-    /// Source Ethernet address.
-    pub source: [u8; 6],
-    /// VLAN identifier.
-    pub vlan: Option<u16>,
-}
 
 /// Why there is no such packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,7 +32,7 @@ pub enum FrameError {
 }
 
 /// The frame of a description. `link` does not matter for a frame given byte by byte.
-pub fn frame(content: &Content, link: &Link) -> Result<Vec<u8>, FrameError> {
+pub fn frame(content: &Content, link: &LinkHeader) -> Result<Vec<u8>, FrameError> {
     let (outer, packet) = match content {
         Content::Frame(bytes) => return Ok(bytes.clone()),
         Content::Packet { outer, packet } => (outer, packet),
@@ -54,14 +42,7 @@ pub fn frame(content: &Content, link: &Link) -> Result<Vec<u8>, FrameError> {
         None => (&packet.ip, inner),
         Some(outer) => (&outer.ip, encapsulated(outer, &packet.ip, &inner)?),
     };
-    let mut frame = Vec::with_capacity(ETHERNET + 4 + bytes.len());
-    frame.extend_from_slice(&link.destination);
-    frame.extend_from_slice(&link.source);
-    if let Some(vlan) = link.vlan {
-        frame.extend_from_slice(&ethertype::VLAN.to_be_bytes());
-        frame.extend_from_slice(&vlan.to_be_bytes());
-    }
-    frame.extend_from_slice(&ethertype_of(ip).to_be_bytes());
+    let mut frame = link.bytes(ethertype_of(ip));
     frame.extend_from_slice(&bytes);
     Ok(frame)
 }

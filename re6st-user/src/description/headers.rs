@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use re6st_common::wire::{ethertype, protocol};
 use serde::Serialize;
 
+use crate::printable;
+
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
 
@@ -111,8 +113,8 @@ fn link<'a>(frame: &'a [u8], port: u16, headers: &mut Vec<Header>) -> &'a [u8] {
     };
     let [a, b, c, d, e, f, g, h, i, j, k, l, high, low] = *ethernet;
     headers.push(Header::Ethernet {
-        destination: mac([a, b, c, d, e, f]),
-        source: mac([g, h, i, j, k, l]),
+        destination: printable::ethernet([a, b, c, d, e, f]),
+        source: printable::ethernet([g, h, i, j, k, l]),
     });
     let kind = u16::from_be_bytes([high, low]);
     match (kind, rest.split_first_chunk::<4>()) {
@@ -124,11 +126,6 @@ fn link<'a>(frame: &'a [u8], port: u16, headers: &mut Vec<Header>) -> &'a [u8] {
         }
         _ => network(kind, rest, port, headers),
     }
-}
-
-/// An Ethernet address as people write it.
-pub fn mac(address: [u8; 6]) -> String {
-    address.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 fn network<'a>(kind: u16, bytes: &'a [u8], port: u16, headers: &mut Vec<Header>) -> &'a [u8] {

@@ -5,12 +5,14 @@
     reason = "a test that cannot go on fails"
 )]
 
+use re6st_common::encapsulation::LinkHeader;
+
 use super::{headers::headers, *};
 
-const LINK: Link = Link {
+const LINK: LinkHeader = LinkHeader {
     destination: [2, 0, 0, 0, 0, 1],
     source: [2, 0, 0, 0, 0, 2],
-    vlan: None,
+    vlan: 0,
 };
 
 #[test]

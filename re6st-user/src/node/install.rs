@@ -17,7 +17,7 @@ use crate::{
         input::{InstalledRoute, InterfaceId},
         message::NextHop as Router,
     },
-    dataplane::{DataPlane, DataPlaneError, Route, bpf::resolve},
+    dataplane::{DataPlane, DataPlaneError, Route, bpf::maps},
     io::netlink::{
         NetlinkError,
         mesh_route::{self, Way},
@@ -394,7 +394,7 @@ impl<P: DataPlane, K: KernelTable> Installer<P, K> {
             interface: index,
             route_interface: index,
             mtu,
-            name: resolve::name("lan"),
+            name: maps::name("lan"),
             ..NextHop::FREE
         };
         entry.ethernet[6..12].copy_from_slice(&own);

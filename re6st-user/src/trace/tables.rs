@@ -132,7 +132,7 @@ impl PinnedTables {
 }
 
 /// An address as the rest of the world has it.
-pub fn internet_address(family: Family, address: Address) -> IpAddr {
+fn internet_address(family: Family, address: Address) -> IpAddr {
     match family {
         Family::Ipv4 => IpAddr::from(address.ipv4_octets()),
         Family::Ipv6 => IpAddr::from(address.octets()),

@@ -8,11 +8,11 @@ use re6st_common::maps::{Interface, NextHop, Tunnel, interface, next_hop_id, tab
 use super::{
     error::BpfError,
     manifest::Manifest,
-    maps::{Maps, access},
+    maps::{self, Maps, access},
     offloads,
     pins::Pins,
     plane::BpfMaps,
-    resolve::{self, Interfaces, ResolvedTunnel},
+    resolve::{Interfaces, ResolvedTunnel},
     transmit::Transmit,
 };
 use crate::{
@@ -87,7 +87,7 @@ pub fn next_hops(
             flags,
             address: known.address.unwrap_or_default(),
             reserved: [0; 2],
-            name: resolve::name(&known.name),
+            name: maps::name(&known.name),
         };
         access(
             entries.insert(known.index, entry, 0),

@@ -11,7 +11,8 @@ use aya::{
 };
 use re6st_common::{
     maps::{
-        FibEntry, Interface, NextHop, NextHopEntry, TrieKey, TrieValue, Tunnel, TunnelCounters,
+        FibEntry, Interface, NAME_SIZE, NextHop, NextHopEntry, TrieKey, TrieValue, Tunnel,
+        TunnelCounters,
     },
     reason::{Reason, ReasonCounters},
 };
@@ -142,4 +143,18 @@ pub fn reason_sum(
         }
     }
     Ok(total)
+}
+
+/// A name as the maps have it: zero-padded, cut to what fits.
+pub fn name(text: &str) -> [u8; NAME_SIZE] {
+    let mut bytes = [0; NAME_SIZE];
+    let length = text.len().min(NAME_SIZE - 1);
+    bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
+    bytes
+}
+
+/// The same as people have it.
+pub fn text(name: &[u8; NAME_SIZE]) -> String {
+    let text = name.split(|byte| *byte == 0).next();
+    String::from_utf8_lossy(text.unwrap_or_default()).into_owned()
 }

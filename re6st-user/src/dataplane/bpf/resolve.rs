@@ -9,12 +9,14 @@ use std::{
 
 use re6st_common::{
     address::Address,
-    checksum,
-    maps::{NAME_SIZE, NextHop, OUTER_SIZE, Tunnel, encapsulation, kind, transmit},
-    wire::{ethertype, protocol},
+    encapsulation::{LinkHeader, OuterHeaders, UdpPorts},
+    maps::{NextHop, Tunnel, kind, transmit},
 };
 
-use super::error::{BpfError, During as _};
+use super::{
+    error::{BpfError, During as _},
+    maps,
+};
 use crate::{
     config::{self, Config, Encapsulation, SourcePort},
     io::{
@@ -300,12 +302,17 @@ fn find_neighbours(
 }
 
 impl ResolvedTunnel {
-    fn encapsulation(&self) -> u16 {
-        match (self.tunnel.encapsulation, self.tunnel.remote) {
-            (Encapsulation::Fou, IpAddr::V4(_)) => encapsulation::FOU_IPV4,
-            (Encapsulation::Fou, IpAddr::V6(_)) => encapsulation::FOU_IPV6,
-            (Encapsulation::Gre, IpAddr::V4(_)) => encapsulation::GRE_IPV4,
-            (Encapsulation::Gre, IpAddr::V6(_)) => encapsulation::GRE_IPV6,
+    /// The headers we send, to the tunnels' port.
+    fn outer(&self, port: u16) -> OuterHeaders {
+        let tunnel = &self.tunnel;
+        OuterHeaders {
+            local: self.local,
+            remote: tunnel.remote,
+            udp: (tunnel.encapsulation == Encapsulation::Fou).then_some(UdpPorts {
+                source: (tunnel.source_port == SourcePort::Fixed).then_some(port),
+                destination: port,
+            }),
+            key: tunnel.keys.remote,
         }
     }
 
@@ -316,7 +323,7 @@ impl ResolvedTunnel {
             key: self.tunnel.keys.local,
             interface: self.interface,
             vlan: self.vlan,
-            encapsulation: self.encapsulation(),
+            encapsulation: self.outer(0).encapsulation(),
             remote: Address::from(self.tunnel.remote).octets(),
             local: Address::from(self.local).octets(),
         }
@@ -324,111 +331,26 @@ impl ResolvedTunnel {
 
     /// The entry of NEXT_HOPS: what we send. `with_tc`: the interface takes no frames from XDP.
     pub fn next_hop(&self, port: u16, with_tc: bool) -> NextHop {
-        let (ethernet, ethernet_length) = self.ethernet();
-        let mut flags = 0;
-        if with_tc {
-            flags |= transmit::WITH_TC;
-        }
-        if self.tunnel.source_port == SourcePort::Fixed {
-            flags |= transmit::FIXED_SOURCE_PORT;
-        }
-        let outer = self.outer(port);
         let mut entry = NextHop {
             kind: kind::TUNNEL,
-            encapsulation: self.encapsulation(),
-            flags,
-            ethernet_length,
+            flags: if with_tc { transmit::WITH_TC } else { 0 },
             interface: self.interface,
             route_interface: self.route_interface,
             mtu: self.mtu,
-            outer_checksum: 0,
-            ethernet,
-            outer: [0; OUTER_SIZE],
-            name: name(&self.tunnel.name),
+            name: maps::name(&self.tunnel.name),
             ..NextHop::FREE
         };
-        if self.tunnel.remote.is_ipv4() {
-            entry.outer_checksum = checksum::sum(&outer[..20]);
+        self.outer(port).write(&mut entry);
+        if let Some(destination) = self.neighbour_address {
+            let link = LinkHeader {
+                destination,
+                source: self.source_address,
+                vlan: self.vlan,
+            };
+            link.write(&mut entry);
         }
-        entry.outer[..outer.len()].copy_from_slice(&outer);
         entry
     }
-
-    fn ethernet(&self) -> ([u8; 18], u16) {
-        let Some(destination) = self.neighbour_address else {
-            return ([0; 18], 0);
-        };
-        let family = match self.tunnel.remote {
-            IpAddr::V4(_) => ethertype::IPV4,
-            IpAddr::V6(_) => ethertype::IPV6,
-        };
-        let mut header = destination.to_vec();
-        header.extend(self.source_address);
-        if self.vlan != 0 {
-            header.extend(ethertype::VLAN.to_be_bytes());
-            header.extend(self.vlan.to_be_bytes());
-        }
-        header.extend(family.to_be_bytes());
-        let mut bytes = [0; 18];
-        bytes[..header.len()].copy_from_slice(&header);
-        (bytes, header.len() as u16)
-    }
-
-    /// The outer headers, lengths and traffic class zero.
-    fn outer(&self, port: u16) -> Vec<u8> {
-        const HOP_LIMIT: u8 = 64;
-        const DONT_FRAGMENT: u8 = 0x40;
-        let payload = match self.tunnel.encapsulation {
-            Encapsulation::Fou => protocol::UDP,
-            Encapsulation::Gre => protocol::GRE,
-        };
-        let mut bytes = Vec::with_capacity(OUTER_SIZE);
-        match (self.local, self.tunnel.remote) {
-            (IpAddr::V4(local), IpAddr::V4(remote)) => {
-                bytes.extend([
-                    0x45,
-                    0,
-                    0,
-                    0,
-                    0,
-                    0,
-                    DONT_FRAGMENT,
-                    0,
-                    HOP_LIMIT,
-                    payload,
-                    0,
-                    0,
-                ]);
-                bytes.extend(local.octets());
-                bytes.extend(remote.octets());
-            }
-            (local, remote) => {
-                bytes.extend([0x60, 0, 0, 0, 0, 0, payload, HOP_LIMIT]);
-                bytes.extend(Address::from(local).octets());
-                bytes.extend(Address::from(remote).octets());
-            }
-        }
-        if self.tunnel.encapsulation == Encapsulation::Fou {
-            let source = match self.tunnel.source_port {
-                SourcePort::Fixed => port,
-                SourcePort::Flow => 0,
-            };
-            bytes.extend(source.to_be_bytes());
-            bytes.extend(port.to_be_bytes());
-            bytes.extend([0; 4]);
-        }
-        bytes.extend([0x20, 0, 0, 0]);
-        bytes.extend(self.tunnel.keys.remote.to_be_bytes());
-        bytes
-    }
-}
-
-/// A name as the maps have it: zero-padded, cut to what fits.
-pub fn name(text: &str) -> [u8; NAME_SIZE] {
-    let mut bytes = [0; NAME_SIZE];
-    let length = text.len().min(NAME_SIZE - 1);
-    bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
-    bytes
 }
 
 #[cfg(test)]

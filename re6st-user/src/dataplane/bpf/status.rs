@@ -5,10 +5,7 @@ pub mod lookup;
 mod report;
 mod trouble;
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-};
+use std::collections::BTreeMap;
 
 use super::{
     GUARD, HANDOVER, MANIFEST, MAPS, SEND,
@@ -24,9 +21,8 @@ use aya::programs::ProgramInfo;
 use ipnet::IpNet;
 use lookup::Lookup;
 use re6st_common::{
-    address::Family,
-    encapsulation::outer_family,
-    maps::{NextHop, encapsulation, interface, kind, next_hop_id, settings, transmit},
+    encapsulation::{LinkHeader, OuterHeaders},
+    maps::{NextHop, interface, kind, next_hop_id, settings, transmit},
     reason::{Fate, Reason},
 };
 pub use report::*;
@@ -36,7 +32,7 @@ use crate::io::{
     lock::Holder,
     netlink::{Route as Netlink, mesh_route, route::Destination},
 };
-use crate::route::RouteKey;
+use crate::{printable::ethernet, route::RouteKey};
 
 /// Looks at a loaded instance; `None` if there is none. `node`: the one that runs.
 ///
@@ -261,25 +257,23 @@ impl Observer<'_> {
                 "TUNNEL_COUNTERS",
                 number,
             )?;
-            let (local, remote) = outer_addresses(entry);
+            let outer = OuterHeaders::read(entry).ok_or_else(|| {
+                BpfError::Conflict(format!("NEXT_HOPS[{number}] has no headers of ours"))
+            })?;
             let stale = if self.here {
-                self.stale(entry, local, remote)?
+                self.stale(entry, &outer)?
             } else {
                 None
             };
             statuses.push(TunnelStatus {
-                name: text(&entry.name),
+                name: maps::text(&entry.name),
                 number,
-                encapsulation: if is_gre(entry.encapsulation) {
-                    "gre"
-                } else {
-                    "fou"
-                },
-                remote,
-                local,
+                encapsulation: outer.udp.map_or("gre", |_| "fou"),
+                remote: outer.remote,
+                local: outer.local,
                 interface: self.interface_name(entry.route_interface)?,
                 mtu: entry.mtu,
-                neighbour: (entry.ethernet_length != 0).then(|| ethernet(&entry.ethernet)),
+                neighbour: LinkHeader::read(entry).map(|link| ethernet(link.destination)),
                 transmit: by(entry.flags & transmit::WITH_TC != 0),
                 stale,
                 received_packets: sum.received_packets,
@@ -322,7 +316,7 @@ impl Observer<'_> {
         let mut names = BTreeMap::new();
         for (number, entry) in (0..).zip(next_hops) {
             let name = match entry.kind {
-                kind::TUNNEL => Some(text(&entry.name)),
+                kind::TUNNEL => Some(maps::text(&entry.name)),
                 kind::NEIGHBOUR => Some(self.interface_name(entry.interface)?),
                 _ => None,
             };
@@ -389,44 +383,4 @@ pub const FEW: usize = 32;
 
 const fn by(with_tc: bool) -> &'static str {
     if with_tc { "tc" } else { "xdp" }
-}
-
-const fn is_gre(encapsulation: u16) -> bool {
-    matches!(
-        encapsulation,
-        encapsulation::GRE_IPV4 | encapsulation::GRE_IPV6
-    )
-}
-
-/// Ours and the peer's, from the ready-made outer headers.
-fn outer_addresses(entry: &NextHop) -> (IpAddr, IpAddr) {
-    let ipv4 = |at: usize| {
-        let bytes = entry.outer[at..].first_chunk::<4>().copied();
-        IpAddr::V4(Ipv4Addr::from(bytes.unwrap_or_default()))
-    };
-    let ipv6 = |at: usize| {
-        let bytes = entry.outer[at..].first_chunk::<16>().copied();
-        IpAddr::V6(Ipv6Addr::from(bytes.unwrap_or_default()))
-    };
-    match outer_family(entry.encapsulation) {
-        Family::Ipv4 => (ipv4(12), ipv4(16)),
-        Family::Ipv6 => (ipv6(8), ipv6(24)),
-    }
-}
-
-fn text(name: &[u8]) -> String {
-    let end = name
-        .iter()
-        .position(|byte| *byte == 0)
-        .unwrap_or(name.len());
-    String::from_utf8_lossy(&name[..end]).into_owned()
-}
-
-fn ethernet(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<Vec<_>>()
-        .join(":")
 }

@@ -74,7 +74,7 @@ fn installer() -> TestInstaller {
         flags: 0,
         address: [2, 0, 0, 0, 0, 1],
         reserved: [0; 2],
-        name: resolve::name("lan0"),
+        name: maps::name("lan0"),
     };
     maps.interfaces.insert(LAN, lan);
     let tunnel = Tunnel {

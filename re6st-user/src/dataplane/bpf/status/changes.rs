@@ -1,8 +1,9 @@
 //! What has changed on the host since it was loaded, or was not there then.
 
-use std::net::IpAddr;
-
-use re6st_common::{encapsulation::outer_length, maps::NextHop};
+use re6st_common::{
+    encapsulation::{LinkHeader, OuterHeaders, outer_length},
+    maps::NextHop,
+};
 
 use super::{
     super::{
@@ -10,8 +11,9 @@ use super::{
         losses,
         resolve::Interfaces,
     },
-    Observer, ethernet,
+    Observer,
 };
+use crate::printable::ethernet;
 
 impl Observer<'_> {
     /// A warning about what a running node sees to, or else the operator.
@@ -63,10 +65,10 @@ impl Observer<'_> {
     pub(super) fn stale(
         &mut self,
         entry: &NextHop,
-        local: IpAddr,
-        remote: IpAddr,
+        outer: &OuterHeaders,
     ) -> Result<Option<String>, BpfError> {
-        let way = match self.netlink.way(remote, Some(local)) {
+        let remote = outer.remote;
+        let way = match self.netlink.way(remote, Some(outer.local)) {
             Ok(way) => way,
             Err(error) => return Ok(Some(format!("no route to {remote} any more: {error}"))),
         };
@@ -86,17 +88,14 @@ impl Observer<'_> {
             .during(|| format!("look up the Ethernet address of {neighbour}"))?;
         // where XDP alone sends there, nothing else lets the kernel verify it; the next look will tell
         let _ = self.netlink.resolve_neighbour(way.interface, neighbour);
-        let used: Option<[u8; 6]> = (entry.ethernet_length != 0)
-            .then(|| entry.ethernet.first_chunk().copied())
-            .flatten();
+        let used = LinkHeader::read(entry).map(|link| link.destination);
         Ok(match (used, known) {
             (Some(used), Some(known)) if used != known => {
-                Some(format!("{neighbour} is at {} now", ethernet(&known)))
+                Some(format!("{neighbour} is at {} now", ethernet(known)))
             }
-            (None, Some(known)) => Some(format!(
-                "{neighbour} has been found at {}",
-                ethernet(&known)
-            )),
+            (None, Some(known)) => {
+                Some(format!("{neighbour} has been found at {}", ethernet(known)))
+            }
             _ => None,
         })
     }
@@ -119,11 +118,13 @@ impl Observer<'_> {
                 interface.name, interface.mtu
             )));
         }
-        let used = entry.ethernet.get(6..12);
+        let used = LinkHeader::read(entry).map(|link| link.source);
         Ok(match interface.address {
-            Some(address) if entry.ethernet_length != 0 && used != Some(&address[..]) => Some(
-                format!("{} is at {} now", interface.name, ethernet(&address)),
-            ),
+            Some(address) if used.is_some_and(|used| used != address) => Some(format!(
+                "{} is at {} now",
+                interface.name,
+                ethernet(address)
+            )),
             _ => None,
         })
     }
@@ -142,7 +143,7 @@ impl Observer<'_> {
                 self.warn(&format!(
                     "{} has the Ethernet address {} now, and XDP takes what is sent to the former",
                     interface.name,
-                    ethernet(&address)
+                    ethernet(address)
                 ));
             }
         }

@@ -17,7 +17,7 @@ use super::{
         stacking::Stacking,
         transmit::Transmit,
     },
-    InterfaceStatus, Observer, TunnelStatus, text,
+    InterfaceStatus, Observer, TunnelStatus,
 };
 
 impl Observer<'_> {
@@ -163,7 +163,7 @@ impl Observer<'_> {
             .map(|tunnel| Underlay {
                 tunnel: next_hops
                     .get(tunnel.next_hop as usize)
-                    .map_or_else(String::new, |entry| text(&entry.name)),
+                    .map_or_else(String::new, |entry| maps::text(&entry.name)),
                 interface: tunnel.interface,
                 vlan: tunnel.vlan,
             })
