@@ -10,18 +10,16 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use testbed::{host::Testbed, internet::Internet, node::re6st_user};
+use testbed::node::re6st_user;
 
-use super::support::{RegistryHost, host, mode, node_file, run, wait_for};
+use super::support::{OPEN, RegistryHost, mode, node_file, run, wait_for};
 
 #[test]
 fn two_commands_make_a_registry_and_one_makes_a_node_that_starts() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
     let ipv4 = ["--ipv4", "10.42.0.0/16", "--ipv4-subnet-bits", "8"];
-    let registry = RegistryHost::new(&testbed, &internet, &ipv4, "")?;
-    let (own, _) = host(&testbed, &internet, "own")?;
-    let (node, _) = host(&testbed, &internet, "node")?;
+    let registry = RegistryHost::new(&ipv4, "")?;
+    let own = registry.newcomer("own")?;
+    let node = registry.newcomer("node")?;
     registry
         .conf(&own, &["--token", &registry.token()?])?
         .success()?;
@@ -81,11 +79,8 @@ fn two_commands_make_a_registry_and_one_makes_a_node_that_starts() -> Result<()>
 
 #[test]
 fn conf_can_be_run_again_and_keeps_what_is_there() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let open = ["--anonymous-prefix-length", "16"];
-    let registry = RegistryHost::new(&testbed, &internet, &open, "")?;
-    let (node, _) = host(&testbed, &internet, "node")?;
+    let registry = RegistryHost::new(&OPEN, "")?;
+    let node = registry.newcomer("node")?;
     registry.conf(&node, &["--ca-only"])?.success()?;
     assert_eq!(fs::read_dir(node.directory().join("node"))?.count(), 1);
     registry
@@ -122,10 +117,8 @@ fn conf_can_be_run_again_and_keeps_what_is_there() -> Result<()> {
 
 #[test]
 fn the_wrong_registry_gets_nothing_and_without_a_fingerprint_there_is_a_warning() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let registry = RegistryHost::new(&testbed, &internet, &[], "")?;
-    let (node, _) = host(&testbed, &internet, "node")?;
+    let registry = RegistryHost::new(&[], "")?;
+    let node = registry.newcomer("node")?;
     let token = registry.token()?;
     let directory = node.directory().join("node");
     let url = registry.url();
@@ -159,10 +152,8 @@ fn the_wrong_registry_gets_nothing_and_without_a_fingerprint_there_is_a_warning(
 
 #[test]
 fn a_local_failure_does_not_cost_the_token() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let registry = RegistryHost::new(&testbed, &internet, &[], "")?;
-    let (node, _) = host(&testbed, &internet, "node")?;
+    let registry = RegistryHost::new(&[], "")?;
+    let node = registry.newcomer("node")?;
     let token = registry.token()?;
     // the certificate cannot be written
     let obstacle = node.directory().join("node/cert.crt.new/full");
@@ -227,11 +218,9 @@ fn mail_server(listener: &TcpListener) -> Result<String> {
 
 #[test]
 fn a_token_comes_by_mail() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
     let mail = "[mail]\nfrom = \"registry@example.com\"\nsmtp = \"127.0.0.1\"\nport = 2525\ntls = \"none\"\n";
-    let registry = RegistryHost::new(&testbed, &internet, &[], mail)?;
-    let (node, _) = host(&testbed, &internet, "node")?;
+    let registry = RegistryHost::new(&[], mail)?;
+    let node = registry.newcomer("node")?;
     let listener = registry
         .host
         .enter(|| TcpListener::bind("127.0.0.1:2525"))??;
@@ -258,10 +247,8 @@ fn a_token_comes_by_mail() -> Result<()> {
 
 #[test]
 fn a_registry_that_is_away_is_named_and_no_file_is_left_half_written() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let mut registry = RegistryHost::new(&testbed, &internet, &[], "")?;
-    let (node, _) = host(&testbed, &internet, "node")?;
+    let mut registry = RegistryHost::new(&[], "")?;
+    let node = registry.newcomer("node")?;
     let token = registry.token()?;
     registry.conf(&node, &["--ca-only"])?.success()?;
     registry.stop(nix::sys::signal::Signal::SIGKILL)?;

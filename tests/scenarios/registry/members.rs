@@ -6,18 +6,15 @@ use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use testbed::{
-    host::{Host, Testbed},
-    internet::Internet,
+    host::Host,
     link::{LinkOptions, link},
     process::Process,
 };
 
 use super::{
     clock,
-    support::{RegistryHost, host, node_file, run, wait_for},
+    support::{OPEN, RegistryHost, node_file, run, wait_for},
 };
-
-pub(super) const OPEN: [&str; 2] = ["--anonymous-prefix-length", "16"];
 
 /// A member, whose controller may run.
 pub(super) struct Member {
@@ -27,14 +24,8 @@ pub(super) struct Member {
 
 impl Member {
     /// Enrolled, with a LAN interface in its configuration.
-    pub(super) fn new(
-        testbed: &Testbed,
-        internet: &Internet,
-        registry: &RegistryHost,
-        name: &str,
-        right: &[&str],
-    ) -> Result<Self> {
-        let (host, _) = host(testbed, internet, name)?;
+    pub(super) fn new(registry: &RegistryHost, name: &str, right: &[&str]) -> Result<Self> {
+        let host = registry.newcomer(name)?;
         registry.conf(&host, right)?.success()?;
         let member = Self {
             host,
@@ -148,6 +139,13 @@ impl Member {
         .with_context(|| format!("{}\n---\n{}", self.said(), other.said()))
     }
 
+    /// Waits until it follows the network's interval between Hellos.
+    fn wait_for_interval(&self, seconds: f64) -> Result<()> {
+        self.wait("the interval", |standing| {
+            standing["parameters"]["hello-interval"] == seconds
+        })
+    }
+
     /// Packets to another, 50 a second, for so many seconds.
     fn ping(&self, other: &Self, seconds: u32) -> Result<Process> {
         let count = (seconds * 50).to_string();
@@ -158,15 +156,13 @@ impl Member {
 }
 
 /// The registry and two members on one LAN, that hear each other.
-fn mesh(internet: &Internet, testbed: &Testbed) -> Result<(RegistryHost, [Member; 2])> {
-    let registry = RegistryHost::new(testbed, internet, &OPEN, "")?;
-    registry
-        .operate(&["params", "set", "hello-interval=1"])?
-        .success()?;
+fn mesh() -> Result<(RegistryHost, [Member; 2])> {
+    let registry = RegistryHost::new(&OPEN, "")?;
+    registry.set(&["hello-interval=1"])?;
     let token = registry.token()?;
     let mut members = [
-        Member::new(testbed, internet, &registry, "a", &["--token", &token])?,
-        Member::new(testbed, internet, &registry, "b", &["--anonymous"])?,
+        Member::new(&registry, "a", &["--token", &token])?,
+        Member::new(&registry, "b", &["--anonymous"])?,
     ];
     let [a, b] = &members;
     link((&a.host, "lan0"), (&b.host, "lan0"), LinkOptions::default())?;
@@ -179,11 +175,15 @@ fn mesh(internet: &Internet, testbed: &Testbed) -> Result<(RegistryHost, [Member
     Ok((registry, members))
 }
 
+fn assert_no_loss(pinging: Process) -> Result<()> {
+    let said = pinging.wait(Duration::from_secs(60))?.stdout;
+    assert!(said.contains(" 0% packet loss"), "{said}");
+    Ok(())
+}
+
 #[test]
 fn changed_parameters_are_followed_in_seconds_and_no_packet_is_lost() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let (registry, members) = mesh(&internet, &testbed)?;
+    let (registry, members) = mesh()?;
     let [a, b] = &members;
     for member in &members {
         let standing = member.membership()?;
@@ -198,21 +198,12 @@ fn changed_parameters_are_followed_in_seconds_and_no_packet_is_lost() -> Result<
     let pinging = a.ping(b, 12)?;
     let before = (a.said(), b.said());
 
-    registry
-        .operate(&["params", "set", "hello-interval=2", "encrypt=true"])?
-        .success()?;
+    registry.set(&["hello-interval=2", "encrypt=true"])?;
     for member in &members {
-        member.wait("the new interval", |standing| {
-            standing["parameters"]["hello-interval"] == 2.0
-        })?;
+        member.wait_for_interval(2.0)?;
     }
 
-    let output = pinging.wait(Duration::from_secs(40))?;
-    assert!(
-        output.stdout.contains(" 0% packet loss"),
-        "{}",
-        output.stdout
-    );
+    assert_no_loss(pinging)?;
     for (member, before) in members.iter().zip([before.0, before.1]) {
         let said = member.said().replace(&before, "");
         assert!(!said.contains("neighbour"), "{said}");
@@ -226,9 +217,7 @@ fn changed_parameters_are_followed_in_seconds_and_no_packet_is_lost() -> Result<
 
 #[test]
 fn the_networks_mac_key_is_changed_in_three_steps_and_no_packet_is_lost() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let (registry, members) = mesh(&internet, &testbed)?;
+    let (registry, members) = mesh()?;
     let [a, b] = &members;
     let number = |standing: &Value| standing["parameters"]["number"].as_u64();
     let refused = (a.refused()?, b.refused()?);
@@ -241,7 +230,7 @@ fn the_networks_mac_key_is_changed_in_three_steps_and_no_packet_is_lost() -> Res
     ];
     for summary in summaries {
         let before = number(&a.membership()?);
-        registry.operate(&["mac-keys", "rotate"])?.success()?;
+        registry.operate(&["mac-keys", "rotate"])?;
         for member in &members {
             member.wait("the next step", |standing| {
                 number(standing) > before && standing["mac-keys"] == summary
@@ -251,12 +240,7 @@ fn the_networks_mac_key_is_changed_in_three_steps_and_no_packet_is_lost() -> Res
         std::thread::sleep(Duration::from_secs(3));
     }
 
-    let output = pinging.wait(Duration::from_secs(60))?;
-    assert!(
-        output.stdout.contains(" 0% packet loss"),
-        "{}",
-        output.stdout
-    );
+    assert_no_loss(pinging)?;
     assert_eq!((a.refused()?, b.refused()?), refused);
     for member in &members {
         assert_eq!(member.controller()?["neighbours"], 1);
@@ -271,17 +255,13 @@ fn the_networks_mac_key_is_changed_in_three_steps_and_no_packet_is_lost() -> Res
 
 #[test]
 fn a_revocation_is_seen_by_all_and_the_node_goes_on_with_another_key_by_a_token() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let (registry, mut members) = mesh(&internet, &testbed)?;
+    let (registry, mut members) = mesh()?;
     let [a, b] = &mut members;
     let serial = b.membership()?["certificate"]["serial"].as_u64();
     let serial = serial.context("no serial number")?;
     let certificate = node_file(&b.host, "cert.crt")?;
 
-    registry
-        .operate(&["cert", "revoke", &serial.to_string()])?
-        .success()?;
+    registry.operate(&["cert", "revoke", &serial.to_string()])?;
 
     a.wait("the revocation", |standing| {
         standing["revocations"]["count"] == 1
@@ -299,7 +279,7 @@ fn a_revocation_is_seen_by_all_and_the_node_goes_on_with_another_key_by_a_token(
     let name = b.membership()?["certificate"]["common-name"].clone();
     let name = name.as_str().context("no name")?.to_owned();
     let add = ["token", "add", "--email", "b@example.com", "--node", &name];
-    let token = registry.operate(&add)?.success()?.stdout;
+    let token = registry.operate(&add)?;
     fs::remove_file(b.path("cert.key"))?;
     registry
         .conf(&b.host, &["--token", token.trim()])?
@@ -313,7 +293,7 @@ fn a_revocation_is_seen_by_all_and_the_node_goes_on_with_another_key_by_a_token(
     })?;
 
     // a node that the operator ends says so, and goes on with what it has
-    registry.operate(&["cert", "revoke", &name])?.success()?;
+    registry.operate(&["cert", "revoke", &name])?;
     b.wait("the end", |standing| {
         standing["certificate"]["revoked"] == true
     })?;
@@ -325,9 +305,7 @@ fn a_revocation_is_seen_by_all_and_the_node_goes_on_with_another_key_by_a_token(
 
 #[test]
 fn nodes_that_start_while_the_registry_is_away_go_on_with_what_they_have() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let (mut registry, mut members) = mesh(&internet, &testbed)?;
+    let (mut registry, mut members) = mesh()?;
     registry.stop(Signal::SIGTERM)?;
 
     for member in &mut members {
@@ -347,9 +325,7 @@ fn nodes_that_start_while_the_registry_is_away_go_on_with_what_they_have() -> Re
     }
 
     registry.serve()?;
-    registry
-        .operate(&["params", "set", "hello-interval=2"])?
-        .success()?;
+    registry.set(&["hello-interval=2"])?;
     for member in &members {
         member.wait("the registry", |standing| {
             standing["reachable"] == true && standing["parameters"]["hello-interval"] == 2.0
@@ -361,40 +337,18 @@ fn nodes_that_start_while_the_registry_is_away_go_on_with_what_they_have() -> Re
 
 #[test]
 fn nodes_go_on_with_a_registry_that_was_restored_on_another_host() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let (mut registry, mut members) = mesh(&internet, &testbed)?;
-    let copy = registry.host.directory().join("copy.db");
-    let copy = copy.to_str().context("a file's name")?.to_owned();
-    registry.operate(&["backup", &copy])?.success()?;
+    let (mut registry, mut members) = mesh()?;
+    let copy = registry.back_up()?;
     // what was changed after the backup is known to the nodes, not to the registry
-    registry
-        .operate(&["params", "set", "hello-interval=3"])?
-        .success()?;
+    registry.set(&["hello-interval=3"])?;
     for member in &members {
-        member.wait("the change", |standing| {
-            standing["parameters"]["hello-interval"] == 3.0
-        })?;
+        member.wait_for_interval(3.0)?;
     }
     registry.stop(Signal::SIGKILL)?;
 
-    let (other, uplink) = host(&testbed, &internet, "other")?;
-    let directory = other.directory().join("registry");
-    fs::create_dir(&directory)?;
-    for name in ["ca.crt", "ca.key", "registry.toml"] {
-        fs::copy(registry.file(name), directory.join(name))?;
-    }
-    fs::copy(&copy, directory.join("registry.db"))?;
-    let former = registry.url();
-    let mut restored = RegistryHost {
-        host: other,
-        uplink,
-        process: None,
-        fingerprint: registry.fingerprint.clone(),
-    };
-    restored.serve()?;
+    let restored = registry.restored(&copy)?;
+    let (former, url) = (registry.url(), restored.url());
     for member in &mut members {
-        let url = restored.url();
         member.configure(|text| text.replace(&former, &url))?;
         member.kill()?;
         member.start()?;
@@ -412,22 +366,16 @@ fn nodes_go_on_with_a_registry_that_was_restored_on_another_host() -> Result<()>
     }
     // numbers follow the time in seconds, and this scenario is fast: the lost change is no longer of this second
     std::thread::sleep(Duration::from_secs(2));
-    restored
-        .operate(&["params", "set", "hello-interval=2"])?
-        .success()?;
+    restored.set(&["hello-interval=2"])?;
     for member in &members {
-        member.wait("the next change", |standing| {
-            standing["parameters"]["hello-interval"] == 2.0
-        })?;
+        member.wait_for_interval(2.0)?;
     }
     Ok(())
 }
 
 #[test]
 fn a_certificate_that_is_due_is_renewed_in_place() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let mut registry = RegistryHost::new(&testbed, &internet, &OPEN, "")?;
+    let mut registry = RegistryHost::new(&OPEN, "")?;
     // enrolled with certificates of ten days; from now on they are for a year, and due thirty days before their end
     let set = |registry: &RegistryHost, days: u32, renewal: u32| -> Result<()> {
         let path = registry.file("registry.toml");
@@ -442,7 +390,7 @@ fn a_certificate_that_is_due_is_renewed_in_place() -> Result<()> {
     set(&registry, 10, 5)?;
     registry.stop(Signal::SIGTERM)?;
     registry.serve()?;
-    let mut member = Member::new(&testbed, &internet, &registry, "a", &["--anonymous"])?;
+    let mut member = Member::new(&registry, "a", &["--anonymous"])?;
     set(&registry, 365, 30)?;
     registry.stop(Signal::SIGTERM)?;
     registry.serve()?;
@@ -471,23 +419,17 @@ fn a_certificate_that_is_due_is_renewed_in_place() -> Result<()> {
         &["x509", "-noout", "-checkend", "25920000", "-in", path],
     )?;
     // and the node goes on with it: new parameters come by the new connection
-    registry
-        .operate(&["params", "set", "hello-interval=2"])?
-        .success()?;
-    member.wait("parameters by the new certificate", |standing| {
-        standing["parameters"]["hello-interval"] == 2.0
-    })
+    registry.set(&["hello-interval=2"])?;
+    member.wait_for_interval(2.0)
 }
 
 #[test]
 fn an_authority_that_takes_over_is_trusted_by_the_word_of_the_old_one() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let (mut registry, members) = mesh(&internet, &testbed)?;
+    let (mut registry, members) = mesh()?;
     let [a, b] = &members;
     let pinging = a.ping(b, 10)?;
 
-    registry.operate(&["ca", "succeed"])?.success()?;
+    registry.operate(&["ca", "succeed"])?;
     registry.stop(Signal::SIGTERM)?;
     registry.serve()?;
 
@@ -500,22 +442,15 @@ fn an_authority_that_takes_over_is_trusted_by_the_word_of_the_old_one() -> Resul
         assert_eq!(kept.matches("BEGIN CERTIFICATE").count(), 2, "{kept}");
         assert!(member.said().contains("a new authority takes over"));
     }
-    let output = pinging.wait(Duration::from_secs(40))?;
-    assert!(
-        output.stdout.contains(" 0% packet loss"),
-        "{}",
-        output.stdout
-    );
+    assert_no_loss(pinging)?;
     Ok(())
 }
 
 #[test]
 fn files_that_do_not_belong_together_are_refused_before_anything_is_attached() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let registry = RegistryHost::new(&testbed, &internet, &OPEN, "")?;
-    let a = Member::new(&testbed, &internet, &registry, "a", &["--anonymous"])?;
-    let b = Member::new(&testbed, &internet, &registry, "b", &["--anonymous"])?;
+    let registry = RegistryHost::new(&OPEN, "")?;
+    let a = Member::new(&registry, "a", &["--anonymous"])?;
+    let b = Member::new(&registry, "b", &["--anonymous"])?;
     let refusal = |member: &Member| -> Result<String> {
         let bpffs = member.host.bpffs();
         let path = member.path("re6st0.toml");

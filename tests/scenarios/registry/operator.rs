@@ -5,18 +5,14 @@ use std::{fs, process::Command};
 use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 use serde_json::json;
-use testbed::{host::Testbed, internet::Internet, node::re6st_user};
+use testbed::node::re6st_user;
 
-use super::support::{RegistryHost, host, mode, wait_until_it_serves};
-
-const OPEN: [&str; 2] = ["--anonymous-prefix-length", "16"];
+use super::support::{OPEN, RegistryHost, mode, node_file, run, wait_until_it_serves};
 
 #[test]
 fn commands_do_the_same_whether_it_serves_or_not() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let mut registry = RegistryHost::new(&testbed, &internet, &OPEN, "")?;
-    let (node, _) = host(&testbed, &internet, "node")?;
+    let mut registry = RegistryHost::new(&OPEN, "")?;
+    let node = registry.newcomer("node")?;
     registry.conf(&node, &["--anonymous"])?.success()?;
     for serves in [true, false] {
         if !serves {
@@ -27,28 +23,26 @@ fn commands_do_the_same_whether_it_serves_or_not() -> Result<()> {
         let tokens = registry.shown(&["token", "list"])?;
         let id = tokens[0]["id"].as_str().context("an id")?.to_owned();
         assert!(!tokens.to_string().contains(&token));
-        registry.operate(&["token", "delete", &id])?.success()?;
+        registry.operate(&["token", "delete", &id])?;
         assert_eq!(registry.shown(&["token", "list"])?, json!([]));
 
         let set = format!("hello-interval={}", if serves { 7 } else { 8 });
-        registry.operate(&["params", "set", &set])?.success()?;
+        registry.operate(&["params", "set", &set])?;
         let value = registry.shown(&["params", "get", "hello-interval"])?;
         assert_eq!(format!("hello-interval={value}"), set);
 
         let communities = registry.host.directory().join("communities");
         fs::write(&communities, "0 * # everybody\n")?;
         let communities = communities.to_str().unwrap();
-        registry
-            .operate(&["community", "set", communities])?
-            .success()?;
-        let shown = registry.operate(&["community", "list"])?.success()?.stdout;
+        registry.operate(&["community", "set", communities])?;
+        let shown = registry.operate(&["community", "list"])?;
         assert_eq!(shown, "0 * # everybody\n");
 
         let certificate = registry.shown(&["cert", "show", "0/16"])?;
         assert_eq!(certificate["subnet"], "2001:db8:42::/64");
-        let error = registry.operate(&["cert", "show", "7/16"])?.failure()?;
+        let error = registry.refuses(&["cert", "show", "7/16"])?;
         assert!(error.contains("there is no"), "{error}");
-        let table = registry.operate(&["cert", "list"])?.success()?.stdout;
+        let table = registry.operate(&["cert", "list"])?;
         assert!(table.contains("0/16"), "{table}");
     }
     let audit = registry.shown(&["audit"])?;
@@ -62,31 +56,29 @@ fn commands_do_the_same_whether_it_serves_or_not() -> Result<()> {
 
 #[test]
 fn a_revoked_key_is_replaced_by_a_token_and_an_ended_node_makes_room() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let registry = RegistryHost::new(&testbed, &internet, &OPEN, "")?;
-    let (a, _) = host(&testbed, &internet, "a")?;
-    let (b, _) = host(&testbed, &internet, "b")?;
+    let registry = RegistryHost::new(&OPEN, "")?;
+    let a = registry.newcomer("a")?;
+    let b = registry.newcomer("b")?;
     registry.conf(&a, &["--anonymous"])?.success()?;
     registry.conf(&b, &["--anonymous"])?.success()?;
     let before = registry.shown(&["cert", "show", "1/16"])?;
 
     let serial = before["serial"].to_string();
-    let said = registry.operate(&["cert", "revoke", &serial])?.success()?;
-    assert!(said.stdout.contains("token add --node"), "{}", said.stdout);
+    let said = registry.operate(&["cert", "revoke", &serial])?;
+    assert!(said.contains("token add --node"), "{said}");
 
     assert_eq!(registry.shown(&["cert", "show", "1/16"])?["revoked"], true);
     let error = registry.conf(&b, &["--anonymous"])?.failure()?;
     assert!(error.contains("move cert.key away"), "{error}");
     fs::remove_file(b.directory().join("node/cert.key"))?;
     let add = ["token", "add", "--email", "b@example.com", "--node", "1/16"];
-    let token = registry.operate(&add)?.success()?.stdout;
+    let token = registry.operate(&add)?;
     registry.conf(&b, &["--token", token.trim()])?.success()?;
     let after = registry.shown(&["cert", "show", "1/16"])?;
     assert_eq!(after["revoked"], false);
     assert_ne!(after["serial"], before["serial"]);
 
-    registry.operate(&["cert", "revoke", "1/16"])?.success()?;
+    registry.operate(&["cert", "revoke", "1/16"])?;
     assert_eq!(
         registry.shown(&["cert", "list"])?.as_array().map(Vec::len),
         Some(1)
@@ -96,9 +88,7 @@ fn a_revoked_key_is_replaced_by_a_token_and_an_ended_node_makes_room() -> Result
 
 #[test]
 fn it_serves_without_privileges_and_no_secret_is_in_its_log() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let mut registry = RegistryHost::new(&testbed, &internet, &[], "")?;
+    let mut registry = RegistryHost::new(&[], "")?;
     registry.stop(Signal::SIGTERM)?;
     for file in ["ca.key", "registry.db"] {
         assert_eq!(mode(&registry.file(file))?, 0o600, "{file}");
@@ -121,7 +111,7 @@ fn it_serves_without_privileges_and_no_secret_is_in_its_log() -> Result<()> {
     registry.process = Some(process);
 
     let token = registry.token()?;
-    let (node, _) = host(&testbed, &internet, "node")?;
+    let node = registry.newcomer("node")?;
     registry
         .conf(&node, &["--token", "a-wrong-one"])?
         .failure()?;
@@ -139,15 +129,13 @@ fn it_serves_without_privileges_and_no_secret_is_in_its_log() -> Result<()> {
 
 #[test]
 fn init_overwrites_nothing_and_says_what_is_wrong() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let registry = RegistryHost::new(&testbed, &internet, &[], "")?;
+    let registry = RegistryHost::new(&[], "")?;
     let key = fs::read(registry.file("ca.key"))?;
     let directory = registry.file("");
     let init = |network: &str| {
         let directory = directory.to_str().unwrap();
         let arguments = ["registry", "init", "--network", network, "--dir", directory];
-        super::support::run(&registry.host, &arguments)
+        run(&registry.host, &arguments)
     };
 
     let error = init("2001:db8:42::/48")?.failure()?;
@@ -160,9 +148,7 @@ fn init_overwrites_nothing_and_says_what_is_wrong() -> Result<()> {
 
 #[test]
 fn what_is_missing_is_named_and_what_was_done_is_said() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let mut registry = RegistryHost::new(&testbed, &internet, &[], "")?;
+    let mut registry = RegistryHost::new(&[], "")?;
     for (command, answer) in [
         (
             &["params", "set", "hello-interval=7"][..],
@@ -173,21 +159,21 @@ fn what_is_missing_is_named_and_what_was_done_is_said() -> Result<()> {
         (&["mac-keys", "rotate"], "rotate again when"),
         (&["mac-keys", "rotate"], "the change is complete"),
     ] {
-        let said = registry.operate(command)?.success()?.stdout;
+        let said = registry.operate(command)?;
         assert!(said.contains(answer), "{command:?}: {said}");
     }
-    let (node, _) = host(&testbed, &internet, "node")?;
+    let node = registry.newcomer("node")?;
     registry
         .conf(&node, &["--token", "a-wrong-one"])?
         .failure()?;
-    let log = registry.operate(&["audit"])?.success()?.stdout;
+    let log = registry.operate(&["audit"])?;
     assert!(log.contains("token-refused"), "{log}");
 
     registry.stop(Signal::SIGTERM)?;
     let key = registry.file("ca.key");
     fs::rename(&key, registry.file("moved"))?;
     for command in [&[][..], &["token", "list"], &["ca", "succeed"]] {
-        let error = registry.operate(command)?.failure()?;
+        let error = registry.refuses(command)?;
         assert!(
             error.contains(key.to_str().unwrap()) && error.contains("there is no such file"),
             "{command:?}: {error}"
@@ -198,21 +184,19 @@ fn what_is_missing_is_named_and_what_was_done_is_said() -> Result<()> {
 
 #[test]
 fn a_successor_of_the_authority_is_made_and_taken_up() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let mut registry = RegistryHost::new(&testbed, &internet, &OPEN, "")?;
-    let (node, _) = host(&testbed, &internet, "node")?;
+    let mut registry = RegistryHost::new(&OPEN, "")?;
+    let node = registry.newcomer("node")?;
 
-    let said = registry.operate(&["ca", "succeed"])?.success()?.stdout;
+    let said = registry.operate(&["ca", "succeed"])?;
     assert_eq!(mode(&registry.file("ca.key.next"))?, 0o600);
-    let error = registry.operate(&["ca", "succeed"])?.failure()?;
+    let error = registry.refuses(&["ca", "succeed"])?;
     assert!(error.contains("takes over already"), "{error}");
     registry.stop(Signal::SIGTERM)?;
     registry.serve()?;
 
     // by the fingerprint of the old one a newcomer gets both
     registry.conf(&node, &["--anonymous"])?.success()?;
-    let authorities = super::support::node_file(&node, "ca.crt")?;
+    let authorities = node_file(&node, "ca.crt")?;
     assert_eq!(authorities.matches("BEGIN CERTIFICATE").count(), 2);
     let parameters = registry.shown(&["params", "get"])?;
     let fingerprints = parameters["authorities"]

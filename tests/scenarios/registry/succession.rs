@@ -5,16 +5,12 @@ use std::{thread, time::Duration};
 use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use testbed::{
-    host::Testbed,
-    internet::Internet,
-    link::{LinkOptions, link},
-};
+use testbed::link::{LinkOptions, link};
 
 use super::{
     clock,
-    members::{Member, OPEN},
-    support::{RegistryHost, host, node_file, wait_for},
+    members::Member,
+    support::{OPEN, RegistryHost, node_file, wait_for},
 };
 
 const DAY: u64 = 86_400;
@@ -27,7 +23,7 @@ fn travel(registry: &mut RegistryHost, moment: u64) -> Result<()> {
     clock::set(moment)?;
     registry.serve()?;
     // the operator knows that it is so late
-    registry.operate(&["clock", "confirm"])?.success()?;
+    registry.operate(&["clock", "confirm"])?;
     Ok(())
 }
 
@@ -42,13 +38,8 @@ fn ends(standing: &Value) -> u64 {
 }
 
 /// A node with a link that leads nowhere, for Babel to speak on.
-fn member(
-    testbed: &Testbed,
-    internet: &Internet,
-    registry: &RegistryHost,
-    name: &str,
-) -> Result<Member> {
-    let member = Member::new(testbed, internet, registry, name, &["--anonymous"])?;
+fn member(registry: &RegistryHost, name: &str) -> Result<Member> {
+    let member = Member::new(registry, name, &["--anonymous"])?;
     let lan = format!("lan-{name}");
     let (node, other) = ((&member.host, "lan0"), (&registry.host, lan.as_str()));
     link(node, other, LinkOptions::default())?;
@@ -56,14 +47,8 @@ fn member(
 }
 
 /// Whether a newcomer with this fingerprint gets in, and what it is told.
-fn enrol(
-    testbed: &Testbed,
-    internet: &Internet,
-    registry: &mut RegistryHost,
-    name: &str,
-    fingerprint: &str,
-) -> Result<(bool, String)> {
-    let (newcomer, _) = host(testbed, internet, name)?;
+fn enrol(registry: &mut RegistryHost, name: &str, fingerprint: &str) -> Result<(bool, String)> {
+    let newcomer = registry.newcomer(name)?;
     fingerprint.clone_into(&mut registry.fingerprint);
     let output = registry.conf(&newcomer, &["--anonymous"])?;
     Ok((
@@ -74,26 +59,22 @@ fn enrol(
 
 #[test]
 fn an_authority_is_succeeded_and_nobody_is_left_behind() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
     let begin = clock::now()?;
     let days = LIFE.to_string();
     let options = [&OPEN[..], &["--days", &days]].concat();
-    let mut registry = RegistryHost::new(&testbed, &internet, &options, "")?;
+    let mut registry = RegistryHost::new(&options, "")?;
     let old = registry.fingerprint.clone();
     // at work all the time; off when the old one ends; off from before the announcement until then; off for good
-    let mut online = member(&testbed, &internet, &registry, "online")?;
-    let mut late = member(&testbed, &internet, &registry, "late")?;
-    let mut away = member(&testbed, &internet, &registry, "away")?;
-    let gone = member(&testbed, &internet, &registry, "gone")?;
+    let mut online = member(&registry, "online")?;
+    let mut late = member(&registry, "late")?;
+    let mut away = member(&registry, "away")?;
+    let gone = member(&registry, "gone")?;
 
     // the announcement
     travel(&mut registry, begin + 100 * DAY)?;
-    let refused = registry
-        .operate(&["ca", "succeed", "--days", "1"])?
-        .failure()?;
+    let refused = registry.refuses(&["ca", "succeed", "--days", "1"])?;
     assert!(refused.contains("or more"), "{refused}");
-    let said = registry.operate(&["ca", "succeed"])?.success()?.stdout;
+    let said = registry.operate(&["ca", "succeed"])?;
     let new = said.split(':').take(2).collect::<Vec<_>>().join(":");
     travel(&mut registry, begin + 100 * DAY + 60)?;
     for member in [&mut online, &mut late] {
@@ -106,7 +87,7 @@ fn an_authority_is_succeeded_and_nobody_is_left_behind() -> Result<()> {
     online.kill()?;
     for fingerprint in [&old, &new] {
         let name = format!("during-{}", &fingerprint[7..13]);
-        let (good, said) = enrol(&testbed, &internet, &mut registry, &name, fingerprint)?;
+        let (good, said) = enrol(&mut registry, &name, fingerprint)?;
         assert!(good, "{said}");
     }
 
@@ -127,15 +108,13 @@ fn an_authority_is_succeeded_and_nobody_is_left_behind() -> Result<()> {
     while clock::now()? <= end + 1 {
         thread::sleep(Duration::from_millis(100));
     }
-    registry
-        .operate(&["params", "set", "hello-interval=7"])?
-        .success()?;
+    registry.set(&["hello-interval=7"])?;
     online.wait("news from after the end", |standing| {
         standing["parameters"]["hello-interval"] == 7.0 && standing["reachable"] == true
     })?;
-    let (good, said) = enrol(&testbed, &internet, &mut registry, "after", &new)?;
+    let (good, said) = enrol(&mut registry, "after", &new)?;
     assert!(good, "{said}");
-    let (good, said) = enrol(&testbed, &internet, &mut registry, "mistaken", &old)?;
+    let (good, said) = enrol(&mut registry, "mistaken", &old)?;
     assert!(
         !good && said.contains("another authority has taken over"),
         "{said}"
@@ -151,7 +130,7 @@ fn an_authority_is_succeeded_and_nobody_is_left_behind() -> Result<()> {
     late.kill()?;
 
     // the old key goes; who never heard of the new one finds it all the same
-    registry.operate(&["ca", "succeed"])?.success()?;
+    registry.operate(&["ca", "succeed"])?;
     assert!(!registry.file("ca.key.next").exists());
     travel(&mut registry, end + 11 * DAY)?;
     away.start()?;
@@ -201,14 +180,10 @@ fn online_authority_ends(registry: &RegistryHost) -> Result<u64> {
 
 #[test]
 fn a_clock_that_is_wrong_once_does_not_keep_a_node_from_starting() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
     let begin = clock::now()?;
-    let mut registry = RegistryHost::new(&testbed, &internet, &OPEN, "")?;
-    let mut node = member(&testbed, &internet, &registry, "node")?;
-    registry
-        .operate(&["ca", "succeed", "--days", "5000"])?
-        .success()?;
+    let mut registry = RegistryHost::new(&OPEN, "")?;
+    let mut node = member(&registry, "node")?;
+    registry.operate(&["ca", "succeed", "--days", "5000"])?;
     registry.stop(Signal::SIGTERM)?;
     registry.serve()?;
     node.start()?;

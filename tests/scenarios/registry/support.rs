@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -24,8 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The port of the registry.
 const PORT: u16 = 4443;
 
-/// A host with a registry on the Internet, serving.
+/// A host with a registry on an Internet, serving; others are made on the same Internet.
 pub struct RegistryHost {
+    testbed: Testbed,
+    internet: Arc<Internet>,
     pub host: Host,
     pub uplink: Uplink,
     pub process: Option<Process>,
@@ -38,22 +41,16 @@ pub fn run(host: &Host, arguments: &[&str]) -> Result<Output> {
         .wait(PATIENCE)
 }
 
-/// A host on the Internet.
-pub fn host(testbed: &Testbed, internet: &Internet, name: &str) -> Result<(Host, Uplink)> {
-    let host = testbed.host(name)?;
-    let uplink = internet.attach(&host, "eth0", LinkOptions::default())?;
-    Ok((host, uplink))
-}
+/// Anybody gets a prefix of this length.
+pub const OPEN: [&str; 2] = ["--anonymous-prefix-length", "16"];
 
 impl RegistryHost {
     /// `registry init` with more options, more lines in its configuration, and then it serves.
-    pub fn new(
-        testbed: &Testbed,
-        internet: &Internet,
-        options: &[&str],
-        lines: &str,
-    ) -> Result<Self> {
-        let (host, uplink) = host(testbed, internet, "registry")?;
+    pub fn new(options: &[&str], lines: &str) -> Result<Self> {
+        let testbed = Testbed::new()?;
+        let internet = Arc::new(Internet::new(&testbed)?);
+        let host = testbed.host("registry")?;
+        let uplink = internet.attach(&host, "eth0", LinkOptions::default())?;
         let listen = format!("[::]:{PORT}");
         let directory = host.directory().join("registry");
         let directory = directory.to_str().context("a folder's name")?.to_owned();
@@ -67,6 +64,8 @@ impl RegistryHost {
             .with_context(|| format!("no fingerprint in {said}"))?
             .to_owned();
         let mut registry = Self {
+            testbed,
+            internet,
             host,
             uplink,
             process: None,
@@ -76,6 +75,45 @@ impl RegistryHost {
         fs::write(&path, fs::read_to_string(&path)? + lines)?;
         registry.serve()?;
         Ok(registry)
+    }
+
+    /// A host on the same Internet.
+    pub fn newcomer(&self, name: &str) -> Result<Host> {
+        let host = self.testbed.host(name)?;
+        self.internet
+            .attach(&host, "eth0", LinkOptions::default())?;
+        Ok(host)
+    }
+
+    /// Copies its database while it serves.
+    pub fn back_up(&self) -> Result<PathBuf> {
+        let copy = self.host.directory().join("copy.db");
+        let path = copy.to_str().context("a file's name")?;
+        self.operate(&["backup", path])?;
+        Ok(copy)
+    }
+
+    /// A registry on another host that goes on from a copy of the database, with the same keys.
+    pub fn restored(&self, copy: &Path) -> Result<Self> {
+        let host = self.testbed.host("other")?;
+        let uplink = self
+            .internet
+            .attach(&host, "eth0", LinkOptions::default())?;
+        let mut restored = Self {
+            testbed: Testbed::new()?,
+            internet: Arc::clone(&self.internet),
+            host,
+            uplink,
+            process: None,
+            fingerprint: self.fingerprint.clone(),
+        };
+        fs::create_dir(restored.file(""))?;
+        for name in ["ca.crt", "ca.key", "registry.toml"] {
+            fs::copy(self.file(name), restored.file(name))?;
+        }
+        fs::copy(copy, restored.file("registry.db"))?;
+        restored.serve()?;
+        Ok(restored)
     }
 
     /// A file of the registry's folder.
@@ -105,8 +143,17 @@ impl RegistryHost {
         format!("https://{}:{PORT}/", self.uplink.ipv4)
     }
 
-    /// An operator's command.
-    pub fn operate(&self, arguments: &[&str]) -> Result<Output> {
+    /// An operator's command; what it said.
+    pub fn operate(&self, arguments: &[&str]) -> Result<String> {
+        Ok(self.command(arguments)?.success()?.stdout)
+    }
+
+    /// An operator's command that is not done; why.
+    pub fn refuses(&self, arguments: &[&str]) -> Result<String> {
+        self.command(arguments)?.failure()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Result<Output> {
         let config = self.file("registry.toml");
         let config = config.to_str().context("a file's name")?;
         run(
@@ -115,18 +162,22 @@ impl RegistryHost {
         )
     }
 
+    /// Changes parameters of the network.
+    pub fn set(&self, parameters: &[&str]) -> Result<()> {
+        let command = [&["params", "set"], parameters].concat();
+        self.operate(&command).map(drop)
+    }
+
     /// What an operator's command shows.
     pub fn shown(&self, arguments: &[&str]) -> Result<Value> {
-        let output = self
-            .operate(&[arguments, &["--json"]].concat())?
-            .success()?;
-        serde_json::from_str(&output.stdout).with_context(|| output.stdout.clone())
+        let output = self.operate(&[arguments, &["--json"]].concat())?;
+        serde_json::from_str(&output).with_context(|| output.clone())
     }
 
     /// A new token.
     pub fn token(&self) -> Result<String> {
         let output = self.operate(&["token", "add", "--email", "user@example.com"])?;
-        Ok(output.success()?.stdout.trim().to_owned())
+        Ok(output.trim().to_owned())
     }
 
     /// `conf` on a host, with the fingerprint and more options; its files are in the folder `node`.

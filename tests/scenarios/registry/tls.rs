@@ -3,15 +3,9 @@
 use std::{collections::BTreeSet, path::Path};
 
 use anyhow::{Context as _, Result};
-use testbed::{
-    host::{Host, Testbed},
-    internet::Internet,
-};
+use testbed::host::Host;
 
-use super::{
-    members::OPEN,
-    support::{RegistryHost, host, run},
-};
+use super::support::{OPEN, RegistryHost, run};
 
 /// Whether openssl can shake hands with these options, and all it said.
 fn shakes_hands(host: &Host, registry: &RegistryHost, options: &[&str]) -> Result<(bool, String)> {
@@ -24,10 +18,8 @@ fn shakes_hands(host: &Host, registry: &RegistryHost, options: &[&str]) -> Resul
 
 #[test]
 fn only_good_versions_and_ciphers_are_spoken_and_there_is_no_renegotiation() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let registry = RegistryHost::new(&testbed, &internet, &[], "")?;
-    let (node, _) = host(&testbed, &internet, "node")?;
+    let registry = RegistryHost::new(&[], "")?;
+    let node = registry.newcomer("node")?;
     let authority = registry.file("ca.crt");
 
     // by the rules of openssl the chain is right, for the registry's name and for no other
@@ -141,11 +133,9 @@ fn parameters_for(node: &Host, registry: &RegistryHost, authority: &Path) -> Res
 
 #[test]
 fn a_certificate_of_version_1_is_known_if_the_authority_made_it() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
     let options = [&OPEN[..], &["--key", "rsa2048"]].concat();
-    let registry = RegistryHost::new(&testbed, &internet, &options, "")?;
-    let (node, _) = host(&testbed, &internet, "node")?;
+    let registry = RegistryHost::new(&options, "")?;
+    let node = registry.newcomer("node")?;
     let stranger = node.directory().join("stranger");
     let directory = stranger.to_str().context("a folder's name")?;
     let init = [
