@@ -9,7 +9,7 @@ use testbed::{
 use crate::{
     fixtures::{flow_mask, to_peer},
     namespace::{self, DEVICE_ADDRESS, neighbour},
-    programs::{Buffer, Kind, Programs},
+    programs::{Buffer, Kind, Observed, Programs},
     world::{self, ETH0, ETH1, FIRST, LAN0, MISSING, MTU, Peer, SMALL, UP0},
 };
 
@@ -116,6 +116,14 @@ fn the_guard_lets_in_this_nodes_ipv6_address_where_the_kernel_masquerades() {
     assert_eq!(host::may_enter(&frame, &world, arrival), Ok(()));
 }
 
+/// Dropped for a reason, or else what becomes of good packets.
+fn assert_answer(observed: &Observed, reason: Option<Reason>, good: u32, what: &str) {
+    let expected: Vec<(Reason, u64)> = reason.map(|reason| (reason, 1)).into_iter().collect();
+    assert_eq!(observed.reasons, expected, "{what}");
+    let answer = if reason.is_some() { SHOT } else { good };
+    assert_eq!(observed.answer, answer, "{what}");
+}
+
 #[test]
 fn what_the_host_may_not_send_is_dropped_for_a_reason() {
     let indices = namespace::enter();
@@ -133,73 +141,32 @@ fn what_the_host_may_not_send_is_dropped_for_a_reason() {
     let mut short = udp(own, "2001:db8:42:300::7");
     short.pop();
     let missing = format!("2001:db8:42:{MISSING:x}00::7");
-    let cases: Vec<(&str, Vec<u8>, Option<Reason>)> = vec![
-        (
-            "no route",
-            udp("2001:db8:77::1", "2001:db8:1::1"),
-            Some(Reason::SendNoRoute),
-        ),
-        (
-            "no such next hop",
-            udp(own, &missing),
-            Some(Reason::SendNoRoute),
-        ),
-        ("to itself", udp(own, own), Some(Reason::RoutingLoop)),
-        (
-            "to its own subnet",
-            udp(own, "2001:db8:42:1::2"),
-            Some(Reason::RoutingLoop),
-        ),
-        (
-            "to its own subnet",
-            udp("10.42.1.1", "10.42.1.2"),
-            Some(Reason::RoutingLoop),
-        ),
-        (
-            "multicast",
-            udp(own, "ff02::1"),
-            Some(Reason::SendLinkScoped),
-        ),
-        (
-            "link-local",
-            udp("fe80::1", "2001:db8:42:300::7"),
-            Some(Reason::SendLinkScoped),
-        ),
-        (
-            "link-local",
-            udp("10.42.1.1", "169.254.3.4"),
-            Some(Reason::SendLinkScoped),
-        ),
-        (
-            "broadcast",
-            udp("10.42.1.1", "255.255.255.255"),
-            Some(Reason::SendLinkScoped),
-        ),
-        (
-            "ARP",
-            [Frame::new([0; 6], [0; 6]).header(0x0806), vec![0; 28]].concat(),
-            Some(Reason::SendLinkScoped),
-        ),
+    let arp = [Frame::new([0; 6], [0; 6]).header(0x0806), vec![0; 28]].concat();
+    let (fits, too_long) = (sized(MTU as usize), sized(MTU as usize + 1));
+    let no_route = Some(Reason::SendNoRoute);
+    let routing_loop = Some(Reason::RoutingLoop);
+    let scoped = Some(Reason::SendLinkScoped);
+    let cases = [
+        ("no route", udp("2001:db8:77::1", "2001:db8:1::1"), no_route),
+        ("no such next hop", udp(own, &missing), no_route),
+        ("to itself", udp(own, own), routing_loop),
+        ("to its LAN", udp(own, "2001:db8:42:1::2"), routing_loop),
+        ("to its LAN", udp("10.42.1.1", "10.42.1.2"), routing_loop),
+        ("multicast", udp(own, "ff02::1"), scoped),
+        ("link-local", udp("fe80::1", "2001:db8:42:300::7"), scoped),
+        ("link-local", udp("10.42.1.1", "169.254.3.4"), scoped),
+        ("broadcast", udp("10.42.1.1", "255.255.255.255"), scoped),
+        ("ARP", arp, scoped),
         ("cut short", short, Some(Reason::BadLength)),
-        ("as long as the MTU", sized(MTU as usize), None),
-        (
-            "longer than the MTU",
-            sized(MTU as usize + 1),
-            Some(Reason::SendTooBig),
-        ),
+        ("as long as the MTU", fits, None),
+        ("longer than the MTU", too_long, Some(Reason::SendTooBig)),
     ];
     for (what, frame, reason) in cases {
         // act
         let observed = programs.classify("re6st_send", &frame, Buffer::default());
         let model = host::send(&frame, &world, None);
         // assert
-        let expected: Vec<(Reason, u64)> = reason.map(|reason| (reason, 1)).into_iter().collect();
-        assert_eq!(observed.reasons, expected, "{what}");
-        assert_eq!(
-            observed.answer,
-            if reason.is_some() { SHOT } else { REDIRECT },
-            "{what}"
-        );
+        assert_answer(&observed, reason, REDIRECT, what);
         assert_eq!(model.reason, reason, "{what}, in the model");
         assert_eq!(model.verdict == Verdict::Drop, reason.is_some());
     }
@@ -356,13 +323,7 @@ fn the_guard_lets_in_who_may_speak_for_a_source() {
         let model = host::may_enter(&frame, &world, arrival);
         // assert
         let what = format!("{source} from interface {arrival}");
-        assert_eq!(
-            observed.answer,
-            if reason.is_some() { SHOT } else { CONTINUE },
-            "{what}"
-        );
-        let expected: Vec<(Reason, u64)> = reason.map(|reason| (reason, 1)).into_iter().collect();
-        assert_eq!(observed.reasons, expected, "{what}");
+        assert_answer(&observed, reason, CONTINUE, &what);
         assert_eq!(model.err(), reason, "{what}, in the model");
     }
 }
