@@ -1,9 +1,6 @@
 //! Filters: what a node announces, accepts and installs (RFC 8966 appendix C).
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::{thread, time::Duration};
 
 use anyhow::Result;
 use serde_json::Value;
@@ -14,10 +11,10 @@ use testbed::{
     traffic::ping,
 };
 
-use crate::meshes::Chain;
-
-/// How long routes may take to be found.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::{
+    babel_nodes::{assert_reaches, start, wait_until},
+    meshes::Chain,
+};
 
 fn rule(on: &str, to: &str, action: &str) -> Filter {
     Filter {
@@ -25,12 +22,6 @@ fn rule(on: &str, to: &str, action: &str) -> Filter {
         to: Some(to.into()),
         action: action.into(),
         add_metric: None,
-    }
-}
-
-fn filter(node: &mut Node, filter: Filter) {
-    if let Some(babel) = &mut node.configuration.babel {
-        babel.filters.push(filter);
     }
 }
 
@@ -56,32 +47,24 @@ fn in_kernel(node: &Node, to: &str) -> Result<bool> {
 
 #[test]
 fn what_filters_let_through() -> Result<()> {
-    let mut chain = Chain::new((Fou, V4), (Gre, V6))?;
-    for node in [&mut chain.a, &mut chain.b, &mut chain.c] {
-        node.configuration.routes.clear();
-        node.speak_babel(&[]);
-    }
+    let mut chain = Chain::speaking((Fou, V4), (Gre, V6))?;
     // `b` keeps the IPv4 subnet of `a` to itself
-    filter(&mut chain.b, rule("announce", "10.42.1.0/24", "deny"));
+    chain.b.babel().filters = vec![rule("announce", "10.42.1.0/24", "deny")];
     // `c` wants nothing to do with that of `b`, finds `a` far away, and leaves the route to `b` to others
-    filter(&mut chain.c, rule("accept", "10.42.2.0/24", "deny"));
     let farther = Filter {
         add_metric: Some(10_000),
         ..rule("accept", "2001:db8:42:1::/64", "allow")
     };
-    filter(&mut chain.c, farther);
-    filter(&mut chain.c, rule("install", "2001:db8:42:2::/64", "deny"));
-    let _controllers = chain
-        .nodes()
-        .into_iter()
-        .map(Node::start_node)
-        .collect::<Result<Vec<_>>>()?;
+    chain.c.babel().filters = vec![
+        rule("accept", "10.42.2.0/24", "deny"),
+        farther,
+        rule("install", "2001:db8:42:2::/64", "deny"),
+    ];
+    let _controllers = start(&chain.nodes())?;
 
-    let begin = Instant::now();
-    while !in_kernel(&chain.c, "2001:db8:42:1::/64")? || !in_kernel(&chain.a, "10.42.3.0/24")? {
-        assert!(begin.elapsed() < PATIENCE, "no routes from end to end");
-        thread::sleep(Duration::from_millis(100));
-    }
+    wait_until("there are routes from end to end", || {
+        Ok(in_kernel(&chain.c, "2001:db8:42:1::/64")? && in_kernel(&chain.a, "10.42.3.0/24")?)
+    })?;
     // whatever else comes has come
     thread::sleep(Duration::from_secs(2));
 
@@ -103,7 +86,6 @@ fn what_filters_let_through() -> Result<()> {
     let refused = ping(&chain.c.host, chain.b.address(V6), 2, &[]);
     assert!(!refused.is_ok_and(|answers| answers.received > 0));
     // and what no filter is about works
-    let answers = ping(&chain.a.host, chain.c.address(V6), 5, &[])?;
-    assert!(answers.is_perfect(), "{}", answers.text);
+    assert_reaches(&chain.a.host, chain.c.address(V6), 5);
     Ok(())
 }

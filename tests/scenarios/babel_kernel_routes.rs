@@ -4,93 +4,55 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use testbed::{
-    configuration::Announcement,
-    host::Testbed,
-    internet::{Internet, IpVersion::*},
-    link::{LinkOptions, add_addresses, link},
-    node::{Encapsulation::*, Node, tunnel},
-    process::Process,
+use nix::sys::signal::Signal;
+use testbed::{configuration::Announcement, link::add_addresses, node::Node};
+
+use crate::{
+    babel_nodes::{wait_for_both, wait_until},
+    meshes::Mixed,
 };
 
-use crate::babel_nodes::{start, wait_for, wait_until};
-
-/// `a` has a tunnel to the relay `b`, and `b` has a plain link to `c`.
-struct Row {
-    _internet: Internet,
-    a: Node,
-    b: Node,
-    c: Node,
-    controllers: Vec<Process>,
+/// The routes of a node by Babel, as the kernel has them.
+fn routes(node: &Node) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for family in ["-4", "-6"] {
+        let text = node.host.ip(&[family, "route", "show", "proto", "babel"])?;
+        lines.extend(text.lines().map(|line| line.trim().to_owned()));
+    }
+    lines.sort();
+    Ok(lines)
 }
 
-impl Row {
-    fn new(prepare: impl FnOnce([&mut Node; 3]) -> Result<()>) -> Result<Self> {
-        let testbed = Testbed::new()?;
-        let internet = Internet::new(&testbed)?;
-        let node = |name, number| Node::new(&testbed, &internet, name, number);
-        let (mut a, mut b, mut c) = (node("a", 1)?, node("b", 2)?, node("c", 3)?);
-        tunnel(&mut a, &mut b, (Fou, V4))?;
-        link((&b.host, "lan0"), (&c.host, "lan0"), LinkOptions::default())?;
-        a.speak_babel(&[]);
-        b.speak_babel(&["lan0"]);
-        c.speak_babel(&["lan0"]);
-        prepare([&mut a, &mut b, &mut c])?;
-        let controllers = start(&[&a, &b, &c])?;
-        let row = Self {
-            _internet: internet,
-            a,
-            b,
-            c,
-            controllers,
-        };
-        for version in [V6, V4] {
-            wait_for(&row.a, &row.c, version, &row.controllers)?;
-        }
-        Ok(row)
-    }
+/// Whether one of them has these words.
+fn has(node: &Node, words: &[&str]) -> Result<bool> {
+    let fits = |line: &String| words.iter().all(|word| line.contains(word));
+    Ok(routes(node)?.iter().any(fits))
+}
 
-    /// The routes of `b` by Babel, as the kernel has them.
-    fn routes(&self) -> Result<Vec<String>> {
-        let mut lines = Vec::new();
-        for family in ["-4", "-6"] {
-            let text = self
-                .b
-                .host
-                .ip(&[family, "route", "show", "proto", "babel"])?;
-            lines.extend(text.lines().map(|line| line.trim().to_owned()));
-        }
-        lines.sort();
-        Ok(lines)
-    }
+/// Waits until `b` has all these routes again; how long that took.
+fn wait_for_routes(what: &str, mixed: &Mixed, all: &[String]) -> Result<Duration> {
+    wait_until(what, || Ok(routes(&mixed.b)? == all)).with_context(|| {
+        let now = routes(&mixed.b);
+        format!("{all:?}\n{now:?}\n{}", mixed.controllers[1].stderr())
+    })
+}
 
-    /// The prefixes that `a` has a way to by Babel.
-    fn known_to_a(&self) -> Result<String> {
-        let (v4, v6) = ("-4", "-6");
-        let show = |family| self.a.host.ip(&[family, "route", "show", "proto", "babel"]);
-        Ok(show(v4)? + &show(v6)?)
-    }
-
-    fn says(&self, text: &str) -> Result<()> {
-        wait_until(text, || {
-            Ok(self
-                .b
-                .re6st_user(&["status"])?
-                .success()?
-                .stdout
-                .contains(text))
-        })
-        .with_context(|| self.controllers[1].stderr())?;
-        let said = self.controllers[1].stderr();
-        assert!(said.contains(text), "not in the log: {text}\n{said}");
-        Ok(())
-    }
+/// `b` says so, in its status and its log.
+fn says(mixed: &Mixed, text: &str) -> Result<()> {
+    let log = || mixed.controllers[1].stderr();
+    wait_until(text, || {
+        let status = mixed.b.re6st_user(&["status"])?.success()?;
+        Ok(status.stdout.contains(text))
+    })
+    .with_context(log)?;
+    assert!(log().contains(text), "not in the log: {text}\n{}", log());
+    Ok(())
 }
 
 #[test]
 fn routes_that_somebody_takes_away_are_put_back() -> Result<()> {
-    let row = Row::new(|_| Ok(()))?;
-    let all = row.routes()?;
+    let mixed = Mixed::new(|_| Ok(()))?;
+    let all = routes(&mixed.b)?;
     assert!(all.len() >= 4, "{all:?}");
     for command in [
         "-6 route del 2001:db8:42:3::/64 dev lan0",
@@ -102,18 +64,12 @@ fn routes_that_somebody_takes_away_are_put_back() -> Result<()> {
         "-4 route flush proto babel",
     ] {
         let words: Vec<&str> = command.split(' ').collect();
-        row.b.host.ip(&words)?;
-        let time = wait_until(command, || Ok(row.routes()? == all)).with_context(|| {
-            format!(
-                "{all:?}\n{:?}\n{}",
-                row.routes(),
-                row.controllers[1].stderr()
-            )
-        })?;
+        mixed.b.host.ip(&words)?;
+        let time = wait_for_routes(command, &mixed, &all)?;
         println!("{command}: back after {time:?}");
     }
     let repaired = || -> Result<Option<u64>> {
-        Ok(row.b.status()?["controller"]["installing"]["repaired"].as_u64())
+        Ok(mixed.b.status()?["controller"]["installing"]["repaired"].as_u64())
     };
     let before = repaired()?;
     assert!(before >= Some(4), "{before:?}");
@@ -124,105 +80,67 @@ fn routes_that_somebody_takes_away_are_put_back() -> Result<()> {
 
 #[test]
 fn routes_outlive_a_mesh_device_that_goes_down() -> Result<()> {
-    let row = Row::new(|_| Ok(()))?;
-    let all = row.routes()?;
-    // without a pause
-    let batch = row.b.host.directory().join("flap");
-    std::fs::write(&batch, "link set re6st0 down\nlink set re6st0 up\n")?;
-    row.b
-        .host
-        .ip(&["-batch", batch.to_str().context("the path is not UTF-8")?])?;
-    wait_until("after a flap", || Ok(row.routes()? == all)).with_context(|| {
-        format!(
-            "{all:?}\n{:?}\n{}",
-            row.routes(),
-            row.controllers[1].stderr()
-        )
-    })?;
-    for version in [V6, V4] {
-        wait_for(&row.a, &row.c, version, &row.controllers)?;
-    }
+    let mixed = Mixed::new(|_| Ok(()))?;
+    let all = routes(&mixed.b)?;
+    let b = &mixed.b.host;
+    b.ip_batch("link set re6st0 down\nlink set re6st0 up\n")?;
+    wait_for_routes("after a flap", &mixed, &all)?;
+    wait_for_both(&mixed.a, &mixed.c, &mixed.controllers)?;
 
     // the node sets it up again, and all its routes are there again
-    let loads = || {
-        row.controllers[1]
-            .stderr()
-            .matches(": loaded again")
-            .count()
-    };
+    let log = || mixed.controllers[1].stderr();
+    let loads = || log().matches(": loaded again").count();
     let before = loads();
-    row.b.host.ip(&["link", "set", "re6st0", "down"])?;
+    b.ip(&["link", "set", "re6st0", "down"])?;
     wait_until("the node loads again", || Ok(loads() > before))?;
-    wait_until("after it went down", || Ok(row.routes()? == all))
-        .with_context(|| row.controllers[1].stderr())?;
-    for version in [V6, V4] {
-        wait_for(&row.c, &row.a, version, &row.controllers)?;
-    }
-    Ok(())
+    wait_for_routes("after it went down", &mixed, &all)?;
+    wait_for_both(&mixed.c, &mixed.a, &mixed.controllers)
 }
 
 #[test]
 fn next_hops_need_not_be_on_a_common_subnet() -> Result<()> {
-    let row = Row::new(|[_, b, c]| {
+    let mixed = Mixed::new(|[_, b, c]| {
         add_addresses(&b.host, "lan0", &["192.0.2.1/28"])?;
         add_addresses(&c.host, "lan0", &["198.51.100.129/28"])
     })?;
-    let routes = row.routes()?.join("\n");
-    assert!(routes.contains("via 198.51.100.129"), "{routes}");
-    let refusals = row.b.status()?["controller"]["installing"]["kernel-refusals"].as_u64();
+    assert!(has(&mixed.b, &["via 198.51.100.129"])?);
+    let refusals = mixed.b.status()?["controller"]["installing"]["kernel-refusals"].as_u64();
     assert_eq!(refusals, Some(0));
     Ok(())
 }
 
 #[test]
 fn what_would_swallow_a_tunnel_is_neither_installed_nor_announced() -> Result<()> {
-    let row = Row::new(|[_, _, c]| {
-        let babel = c.configuration.babel.as_mut().context("it speaks")?;
-        let announce = |to: &str| Announcement {
-            to: to.into(),
-            from: None,
-            metric: None,
-        };
-        babel.announce = vec![announce("203.0.113.0/24"), announce("198.51.100.0/24")];
+    let mut mixed = Mixed::new(|[_, _, c]| {
+        let to = ["203.0.113.0/24", "198.51.100.0/24"];
+        c.babel().announce = to.map(Announcement::new).into();
         Ok(())
     })?;
-    row.says("203.0.113.")?;
-    row.says("not installed, and so not announced: 203.0.113.0/24")?;
+    says(&mixed, "203.0.113.")?;
+    says(
+        &mixed,
+        "not installed, and so not announced: 203.0.113.0/24",
+    )?;
     // long enough to hear of both
     wait_until("what is harmless is announced", || {
-        Ok(row.known_to_a()?.contains("198.51.100.0/24"))
+        has(&mixed.a, &["198.51.100.0/24"])
     })?;
     std::thread::sleep(Duration::from_secs(2));
-    assert!(!row.known_to_a()?.contains("203.0.113.0/24"));
-    assert!(!row.routes()?.join("\n").contains("203.0.113.0/24"));
+    assert!(!has(&mixed.a, &["203.0.113.0/24"])?);
+    assert!(!has(&mixed.b, &["203.0.113.0/24"])?);
     // nor are packets refused that go there, when it is lost
-    let Row {
-        b, mut controllers, ..
-    } = row;
-    controllers
-        .remove(2)
-        .stop(nix::sys::signal::Signal::SIGINT)?;
+    mixed.controllers.remove(2).stop(Signal::SIGINT)?;
     wait_until("it is lost", || {
-        Ok(b.host
-            .ip(&["route", "show", "198.51.100.0/24"])?
-            .contains("unreachable"))
+        has(&mixed.b, &["198.51.100.0/24", "unreachable"])
     })?;
-    let text = b.host.ip(&["route", "show", "proto", "babel"])?;
-    assert!(!text.contains("203.0.113.0/24"), "{text}");
+    assert!(!has(&mixed.b, &["203.0.113.0/24"])?);
     Ok(())
 }
 
 #[test]
 fn the_default_route_of_the_host_wins_whatever_its_metric() -> Result<()> {
-    let mut row = Row::new(|[_, b, c]| {
-        let babel = c.configuration.babel.as_mut().context("it speaks")?;
-        babel.announce = ["0.0.0.0/0", "::/0"]
-            .map(|to| Announcement {
-                to: to.into(),
-                from: None,
-                metric: None,
-            })
-            .into();
+    let mut mixed = Mixed::new(|[_, b, c]| {
+        c.babel().announce = ["0.0.0.0/0", "::/0"].map(Announcement::new).into();
         for family in ["-4", "-6"] {
             let text = b.host.ip(&[family, "route", "show", "default"])?;
             let route: Vec<&str> = text.split_whitespace().collect();
@@ -244,37 +162,37 @@ fn the_default_route_of_the_host_wins_whatever_its_metric() -> Result<()> {
         Ok(v4.contains("dev eth0") && v6.contains("dev eth0"))
     };
     let with_ours = |b: &Node, what: &str| -> Result<bool> {
-        let v4 = b.host.ip(&["route", "show", "proto", "babel"])?;
-        let v6 = b.host.ip(&["-6", "route", "show", "proto", "babel"])?;
-        Ok([v4, v6].iter().all(|text| {
-            text.lines()
-                .any(|line| line.contains("default") && line.contains(what))
-        }))
+        let show = |family| {
+            let default = [family, "route", "show", "default", "proto", "babel"];
+            b.host.ip(&default)
+        };
+        Ok(show("-4")?.contains(what) && show("-6")?.contains(what))
     };
-    wait_until("the mesh has a default route", || with_ours(&row.b, "lan0"))?;
-    assert!(by_uplink(&row.b)?);
-    row.controllers
-        .remove(2)
-        .stop(nix::sys::signal::Signal::SIGINT)?;
-    wait_until("it is lost", || with_ours(&row.b, "unreachable"))?;
-    assert!(by_uplink(&row.b)?);
+    wait_until("the mesh has a default route", || {
+        with_ours(&mixed.b, "lan0")
+    })?;
+    assert!(by_uplink(&mixed.b)?);
+    mixed.controllers.remove(2).stop(Signal::SIGINT)?;
+    wait_until("it is lost", || with_ours(&mixed.b, "unreachable"))?;
+    assert!(by_uplink(&mixed.b)?);
     Ok(())
 }
 
 #[test]
 fn reverse_paths_are_loose_where_the_device_is_ours_and_doubted_elsewhere() -> Result<()> {
-    let row = Row::new(|[_, b, _]| {
+    let mixed = Mixed::new(|[_, b, _]| {
         for name in ["all", "default", "lan0"] {
             b.host
                 .set_sysctl(&format!("net.ipv4.conf.{name}.rp_filter"), "1")?;
         }
         Ok(())
     })?;
-    assert_eq!(row.b.host.sysctl("net.ipv4.conf.re6st0.rp_filter")?, "2");
-    row.says("lan0: `rp_filter` is 1 there")?;
-    row.b.host.set_sysctl("net.ipv4.conf.lan0.rp_filter", "2")?;
+    let b = &mixed.b.host;
+    assert_eq!(b.sysctl("net.ipv4.conf.re6st0.rp_filter")?, "2");
+    says(&mixed, "lan0: `rp_filter` is 1 there")?;
+    b.set_sysctl("net.ipv4.conf.lan0.rp_filter", "2")?;
     wait_until("it is mended", || {
-        let text = row.b.re6st_user(&["status"])?.success()?.stdout;
+        let text = mixed.b.re6st_user(&["status"])?.success()?.stdout;
         Ok(!text.contains("rp_filter"))
     })?;
     Ok(())

@@ -3,15 +3,12 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use testbed::{
-    host::{Host, Testbed},
-    internet::{Internet, IpVersion::*},
-    link::{LinkOptions, link},
-    node::Node,
-    process::Process,
-};
+use testbed::{host::Host, internet::Internet, node::Node, process::Process};
 
-use crate::babel_nodes::{PATIENCE, start, wait_for, wait_until};
+use crate::{
+    babel_nodes::{start, wait_for_both, wait_until},
+    meshes::lan,
+};
 
 /// Two nodes that know each other by a plain link alone, `lan0`.
 struct Pair {
@@ -28,14 +25,8 @@ impl Pair {
 
     /// `prepare` has the link before Babel is spoken there.
     fn with(prepare: impl FnOnce(&Host, &Host) -> Result<()>) -> Result<Self> {
-        let testbed = Testbed::new()?;
-        let internet = Internet::new(&testbed)?;
-        let node = |name, number| Node::new(&testbed, &internet, name, number);
-        let (mut a, mut b) = (node("a", 1)?, node("b", 2)?);
-        link((&a.host, "lan0"), (&b.host, "lan0"), LinkOptions::default())?;
+        let (internet, [a, b]) = lan()?;
         prepare(&a.host, &b.host)?;
-        a.speak_babel(&["lan0"]);
-        b.speak_babel(&["lan0"]);
         let controllers = start(&[&a, &b])?;
         Ok(Self {
             _internet: internet,
@@ -48,25 +39,14 @@ impl Pair {
     /// Both families arrive, both ways.
     fn works(&self, after: &str) -> Result<()> {
         let begin = Instant::now();
-        for version in [V6, V4] {
-            wait_for(&self.a, &self.b, version, &self.controllers).context(after.to_owned())?;
-        }
+        wait_for_both(&self.a, &self.b, &self.controllers).context(after.to_owned())?;
         println!("{after}: works after {:?}", begin.elapsed());
         Ok(())
     }
 
     /// One after the other, without a pause.
     fn change(&self, commands: &str) -> Result<()> {
-        let lines: String = commands
-            .split("; ")
-            .map(|line| format!("{line}\n"))
-            .collect();
-        let file = self.b.host.directory().join("commands");
-        std::fs::write(&file, lines)?;
-        self.b
-            .host
-            .ip(&["-batch", file.to_str().context("the path is not UTF-8")?])
-            .map(drop)
+        self.b.host.ip_batch(&commands.replace("; ", "\n"))
     }
 
     /// `b` says so, in its status and its log, and then not again and again.
@@ -231,15 +211,11 @@ fn an_address_that_another_host_has_is_not_used() -> Result<()> {
         let own = link_local(b)?;
         b.ip(&["address", "del", &own, "dev", "lan0"])?;
         b.ip(&["address", "add", "fe80::1/64", "dev", "lan0"])?;
-        let begin = Instant::now();
-        while begin.elapsed() < PATIENCE {
-            if b.ip(&["-6", "address", "show", "dev", "lan0"])?
-                .contains("dadfailed")
-            {
-                return Ok(());
-            }
-        }
-        anyhow::bail!("no duplicate is found")
+        wait_until("the duplicate is found", || {
+            let shown = b.ip(&["-6", "address", "show", "dev", "lan0"])?;
+            Ok(shown.contains("dadfailed"))
+        })
+        .map(drop)
     })?;
     pair.warns("another host on the link has its address fe80::1")?;
     pair.change("address del fe80::1/64 dev lan0; address add fe80::b2/64 dev lan0")?;

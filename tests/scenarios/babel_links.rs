@@ -5,63 +5,62 @@ use std::{process::Command, thread, time::Duration};
 use anyhow::Result;
 use testbed::{
     emulator::{Emulator, Wire},
-    host::Testbed,
-    internet::{Internet, IpVersion::*},
+    internet::IpVersion::*,
     link::{LinkOptions, add_addresses, link},
-    node::{Encapsulation::*, Keys, Node, Tunnel, tunnel},
+    node::{Encapsulation::*, Keys, Node, Tunnel},
     process::Process,
 };
 
-use crate::babel_nodes::{Pinging, processor_time, start, wait_for};
+use crate::{
+    babel_nodes::{Pinging, logs, processor_time, start, wait_for},
+    meshes::{nodes, speaking},
+};
 
 /// How long packets may stay away when a cable is pulled: less than the silence after which a neighbour is given up anyway.
 const OUTAGE: Duration = Duration::from_millis(600);
 /// How long loss and load are borne.
 const BUSY: Duration = Duration::from_secs(20);
 
-/// Joins two nodes by a tunnel over a link of their own, `interface`.
-fn direct_tunnel(nodes: [&mut Node; 2], interface: &str) -> Result<()> {
-    for (place, node) in nodes.into_iter().enumerate() {
-        let address = |place: usize| format!("198.51.100.{}", place + 1);
-        let own = format!("{}/30", address(place));
-        add_addresses(&node.host, interface, &[&own])?;
-        node.configuration.interfaces.push(interface.into());
-        node.configuration.tunnels.push(Tunnel {
-            name: "direct".into(),
-            remote: address(1 - place).parse()?,
-            local: None,
-            encap: Fou,
-            port: Some(4754),
-            mtu: None,
-            key: Keys {
-                local: 0x5ec1_0000 + place as u32,
-                remote: 0x5ec1_0001 - place as u32,
-            },
-        });
+fn tunnel_to(name: &str, remote: &str, local_key: u32, remote_key: u32) -> Result<Tunnel> {
+    Ok(Tunnel {
+        name: name.into(),
+        remote: remote.parse()?,
+        local: None,
+        encap: Fou,
+        port: Some(4754),
+        mtu: None,
+        key: Keys {
+            local: local_key,
+            remote: remote_key,
+        },
+    })
+}
+
+/// Two nodes speak Babel over a link of their own, `own0`: plain, or in a tunnel.
+fn speak_directly([a, b]: [&mut Node; 2], plain: bool) -> Result<()> {
+    let (to_a, to_b) = ("198.51.100.1", "198.51.100.2");
+    for (node, own, peer, keys) in [
+        (a, to_a, to_b, (0x5ec1_0000, 0x5ec1_0001)),
+        (b, to_b, to_a, (0x5ec1_0001, 0x5ec1_0000)),
+    ] {
+        node.configuration.interfaces.push("own0".into());
+        if plain {
+            node.speak_babel(&["own0"]);
+        } else {
+            add_addresses(&node.host, "own0", &[&format!("{own}/30")])?;
+            let direct = tunnel_to("direct", peer, keys.0, keys.1)?;
+            node.configuration.tunnels.push(direct);
+            node.speak_babel(&[]);
+        }
     }
     Ok(())
 }
 
 /// `a` and `b` have a link of their own, and a longer way by `r`; the link is pulled under traffic.
 fn pull_the_cable(plain: bool) -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let node = |name, number| Node::new(&testbed, &internet, name, number);
-    let (mut a, mut r, mut b) = (node("a", 1)?, node("r", 2)?, node("b", 3)?);
-    tunnel(&mut a, &mut r, (Fou, V4))?;
-    tunnel(&mut r, &mut b, (Fou, V4))?;
+    let (_internet, [mut a, r, mut b]) = speaking(["a", "r", "b"], &[(Fou, V4); 2])?;
     link((&a.host, "own0"), (&b.host, "own0"), LinkOptions::default())?;
-    r.speak_babel(&[]);
-    if plain {
-        for node in [&mut a, &mut b] {
-            node.configuration.interfaces.push("own0".into());
-            node.speak_babel(&["own0"]);
-        }
-    } else {
-        direct_tunnel([&mut a, &mut b], "own0")?;
-        a.speak_babel(&[]);
-        b.speak_babel(&[]);
-    }
+    speak_directly([&mut a, &mut b], plain)?;
     let controllers = start(&[&a, &r, &b])?;
     for (from, to) in [(&a, &b), (&a, &r), (&r, &b)] {
         wait_for(from, to, V6, &controllers)?;
@@ -77,8 +76,7 @@ fn pull_the_cable(plain: bool) -> Result<()> {
 
     let outage = pinging.outage()?;
     println!("a cable was pulled, plain {plain}: outage {outage:?}");
-    let logs: Vec<_> = controllers.iter().map(Process::stderr).collect();
-    assert!(outage < OUTAGE, "{outage:?}\n{}", logs.join("\n---\n"));
+    assert!(outage < OUTAGE, "{outage:?}\n{}", logs(&controllers));
     Ok(())
 }
 
@@ -94,27 +92,13 @@ fn a_pulled_cable_of_a_plain_link_is_noticed_at_once() -> Result<()> {
 
 /// One link that loses one packet of twenty each way, on a machine with more to do than it can.
 fn bear_loss_and_load(plain: bool) -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let (mut a, mut b) = (
-        Node::new(&testbed, &internet, "a", 1)?,
-        Node::new(&testbed, &internet, "b", 2)?,
-    );
+    let (_internet, [mut a, mut b]) = nodes(["a", "b"])?;
     let wire = Wire {
         delay: Duration::from_millis(5),
         lost_of_1000: 50,
     };
     let emulator = Emulator::link((&a.host, "own0"), (&b.host, "own0"), wire)?;
-    if plain {
-        for node in [&mut a, &mut b] {
-            node.configuration.interfaces.push("own0".into());
-            node.speak_babel(&["own0"]);
-        }
-    } else {
-        direct_tunnel([&mut a, &mut b], "own0")?;
-        a.speak_babel(&[]);
-        b.speak_babel(&[]);
-    }
+    speak_directly([&mut a, &mut b], plain)?;
     let controllers = start(&[&a, &b])?;
     wait_for(&a, &b, V6, &controllers)?;
     thread::sleep(Duration::from_secs(2));
@@ -166,25 +150,14 @@ fn loss_and_load_raise_no_alarm_on_a_plain_link() -> Result<()> {
 #[test]
 fn twenty_tunnels_without_news_cost_next_to_nothing() -> Result<()> {
     const LOOK: Duration = Duration::from_secs(10);
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let mut node = Node::new(&testbed, &internet, "a", 1)?;
+    let (internet, [mut node]) = nodes(["a"])?;
     // nobody answers, and nobody says so
     let router = internet.router();
     router.ip(&["route", "add", "blackhole", "198.51.100.0/24"])?;
     for number in 0..20 {
-        node.configuration.tunnels.push(Tunnel {
-            name: format!("t{number}"),
-            remote: format!("198.51.100.{}", number + 1).parse()?,
-            local: None,
-            encap: Fou,
-            port: Some(4754),
-            mtu: None,
-            key: Keys {
-                local: 0x5ec2_0000 + number,
-                remote: 0x5ec2_0100 + number,
-            },
-        });
+        let (name, remote) = (format!("t{number}"), format!("198.51.100.{}", number + 1));
+        let tunnel = tunnel_to(&name, &remote, 0x5ec2_0000 + number, 0x5ec2_0100 + number)?;
+        node.configuration.tunnels.push(tunnel);
     }
     link(
         (&node.host, "lan0"),

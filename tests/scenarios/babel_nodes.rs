@@ -9,13 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use nix::unistd::Pid;
-use testbed::{
-    host::{Host, Testbed},
-    internet::{Internet, IpVersion},
-    node::{Encapsulation, Node, tunnel},
-    process::Process,
-    traffic::ping,
-};
+use testbed::{host::Host, internet::IpVersion, node::Node, process::Process, traffic::ping};
 
 /// How long routes may take to be found.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -23,20 +17,6 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Starts the controllers of some nodes.
 pub fn start(nodes: &[&Node]) -> Result<Vec<Process>> {
     nodes.iter().map(|node| node.start_node()).collect()
-}
-
-/// Four nodes, each with tunnels to the next and the one before.
-pub fn ring() -> Result<(Internet, [Node; 4])> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let node = |name, number| Node::new(&testbed, &internet, name, number);
-    let mut nodes = [node("a", 1)?, node("b", 2)?, node("c", 3)?, node("d", 4)?];
-    for index in 0..4 {
-        let [first, second] = nodes.get_disjoint_mut([index, (index + 1) % 4])?;
-        tunnel(first, second, (Encapsulation::Fou, IpVersion::V4))?;
-    }
-    nodes.iter_mut().for_each(|node| node.speak_babel(&[]));
-    Ok((internet, nodes))
 }
 
 /// Which of two neighbours packets to another node go by.
@@ -63,14 +43,34 @@ pub fn wait_for(from: &Node, to: &Node, version: IpVersion, said: &[Process]) ->
             return Ok(begin.elapsed());
         }
     }
-    let logs: Vec<_> = said.iter().map(Process::stderr).collect();
     bail!(
         "no way from {} to {} by {version:?}:\n{}\n{}",
         from.host.name(),
         to.host.name(),
-        logs.join("\n---\n"),
+        logs(said),
         from.re6st_user(&["status", "routes"])?.stdout
     );
+}
+
+/// The same by both IP versions.
+pub fn wait_for_both(from: &Node, to: &Node, said: &[Process]) -> Result<()> {
+    for version in [IpVersion::V6, IpVersion::V4] {
+        wait_for(from, to, version, said)?;
+    }
+    Ok(())
+}
+
+/// Pings arrive, each once.
+#[track_caller]
+pub fn assert_reaches(from: &Host, to: IpAddr, count: u32) {
+    let answers = ping(from, to, count, &[]).expect("a way");
+    assert!(answers.is_perfect(), "{to}: {}", answers.text);
+}
+
+/// What the controllers have said, to explain a failure.
+pub fn logs(controllers: &[Process]) -> String {
+    let logs: Vec<_> = controllers.iter().map(Process::stderr).collect();
+    logs.join("\n---\n")
 }
 
 /// Waits until something holds.

@@ -6,7 +6,10 @@ use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 use testbed::internet::IpVersion::*;
 
-use crate::babel_nodes::{in_use, ring, start, wait_for};
+use crate::{
+    babel_nodes::{in_use, start, wait_for},
+    meshes::ring,
+};
 
 /// Names a file to copy the recording to: so the one under `re6st-user/tests/babel` was made.
 const KEEP: &str = "RE6ST_RECORDING";

@@ -7,19 +7,15 @@ use nix::sys::signal::Signal;
 use testbed::{internet::IpVersion::*, node::Encapsulation::*};
 
 use crate::{
-    babel_nodes::{Pinging, in_use, ring, start, wait_for},
-    meshes::Chain,
+    babel_nodes::{Pinging, in_use, start, wait_for},
+    meshes::{Chain, ring},
 };
 
 fn chain() -> Result<Chain> {
-    let mut chain = Chain::new((Fou, V4), (Gre, V6))?;
+    let mut chain = Chain::speaking((Fou, V4), (Gre, V6))?;
     for node in [&mut chain.a, &mut chain.b, &mut chain.c] {
-        node.configuration.routes.clear();
-        node.speak_babel(&[]);
         // a start on a busy machine takes seconds, and missing Hellos cut a link
-        if let Some(babel) = &mut node.configuration.babel {
-            babel.hello_interval = 4.0;
-        }
+        node.babel().hello_interval = 4.0;
     }
     Ok(chain)
 }
@@ -28,9 +24,7 @@ fn chain() -> Result<Chain> {
 fn a_relay_that_is_killed_again_and_again_loses_no_packet() -> Result<()> {
     const KILLS: u32 = 4;
     let chain = chain()?;
-    let mut controllers = start(&chain.nodes())?;
-    wait_for(&chain.a, &chain.c, V6, &controllers)?;
-    wait_for(&chain.c, &chain.a, V6, &controllers)?;
+    let mut controllers = chain.start()?;
     thread::sleep(Duration::from_secs(2));
     let duration = Duration::from_secs(3) * KILLS + Duration::from_secs(3);
     let pinging = Pinging::start(&chain.a.host, chain.c.address(V6), duration)?;
@@ -75,8 +69,7 @@ fn the_way_that_died_with_the_controller_is_replaced_soon_after_its_restart() ->
 #[test]
 fn damaged_distances_are_reported_and_not_used() -> Result<()> {
     let chain = chain()?;
-    let mut controllers = start(&chain.nodes())?;
-    wait_for(&chain.a, &chain.c, V6, &controllers)?;
+    let mut controllers = chain.start()?;
     thread::sleep(Duration::from_secs(2));
     let pinging = Pinging::start(&chain.a.host, chain.c.address(V6), Duration::from_secs(5))?;
 

@@ -8,43 +8,27 @@ use std::{
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
-use testbed::{
-    host::Testbed,
-    internet::{Internet, IpVersion::*},
-    link::{LinkOptions, link},
-    node::{Encapsulation::*, Node, tunnel},
-    traffic::ping,
-};
+use testbed::{internet::IpVersion::*, node::Encapsulation::*, traffic::ping};
 
 use crate::{
-    babel_nodes::{PATIENCE, ring, start, wait_for, wait_until},
-    meshes::Chain,
+    babel_nodes::{PATIENCE, assert_reaches, in_use, start, wait_for, wait_until},
+    meshes::{Chain, lan, ring},
 };
-
-/// Three nodes in a row without a single static route.
-fn chain() -> Result<Chain> {
-    let mut chain = Chain::new((Fou, V4), (Gre, V6))?;
-    for node in [&mut chain.a, &mut chain.b, &mut chain.c] {
-        node.configuration.routes.clear();
-        node.speak_babel(&[]);
-    }
-    Ok(chain)
-}
 
 #[test]
 fn a_chain_of_tunnels_finds_its_ways() -> Result<()> {
-    let chain = chain()?;
+    let chain = Chain::speaking((Fou, V4), (Gre, V6))?;
     let controllers = start(&chain.nodes())?;
 
     for version in [V6, V4] {
         let time = wait_for(&chain.a, &chain.c, version, &controllers)?;
         println!("{version:?}: end to end after {time:?}");
-        assert!(ping(&chain.a.host, chain.c.address(version), 20, &[])?.is_perfect());
+        assert_reaches(&chain.a.host, chain.c.address(version), 20);
     }
 
     // the relay's kernel has no part in it
     let before = chain.b.host.forwarded_by_kernel()?;
-    assert!(ping(&chain.a.host, chain.c.address(V6), 20, &[])?.is_perfect());
+    assert_reaches(&chain.a.host, chain.c.address(V6), 20);
     let after = chain.b.host.forwarded_by_kernel()?;
     assert!(
         after.1 - before.1 < 20,
@@ -63,10 +47,8 @@ fn a_chain_of_tunnels_finds_its_ways() -> Result<()> {
 
 #[test]
 fn a_controller_that_is_killed_and_started_again_loses_no_packet() -> Result<()> {
-    let chain = chain()?;
-    let mut controllers = start(&chain.nodes())?;
-    wait_for(&chain.a, &chain.c, V6, &controllers)?;
-    wait_for(&chain.c, &chain.a, V6, &controllers)?;
+    let chain = Chain::speaking((Fou, V4), (Gre, V6))?;
+    let mut controllers = chain.start()?;
     thread::sleep(Duration::from_secs(3));
     let address = chain.c.address(V6).to_string();
     let pinging = chain.a.host.spawn(
@@ -90,9 +72,8 @@ fn a_controller_that_is_killed_and_started_again_loses_no_packet() -> Result<()>
 
 #[test]
 fn a_controller_that_ends_leaves_the_data_plane_and_unload_leaves_nothing() -> Result<()> {
-    let chain = chain()?;
-    let mut controllers = start(&chain.nodes())?;
-    wait_for(&chain.a, &chain.c, V6, &controllers)?;
+    let chain = Chain::speaking((Fou, V4), (Gre, V6))?;
+    let mut controllers = chain.start()?;
 
     let ended = controllers.remove(0).stop(Signal::SIGTERM)?;
     assert!(ended.status.success(), "{}", ended.stderr);
@@ -107,7 +88,7 @@ fn a_controller_that_ends_leaves_the_data_plane_and_unload_leaves_nothing() -> R
         .success()?
         .stdout;
     assert!(text.contains("no node runs"), "{text}");
-    assert!(ping(&chain.b.host, chain.b.address(V6), 1, &[])?.is_perfect());
+    assert_reaches(&chain.b.host, chain.b.address(V6), 1);
     assert!(!chain.a.pins()?.is_empty());
 
     chain.a.unload()?;
@@ -121,15 +102,7 @@ fn a_controller_that_ends_leaves_the_data_plane_and_unload_leaves_nothing() -> R
 
 #[test]
 fn a_ring_heals_when_a_link_dies_silently() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let node = |name, number| Node::new(&testbed, &internet, name, number);
-    let mut nodes = [node("a", 1)?, node("b", 2)?, node("c", 3)?, node("d", 4)?];
-    for index in 0..4 {
-        let [first, second] = nodes.get_disjoint_mut([index, (index + 1) % 4])?;
-        tunnel(first, second, (Fou, V4))?;
-    }
-    nodes.iter_mut().for_each(|node| node.speak_babel(&[]));
+    let (internet, nodes) = ring()?;
     let [a, b, c, d] = &nodes;
     let controllers = start(&[a, b, c, d])?;
     wait_for(a, c, V6, &controllers)?;
@@ -139,20 +112,9 @@ fn a_ring_heals_when_a_link_dies_silently() -> Result<()> {
         .host
         .ip(&["-6", "route", "get", &c.address(V6).to_string()])?;
     assert!(route.contains("re6st0"), "{route}");
-    let used = |name: &str| -> Result<u64> { Ok(a.tunnel(name)?.sent_packets) };
-    let before = used("b")?;
-    assert!(ping(&a.host, c.address(V6), 10, &[])?.is_perfect());
-    let dead = if used("b")? >= before + 10 { b } else { d };
+    let dead = in_use(a, c, [b, d])?;
 
-    // what the Internet carries between the two is lost without a word
-    for (from, to) in [(a, dead), (dead, a)] {
-        let (from, to) = (from.uplink.ipv4.to_string(), to.uplink.ipv4.to_string());
-        let rule = format!(
-            "add table ip cut; add chain ip cut forward {{ type filter hook forward priority 0; }}; \
-             add rule ip cut forward ip saddr {from} ip daddr {to} drop"
-        );
-        internet.router().run("nft", &[&rule])?;
-    }
+    internet.lose(a.uplink.address(V4), dead.uplink.address(V4))?;
     let begin = Instant::now();
     let mut outage = None;
     while begin.elapsed() < PATIENCE {
@@ -172,23 +134,13 @@ fn a_ring_heals_when_a_link_dies_silently() -> Result<()> {
 
 #[test]
 fn nodes_on_one_lan_find_each_other() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let (mut a, mut b) = (
-        Node::new(&testbed, &internet, "a", 1)?,
-        Node::new(&testbed, &internet, "b", 2)?,
-    );
-    link((&a.host, "lan0"), (&b.host, "lan0"), LinkOptions::default())?;
-    for node in [&mut a, &mut b] {
-        node.configuration.interfaces.push("lan0".into());
-        node.speak_babel(&["lan0"]);
-    }
+    let (_internet, [a, b]) = lan()?;
     let controllers = start(&[&a, &b])?;
 
     for version in [V6, V4] {
         let time = wait_for(&a, &b, version, &controllers)?;
         println!("LAN, {version:?}: after {time:?}");
-        assert!(ping(&a.host, b.address(version), 10, &[])?.is_perfect());
+        assert_reaches(&a.host, b.address(version), 10);
     }
     let routes = a.list(&["routes", &b.address(V6).to_string()])?;
     assert!(
@@ -219,8 +171,7 @@ fn a_node_that_does_not_relay_is_nobodys_way() -> Result<()> {
         wait_for(from, to, V6, &controllers)?;
     }
 
-    let pings = ping(&a.host, c.address(V6), 10, &[])?;
-    assert!(pings.is_perfect(), "{}", pings.text);
+    assert_reaches(&a.host, c.address(V6), 10);
     assert_eq!(b.reason("forwarding_disabled")?, 0);
     let prefix = format!("2001:db8:42:{:x}::/64", c.number);
     let routes = a.list(&["routes"])?;

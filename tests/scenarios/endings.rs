@@ -2,24 +2,12 @@
 
 use anyhow::Result;
 use nix::sys::signal::{Signal, kill};
-use testbed::{host::Testbed, internet::Internet, node::Node};
 
-use crate::{babel_nodes::wait_until, unreachable_peers::warnings};
-
-/// Whether the status warns that no node runs.
-fn is_missed(node: &Node) -> Result<bool> {
-    let warnings = warnings(node)?;
-    Ok(warnings
-        .iter()
-        .any(|warning| warning.contains("no node runs")))
-}
+use crate::{babel_nodes::wait_until, meshes::speaking};
 
 #[test]
 fn the_status_says_whether_a_node_runs_after_each_signal() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let mut a = Node::new(&testbed, &internet, "a", 1)?;
-    a.speak_babel(&[]);
+    let (_internet, [a]) = speaking(["a"], &[])?;
     let nothing = a.re6st_user(&["status"])?;
     assert!(!nothing.status.success(), "{}", nothing.stdout);
     assert!(
@@ -29,7 +17,7 @@ fn the_status_says_whether_a_node_runs_after_each_signal() -> Result<()> {
     );
     a.load()?;
     assert_eq!(a.status()?["node"]["state"], "none");
-    assert_eq!(warnings(&a)?, [""; 0]);
+    assert_eq!(a.warnings()?, [""; 0]);
 
     for (signal, ends_well) in [
         (Signal::SIGTERM, true),
@@ -48,7 +36,7 @@ fn the_status_says_whether_a_node_runs_after_each_signal() -> Result<()> {
         assert_eq!(runs["node"]["state"], "runs");
         assert_eq!(runs["node"]["process"], node.id().as_raw());
         assert!(runs["controller"].is_object(), "{runs}");
-        assert!(!is_missed(&a)?, "{runs}");
+        assert_eq!(a.warning("no node runs")?, None);
 
         let ended = node.stop(signal)?;
 
@@ -59,7 +47,8 @@ fn the_status_says_whether_a_node_runs_after_each_signal() -> Result<()> {
             ended.stderr
         );
         assert_eq!(a.status()?["node"]["state"], "ended", "{signal}");
-        assert!(is_missed(&a)?, "{signal}: {:?}", warnings(&a)?);
+        let missed = a.warning("no node runs")?;
+        assert!(missed.is_some(), "{signal}: {:?}", a.warnings());
         let text = a.re6st_user(&["status"])?.success()?.stdout;
         assert!(text.contains("node: has ended"), "{text}");
     }

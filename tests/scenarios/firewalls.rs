@@ -5,9 +5,11 @@ use testbed::{
     host::{Host, Testbed},
     internet::{Internet, IpVersion::*},
     link::LinkOptions,
-    node::{Encapsulation::*, INSTANCE, LanHost, Node, tunnel},
+    node::{Encapsulation::*, INSTANCE, LanHost, Node},
     traffic::{ping, transfer},
 };
+
+use crate::meshes::row;
 
 /// How many echo requests each ping sends.
 const PINGS: u32 = 5;
@@ -23,13 +25,8 @@ struct Site {
 
 impl Site {
     fn new() -> Result<Self> {
+        let (internet, [a, mut b]) = row(["a", "b"], &[(Fou, V4)])?;
         let testbed = Testbed::new()?;
-        let internet = Internet::new(&testbed)?;
-        let mut a = Node::new(&testbed, &internet, "a", 1)?;
-        let mut b = Node::new(&testbed, &internet, "b", 2)?;
-        tunnel(&mut a, &mut b, (Fou, V4))?;
-        a.route(&b, &b);
-        b.route(&a, &a);
         let lan = b.lan_host(&testbed, "lan", "lan0", LinkOptions::default())?;
         b.configuration.interfaces.retain(|name| name != "lan0");
         a.load()?;

@@ -1,7 +1,5 @@
 //! An Internet gateway: nodes and hosts behind them reach the world through it, and the world's answers come back.
 
-use std::time::{Duration, Instant};
-
 use anyhow::Result;
 use testbed::{
     configuration::Announcement,
@@ -10,6 +8,11 @@ use testbed::{
     link::{LinkOptions, add_addresses, link},
     node::{Encapsulation::*, LanHost, Node, Route, tunnel},
     traffic::{ping, transfer},
+};
+
+use crate::{
+    babel_nodes::{assert_reaches, start, wait_until},
+    meshes::row,
 };
 
 /// The world's addresses.
@@ -28,12 +31,7 @@ struct Scene {
 impl Scene {
     fn new() -> Result<Self> {
         let testbed = Testbed::new()?;
-        let internet = Internet::new(&testbed)?;
-        let mut a = Node::new(&testbed, &internet, "a", 1)?;
-        let mut gateway = Node::new(&testbed, &internet, "gateway", 2)?;
-        tunnel(&mut a, &mut gateway, (Fou, V4))?;
-        a.route(&gateway, &gateway);
-        gateway.route(&a, &a);
+        let (internet, [mut a, mut gateway]) = row(["a", "gateway"], &[(Fou, V4)])?;
         let laptop = a.lan_host(&testbed, "laptop", "lan0", LinkOptions::default())?;
         let world = testbed.host("world")?;
         let uplink = "wan0";
@@ -62,9 +60,8 @@ impl Scene {
     /// Node `a` sends to a prefix, from another or from anywhere, through the gateway.
     fn route(&mut self, to: &str, from: Option<&str>) {
         self.a.configuration.routes.push(Route {
-            to: to.into(),
             from: from.map(Into::into),
-            via: "gateway".into(),
+            ..Route::new(to, "gateway")
         });
     }
 
@@ -78,8 +75,7 @@ impl Scene {
     /// to the world: what is out there is its business.)
     fn laptop_is_carried_in_xdp(&self, address: &str) -> Result<()> {
         let exchange = || -> Result<()> {
-            let answers = ping(&self.laptop.host, address.parse()?, 5, &[])?;
-            assert!(answers.is_perfect(), "{}", answers.text);
+            assert_reaches(&self.laptop.host, address.parse()?, 5);
             transfer(&self.laptop.host, &self.world, address.parse()?, 1 << 20)?;
             Ok(())
         };
@@ -104,8 +100,7 @@ fn the_world_is_reached_through_a_gateway() -> Result<()> {
 
     for text in WORLD {
         let address = text.parse()?;
-        let answers = ping(&scene.a.host, address, 5, &[])?;
-        assert!(answers.is_perfect(), "{}", answers.text);
+        assert_reaches(&scene.a.host, address, 5);
         transfer(&scene.a.host, &scene.world, address, 1 << 20)?;
         scene.laptop_is_carried_in_xdp(text)?;
     }
@@ -122,14 +117,13 @@ fn a_default_route_leads_through_the_mesh() -> Result<()> {
     for version in ["-4", "-6"] {
         host.ip(&[version, "route", "delete", "default"])?;
     }
-    let router = std::net::Ipv4Addr::from(u32::from(scene.a.uplink.ipv4) - 1).to_string();
+    let router = scene.a.uplink.router(V4).to_string();
     host.ip(&["route", "add", "203.0.113.0/24", "via", &router])?;
     scene.load()?;
 
     for text in WORLD {
         scene.laptop_is_carried_in_xdp(text)?;
-        let answers = ping(&scene.a.host, text.parse()?, 5, &[])?;
-        assert!(answers.is_perfect(), "{}", answers.text);
+        assert_reaches(&scene.a.host, text.parse()?, 5);
     }
     Ok(())
 }
@@ -176,29 +170,18 @@ fn babel_tells_everybody_of_the_gateway() -> Result<()> {
         node.configuration.routes.clear();
         node.speak_babel(&[]);
     }
-    if let Some(babel) = &mut scene.gateway.configuration.babel {
-        babel.announce.push(Announcement {
-            to: "::/0".into(),
-            from: Some("2001:db8:42::/48".into()),
-            metric: None,
-        });
-    }
-    let nodes = [&far, &scene.a, &scene.gateway];
-    let _controllers = nodes
-        .into_iter()
-        .map(Node::start_node)
-        .collect::<Result<Vec<_>>>()?;
+    scene.gateway.babel().announce.push(Announcement {
+        from: Some("2001:db8:42::/48".into()),
+        ..Announcement::new("::/0")
+    });
+    let _controllers = start(&[&far, &scene.a, &scene.gateway])?;
     let world = WORLD[1].parse()?;
     let from = |source: String, count| ping(&far.host, world, count, &["-I", &source]);
 
     let (own, underlay) = (far.address(V6).to_string(), far.uplink.ipv6.to_string());
-    let begin = Instant::now();
-    while !from(own.clone(), 1).is_ok_and(|answers| answers.is_perfect()) {
-        assert!(
-            begin.elapsed() < Duration::from_secs(20),
-            "no way to the world"
-        );
-    }
+    wait_until("there is a way to the world", || {
+        Ok(from(own.clone(), 1).is_ok_and(|answers| answers.is_perfect()))
+    })?;
 
     let before = scene.a.host.forwarded_by_kernel()?;
     let answers = from(own, 10)?;

@@ -7,7 +7,7 @@ use testbed::{
     traffic::ping,
 };
 
-use crate::{meshes::Chain, unreachable_peers::warnings};
+use crate::meshes::Chain;
 
 /// Policies by the packets they are for: those that arrive, leave and are forwarded.
 const DIRECTIONS: [&str; 3] = ["in", "out", "fwd"];
@@ -24,10 +24,7 @@ fn policy(node: &Node, what: &str, direction: &str) -> Result<()> {
 fn ipsec_policies_are_warned_of_whichever_way_they_are_for() -> Result<()> {
     let chain = Chain::loaded((Fou, V4), (Gre, V6))?;
     let (a, b) = (&chain.a, &chain.b);
-    let told = |node: &Node| -> Result<Option<String>> {
-        let mut warnings = warnings(node)?.into_iter();
-        Ok(warnings.find(|warning| warning.contains("IPsec")))
-    };
+    let told = |node: &Node| node.warning("IPsec");
     assert_eq!(told(b)?, None);
 
     for (number, direction) in (1..).zip(DIRECTIONS) {
@@ -65,11 +62,7 @@ fn meet_the_narrow_link(chain: &Chain, to: &Node, version: IpVersion) -> Result<
 #[test]
 fn a_path_that_carries_less_than_the_tunnel_sends_is_warned_of_with_what_helps() -> Result<()> {
     let mut chain = Chain::loaded((Fou, V4), (Gre, V6))?;
-    let told = |node: &Node, tunnel: &str| -> Result<Option<String>> {
-        let about = format!("tunnel {tunnel}: the path to");
-        let mut warnings = warnings(node)?.into_iter();
-        Ok(warnings.find(|warning| warning.contains(&about)))
-    };
+    let told = |node: &Node, tunnel: &str| node.warning(&format!("tunnel {tunnel}: the path to"));
     for tunnel in ["a", "c"] {
         assert_eq!(told(&chain.b, tunnel)?, None);
     }

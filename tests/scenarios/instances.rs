@@ -9,6 +9,11 @@ use testbed::{
     traffic::{ping, transfer},
 };
 
+use crate::{
+    babel_nodes::assert_reaches,
+    meshes::{nodes, row},
+};
+
 /// The name, the port, and the mesh of the second instance.
 const SECOND: (&str, u16) = ("other0", 4999);
 
@@ -37,10 +42,7 @@ fn in_another_mesh(node: &mut Node) {
 
 #[test]
 fn two_instances_on_one_interface() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let node = |name, number| Node::new(&testbed, &internet, name, number);
-    let (mut a, mut b, mut c) = (node("a", 1)?, node("b", 2)?, node("c", 3)?);
+    let (_internet, [mut a, mut b, mut c]) = nodes(["a", "b", "c"])?;
     // b is a node of a's mesh ...
     tunnel(&mut a, &mut b, (Fou, V4))?;
     a.route(&b, &b);
@@ -64,34 +66,24 @@ fn two_instances_on_one_interface() -> Result<()> {
     in_another_mesh(&mut c);
     c.load()?;
     b.load_with(&["--instance", SECOND.0])?;
-    let speaks_with_a = |text: &str| {
-        let first: Result<_> = ping(&a.host, b.address(V6), 3, &[]);
-        assert!(
-            first.is_ok_and(|answers| answers.is_perfect()),
-            "the first instance, {text}"
-        );
+    let speak = |from: &Node, to: &str, when: &str| {
+        println!("{when}");
+        assert_reaches(&from.host, to.parse().unwrap(), 3);
     };
-    let speaks_with_c = |text: &str| {
-        let address = "2001:db8:43:2::1".parse().unwrap();
-        let second: Result<_> = ping(&c.host, address, 3, &[]);
-        assert!(
-            second.is_ok_and(|answers| answers.is_perfect()),
-            "the second instance, {text}"
-        );
-    };
-    speaks_with_a("both loaded");
-    speaks_with_c("both loaded");
+    let (first, second) = ("2001:db8:42:2::1", "2001:db8:43:2::1");
+    speak(&a, first, "both loaded");
+    speak(&c, second, "both loaded");
     transfer(&c.host, &b.host, "10.43.2.1".parse()?, 1 << 20)?;
 
     // loading one again leaves the other alone
     b.load_with(&["--instance", SECOND.0])?;
-    speaks_with_a("second loaded again");
-    speaks_with_c("second loaded again");
+    speak(&a, first, "second loaded again");
+    speak(&c, second, "second loaded again");
 
     // the first goes, the second stays
     b.unload()?;
-    speaks_with_c("first unloaded");
-    assert_eq!(ping(&a.host, b.address(V6), 1, &[])?.received, 0);
+    speak(&c, second, "first unloaded");
+    assert_eq!(ping(&a.host, first.parse()?, 1, &[])?.received, 0);
     b.re6st_user(&["unload", "--instance", SECOND.0])?
         .success()?;
     assert_eq!(b.pins()?, [""; 0]);
@@ -100,13 +92,9 @@ fn two_instances_on_one_interface() -> Result<()> {
 
 #[test]
 fn instances_on_different_interfaces() -> Result<()> {
+    let (_first, [a, mut b]) = row(["a", "b"], &[(Fou, V4)])?;
     let testbed = Testbed::new()?;
-    let (first, second) = (Internet::new(&testbed)?, Internet::new(&Testbed::new()?)?);
-    let mut a = Node::new(&testbed, &first, "a", 1)?;
-    let mut b = Node::new(&testbed, &first, "b", 2)?;
-    tunnel(&mut a, &mut b, (Fou, V4))?;
-    a.route(&b, &b);
-    b.route(&a, &a);
+    let second = Internet::new(&testbed)?;
     a.load()?;
     b.load()?;
     // the other Internet numbers its hosts alike: skip what b has in the first
@@ -115,7 +103,7 @@ fn instances_on_different_interfaces() -> Result<()> {
         second.attach(&spare, interface, LinkOptions::default())?;
     }
     b.uplink = second.attach(&b.host, "eth1", LinkOptions::default())?;
-    let mut c = Node::new(&Testbed::new()?, &second, "c", 3)?;
+    let mut c = Node::new(&testbed, &second, "c", 3)?;
     b.configuration.tunnels.clear();
     b.configuration.routes.clear();
     b.configuration.interfaces = vec!["eth1".into()];
@@ -132,21 +120,15 @@ fn instances_on_different_interfaces() -> Result<()> {
     {
         tunnel.port = None;
     }
-    let router = std::net::Ipv4Addr::from(u32::from(b.uplink.ipv4) - 1).to_string();
-    b.host.ip(&[
-        "route",
-        "add",
-        &format!("{}/32", c.uplink.ipv4),
-        "via",
-        &router,
-        "dev",
-        "eth1",
-    ])?;
+    let (to, router) = (c.uplink.address(V4), b.uplink.router(V4));
+    let (to, router) = (format!("{to}/32"), router.to_string());
+    let way = ["route", "add", &to, "via", &router, "dev", "eth1"];
+    b.host.ip(&way)?;
     c.load()?;
     b.load_with(&["--instance", SECOND.0])?;
 
-    assert!(ping(&a.host, b.address(V6), 3, &[])?.is_perfect());
-    assert!(ping(&c.host, "2001:db8:43:2::1".parse()?, 3, &[])?.is_perfect());
-    assert!(ping(&c.host, "10.43.2.1".parse()?, 3, &[])?.is_perfect());
+    assert_reaches(&a.host, b.address(V6), 3);
+    assert_reaches(&c.host, "2001:db8:43:2::1".parse()?, 3);
+    assert_reaches(&c.host, "10.43.2.1".parse()?, 3);
     Ok(())
 }

@@ -66,11 +66,8 @@ fn loaded(node: &Node) -> Result<(BpfDataPlane, BTreeMap<String, u32>)> {
 #[test]
 fn routes_are_added_changed_and_removed_while_packets_flow() -> Result<()> {
     let mut chain = Chain::new((Fou, V4), (Gre, V6))?;
-    chain.a.configuration.routes.push(testbed::node::Route {
-        to: SUBNET.into(),
-        from: None,
-        via: "b".into(),
-    });
+    let routes = &mut chain.a.configuration.routes;
+    routes.push(testbed::node::Route::new(SUBNET, "b"));
     add_addresses(&chain.c.host, "lo", &[&format!("{HOST}/128")])?;
     chain.a.load()?;
     chain.c.load()?;

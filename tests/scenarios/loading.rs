@@ -33,11 +33,7 @@ fn loading_again_under_load_loses_and_repeats_no_packet() -> Result<()> {
             thread::sleep(Duration::from_millis(200));
             if round % 2 == 1 {
                 let to = format!("2001:db8:42:{:x}::/64", 0x100 + round);
-                chain.b.configuration.routes.push(Route {
-                    to,
-                    from: None,
-                    via: "a".into(),
-                });
+                chain.b.configuration.routes.push(Route::new(to, "a"));
             }
             chain.b.load()?;
         }
@@ -47,11 +43,8 @@ fn loading_again_under_load_loses_and_repeats_no_packet() -> Result<()> {
 
         assert!(result.is_perfect(), "{version:?}: {result:?}");
         assert!(result.sent > 20_000, "{version:?}: {result:?}");
-        chain
-            .b
-            .configuration
-            .routes
-            .retain(|route| !route.to.contains(":10"));
+        let routes = &mut chain.b.configuration.routes;
+        routes.retain(|route| !route.to.contains(":10"));
     }
     Ok(())
 }
@@ -80,16 +73,9 @@ fn loading_again_at_the_ends_loses_and_repeats_no_packet() -> Result<()> {
 #[test]
 fn a_removed_route_and_tunnel_are_gone_after_loading_again() -> Result<()> {
     let mut chain = Chain::loaded((Fou, V4), (Gre, V6))?;
-    chain
-        .b
-        .configuration
-        .tunnels
-        .retain(|tunnel| tunnel.name != "c");
-    chain
-        .b
-        .configuration
-        .routes
-        .retain(|route| route.via != "c");
+    chain.b.remove_tunnel("c");
+    let routes = &mut chain.b.configuration.routes;
+    routes.retain(|route| route.via != "c");
 
     chain.b.load()?;
 

@@ -1,9 +1,6 @@
 //! Segments that the kernel merges (GRO) at the ports of a bridge, before XDP on the bridge sees them: in GRE, and plain ones.
 
-use std::{
-    net::{Ipv4Addr, Ipv6Addr},
-    time::Duration,
-};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use testbed::{
@@ -41,12 +38,9 @@ fn chain(first: TunnelKind, second: TunnelKind) -> Result<Chain> {
     }
     let (host, uplink) = (&b.host, &b.uplink);
     bridge(host, "br0", "eth0")?;
-    let router4 = Ipv4Addr::from(u32::from(uplink.ipv4) - 1).to_string();
-    let router6 = Ipv6Addr::from(u128::from(uplink.ipv6) - 1).to_string();
-    for (address, router) in [
-        (format!("{}/30", uplink.ipv4), router4),
-        (format!("{}/64", uplink.ipv6), router6),
-    ] {
+    for (version, length) in [(V4, 30), (V6, 64)] {
+        let address = format!("{}/{length}", uplink.address(version));
+        let router = uplink.router(version).to_string();
         host.ip(&["address", "delete", &address, "dev", "eth0"])?;
         host.ip(&["address", "add", &address, "dev", "br0"])?;
         host.ip(&["route", "replace", "default", "via", &router])?;

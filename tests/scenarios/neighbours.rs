@@ -6,34 +6,34 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 use testbed::{
     cleanup::wait_until,
-    host::Testbed,
-    internet::{Internet, IpVersion::*},
+    host::{Host, Testbed},
+    internet::IpVersion::*,
     link::LinkOptions,
-    node::{Encapsulation::*, Node, tunnel},
+    node::Encapsulation::*,
     traffic::ping,
 };
 
-use crate::meshes::Chain;
+use crate::{
+    babel_nodes::assert_reaches,
+    meshes::{Chain, row},
+};
 
 /// The kernel's own patience with a neighbour is half a minute.
-const QUICK: [(&str, &str, &str); 6] = [
-    ("ipv4", "base_reachable_time_ms", "500"),
-    ("ipv4", "delay_first_probe_time", "1"),
-    ("ipv4", "retrans_time_ms", "200"),
-    ("ipv6", "base_reachable_time_ms", "500"),
-    ("ipv6", "delay_first_probe_time", "1"),
-    ("ipv6", "retrans_time_ms", "200"),
+const QUICK: [(&str, &str); 3] = [
+    ("base_reachable_time_ms", "500"),
+    ("delay_first_probe_time", "1"),
+    ("retrans_time_ms", "200"),
 ];
 
-/// A field of a tunnel in the status.
-fn of_tunnel(node: &Node, tunnel: &str, field: &str) -> Result<Value> {
-    let status = node.status()?;
-    let tunnels = status["tunnels"].as_array().context("no tunnels")?;
-    let tunnel = tunnels
-        .iter()
-        .find(|entry| entry["name"] == tunnel)
-        .context("no such tunnel")?;
-    Ok(tunnel[field].clone())
+/// The kernel finds out soon about neighbours that are not what they were.
+fn be_quick(host: &Host, interface: &str) -> Result<()> {
+    for family in ["ipv4", "ipv6"] {
+        for (name, value) in QUICK {
+            let name = format!("net.{family}.neigh.{interface}.{name}");
+            host.set_sysctl(&name, value)?;
+        }
+    }
+    Ok(())
 }
 
 #[test]
@@ -44,15 +44,13 @@ fn packets_arrive_also_while_the_next_hop_has_no_address() -> Result<()> {
     router.ip(&["link", "set", &chain.b.uplink.router_interface, "down"])?;
     chain.b.host.ip(&["neigh", "flush", "all"])?;
     chain.b.load()?;
-    assert_eq!(of_tunnel(&chain.b, "c", "neighbour")?, Value::Null);
+    assert_eq!(chain.b.tunnel_status("c")?["neighbour"], Value::Null);
     router.ip(&["link", "set", &chain.b.uplink.router_interface, "up"])?;
     chain.a.load()?;
     chain.c.load()?;
 
     for version in [V6, V4] {
-        let answers = ping(&chain.a.host, chain.c.address(version), 10, &[])?;
-
-        assert!(answers.is_perfect(), "{version:?}: {}", answers.text);
+        assert_reaches(&chain.a.host, chain.c.address(version), 10);
     }
     Ok(())
 }
@@ -62,47 +60,36 @@ fn a_router_that_was_exchanged_is_reported_and_learned_by_loading_again() -> Res
     let chain = Chain::loaded((Fou, V4), (Gre, V6))?;
     let address = chain.c.address(V6);
     assert!(ping(&chain.a.host, address, 3, &[])?.is_perfect());
-    assert_eq!(of_tunnel(&chain.b, "c", "stale")?, Value::Null);
+    assert_eq!(chain.b.tunnel_status("c")?["stale"], Value::Null);
     let interface = &chain.b.uplink.router_interface;
     chain
         .internet
         .router()
         .ip(&["link", "set", interface, "address", "02:00:00:00:00:99"])?;
-    for (family, name, value) in QUICK {
-        let name = format!("net.{family}.neigh.eth0.{name}");
-        chain.b.host.set_sysctl(&name, value)?;
-    }
+    be_quick(&chain.b.host, "eth0")?;
 
     // nothing but the question lets the node's kernel find out
     let told = wait_until(Duration::from_secs(60), || {
-        let stale = |tunnel| of_tunnel(&chain.b, tunnel, "stale").ok();
-        ["a", "c"]
-            .into_iter()
-            .all(|tunnel| stale(tunnel).is_some_and(|stale| stale.is_string()))
+        ["a", "c"].into_iter().all(|tunnel| {
+            let status = chain.b.tunnel_status(tunnel);
+            status.is_ok_and(|status| status["stale"].is_string())
+        })
     });
     assert!(told, "{}", chain.b.host.ip(&["neigh"])?);
     chain.b.load()?;
 
     assert!(ping(&chain.a.host, address, 5, &[])?.is_perfect());
-    assert_eq!(of_tunnel(&chain.b, "a", "stale")?, Value::Null);
+    assert_eq!(chain.b.tunnel_status("a")?["stale"], Value::Null);
     Ok(())
 }
 
 /// Nobody tells of it, and no packet of the node's own goes there: the node's kernel has to find out by itself.
 #[test]
 fn a_host_behind_a_node_that_was_exchanged_is_found_again() -> Result<()> {
+    let (_internet, [a, mut b]) = row(["a", "b"], &[(Fou, V4)])?;
     let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let node = |name, number| Node::new(&testbed, &internet, name, number);
-    let (mut a, mut b) = (node("a", 1)?, node("b", 2)?);
-    tunnel(&mut a, &mut b, (Fou, V4))?;
-    a.route(&b, &b);
-    b.route(&a, &a);
     let lan = b.lan_host(&testbed, "host", "lan0", LinkOptions::default())?;
-    for (family, name, value) in QUICK {
-        let name = format!("net.{family}.neigh.lan0.{name}");
-        b.host.set_sysctl(&name, value)?;
-    }
+    be_quick(&b.host, "lan0")?;
     a.load()?;
     b.load()?;
     for version in [V6, V4] {

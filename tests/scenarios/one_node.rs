@@ -3,26 +3,18 @@
 use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 use testbed::{
-    host::Testbed,
     internet::{Internet, IpVersion::*},
-    node::{Encapsulation::*, Node, tunnel},
-    process::Process,
-    traffic::ping,
+    node::{Encapsulation::*, Node},
 };
 
-use crate::babel_nodes::{PATIENCE, start, wait_for, wait_until};
+use crate::{
+    babel_nodes::{PATIENCE, assert_reaches, start, wait_for, wait_until},
+    meshes::speaking,
+};
 
 /// Two nodes that speak Babel over a tunnel, not started.
-fn pair() -> Result<(Internet, Node, Node)> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let node = |name, number| Node::new(&testbed, &internet, name, number);
-    let (mut a, mut b) = (node("a", 1)?, node("b", 2)?);
-    tunnel(&mut a, &mut b, (Fou, V4))?;
-    for node in [&mut a, &mut b] {
-        node.speak_babel(&[]);
-    }
-    Ok((internet, a, b))
+fn pair() -> Result<(Internet, [Node; 2])> {
+    speaking(["a", "b"], &[(Fou, V4)])
 }
 
 /// What a node leaves that did not start.
@@ -34,7 +26,7 @@ fn traces(node: &Node) -> Result<(Vec<String>, bool)> {
 
 #[test]
 fn what_keeps_a_node_from_running_is_met_before_anything_is_attached() -> Result<()> {
-    let (_internet, mut a, _b) = pair()?;
+    let (_internet, [mut a, _b]) = pair()?;
     let file = a.host.directory().join("a-file");
     std::fs::write(&file, "")?;
     let inside = file.join("x");
@@ -68,9 +60,7 @@ fn what_keeps_a_node_from_running_is_met_before_anything_is_attached() -> Result
         std::fs::remove_dir(state.join(name))?;
     }
 
-    if let Some(babel) = &mut a.configuration.babel {
-        babel.state_directory = file.clone();
-    }
+    a.babel().state_directory = file.clone();
     let said = a.start_node()?.wait(PATIENCE)?.failure()?;
     assert!(said.contains("a-file"), "{said}");
     assert_eq!(traces(&a)?, nothing, "a state directory that is a file");
@@ -79,7 +69,7 @@ fn what_keeps_a_node_from_running_is_met_before_anything_is_attached() -> Result
 
 #[test]
 fn a_second_node_leaves_the_first_one_alone() -> Result<()> {
-    let (_internet, mut a, b) = pair()?;
+    let (_internet, [mut a, b]) = pair()?;
     let controllers = start(&[&a, &b])?;
     wait_for(&a, &b, V6, &controllers)?;
     let first = controllers[0].id().to_string();
@@ -94,20 +84,20 @@ fn a_second_node_leaves_the_first_one_alone() -> Result<()> {
         second.contains("a node runs") && second.contains(&first),
         "{second}"
     );
-    assert!(ping(&a.host, b.address(V6), 5, &[])?.is_perfect());
+    assert_reaches(&a.host, b.address(V6), 5);
     // another instance needs a port of its own, and says so before it attaches anything
     let port = a.start_node_with(&["--instance", "re6st2"])?;
     let said = port.wait(PATIENCE)?.failure()?;
     assert!(said.contains("4754"), "{said}");
     assert!(!a.pins()?.contains(&"re6st2".to_owned()));
     beside.stop(Signal::SIGTERM)?;
-    assert!(ping(&a.host, b.address(V6), 5, &[])?.is_perfect());
+    assert_reaches(&a.host, b.address(V6), 5);
     Ok(())
 }
 
 #[test]
 fn load_and_unload_leave_the_instance_of_a_running_node_alone_unless_forced() -> Result<()> {
-    let (_internet, a, b) = pair()?;
+    let (_internet, [a, b]) = pair()?;
     let mut controllers = start(&[&a, &b])?;
     wait_for(&a, &b, V6, &controllers)?;
 
@@ -120,16 +110,16 @@ fn load_and_unload_leave_the_instance_of_a_running_node_alone_unless_forced() ->
             "{said}"
         );
     }
-    assert!(ping(&a.host, b.address(V6), 5, &[])?.is_perfect());
-    assert!(ping(&b.host, a.address(V6), 5, &[])?.is_perfect());
+    assert_reaches(&a.host, b.address(V6), 5);
+    assert_reaches(&b.host, a.address(V6), 5);
 
     a.load_with(&["--force"])?;
-    let log = |controllers: &[Process]| controllers[0].stderr();
     wait_until("the node takes its instance back", || {
-        Ok(log(&controllers).contains("somebody else has loaded it"))
+        let log = controllers[0].stderr();
+        Ok(log.contains("somebody else has loaded it"))
     })?;
     wait_for(&a, &b, V6, &controllers)?;
-    assert!(ping(&a.host, b.address(V6), 5, &[])?.is_perfect());
+    assert_reaches(&a.host, b.address(V6), 5);
 
     a.re6st_user(&["unload", "--force"])?.success()?;
     let said = controllers.remove(0).wait(PATIENCE)?.failure()?;

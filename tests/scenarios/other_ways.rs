@@ -6,25 +6,19 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use testbed::{
     cleanup::wait_until,
-    host::Testbed,
-    internet::{Internet, IpVersion, IpVersion::*},
+    internet::Internet,
     link::{LinkOptions, link},
-    node::{
-        Encapsulation::{self, *},
-        Node, tunnel,
-    },
+    node::{Node, TUNNEL_KINDS, TunnelKind},
 };
 
-use crate::babel_nodes::start;
+use crate::{babel_nodes::start, meshes::speaking};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `a` sends by a link of its own, and hears by the Internet, which is not among its interfaces; for `b` it is the other way.
-fn crossed(kind: (Encapsulation, IpVersion)) -> Result<(Internet, Node, Node)> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let node = |name, number| Node::new(&testbed, &internet, name, number);
-    let (mut a, mut b) = (node("a", 1)?, node("b", 2)?);
+fn crossed(kind: TunnelKind) -> Result<(Internet, [Node; 2])> {
+    let (internet, mut nodes) = speaking(["a", "b"], &[kind])?;
+    let [a, b] = &mut nodes;
     link(
         (&a.host, "back0"),
         (&b.host, "back0"),
@@ -37,11 +31,8 @@ fn crossed(kind: (Encapsulation, IpVersion)) -> Result<(Internet, Node, Node)> {
         a.host
             .ip(&["route", "add", &to, "dev", "back0", "src", &from])?;
     }
-    tunnel(&mut a, &mut b, kind)?;
     a.configuration.interfaces = vec!["back0".into()];
-    a.speak_babel(&[]);
-    b.speak_babel(&[]);
-    Ok((internet, a, b))
+    Ok((internet, nodes))
 }
 
 /// `b` does not answer for its address on that link. The kernel may forget such a neighbour while an interface is new.
@@ -58,8 +49,8 @@ fn introduce(a: &Node, b: &Node) -> Result<()> {
 
 #[test]
 fn a_tunnel_whose_packets_come_in_elsewhere_has_no_neighbour() -> Result<()> {
-    for kind in [(Fou, V4), (Fou, V6), (Gre, V4), (Gre, V6)] {
-        let (_internet, a, b) = crossed(kind)?;
+    for kind in TUNNEL_KINDS {
+        let (_internet, [a, b]) = crossed(kind)?;
 
         let _controllers = start(&[&a, &b])?;
 

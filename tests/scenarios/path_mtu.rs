@@ -2,37 +2,32 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use testbed::{
-    host::Testbed,
     internet::{Internet, IpVersion, IpVersion::*},
-    node::{Encapsulation::*, Node, tunnel, tunnel_with_mtu},
+    node::{Encapsulation::*, Node},
     traffic::{UdpStream, ping, transfer},
 };
+
+use crate::meshes::row;
 
 /// What the second tunnel of three carries, in bytes.
 const NARROW: u16 = 1300;
 
 /// Four nodes in a row; the tunnel in the middle is narrow. Only the second node can know that.
 fn narrow_in_the_middle() -> Result<(Internet, [Node; 4])> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let node = |name, number| Node::new(&testbed, &internet, name, number);
-    let (mut a, mut b, mut c, mut d) = (node("a", 1)?, node("b", 2)?, node("c", 3)?, node("d", 4)?);
-    tunnel(&mut a, &mut b, (Fou, V4))?;
-    tunnel_with_mtu(&mut b, &mut c, (Gre, V6), Some(NARROW))?;
-    tunnel(&mut c, &mut d, (Fou, V6))?;
-    for (node, ways) in [
-        (&mut a, [(2, "b"), (3, "b"), (4, "b")]),
-        (&mut b, [(1, "a"), (3, "c"), (4, "c")]),
-        (&mut c, [(1, "b"), (2, "b"), (4, "d")]),
-        (&mut d, [(1, "c"), (2, "c"), (3, "c")]),
-    ] {
-        ways.iter()
-            .for_each(|(number, via)| node.route_number(*number, via));
+    let kinds = [(Fou, V4), (Gre, V6), (Fou, V6)];
+    let (internet, mut nodes) = row(["a", "b", "c", "d"], &kinds)?;
+    let [_, b, c, _] = &mut nodes;
+    for (node, peer) in [(b, "c"), (c, "b")] {
+        let mut tunnels = node.configuration.tunnels.iter_mut();
+        let narrow = tunnels.find(|tunnel| tunnel.name == peer);
+        narrow.context("no such tunnel")?.mtu = Some(NARROW);
+    }
+    for node in &nodes {
         node.load()?;
     }
-    Ok((internet, [a, b, c, d]))
+    Ok((internet, nodes))
 }
 
 fn bytes_of_icmp_payload(version: IpVersion, packet: u16) -> String {

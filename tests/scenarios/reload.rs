@@ -19,8 +19,8 @@ use testbed::{
 };
 
 use crate::{
-    babel_nodes::{ring, start, wait_for, wait_until},
-    meshes::Chain,
+    babel_nodes::{logs, start, wait_for, wait_until},
+    meshes::{Chain, ring},
 };
 
 /// Between the replacement of one tunnel and the next.
@@ -75,13 +75,8 @@ fn tunnels_of_a_ring_are_replaced_one_after_another_and_no_packet_is_lost() -> R
     for (way, stream) in [("there", there), ("back", back)] {
         let stream = stream.finish()?;
         println!("{way}: {stream:?}");
-        let logs = controllers.iter().map(|node| node.stderr());
-        let logs: Vec<String> = logs.collect();
-        assert!(
-            stream.is_perfect(),
-            "{way}: {stream:?}\n{}",
-            logs.join("\n---\n")
-        );
+        let logs = logs(&controllers);
+        assert!(stream.is_perfect(), "{way}: {stream:?}\n{logs}");
     }
     Ok(())
 }
@@ -92,10 +87,7 @@ fn a_tunnel_that_comes_and_goes_moves_no_other_and_others_routes_stay() -> Resul
     let spare = nodes[3].configuration.tunnels.clone();
     // a ring of four without the link between the last two
     nodes[2].configuration.tunnels.pop();
-    nodes[3]
-        .configuration
-        .tunnels
-        .retain(|tunnel| tunnel.name != "c");
+    nodes[3].remove_tunnel("c");
     let controllers = start(&nodes.each_ref())?;
     wait_for(&nodes[3], &nodes[2], V6, &controllers)?;
     let number = |node: &Node| -> Result<serde_json::Value> {
@@ -118,10 +110,7 @@ fn a_tunnel_that_comes_and_goes_moves_no_other_and_others_routes_stay() -> Resul
         "its counters go on"
     );
     assert!(nodes[3].list(&["tunnels"])?.len() == 2);
-    nodes[3]
-        .configuration
-        .tunnels
-        .retain(|tunnel| tunnel.name != "c");
+    nodes[3].remove_tunnel("c");
     let said = nodes[3].reload()?.success()?.stdout;
     assert!(said.contains("tunnel c: removed"), "{said}");
     wait_until("it is closed", || {
@@ -183,10 +172,7 @@ fn who_lets_a_tunnel_go_tells_the_other_end_before() -> Result<()> {
     let (a, d) = (&nodes[0], &nodes[3]);
     let stream = UdpStream::start(&a.host, &d.host, d.address(V6), 200, 2_000)?;
 
-    nodes[3]
-        .configuration
-        .tunnels
-        .retain(|tunnel| tunnel.name != "a");
+    nodes[3].remove_tunnel("a");
     nodes[3].reload()?.success()?;
     thread::sleep(2 * PERIOD);
 
@@ -197,13 +183,8 @@ fn who_lets_a_tunnel_go_tells_the_other_end_before() -> Result<()> {
 
 #[test]
 fn a_wrong_file_changes_nothing_and_is_explained() -> Result<()> {
-    let mut chain = Chain::new((Fou, V4), (Gre, V6))?;
-    for node in [&mut chain.a, &mut chain.b, &mut chain.c] {
-        node.configuration.routes.clear();
-        node.speak_babel(&[]);
-    }
-    let controllers = start(&chain.nodes())?;
-    wait_for(&chain.a, &chain.c, V6, &controllers)?;
+    let chain = Chain::speaking((Fou, V4), (Gre, V6))?;
+    let controllers = chain.start()?;
     let path = chain.b.write_configuration()?;
     let right = fs::read_to_string(&path)?;
     let refused = |text: &str, why: &str| -> Result<()> {
@@ -248,18 +229,13 @@ fn a_wrong_file_changes_nothing_and_is_explained() -> Result<()> {
 
 #[test]
 fn routes_interfaces_and_announcements_come_and_go() -> Result<()> {
-    let mut chain = Chain::new((Fou, V4), (Fou, V4))?;
-    for node in [&mut chain.a, &mut chain.b, &mut chain.c] {
-        node.configuration.routes.clear();
-        node.speak_babel(&[]);
-    }
+    let mut chain = Chain::speaking((Fou, V4), (Fou, V4))?;
     link(
         (&chain.b.host, "lan0"),
         (&chain.c.host, "lan0"),
         LinkOptions::default(),
     )?;
-    let controllers = start(&chain.nodes())?;
-    wait_for(&chain.a, &chain.c, V6, &controllers)?;
+    let _controllers = chain.start()?;
     let Chain { a, b, c, .. } = &mut chain;
 
     // an announcement and a plain interface
@@ -268,61 +244,40 @@ fn routes_interfaces_and_announcements_come_and_go() -> Result<()> {
         let show = ["-6", "route", "show", announcement, "proto", "babel"];
         Ok(node.host.ip(&show)?.contains("re6st0"))
     };
+    let uses_lan = |node: &Node| -> Result<bool> {
+        let neighbours = node.list(&["neighbours"])?;
+        let mut interfaces = neighbours.iter().map(|found| &found["interface_name"]);
+        Ok(interfaces.any(|interface| interface == "lan0"))
+    };
     for node in [&mut *b, &mut *c] {
-        if let Some(babel) = &mut node.configuration.babel {
-            babel.interfaces = vec!["lan0".into()];
-            babel.announce = vec![Announcement {
-                to: announcement.into(),
-                from: None,
-                metric: None,
-            }];
-        }
+        node.speak_babel(&["lan0"]);
+        node.babel().announce = vec![Announcement::new(announcement)];
         node.reload()?.success()?;
     }
     wait_until("it is announced", || learned(a))?;
-    wait_until("the interface is used", || {
-        let neighbours = b.list(&["neighbours"])?;
-        Ok(neighbours
-            .iter()
-            .any(|found| found["interface_name"] == "lan0"))
-    })?;
+    wait_until("the interface is used", || uses_lan(b))?;
     for node in [&mut *b, &mut *c] {
-        if let Some(babel) = &mut node.configuration.babel {
-            babel.interfaces.clear();
-            babel.announce.clear();
-        }
+        node.speak_babel(&[]);
+        node.babel().announce.clear();
         node.reload()?.success()?;
     }
     wait_until("it is withdrawn", || Ok(!learned(a)?))?;
-    wait_until("the interface is left", || {
-        let neighbours = b.list(&["neighbours"])?;
-        Ok(!neighbours
-            .iter()
-            .any(|found| found["interface_name"] == "lan0"))
-    })?;
+    wait_until("the interface is left", || Ok(!uses_lan(b)?))?;
 
     // what cannot be used is said to whoever asks for it
-    if let Some(babel) = &mut b.configuration.babel {
-        babel.interfaces = vec!["lan7".into()];
-    }
+    b.speak_babel(&["lan7"]);
     let said = b.reload()?.success()?.stdout;
     assert!(
         said.contains("WARNING: ") && said.contains("lan7"),
         "{said}"
     );
-    if let Some(babel) = &mut b.configuration.babel {
-        babel.interfaces.clear();
-    }
+    b.speak_babel(&[]);
     b.reload()?.success()?;
-    assert!(!b.status()?["warnings"].to_string().contains("lan7"));
+    assert_eq!(b.warning("lan7")?, None);
 
     // a static route wins over Babel's, and leaves it to Babel again
     let to = "2001:db8:42:3::/64";
-    b.configuration.routes.push(Route {
-        to: to.into(),
-        from: None,
-        via: "a".into(),
-    });
+    b.configuration.routes.push(Route::new(to, "a"));
     b.reload()?.success()?;
     let via = |node: &Node| -> Result<String> {
         let routes = node.list(&["routes", to])?;
@@ -336,7 +291,7 @@ fn routes_interfaces_and_announcements_come_and_go() -> Result<()> {
 
     // the first tunnel by another protocol
     a.configuration.tunnels.clear();
-    b.configuration.tunnels.retain(|tunnel| tunnel.name != "a");
+    b.remove_tunnel("a");
     tunnel(a, b, (Gre, V4))?;
     for node in [&*a, &*b] {
         let said = node.reload()?.success()?.stdout;

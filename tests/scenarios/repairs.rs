@@ -8,15 +8,14 @@ use nix::sys::signal::{Signal, kill};
 use testbed::{
     internet::IpVersion::*,
     link::LinkOptions,
-    node::{Encapsulation::*, Node},
+    node::{Encapsulation::*, Node, Route},
     process::Process,
     traffic::ping,
 };
 
 use crate::{
-    babel_nodes::{PATIENCE, assert_relayed_by_xdp, start, wait_for, wait_until},
+    babel_nodes::{PATIENCE, assert_relayed_by_xdp, start, wait_for, wait_for_both, wait_until},
     meshes::Chain,
-    unreachable_peers::warnings,
 };
 
 /// What happens to node `b`, and a word of what the status says of it.
@@ -113,13 +112,13 @@ fn static_load(options: &[&str]) -> Result<()> {
         node.load_with(options)?;
     }
     assert_whole(&chain, "at first")?;
-    let at_first = warnings(&chain.b)?;
+    let at_first = chain.b.warnings()?;
     let repaired = |what: &str, word: &str| -> Result<()> {
-        let now = warnings(&chain.b)?;
+        let now = chain.b.warnings()?;
         let told = |warning: &String| warning.contains(word) && warning.contains("load again");
         assert!(now.iter().any(told), "{what}: {now:?}");
         chain.b.load_with(options)?;
-        assert_eq!(warnings(&chain.b)?, at_first, "{what}");
+        assert_eq!(chain.b.warnings()?, at_first, "{what}");
         assert_whole(&chain, what)
     };
     for (commands, word, what) in DISTURBANCES {
@@ -155,12 +154,8 @@ fn the_same_with_filters_in_place_of_links() -> Result<()> {
 fn a_static_load_says_that_packets_are_too_big_or_the_source_is_another() -> Result<()> {
     let chain = Chain::loaded((Fou, V4), (Gre, V6))?;
     let stale = |tunnel: &str| -> Result<Option<String>> {
-        let status = chain.b.status()?;
-        let tunnels = status["tunnels"].as_array().context("no tunnels")?;
-        let found = tunnels.iter().find(|found| found["name"] == tunnel);
-        Ok(found.context("no such tunnel")?["stale"]
-            .as_str()
-            .map(Into::into))
+        let stale = &chain.b.tunnel_status(tunnel)?["stale"];
+        Ok(stale.as_str().map(Into::into))
     };
     for tunnel in ["a", "c"] {
         assert_eq!(stale(tunnel)?, None);
@@ -192,28 +187,19 @@ fn a_static_load_says_that_packets_are_too_big_or_the_source_is_another() -> Res
 
 #[test]
 fn a_node_puts_right_what_somebody_else_changes() -> Result<()> {
-    let mut chain = Chain::new((Fou, V4), (Gre, V6))?;
-    for node in [&mut chain.a, &mut chain.b, &mut chain.c] {
-        node.configuration.routes.clear();
-        node.speak_babel(&[]);
-    }
+    let mut chain = Chain::speaking((Fou, V4), (Gre, V6))?;
     // one static route, to see that those come back too
-    chain.b.configuration.routes.push(testbed::node::Route {
-        to: "2001:db8:42:9::/64".into(),
-        from: None,
-        via: "c".into(),
-    });
+    let routes = &mut chain.b.configuration.routes;
+    routes.push(Route::new("2001:db8:42:9::/64", "c"));
     let controllers = start(&chain.nodes())?;
     let Chain { a, b, c, .. } = &chain;
     let all_is_well = |what: &str| -> Result<()> {
         let begin = std::time::Instant::now();
-        for version in [V6, V4] {
-            for (from, to) in [(b, a), (b, c), (a, c), (c, a)] {
-                wait_for(from, to, version, &controllers).with_context(|| what.to_owned())?;
-            }
+        for (from, to) in [(b, a), (b, c), (a, c), (c, a)] {
+            wait_for_both(from, to, &controllers).with_context(|| what.to_owned())?;
         }
         println!("{what}: whole after {:?}", begin.elapsed());
-        wait_until(what, || Ok(warnings(b)?.is_empty()))?;
+        wait_until(what, || Ok(b.warnings()?.is_empty()))?;
         assert_whole(&chain, what)
     };
     let loads = || controllers[1].stderr().matches(": loaded again\n").count();
@@ -252,15 +238,8 @@ fn a_device_with_another_name_is_unloaded_all_the_same() -> Result<()> {
 
 /// A node on `b` between `a` and `c`.
 fn with_a_node() -> Result<(Chain, Vec<Process>)> {
-    let mut chain = Chain::new((Fou, V4), (Gre, V6))?;
-    for node in [&mut chain.a, &mut chain.b, &mut chain.c] {
-        node.configuration.routes.clear();
-        node.speak_babel(&[]);
-    }
-    let controllers = start(&chain.nodes())?;
-    for (from, to) in [(&chain.a, &chain.c), (&chain.b, &chain.a)] {
-        wait_for(from, to, V6, &controllers)?;
-    }
+    let chain = Chain::speaking((Fou, V4), (Gre, V6))?;
+    let controllers = chain.start()?;
     Ok((chain, controllers))
 }
 
@@ -336,22 +315,19 @@ fn a_static_route_that_somebody_replaced_is_told_of() -> Result<()> {
     let chain = Chain::loaded((Fou, V4), (Fou, V4))?;
     let (a, b) = (&chain.a, &chain.b);
     let to = "10.42.2.0/24";
-    let warnings = || -> Result<String> { Ok(a.status()?["warnings"].to_string()) };
     let replace = ["route", "replace", to, "dev", "eth0"];
 
     a.host.ip(&[&replace[..], &["metric", "1024"]].concat())?;
-    assert!(warnings()?.contains("1 static routes to re6st0 are gone: load again"));
+    let gone = a.warning("1 static routes to re6st0 are gone: load again")?;
+    assert!(gone.is_some());
     a.load()?;
-    assert_eq!(warnings()?, "[]");
+    assert_eq!(a.warnings()?, [""; 0]);
     assert!(ping(&a.host, b.address(V4), 3, &[])?.is_perfect());
 
     a.host.ip(&replace)?;
-    let told = warnings()?;
-    assert!(
-        told.contains("prefers a route of somebody else's to 10.42.2.0/24, and"),
-        "{told}"
-    );
+    let preferred = "prefers a route of somebody else's to 10.42.2.0/24, and";
+    assert!(a.warning(preferred)?.is_some());
     a.host.ip(&["route", "delete", to, "dev", "eth0"])?;
-    assert_eq!(warnings()?, "[]");
+    assert_eq!(a.warnings()?, [""; 0]);
     Ok(())
 }

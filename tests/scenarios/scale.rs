@@ -1,7 +1,7 @@
 //! A full mesh: 65,536 routes, and the memory of the maps; and a host that has many routes of others.
 
 use std::{
-    net::Ipv4Addr,
+    iter,
     time::{Duration, Instant},
 };
 
@@ -9,16 +9,15 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 use testbed::{
     configuration::Announcement,
-    host::Testbed,
-    internet::{Internet, IpVersion::*},
-    node::{Encapsulation::*, INSTANCE, Node, Route, tunnel},
+    internet::IpVersion::*,
+    node::{Encapsulation::*, INSTANCE, Route},
     process::Process,
     traffic::ping,
 };
 
 use crate::{
-    babel_nodes::{start, wait_for, wait_until},
-    meshes::Chain,
+    babel_nodes::{start, wait_until},
+    meshes::{Chain, speaking},
 };
 
 #[test]
@@ -36,24 +35,12 @@ fn traffic_follows_each_of_65536_routes() -> Result<()> {
         .addresses
         .extend(owned[1..].iter().map(|prefix| format!("{prefix}1/64")));
     for (node, via) in [(&mut chain.a, "b"), (&mut chain.b, "c")] {
-        let present: Vec<_> = node
-            .configuration
-            .routes
-            .iter()
-            .map(|route| route.to.clone())
-            .collect();
+        let present = node.configuration.routes.clone();
         let own = format!("2001:db8:42:{:x}::/64", node.number);
-        let all = (0..=0xffff_u32)
-            .map(|number| match number {
-                0 => "2001:db8:42::/64".to_owned(),
-                number => format!("2001:db8:42:{number:x}::/64"),
-            })
-            .filter(|to| *to != own && !present.contains(to))
-            .map(|to| Route {
-                to,
-                from: None,
-                via: via.into(),
-            });
+        let all = iter::once("2001:db8:42::/64".to_owned())
+            .chain((1..=0xffff).map(|number: u32| format!("2001:db8:42:{number:x}::/64")))
+            .filter(|to| *to != own && present.iter().all(|route| route.to != *to))
+            .map(|to| Route::new(to, via));
         node.configuration.routes.extend(all);
         assert!(node.configuration.routes.len() > 65_535);
     }
@@ -79,21 +66,10 @@ fn peak_memory(process: &Process) -> Result<u64> {
 #[test]
 fn to_show_20000_routes_costs_the_node_nothing() -> Result<()> {
     const ROUTES: usize = 20_000;
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let mut a = Node::new(&testbed, &internet, "a", 1)?;
-    let mut b = Node::new(&testbed, &internet, "b", 2)?;
-    tunnel(&mut a, &mut b, (Fou, V4))?;
-    a.speak_babel(&[]);
-    b.speak_babel(&[]);
-    let announced = |number: usize| Announcement {
-        to: format!("2001:db8:43:{number:x}::/64"),
-        from: None,
-        metric: None,
-    };
-    if let Some(babel) = &mut b.configuration.babel {
-        babel.announce = (0..ROUTES).map(announced).collect();
-    }
+    let (_internet, [a, mut b]) = speaking(["a", "b"], &[(Fou, V4)])?;
+    b.babel().announce = (0..ROUTES)
+        .map(|number| Announcement::new(format!("2001:db8:43:{number:x}::/64")))
+        .collect();
     let controllers = start(&[&a, &b])?;
     // until it has loaded there is none
     wait_until("all are known", || {
@@ -131,13 +107,8 @@ fn to_show_20000_routes_costs_the_node_nothing() -> Result<()> {
 /// A router of the Internet may be a node as well: its hundreds of thousands of routes are none of ours.
 #[test]
 fn routes_of_others_on_the_host_are_not_read() -> Result<()> {
-    let mut chain = Chain::new((Fou, V4), (Gre, V6))?;
-    for node in [&mut chain.a, &mut chain.b, &mut chain.c] {
-        node.configuration.routes.clear();
-        node.speak_babel(&[]);
-    }
-    let controllers = start(&chain.nodes())?;
-    wait_for(&chain.a, &chain.c, V6, &controllers)?;
+    let chain = Chain::speaking((Fou, V4), (Gre, V6))?;
+    let _controllers = chain.start()?;
     let quickest = || -> Result<Duration> {
         let mut times = Vec::new();
         for _ in 0..5 {
@@ -148,7 +119,7 @@ fn routes_of_others_on_the_host_are_not_read() -> Result<()> {
         times.into_iter().min().context("no times")
     };
     let before = quickest()?;
-    let gateway = Ipv4Addr::from(u32::from(chain.b.uplink.ipv4) - 1);
+    let gateway = chain.b.uplink.router(V4);
     let route = |number: u32| {
         let [_, a, b, c] = number.to_be_bytes();
         format!(
@@ -157,12 +128,7 @@ fn routes_of_others_on_the_host_are_not_read() -> Result<()> {
         )
     };
     let routes: String = (0..100_000).map(route).collect();
-    let file = chain.b.host.directory().join("routes");
-    std::fs::write(&file, routes)?;
-    chain
-        .b
-        .host
-        .ip(&["-batch", file.to_str().context("path")?])?;
+    chain.b.host.ip_batch(&routes)?;
 
     let after = quickest()?;
 

@@ -1,32 +1,23 @@
 //! A node that is alone says so, and why: once in its log, and in `status`.
 
-use anyhow::{Context as _, Result};
-use serde_json::Value;
+use anyhow::Result;
 use testbed::{
     cleanup::wait_until,
-    host::Testbed,
-    internet::{Internet, IpVersion::*},
-    link::{LinkOptions, link},
-    node::{Encapsulation::*, Node, tunnel},
+    internet::IpVersion::*,
+    node::{Encapsulation::*, Node},
     process::Process,
 };
 
+use crate::meshes::{lan, speaking};
+
 /// How long anything may take to be seen.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
-
-fn warnings(node: &Node) -> Result<Vec<String>> {
-    let status = node.status()?;
-    let warnings = status["warnings"].as_array().context("no warnings")?;
-    let texts = warnings.iter().filter_map(Value::as_str);
-    Ok(texts.map(str::to_owned).collect())
-}
 
 /// Waits for words in the log; they are there once, and in `status` for people and machines too.
 fn says(node: &Node, process: &Process, words: &str) -> Result<()> {
     let said = || process.stderr().contains(words);
     assert!(wait_until(PATIENCE, said), "{}", process.stderr());
-    let shown = warnings(node)?;
-    assert!(shown.iter().any(|text| text.contains(words)), "{shown:?}");
+    assert!(node.warning(words)?.is_some(), "{:?}", node.warnings());
     let text = node.re6st_user(&["status"])?.success()?.stdout;
     assert!(text.contains(words), "{text}");
     assert_eq!(process.stderr().matches(words).count(), 1, "once");
@@ -35,11 +26,7 @@ fn says(node: &Node, process: &Process, words: &str) -> Result<()> {
 
 #[test]
 fn a_node_without_neighbours_says_why() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let mut a = Node::new(&testbed, &internet, "a", 1)?;
-    let mut b = Node::new(&testbed, &internet, "b", 2)?;
-    link((&a.host, "lan0"), (&b.host, "lan0"), LinkOptions::default())?;
+    let (_internet, [mut a, b]) = lan()?;
 
     // as a configuration without anything says
     a.speak_babel(&[]);
@@ -50,11 +37,10 @@ fn a_node_without_neighbours_says_why() -> Result<()> {
     a.speak_babel(&["lan0"]);
     let process = a.start_node()?;
     says(&a, &process, "lan0: nobody is heard")?;
-    b.speak_babel(&["lan0"]);
     let other = b.start_node()?;
-    let silent =
-        || warnings(&a).is_ok_and(|shown| shown.iter().all(|text| !text.contains("no neighbours")));
-    assert!(wait_until(PATIENCE, silent), "{:?}", warnings(&a));
+    let warned = || a.warning("no neighbours").map(|warning| warning.is_some());
+    let silent = || warned().is_ok_and(|warned| !warned);
+    assert!(wait_until(PATIENCE, silent), "{:?}", a.warnings());
     // the log calls interfaces by their names
     assert!(
         process.stderr().contains("on lan0 is up"),
@@ -63,21 +49,15 @@ fn a_node_without_neighbours_says_why() -> Result<()> {
     );
 
     drop(other);
-    let again =
-        || warnings(&a).is_ok_and(|shown| shown.iter().any(|text| text.contains("no neighbours")));
-    assert!(wait_until(PATIENCE, again), "{:?}", warnings(&a));
+    let again = || warned().unwrap_or(false);
+    assert!(wait_until(PATIENCE, again), "{:?}", a.warnings());
     Ok(())
 }
 
 #[test]
 fn a_node_whose_tunnel_cannot_be_used_yet_says_so() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let mut a = Node::new(&testbed, &internet, "a", 1)?;
-    let mut b = Node::new(&testbed, &internet, "b", 2)?;
-    tunnel(&mut a, &mut b, (Gre, V6))?;
+    let (_internet, [a, _b]) = speaking(["a", "b"], &[(Gre, V6)])?;
     a.host.ip(&["-6", "route", "del", "default"])?;
-    a.speak_babel(&[]);
 
     let process = a.start_node()?;
 

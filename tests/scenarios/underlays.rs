@@ -9,7 +9,7 @@ use testbed::{
     cleanup::wait_until,
     emulator::{Emulator, Wire},
     foreign::Foreign,
-    host::{Host, Testbed},
+    host::Host,
     internet::{Internet, IpVersion::*},
     link::{LinkOptions, add_addresses, link},
     node::{Encapsulation::*, INSTANCE, Keys, Node, Tunnel, tunnel},
@@ -18,7 +18,7 @@ use testbed::{
 
 use crate::{
     babel_nodes::{Pinging, start, wait_for},
-    meshes::Chain,
+    meshes::{Chain, lan, nodes, row},
 };
 
 /// What is sent each way over a TCP connection, in bytes.
@@ -159,10 +159,7 @@ struct Scene {
 
 impl Scene {
     fn new(row: &Row) -> Result<Self> {
-        let testbed = Testbed::new()?;
-        let internet = Internet::new(&testbed)?;
-        let node = |name, number| Node::new(&testbed, &internet, name, number);
-        let (mut near, mut far, mut c) = (node("near", 1)?, node("far", 2)?, node("c", 3)?);
+        let (internet, [mut near, mut far, mut c]) = nodes(["near", "far", "c"])?;
         let ends = [(&near.host, "wire0"), (&far.host, "wire0")];
         let wire = if row.name == "tap" {
             Some(Emulator::link(ends[0], ends[1], Wire::default())?)
@@ -241,7 +238,7 @@ fn try_row(row: &Row) -> Result<()> {
         }
     }
     assert_eq!(near.host.forwarded_by_kernel()?, before, "{}", row.name);
-    assert_eq!(warnings(near)?, "[]", "{}", row.name);
+    assert_eq!(near.warnings()?, [""; 0], "{}", row.name);
     Ok(())
 }
 
@@ -251,10 +248,6 @@ fn each_kind_of_underlay_works_or_is_refused_with_words() -> Result<()> {
         try_row(&row).with_context(|| row.name)?;
     }
     Ok(())
-}
-
-fn warnings(node: &Node) -> Result<String> {
-    Ok(node.status()?["warnings"].to_string())
 }
 
 #[test]
@@ -295,11 +288,10 @@ fn programs_of_others_do_not_take_packets_away() -> Result<()> {
         |version| -> Result<bool> { Ok(ping(&a.host, b.address(version), 5, &[])?.is_perfect()) };
 
     assert!(reached(V6)? && reached(V4)?, "one that was there");
-    assert_eq!(warnings(b)?, "[]");
+    assert_eq!(b.warnings()?, [""; 0]);
     let after = Foreign::take_all(&b.host, "eth0")?;
 
-    let told = warnings(b)?;
-    assert!(told.contains("re6st_handover"), "{told}");
+    let told = b.warning("re6st_handover")?.context("it is told of")?;
     assert!(told.contains("load again"), "{told}");
     assert!(
         !reached(V6)?,
@@ -308,7 +300,7 @@ fn programs_of_others_do_not_take_packets_away() -> Result<()> {
     b.load()?;
 
     assert!(reached(V6)? && reached(V4)?, "one that came later");
-    assert_eq!(warnings(b)?, "[]");
+    assert_eq!(b.warnings()?, [""; 0]);
     b.unload()?;
     drop((before, after));
     Ok(())
@@ -321,7 +313,7 @@ fn programs_that_others_removed_are_told_of() -> Result<()> {
         let b = &chain.b;
         chain.a.load()?;
         b.load_with(options)?;
-        assert_eq!(warnings(b)?, "[]", "{options:?}");
+        assert_eq!(b.warnings()?, [""; 0], "{options:?}");
 
         for (program, interface) in [
             ("re6st_handover", "eth0"),
@@ -330,15 +322,15 @@ fn programs_that_others_removed_are_told_of() -> Result<()> {
         ] {
             remove_programs(b, interface, options.is_empty())?;
 
-            let told = warnings(b)?;
             let expected = format!("{program} is not attached to {interface}");
-            assert!(told.contains(&expected), "{options:?}: {told}");
+            let told = b.warning(&expected)?;
+            assert!(told.is_some(), "{options:?}: {:?}", b.warnings());
         }
         let status = b.status()?;
         assert_eq!(status["interfaces"][0]["tc"], Value::Null);
         b.load_with(options)?;
 
-        assert_eq!(warnings(b)?, "[]", "{options:?}");
+        assert_eq!(b.warnings()?, [""; 0], "{options:?}");
         assert!(ping(&chain.a.host, b.address(V6), 3, &[])?.is_perfect());
     }
     Ok(())
@@ -371,13 +363,7 @@ fn remove_programs(node: &Node, interface: &str, tcx: bool) -> Result<()> {
 /// A name that an interface has besides, and one it is given while it is in use.
 #[test]
 fn alternative_and_new_names_are_as_good_as_the_first() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let mut gateway = Node::new(&testbed, &internet, "a", 1)?;
-    let mut b = Node::new(&testbed, &internet, "b", 2)?;
-    tunnel(&mut gateway, &mut b, (Fou, V4))?;
-    gateway.route(&b, &b);
-    b.route(&gateway, &gateway);
+    let (_internet, [mut gateway, b]) = row(["a", "b"], &[(Fou, V4)])?;
     let host = &gateway.host;
     host.ip(&[
         "link", "property", "add", "dev", "eth0", "altname", "uplink",
@@ -390,7 +376,7 @@ fn alternative_and_new_names_are_as_good_as_the_first() -> Result<()> {
     let status = gateway.status()?;
     assert_eq!(status["interfaces"][0]["name"], "eth0");
     assert_eq!(status["interfaces"][0]["gateway"], true, "{status:#}");
-    assert_eq!(warnings(&gateway)?, "[]");
+    assert_eq!(gateway.warnings()?, [""; 0]);
     let traced = gateway.re6st_user(&["trace", "on uplink: 192.0.2.9 > 10.42.2.1 udp 1 > 2"])?;
     traced.success()?;
 
@@ -401,15 +387,13 @@ fn alternative_and_new_names_are_as_good_as_the_first() -> Result<()> {
     host.ip(&["link", "set", "eth0", "down"])?;
     host.ip(&["link", "set", "eth0", "name", "wan0"])?;
     host.ip(&["link", "set", "wan0", "up"])?;
-    let router = std::net::Ipv4Addr::from(u32::from(gateway.uplink.ipv4) - 1);
-    host.ip(&["route", "replace", "default", "via", &router.to_string()])?;
+    let router = gateway.uplink.router(V4).to_string();
+    host.ip(&["route", "replace", "default", "via", &router])?;
 
     let status = gateway.status()?;
     assert_eq!(status["interfaces"][0]["name"], "wan0", "{status:#}");
-    assert!(
-        warnings(&gateway)?.contains("called wan0 now"),
-        "{status:#}"
-    );
+    let told = gateway.warning("called wan0 now")?;
+    assert!(told.is_some(), "{status:#}");
     let traced = gateway.re6st_user(&["trace", "on wan0: 192.0.2.9 > 10.42.2.1 udp 1 > 2"])?;
     traced.success()?;
     let reached = wait_until(Duration::from_secs(5), || {
@@ -422,7 +406,7 @@ fn alternative_and_new_names_are_as_good_as_the_first() -> Result<()> {
 /// The controller is told when filters change.
 #[test]
 fn a_running_node_puts_programs_back_that_others_removed() -> Result<()> {
-    let (_internet, mut a, mut b) = neighbours("lan0")?;
+    let (_internet, [mut a, mut b]) = lan()?;
     tunnel(&mut a, &mut b, (Fou, V4))?;
     let said = [
         a.start_node_with(&["--tc", "clsact"])?,
@@ -436,39 +420,23 @@ fn a_running_node_puts_programs_back_that_others_removed() -> Result<()> {
     let mended = wait_until(Duration::from_secs(20), || {
         let told = said[0].stderr();
         told.contains("re6st_guard is not attached to re6st0 any more")
-            && warnings(&a).is_ok_and(|warnings| warnings == "[]")
+            && a.warnings().is_ok_and(|warnings| warnings.is_empty())
     });
 
-    assert!(mended, "{}\n{}", warnings(&a)?, said[0].stderr());
+    assert!(mended, "{:?}\n{}", a.warnings(), said[0].stderr());
     assert!(ping(&a.host, b.address(V6), 3, &[])?.is_perfect());
     Ok(())
 }
 
-/// Two nodes with a plain link, which `a` knows by this name.
-fn neighbours(name: &str) -> Result<(Internet, Node, Node)> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let node = |name, number| Node::new(&testbed, &internet, name, number);
-    let (mut a, mut b) = (node("a", 1)?, node("b", 2)?);
-    link((&a.host, "lan0"), (&b.host, "lan0"), LinkOptions::default())?;
-    if name != "lan0" {
-        let host = &a.host;
-        host.ip(&["link", "property", "add", "dev", "lan0", "altname", name])?;
-    }
-    for (node, name) in [(&mut a, name), (&mut b, "lan0")] {
-        node.configuration.interfaces.push(name.into());
-        node.speak_babel(&[name]);
-    }
-    Ok((internet, a, b))
-}
-
 #[test]
 fn a_running_node_goes_on_with_an_interface_that_is_given_another_name() -> Result<()> {
-    let (_internet, a, b) = neighbours("plain")?;
+    let (_internet, [mut a, b]) = lan()?;
+    a.speak_babel(&["plain"]);
+    let host = &a.host;
+    host.ip(&["link", "property", "add", "dev", "lan0", "altname", "plain"])?;
     let said = start(&[&a, &b])?;
     wait_for(&a, &b, V6, &said)?;
-    let pinging = Pinging::start(&a.host, b.address(V6), Duration::from_secs(3))?;
-    let host = &a.host;
+    let pinging = Pinging::start(host, b.address(V6), Duration::from_secs(3))?;
 
     host.ip(&["link", "property", "del", "dev", "lan0", "altname", "plain"])?;
     host.ip(&["link", "set", "lan0", "name", "lan9"])?;

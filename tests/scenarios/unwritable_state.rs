@@ -3,7 +3,9 @@
 use std::{fs, time::Duration};
 
 use anyhow::Result;
-use testbed::{cleanup::wait_until, host::Testbed, internet::Internet, node::Node};
+use testbed::cleanup::wait_until;
+
+use crate::meshes::speaking;
 
 /// A file that was given up is begun again after a minute.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -16,19 +18,13 @@ const WORDS: [(&str, &str); 2] = [
 
 #[test]
 fn a_node_that_cannot_keep_its_state_says_so_until_it_can() -> Result<()> {
-    let testbed = Testbed::new()?;
-    let internet = Internet::new(&testbed)?;
-    let mut a = Node::new(&testbed, &internet, "a", 1)?;
-    a.speak_babel(&[]);
+    let (_internet, [a]) = speaking(["a"], &[])?;
     let state = a.host.directory().join("state");
     for (scratch, _) in WORDS {
         // no file can be made there, not even by root
         fs::create_dir_all(state.join(scratch))?;
     }
-    let shown = |words: &str| {
-        let status = a.status().unwrap_or_default();
-        status["warnings"].to_string().contains(words)
-    };
+    let shown = |words: &str| a.warning(words).is_ok_and(|warning| warning.is_some());
 
     let node = a.start_node()?;
 

@@ -111,6 +111,17 @@ pub struct Announcement {
     pub metric: Option<u16>,
 }
 
+impl Announcement {
+    /// From any source, with metric 0.
+    pub fn new(to: impl Into<String>) -> Self {
+        Self {
+            to: to.into(),
+            from: None,
+            metric: None,
+        }
+    }
+}
+
 /// One `[[babel.filter]]`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -169,6 +180,17 @@ pub struct Route {
     pub from: Option<String>,
     /// Name of a tunnel.
     pub via: String,
+}
+
+impl Route {
+    /// From any source.
+    pub fn new(to: impl Into<String>, via: &str) -> Self {
+        Self {
+            to: to.into(),
+            from: None,
+            via: via.into(),
+        }
+    }
 }
 
 /// How packets are wrapped.

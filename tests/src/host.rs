@@ -200,6 +200,14 @@ impl Host {
         self.run("ip", arguments)
     }
 
+    /// `ip -batch` in this host: commands without a pause between them, one a line.
+    pub fn ip_batch(&self, commands: &str) -> Result<()> {
+        let file = self.directory.join("batch");
+        fs::write(&file, commands)?;
+        let file = file.to_str().context("the path is not UTF-8")?;
+        self.ip(&["-batch", file]).map(drop)
+    }
+
     /// `ip -json` in this host.
     pub fn ip_json(&self, arguments: &[&str]) -> Result<Value> {
         let text = self.ip(&[&["-json"], arguments].concat())?;

@@ -49,6 +49,14 @@ impl Uplink {
             IpVersion::V6 => self.ipv6.into(),
         }
     }
+
+    /// The router's address of one IP version.
+    pub fn router(&self, version: IpVersion) -> IpAddr {
+        match version {
+            IpVersion::V4 => Ipv4Addr::from(u32::from(self.ipv4) - 1).into(),
+            IpVersion::V6 => Ipv6Addr::from(u128::from(self.ipv6) - 1).into(),
+        }
+    }
 }
 
 impl Internet {
@@ -108,8 +116,8 @@ impl Internet {
             ipv6,
         } = uplink;
         link((host, interface), (&self.router, router_interface), options)?;
-        let router4 = Ipv4Addr::from(u32::from(*ipv4) - 1);
-        let router6 = Ipv6Addr::from(u128::from(*ipv6) - 1);
+        let router4 = uplink.router(IpVersion::V4);
+        let router6 = uplink.router(IpVersion::V6);
         add_addresses(
             host,
             interface,

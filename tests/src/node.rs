@@ -107,16 +107,10 @@ impl Node {
 
     /// Routes the prefixes of node `number` over a tunnel.
     pub fn route_number(&mut self, number: u8, via: &str) {
-        for to in [
-            format!("2001:db8:42:{number:x}::/64"),
-            format!("10.42.{number}.0/24"),
-        ] {
-            self.configuration.routes.push(Route {
-                to,
-                from: None,
-                via: via.into(),
-            });
-        }
+        self.configuration.routes.extend([
+            Route::new(format!("2001:db8:42:{number:x}::/64"), via),
+            Route::new(format!("10.42.{number}.0/24"), via),
+        ]);
     }
 
     /// Writes the configuration file.
@@ -147,18 +141,19 @@ impl Node {
 
     /// The same, not waiting for its end.
     pub fn start_load(&self, options: &[&str]) -> Result<Process> {
-        let path = self.write_configuration()?;
-        let path = path.to_str().context("the path is not UTF-8")?;
-        let arguments = [&["load", "--config", path], options].concat();
-        self.host.spawn(&mut self.command(&arguments)?)
+        self.host.spawn(&mut self.configured("load", options)?)
     }
 
     /// Lets Babel find the routes, on its tunnels and on plain interfaces; Hellos each second.
     pub fn speak_babel(&mut self, interfaces: &[&str]) {
-        self.configuration.babel = Some(Babel::new(
-            interfaces.iter().map(ToString::to_string).collect(),
-            self.host.directory().join("state"),
-        ));
+        self.babel().interfaces = interfaces.iter().map(ToString::to_string).collect();
+    }
+
+    /// How it speaks Babel, which it does from now on.
+    pub fn babel(&mut self) -> &mut Babel {
+        let state = self.host.directory().join("state");
+        let babel = &mut self.configuration.babel;
+        babel.get_or_insert_with(|| Babel::new(Vec::new(), state))
     }
 
     /// Starts `re6st-user node`, which goes on until it is stopped.
@@ -168,10 +163,7 @@ impl Node {
 
     /// The same, with more options.
     pub fn start_node_with(&self, options: &[&str]) -> Result<Process> {
-        let path = self.write_configuration()?;
-        let path = path.to_str().context("the path is not UTF-8")?;
-        let arguments = [&["node", "--config", path], options].concat();
-        self.host.spawn(&mut self.command(&arguments)?)
+        self.host.spawn(&mut self.configured("node", options)?)
     }
 
     /// Has a running node take up this configuration; what it said.
@@ -182,11 +174,9 @@ impl Node {
 
     /// Starts `re6st-user node` for good: it goes on after the end of this process. The file it writes its log to.
     pub fn leave_running(&self) -> Result<PathBuf> {
-        let path = self.write_configuration()?;
-        let path = path.to_str().context("the path is not UTF-8")?;
         let log = self.host.directory().join("node.log");
         let file = fs::File::create(&log)?;
-        let mut command = self.command(&["node", "--config", path])?;
+        let mut command = self.configured("node", &[])?;
         command
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
@@ -207,6 +197,14 @@ impl Node {
     /// Runs `re6st-user` on this node.
     pub fn re6st_user(&self, arguments: &[&str]) -> Result<Output> {
         self.host.spawn(&mut self.command(arguments)?)?.wait(LIMIT)
+    }
+
+    /// A subcommand that is given the configuration file, which is written.
+    fn configured(&self, subcommand: &str, options: &[&str]) -> Result<Command> {
+        let path = self.write_configuration()?;
+        let mut command = self.command(&[subcommand, "--config"])?;
+        command.arg(path).args(options);
+        Ok(command)
     }
 
     fn command(&self, arguments: &[&str]) -> Result<Command> {
@@ -263,9 +261,29 @@ impl Node {
 
     /// What came and went through a tunnel, by its name.
     pub fn tunnel(&self, name: &str) -> Result<TunnelCounters> {
-        let status = self.status()?;
-        let tunnel = find(&status["tunnels"], name)?;
-        serde_json::from_value(tunnel.clone()).context("counters of a tunnel")
+        serde_json::from_value(self.tunnel_status(name)?).context("counters of a tunnel")
+    }
+
+    /// All that the status says of a tunnel, by its name.
+    pub fn tunnel_status(&self, name: &str) -> Result<Value> {
+        find(&self.status()?["tunnels"], name).cloned()
+    }
+
+    /// Forgets a tunnel, by its name.
+    pub fn remove_tunnel(&mut self, name: &str) {
+        let tunnels = &mut self.configuration.tunnels;
+        tunnels.retain(|tunnel| tunnel.name != name);
+    }
+
+    /// All warnings of the status.
+    pub fn warnings(&self) -> Result<Vec<String>> {
+        serde_json::from_value(self.status()?["warnings"].clone()).context("the warnings")
+    }
+
+    /// The first warning that contains some words.
+    pub fn warning(&self, words: &str) -> Result<Option<String>> {
+        let mut warnings = self.warnings()?.into_iter();
+        Ok(warnings.find(|warning| warning.contains(words)))
     }
 
     /// How an interface is attached: `driver` or `generic`.
