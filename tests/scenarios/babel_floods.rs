@@ -1,14 +1,14 @@
 //! Floods of packets that mean nothing: they cost little, are counted, and harm nobody else.
 
 use std::{
-    net::{Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket},
+    net::{SocketAddr, SocketAddrV6, UdpSocket},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
 use testbed::{
-    host::{Host, Testbed},
+    host::Testbed,
     internet::IpVersion::*,
     link::{LinkOptions, add_addresses, link},
     node::{Encapsulation::*, tunnel},
@@ -41,15 +41,6 @@ fn flood(from: &[&UdpSocket], to: SocketAddr, packets: &[Vec<u8>]) -> u64 {
         thread::sleep(Duration::from_millis(5));
     }
     sent
-}
-
-fn link_local(host: &Host, interface: &str) -> Result<Ipv6Addr> {
-    let shown = host.ip_json(&["-6", "address", "show", "dev", interface, "scope", "link"])?;
-    // an empty entry for each address of another scope
-    let mut addresses = shown[0]["addr_info"].as_array().into_iter().flatten();
-    let text = addresses.find_map(|address| address["local"].as_str());
-    let text = text.with_context(|| format!("no link-local address: {shown}"))?;
-    Ok(text.parse()?)
 }
 
 /// Babel's header with a body of octets that look like anything.
@@ -95,7 +86,7 @@ fn a_neighbour_that_floods_a_plain_link_harms_nobody_else() -> Result<()> {
     thread::sleep(Duration::from_secs(2));
     let said = controllers[1].stderr();
     let (own, index) = (
-        link_local(&bad, "lan1")?,
+        bad.link_local("lan1")?,
         bad.ip_json(&["link", "show", "dev", "lan1"])?[0]["ifindex"]
             .as_u64()
             .context("no index")? as u32,
@@ -112,7 +103,7 @@ fn a_neighbour_that_floods_a_plain_link_harms_nobody_else() -> Result<()> {
         .collect();
     packets.extend([b"garbage".to_vec(), Vec::new(), vec![0; 1400]]);
     let pinging = Pinging::start(&b.host, a.address(V6), FLOOD + Duration::from_secs(1))?;
-    let to = SocketAddrV6::new(link_local(&a.host, "lan1")?, 6696, 0, index);
+    let to = SocketAddrV6::new(a.host.link_local("lan1")?, 6696, 0, index);
 
     let sent = bear(&controllers[0], pinging, || {
         let from = [&neighbour, &neighbour, &other_port, &global];

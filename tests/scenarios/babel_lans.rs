@@ -83,22 +83,11 @@ fn warnings(node: &Node) -> Result<Vec<String>> {
     Ok(lines.iter().map(text).collect())
 }
 
-/// The link-local address of `lan0`.
-fn link_local(host: &Host) -> Result<String> {
-    let text = host.ip(&[
-        "-6", "-o", "address", "show", "dev", "lan0", "scope", "link",
-    ])?;
-    let mut words = text.split_whitespace();
-    words.find(|word| *word == "inet6");
-    let address = words.next().context("no link-local address")?;
-    Ok(address.to_owned())
-}
-
 #[test]
 fn every_change_of_a_plain_interface_is_followed() -> Result<()> {
     let pair = Pair::new()?;
     pair.works("start")?;
-    let own = link_local(&pair.b.host)?;
+    let own = format!("{}/64", pair.b.host.link_local("lan0")?);
     for commands in [
         // another link-local address
         &format!("address del {own} dev lan0; address add fe80::b2/64 dev lan0"),
@@ -208,7 +197,7 @@ fn an_address_that_another_host_has_is_not_used() -> Result<()> {
         // the kernel looks for others that have an address before it uses it
         b.set_sysctl("net.ipv6.conf.lan0.accept_dad", "1")?;
         a.ip(&["address", "add", "fe80::1/64", "dev", "lan0"])?;
-        let own = link_local(b)?;
+        let own = format!("{}/64", b.link_local("lan0")?);
         b.ip(&["address", "del", &own, "dev", "lan0"])?;
         b.ip(&["address", "add", "fe80::1/64", "dev", "lan0"])?;
         wait_until("the duplicate is found", || {
@@ -227,14 +216,18 @@ fn an_address_that_another_host_has_is_not_used() -> Result<()> {
 fn routers_that_share_an_address_use_others_or_say_so() -> Result<()> {
     let pair = Pair::with(|a, b| {
         for host in [a, b] {
-            let own = link_local(host)?;
+            let own = format!("{}/64", host.link_local("lan0")?);
             host.ip(&["address", "del", &own, "dev", "lan0"])?;
             // as on gateways that a LAN may use either of
             host.ip(&["address", "add", "fe80::1/64", "dev", "lan0", "nodad"])?;
         }
         Ok(())
     })?;
-    pair.warns("another router on the link has our address fe80::1 too")?;
+    let shared = "another router on the link has our address fe80::1 too";
+    pair.warns(shared)?;
+    wait_until("the other says so too", || {
+        Ok(pair.controllers[0].stderr().contains(shared))
+    })?;
     let more = ["address", "add", "fe80::a1/64", "dev", "lan0"];
     pair.a.host.ip(&more)?;
     pair.change("address add fe80::b2/64 dev lan0")?;

@@ -24,8 +24,7 @@ pub fn in_use<'a>(from: &Node, to: &Node, ways: [&'a Node; 2]) -> Result<&'a Nod
     let [first, second] = ways;
     let used = || -> Result<u64> { Ok(from.tunnel(first.host.name())?.sent_packets) };
     let before = used()?;
-    let pings = ping(&from.host, to.address(IpVersion::V6), 10, &[])?;
-    assert!(pings.is_perfect(), "{}", pings.text);
+    assert_reaches(&from.host, to.address(IpVersion::V6), 10);
     Ok(if used()? >= before + 10 {
         first
     } else {

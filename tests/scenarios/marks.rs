@@ -20,18 +20,9 @@ fn marked_packets_leave_in_unmarked_ones() -> Result<()> {
         let a = &chain.a.host;
         for (family, mesh) in [("-4", "10.42.0.0/16"), ("-6", "2001:db8:42::/48")] {
             a.ip(&[family, "rule", "add", "fwmark", MARK, "lookup", TABLE])?;
-            a.ip(&[
-                family, "route", "add", mesh, "dev", INSTANCE, "table", TABLE,
-            ])?;
-            a.ip(&[
-                family,
-                "route",
-                "add",
-                "unreachable",
-                "default",
-                "table",
-                TABLE,
-            ])?;
+            let more = [family, "route", "add", "table", TABLE];
+            a.ip(&[&more[..], &[mesh, "dev", INSTANCE]].concat())?;
+            a.ip(&[&more[..], &["unreachable", "default"]].concat())?;
         }
         for to in [V6, V4] {
             let answers = ping(a, chain.c.address(to), 3, &["-m", MARK])?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::Value;
 use testbed::{
     cleanup::wait_until,
@@ -97,19 +97,16 @@ fn a_host_behind_a_node_that_was_exchanged_is_found_again() -> Result<()> {
         assert!(ping(&a.host, address, 3, &[])?.is_perfect());
     }
     // the host asks for nothing, and the kernel has not sent there for a while: it verifies it no more
-    let old = lan.host.ip_json(&["link", "show", "dev", "eth0"])?;
-    let old = old[0]["address"].as_str().context("no address")?.to_owned();
-    let own = b.host.ip_json(&["link", "show", "dev", "lan0"])?;
-    let own = own[0]["address"].as_str().context("no address")?.to_owned();
+    let old = lan.host.ethernet_address("eth0")?;
+    let own = b.host.ethernet_address("lan0")?;
     for version in [V6, V4] {
         for (host, device, to, address, state) in [
             (&lan.host, "eth0", b.address(version), &own, "permanent"),
             (&b.host, "lan0", lan.address(version), &old, "stale"),
         ] {
-            let to = to.to_string();
-            host.ip(&[
-                "neigh", "replace", &to, "lladdr", address, "dev", device, "nud", state,
-            ])?;
+            host.ip_batch(&format!(
+                "neigh replace {to} lladdr {address} dev {device} nud {state}"
+            ))?;
         }
     }
 

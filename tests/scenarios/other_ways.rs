@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use testbed::{
     cleanup::wait_until,
-    internet::Internet,
+    internet::{Internet, IpVersion},
     link::{LinkOptions, link},
     node::{Node, TUNNEL_KINDS, TunnelKind},
 };
@@ -24,10 +24,8 @@ fn crossed(kind: TunnelKind) -> Result<(Internet, [Node; 2])> {
         (&b.host, "back0"),
         LinkOptions::default(),
     )?;
-    for (to, from) in [
-        (b.uplink.ipv4.to_string(), a.uplink.ipv4.to_string()),
-        (b.uplink.ipv6.to_string(), a.uplink.ipv6.to_string()),
-    ] {
+    for version in [IpVersion::V4, IpVersion::V6] {
+        let [to, from] = [&*b, &*a].map(|node| node.uplink.address(version).to_string());
         a.host
             .ip(&["route", "add", &to, "dev", "back0", "src", &from])?;
     }
@@ -37,14 +35,12 @@ fn crossed(kind: TunnelKind) -> Result<(Internet, [Node; 2])> {
 
 /// `b` does not answer for its address on that link. The kernel may forget such a neighbour while an interface is new.
 fn introduce(a: &Node, b: &Node) -> Result<()> {
-    let shown = b.host.ip_json(&["link", "show", "dev", "back0"])?;
-    let ethernet = shown[0]["address"].as_str().context("no address")?;
-    for to in [b.uplink.ipv4.to_string(), b.uplink.ipv6.to_string()] {
-        let known = ["lladdr", ethernet, "nud", "permanent"];
-        let neighbour = ["neighbour", "replace", &to, "dev", "back0"];
-        a.host.ip(&[&neighbour[..], &known].concat())?;
-    }
-    Ok(())
+    let known = b.host.ethernet_address("back0")?;
+    let (ipv4, ipv6) = (b.uplink.ipv4, b.uplink.ipv6);
+    a.host.ip_batch(&format!(
+        "neighbour replace {ipv4} dev back0 lladdr {known} nud permanent
+        neighbour replace {ipv6} dev back0 lladdr {known} nud permanent"
+    ))
 }
 
 #[test]

@@ -10,7 +10,7 @@ use testbed::{
     cleanup::wait_until,
     host::{Host, Testbed},
     internet::IpVersion::*,
-    link::LinkOptions,
+    link::{LinkOptions, add_addresses},
     node::{Encapsulation::*, Node, mesh_ipv6},
     traffic::ping,
 };
@@ -204,24 +204,13 @@ fn foreign_sources(known_to_node: bool) -> Result<()> {
         .lan_host(&testbed, "lan", "lan0", LinkOptions::default())?;
     if !known_to_node {
         // then its kernel forwards what comes from the LAN
-        chain
-            .a
-            .configuration
-            .interfaces
-            .retain(|name| name != "lan0");
+        let interfaces = &mut chain.a.configuration.interfaces;
+        interfaces.retain(|name| name != "lan0");
     }
     chain.load()?;
     let Chain { a, c, .. } = &chain;
     let foreign = ["2001:db8:7::7", "198.51.100.7"];
-    for (address, length) in foreign.into_iter().zip(["128", "32"]) {
-        lan.host.ip(&[
-            "address",
-            "add",
-            &format!("{address}/{length}"),
-            "dev",
-            "eth0",
-        ])?;
-    }
+    add_addresses(&lan.host, "eth0", &foreign)?;
     for version in [V6, V4] {
         assert!(
             ping(&lan.host, c.address(version), 3, &[])?.is_perfect(),

@@ -9,7 +9,6 @@ use testbed::{
     cleanup::wait_until,
     emulator::{Emulator, Wire},
     foreign::Foreign,
-    host::Host,
     internet::{Internet, IpVersion::*},
     link::{LinkOptions, add_addresses, link},
     node::{Encapsulation::*, INSTANCE, Keys, Node, Tunnel, tunnel},
@@ -28,7 +27,7 @@ const CONTENT: u64 = 1 << 20;
 #[derive(Clone, Copy)]
 struct End {
     /// `ip` commands, after `wire0` is there.
-    commands: &'static [&'static str],
+    commands: &'static str,
     /// The interface tunnels go through.
     interface: &'static str,
     /// Their outer address there.
@@ -56,7 +55,7 @@ struct Row {
 }
 
 const fn end(
-    commands: &'static [&'static str],
+    commands: &'static str,
     interface: &'static str,
     attached: &'static [&'static str],
 ) -> End {
@@ -70,29 +69,25 @@ const fn end(
 
 const PLAIN: End = End {
     address: "198.51.100.2/30",
-    ..end(&[], "wire0", &["wire0"])
+    ..end("", "wire0", &["wire0"])
 };
-const BRIDGE: &[&str] = &[
-    "link add br0 type bridge",
-    "link set wire0 master br0",
-    "link set br0 up",
-];
-const MACVLAN: &[&str] = &[
-    "link add link wire0 name macvlan0 type macvlan mode bridge",
-    "link set macvlan0 up",
-];
-const TUN: &[&str] = &["tuntap add mode tun name tun0", "link set tun0 up"];
-const VXLAN: [&[&str]; 2] = [
-    &[
-        "address add 192.0.2.1/30 dev wire0",
-        "link add vxlan0 type vxlan id 5 local 192.0.2.1 remote 192.0.2.2 dstport 4789",
-        "link set vxlan0 up",
-    ],
-    &[
-        "address add 192.0.2.2/30 dev wire0",
-        "link add vxlan0 type vxlan id 5 local 192.0.2.2 remote 192.0.2.1 dstport 4789",
-        "link set vxlan0 up",
-    ],
+const BRIDGE: &str = "
+    link add br0 type bridge
+    link set wire0 master br0
+    link set br0 up";
+const MACVLAN: &str = "
+    link add link wire0 name macvlan0 type macvlan mode bridge
+    link set macvlan0 up";
+const TUN: &str = "
+    tuntap add mode tun name tun0
+    link set tun0 up";
+const VXLAN: [&str; 2] = [
+    "address add 192.0.2.1/30 dev wire0
+    link add vxlan0 type vxlan id 5 local 192.0.2.1 remote 192.0.2.2 dstport 4789
+    link set vxlan0 up",
+    "address add 192.0.2.2/30 dev wire0
+    link add vxlan0 type vxlan id 5 local 192.0.2.2 remote 192.0.2.1 dstport 4789
+    link set vxlan0 up",
 ];
 
 fn rows() -> Vec<Row> {
@@ -103,8 +98,8 @@ fn rows() -> Vec<Row> {
         outcome,
     };
     vec![
-        row("veth", end(&[], "wire0", &["wire0"]), Works("driver")),
-        row("tap", end(&[], "wire0", &["wire0"]), Works("driver")),
+        row("veth", end("", "wire0", &["wire0"]), Works("driver")),
+        row("tap", end("", "wire0", &["wire0"]), Works("driver")),
         row("bridge", end(BRIDGE, "br0", &["br0"]), Works("generic")),
         row(
             "bridge port alone",
@@ -188,7 +183,7 @@ impl Scene {
 }
 
 fn prepare(node: &mut Node, own: End, peer: End, side: u32) -> Result<()> {
-    run(&node.host, own.commands)?;
+    node.host.ip_batch(own.commands)?;
     add_addresses(&node.host, own.interface, &[own.address])?;
     let remote = peer.address.split('/').next().unwrap_or_default();
     node.configuration.interfaces = own.attached.iter().map(ToString::to_string).collect();
@@ -204,13 +199,6 @@ fn prepare(node: &mut Node, own: End, peer: End, side: u32) -> Result<()> {
             remote: 0x5ec1_0001 - side,
         },
     });
-    Ok(())
-}
-
-fn run(host: &Host, commands: &[&str]) -> Result<()> {
-    for command in commands {
-        host.ip(&command.split(' ').collect::<Vec<_>>())?;
-    }
     Ok(())
 }
 
@@ -258,13 +246,10 @@ fn an_interface_that_becomes_a_member_of_another_is_told_of() -> Result<()> {
     far.load()?;
     assert!(ping(&far.host, near.address(V6), 3, &[])?.is_perfect());
 
-    run(&near.host, BRIDGE)?;
-    run(
-        &near.host,
-        &[
-            "address del 198.51.100.1/30 dev wire0",
-            "address add 198.51.100.1/30 dev br0",
-        ],
+    near.host.ip_batch(BRIDGE)?;
+    near.host.ip_batch(
+        "address del 198.51.100.1/30 dev wire0
+        address add 198.51.100.1/30 dev br0",
     )?;
 
     let status = near.status()?;
@@ -365,9 +350,7 @@ fn remove_programs(node: &Node, interface: &str, tcx: bool) -> Result<()> {
 fn alternative_and_new_names_are_as_good_as_the_first() -> Result<()> {
     let (_internet, [mut gateway, b]) = row(["a", "b"], &[(Fou, V4)])?;
     let host = &gateway.host;
-    host.ip(&[
-        "link", "property", "add", "dev", "eth0", "altname", "uplink",
-    ])?;
+    host.ip_batch("link property add dev eth0 altname uplink")?;
     gateway.configuration.interfaces = vec!["uplink".into()];
     gateway.configuration.gateway_interfaces = vec!["uplink".into()];
     gateway.load()?;
@@ -381,14 +364,14 @@ fn alternative_and_new_names_are_as_good_as_the_first() -> Result<()> {
     traced.success()?;
 
     let host = &gateway.host;
-    host.ip(&[
-        "link", "property", "del", "dev", "eth0", "altname", "uplink",
-    ])?;
-    host.ip(&["link", "set", "eth0", "down"])?;
-    host.ip(&["link", "set", "eth0", "name", "wan0"])?;
-    host.ip(&["link", "set", "wan0", "up"])?;
-    let router = gateway.uplink.router(V4).to_string();
-    host.ip(&["route", "replace", "default", "via", &router])?;
+    let router = gateway.uplink.router(V4);
+    host.ip_batch(&format!(
+        "link property del dev eth0 altname uplink
+        link set eth0 down
+        link set eth0 name wan0
+        link set wan0 up
+        route replace default via {router}"
+    ))?;
 
     let status = gateway.status()?;
     assert_eq!(status["interfaces"][0]["name"], "wan0", "{status:#}");

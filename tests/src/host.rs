@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    net::Ipv6Addr,
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
@@ -281,18 +282,20 @@ impl Host {
     }
 
     /// The Ethernet address of an interface.
-    pub fn ethernet_address(&self, interface: &str) -> Result<[u8; 6]> {
+    pub fn ethernet_address(&self, interface: &str) -> Result<String> {
         let shown = self.ip_json(&["link", "show", "dev", interface])?;
-        let text = shown[0]["address"]
-            .as_str()
-            .context("the interface has no address")?;
-        let bytes: Result<Vec<u8>, _> = text
-            .split(':')
-            .map(|digits| u8::from_str_radix(digits, 16))
-            .collect();
-        bytes?
-            .try_into()
-            .map_err(|_| anyhow::anyhow!("{text} is no Ethernet address"))
+        let address = shown[0]["address"].as_str();
+        Ok(address.context("the interface has no address")?.into())
+    }
+
+    /// Its link-local IPv6 address on an interface, the first if there are several.
+    pub fn link_local(&self, interface: &str) -> Result<Ipv6Addr> {
+        let shown = self.ip_json(&["-6", "address", "show", "dev", interface, "scope", "link"])?;
+        // an empty entry for each address of another scope
+        let mut addresses = shown[0]["addr_info"].as_array().into_iter().flatten();
+        let address = addresses.find_map(|address| address["local"].as_str());
+        let address = address.with_context(|| format!("no link-local address: {shown}"))?;
+        Ok(address.parse()?)
     }
 }
 

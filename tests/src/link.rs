@@ -34,24 +34,10 @@ pub type End<'a> = (&'a Host, &'a str);
 pub fn link(a: End<'_>, b: End<'_>, options: LinkOptions) -> Result<()> {
     let (host, name) = a;
     let (peer, peer_name) = b;
-    let mtu = options.mtu.to_string();
-    host.ip(&[
-        "link",
-        "add",
-        "name",
-        name,
-        "mtu",
-        &mtu,
-        "type",
-        "veth",
-        "peer",
-        "name",
-        peer_name,
-        "mtu",
-        &mtu,
-        "netns",
-        peer.namespace(),
-    ])?;
+    let (mtu, namespace) = (options.mtu, peer.namespace());
+    host.ip_batch(&format!(
+        "link add name {name} mtu {mtu} type veth peer name {peer_name} mtu {mtu} netns {namespace}"
+    ))?;
     let on_off = |on| if on { "on" } else { "off" };
     let send = on_off(options.send_offload);
     let receive = on_off(options.receive_offload);

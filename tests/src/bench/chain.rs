@@ -128,18 +128,9 @@ pub fn neighbour(
     mac_address: &[u8; 6],
 ) -> Result<()> {
     let mac_address = mac(mac_address);
-    host.ip(&[
-        "neighbour",
-        "replace",
-        address,
-        "lladdr",
-        &mac_address,
-        "dev",
-        interface,
-        "nud",
-        "permanent",
-    ])
-    .map(drop)
+    host.ip_batch(&format!(
+        "neighbour replace {address} lladdr {mac_address} dev {interface} nud permanent"
+    ))
 }
 
 /// An Ethernet address as people write it.

@@ -1,5 +1,7 @@
 //! What is measured side by side: ways to relay packets, each on a chain of its own.
 
+use std::ops::Range;
+
 use anyhow::{Context as _, Result, ensure};
 use nix::unistd::Pid;
 
@@ -57,13 +59,35 @@ pub struct Contender {
 }
 
 /// What a kind needs on its chain.
-struct Setup {
+pub struct Setup {
+    /// What the generator sends.
     frame: Frame,
+    /// What arrives at the sink.
     arrival: Arrival,
     redirect: Option<Redirect>,
-    processes: Vec<Process>,
-    threads: Vec<Pid>,
+    /// All processes.
+    pub processes: Vec<Process>,
+    /// What of the relay takes time.
+    pub threads: Vec<Pid>,
     destinations: u32,
+}
+
+impl Setup {
+    /// The kernel alone relays, to few destinations. What of a frame's front may be anything is `free`.
+    pub fn new(frame: Frame, arrives: Frame, free: Vec<Range<usize>>) -> Self {
+        Self {
+            frame,
+            arrival: Arrival {
+                frame: arrives,
+                free,
+                hop_limit: HOP_LIMIT - 1,
+            },
+            redirect: None,
+            processes: Vec::new(),
+            threads: Vec::new(),
+            destinations: FEW,
+        }
+    }
 }
 
 impl Contender {
@@ -85,17 +109,7 @@ impl Contender {
             Kind::Re6st(routes) => re6st(&chain, &inner, routes)?,
             Kind::Forwarding => forwarding(&chain, &inner)?,
             Kind::Vxlan => vxlan(&chain, &inner)?,
-            Kind::Openvpn => {
-                let relay = openvpn::relay(&chain, &inner)?;
-                Setup {
-                    frame: relay.frame,
-                    arrival: relay.arrival,
-                    redirect: None,
-                    threads: relay.threads,
-                    processes: relay.processes,
-                    destinations: FEW,
-                }
-            }
+            Kind::Openvpn => openvpn::relay(&chain, &inner)?,
         };
         sink.expect(arrival.frame.expected())?;
         let interface = index(&chain.generator, &chain.generator_interface)?;
@@ -163,13 +177,13 @@ impl Kind {
     }
 }
 
+fn fou_from_generator(inner: &[u8]) -> Frame {
+    let key = relay_node::KEY_FROM_GENERATOR;
+    Frame::fou(&FIRST, relay_node::PORT, key, inner)
+}
+
 fn floor(chain: &Chain, inner: &[u8]) -> Result<Setup> {
-    let frame = Frame::fou(
-        &FIRST,
-        relay_node::PORT,
-        relay_node::KEY_FROM_GENERATOR,
-        inner,
-    );
+    let frame = fou_from_generator(inner);
     let to = index(&chain.relay, &chain.relay_second)?;
     let ethernet = frames::ethernet(&SECOND, ETHERTYPE_IPV4);
     let redirect = chain
@@ -177,18 +191,11 @@ fn floor(chain: &Chain, inner: &[u8]) -> Result<Setup> {
         .enter(|| Redirect::attach(&chain.relay_first, to, &ethernet))??;
     let mut arrived = frame.clone();
     arrived.bytes[..ethernet.len()].copy_from_slice(&ethernet);
-    Ok(Setup {
-        frame,
-        arrival: Arrival {
-            frame: arrived,
-            free: Vec::new(),
-            hop_limit: HOP_LIMIT,
-        },
-        redirect: Some(redirect),
-        processes: Vec::new(),
-        threads: Vec::new(),
-        destinations: FEW,
-    })
+    let mut setup = Setup::new(frame, arrived, Vec::new());
+    // the programs of XDP alone change no packet
+    setup.arrival.hop_limit = HOP_LIMIT;
+    setup.redirect = Some(redirect);
+    Ok(setup)
 }
 
 fn re6st(chain: &Chain, inner: &[u8], routes: u32) -> Result<Setup> {
@@ -196,22 +203,10 @@ fn re6st(chain: &Chain, inner: &[u8], routes: u32) -> Result<Setup> {
     let arrived = Frame::fou(&SECOND, relay_node::PORT, relay_node::KEY_TO_SINK, inner);
     // the source port is the flow's hash; no checksum covers it
     let source_port = frames::ETHERNET + IPV4;
+    let free = std::iter::once(source_port..source_port + 2).collect();
     Ok(Setup {
-        frame: Frame::fou(
-            &FIRST,
-            relay_node::PORT,
-            relay_node::KEY_FROM_GENERATOR,
-            inner,
-        ),
-        arrival: Arrival {
-            frame: arrived,
-            free: std::iter::once(source_port..source_port + 2).collect(),
-            hop_limit: HOP_LIMIT - 1,
-        },
-        redirect: None,
-        processes: Vec::new(),
-        threads: Vec::new(),
         destinations: relay_node::destinations(routes),
+        ..Setup::new(fou_from_generator(inner), arrived, free)
     })
 }
 
@@ -223,18 +218,9 @@ fn forwarding(chain: &Chain, inner: &[u8]) -> Result<Setup> {
     chain
         .relay
         .ip(&["route", "add", &network, "via", SECOND_IPV6[1]])?;
-    Ok(Setup {
-        frame: Frame::new(frames::ethernet(&FIRST, ETHERTYPE_IPV6), inner),
-        arrival: Arrival {
-            frame: Frame::new(frames::ethernet(&SECOND, ETHERTYPE_IPV6), inner),
-            free: Vec::new(),
-            hop_limit: HOP_LIMIT - 1,
-        },
-        redirect: None,
-        processes: Vec::new(),
-        threads: Vec::new(),
-        destinations: FEW,
-    })
+    let [frame, arrives] =
+        [FIRST, SECOND].map(|hop| Frame::new(frames::ethernet(&hop, ETHERTYPE_IPV6), inner));
+    Ok(Setup::new(frame, arrives, Vec::new()))
 }
 
 fn vxlan(chain: &Chain, inner: &[u8]) -> Result<Setup> {
@@ -259,48 +245,18 @@ fn vxlan(chain: &Chain, inner: &[u8]) -> Result<Setup> {
         to: [2, 0, 0, 0, 4, 2],
         ..SECOND
     };
-    let port = PORT.to_string();
-    for (name, number, local, remote, address, own) in [
-        (
-            "first",
-            "1",
-            FIRST.destination,
-            FIRST.source,
-            "fd00:3::2/64",
-            &overlay_first.to,
-        ),
-        (
-            "second",
-            "2",
-            SECOND.source,
-            SECOND.destination,
-            "fd00:4::1/64",
-            &overlay_second.from,
-        ),
-    ] {
-        chain.relay.ip(&[
-            "link",
-            "add",
-            name,
-            "address",
-            &mac(own),
-            "mtu",
-            "1450",
-            "type",
-            "vxlan",
-            "id",
-            number,
-            "local",
-            &local.to_string(),
-            "remote",
-            &remote.to_string(),
-            "dstport",
-            &port,
-            "noudpcsum",
-        ])?;
-        chain.relay.ip(&["link", "set", name, "up"])?;
-        chain.relay.ip(&["address", "add", address, "dev", name])?;
-    }
+    let device = |name, number, local, remote, address, own| {
+        chain.relay.ip_batch(&format!(
+            "link add {name} address {} mtu 1450 type vxlan id {number} local {local} remote {remote} dstport {PORT} noudpcsum
+            link set {name} up
+            address add {address} dev {name}",
+            mac(own)
+        ))
+    };
+    let (ours, theirs) = (FIRST.destination, FIRST.source);
+    device("first", 1, ours, theirs, "fd00:3::2/64", &overlay_first.to)?;
+    let (ours, theirs, own) = (SECOND.source, SECOND.destination, &overlay_second.from);
+    device("second", 2, ours, theirs, "fd00:4::1/64", own)?;
     chain::neighbour((&chain.relay, "second"), "fd00:4::2", &overlay_second.to)?;
     let network = format!("{NETWORK}/48");
     chain
@@ -309,16 +265,7 @@ fn vxlan(chain: &Chain, inner: &[u8]) -> Result<Setup> {
     // the kernel sets "don't fragment" as it likes, and the source port is the flow's hash
     let ip = frames::ETHERNET;
     let free = vec![ip + 4..ip + 8, ip + 10..ip + 12, ip + IPV4..ip + IPV4 + 2];
-    Ok(Setup {
-        frame: encapsulate(&FIRST, 1, &overlay_first),
-        arrival: Arrival {
-            frame: encapsulate(&SECOND, 2, &overlay_second),
-            free,
-            hop_limit: HOP_LIMIT - 1,
-        },
-        redirect: None,
-        processes: Vec::new(),
-        threads: Vec::new(),
-        destinations: FEW,
-    })
+    let frame = encapsulate(&FIRST, 1, &overlay_first);
+    let arrives = encapsulate(&SECOND, 2, &overlay_second);
+    Ok(Setup::new(frame, arrives, free))
 }

@@ -22,13 +22,13 @@ use nix::{
         },
         time::{TimeVal, TimeValLike as _},
     },
-    unistd::Pid,
 };
 
 use super::{
     chain::{self, Chain, FIRST, SECOND, mac},
+    contender::Setup,
     core::{CORE_OF_OTHERS, CORE_OF_RELAY},
-    frames::{self, Arrival, ETHERNET, ETHERTYPE_IPV6, Frame, HOP_LIMIT, Hop, IPV4, NETWORK, UDP},
+    frames::{self, ETHERNET, ETHERTYPE_IPV6, Frame, Hop, IPV4, NETWORK, UDP},
 };
 use crate::{cleanup::wait_until, host::Host, process::Process};
 
@@ -42,18 +42,6 @@ const HEADER: usize = 1 + 3 + 4;
 const FIRST_PACKET: u32 = 1 << 20;
 /// How long a connection may take to come up.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A relay of two OpenVPN processes, and what it gets and makes.
-pub struct Relay {
-    /// What the generator sends.
-    pub frame: Frame,
-    /// What arrives at the sink.
-    pub arrival: Arrival,
-    /// The relay's processes.
-    pub threads: Vec<Pid>,
-    /// All processes.
-    pub processes: Vec<Process>,
-}
 
 /// Says how to get OpenVPN if it is not there.
 pub fn available() -> Result<()> {
@@ -114,16 +102,10 @@ pub fn connect(server: &End<'_>, client: &End<'_>) -> Result<Tunnel> {
         );
     }
     for end in [server, client] {
-        end.host.ip(&[
-            "link",
-            "set",
-            end.device,
-            "address",
-            &mac(&end.ethernet),
-            "up",
-        ])?;
-        end.host
-            .ip(&["address", "add", end.address, "dev", end.device])?;
+        let (device, ethernet, address) = (end.device, mac(&end.ethernet), end.address);
+        end.host.ip_batch(&format!(
+            "link set {device} address {ethernet} up\naddress add {address} dev {device}"
+        ))?;
     }
     Ok(Tunnel { processes })
 }
@@ -133,72 +115,33 @@ fn make_certificate(host: &Host) -> Result<String> {
     let directory = host.directory();
     let path = |name: &str| directory.join(name).to_string_lossy().into_owned();
     let (key, certificate) = (path("key.pem"), path("certificate.pem"));
-    host.run(
-        "openssl",
-        &[
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=bench",
-            "-keyout",
-            &key,
-            "-out",
-            &certificate,
-        ],
-    )?;
-    let text = host.run(
-        "openssl",
-        &[
-            "x509",
-            "-in",
-            &certificate,
-            "-noout",
-            "-fingerprint",
-            "-sha256",
-        ],
-    )?;
+    let openssl = |arguments: String| {
+        let arguments: Vec<&str> = arguments.split_whitespace().collect();
+        host.run("openssl", &arguments)
+    };
+    openssl(format!(
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=bench \
+         -keyout {key} -out {certificate}"
+    ))?;
+    let text = openssl(format!(
+        "x509 -in {certificate} -noout -fingerprint -sha256"
+    ))?;
     let (_, fingerprint) = text.trim().split_once('=').context("no fingerprint")?;
     Ok(fingerprint.into())
 }
 
 fn start(end: &End<'_>, peer: &End<'_>, role: &str, fingerprint: &str) -> Result<Process> {
     let directory = end.host.directory();
+    let (core, device, own, remote) = (end.core, end.device, end.outer, peer.outer);
+    // new keys would change the header
+    let arguments = format!(
+        "--cpu-list {core} openvpn {role} --dev-type tap --dev {device} --proto udp4 --local {own} --remote {remote} \
+         --port {PORT} --dh none --data-ciphers none --cipher none --auth none --reneg-sec 0 --reneg-bytes 0 --reneg-pkts 0 \
+         --peer-fingerprint {fingerprint} --verb 3"
+    );
     let mut command = Command::new("taskset");
     command
-        .args(["--cpu-list", &end.core.to_string(), "openvpn", role])
-        .args(["--dev-type", "tap", "--dev", end.device, "--proto", "udp4"])
-        .args([
-            "--local",
-            &end.outer.to_string(),
-            "--remote",
-            &peer.outer.to_string(),
-        ])
-        .args(["--port", &PORT.to_string(), "--dh", "none"])
-        .args([
-            "--data-ciphers",
-            "none",
-            "--cipher",
-            "none",
-            "--auth",
-            "none",
-        ])
-        // new keys would change the header
-        .args([
-            "--reneg-sec",
-            "0",
-            "--reneg-bytes",
-            "0",
-            "--reneg-pkts",
-            "0",
-        ])
-        .args(["--peer-fingerprint", fingerprint, "--verb", "3"])
+        .args(arguments.split(' '))
         .arg("--key")
         .arg(directory.join("key.pem"))
         .arg("--cert")
@@ -207,7 +150,7 @@ fn start(end: &End<'_>, peer: &End<'_>, role: &str, fingerprint: &str) -> Result
 }
 
 /// Sets up the relay of a chain and the peers at its ends.
-pub fn relay(chain: &Chain, inner: &[u8]) -> Result<Relay> {
+pub fn relay(chain: &Chain, inner: &[u8]) -> Result<Setup> {
     available()?;
     let overlay_first = Hop {
         from: [2, 0, 0, 0, 5, 1],
@@ -271,23 +214,18 @@ pub fn relay(chain: &Chain, inner: &[u8]) -> Result<Relay> {
     let openvpn = ETHERNET + IPV4 + UDP;
     let mut frame = encapsulate(&FIRST, &header, &overlay_first);
     frame.sequence = Some((openvpn + 4, FIRST_PACKET));
-    let relay_processes = [&first[0], &second[0]];
-    Ok(Relay {
-        frame,
-        arrival: Arrival {
-            frame: encapsulate(&SECOND, &header, &overlay_second),
-            // identification, don't fragment, checksums; the second connection's peer and packet numbers
-            free: vec![
-                ETHERNET + 4..ETHERNET + 8,
-                ETHERNET + 10..ETHERNET + 12,
-                ETHERNET + IPV4 + 6..ETHERNET + IPV4 + 8,
-                openvpn + 1..openvpn + HEADER,
-            ],
-            hop_limit: HOP_LIMIT - 1,
-        },
-        threads: relay_processes.iter().map(|process| process.id()).collect(),
-        processes: first.into_iter().chain(second).collect(),
-    })
+    // identification, don't fragment, checksums; the second connection's peer and packet numbers
+    let free = vec![
+        ETHERNET + 4..ETHERNET + 8,
+        ETHERNET + 10..ETHERNET + 12,
+        ETHERNET + IPV4 + 6..ETHERNET + IPV4 + 8,
+        openvpn + 1..openvpn + HEADER,
+    ];
+    let arrives = encapsulate(&SECOND, &header, &overlay_second);
+    let mut setup = Setup::new(frame, arrives, free);
+    setup.threads = vec![first[0].id(), second[0].id()];
+    setup.processes = first.into_iter().chain(second).collect();
+    Ok(setup)
 }
 
 /// The header of a data packet that the host's OpenVPN process sends when the host pings its peer.

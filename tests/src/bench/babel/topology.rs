@@ -60,16 +60,9 @@ impl Ring {
         for (index, host) in hosts.iter().enumerate() {
             let next = &hosts[(index + 1) % hosts.len()];
             let bridge = bridge(index);
-            bridges.ip(&[
-                "link",
-                "add",
-                &bridge,
-                "type",
-                "bridge",
-                "mcast_snooping",
-                "0",
-            ])?;
-            bridges.ip(&["link", "set", &bridge, "up"])?;
+            bridges.ip_batch(&format!(
+                "link add {bridge} type bridge mcast_snooping 0\nlink set {bridge} up"
+            ))?;
             for (end, port) in [(host, RIGHT), (next, LEFT)].iter().zip(ports(index)) {
                 link(*end, (&bridges, &port), LinkOptions::default())?;
                 bridges.ip(&["link", "set", &port, "master", &bridge])?;
