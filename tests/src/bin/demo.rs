@@ -16,10 +16,16 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use testbed::{
     host::{Host, Testbed},
-    internet::{Internet, IpVersion},
+    internet::{
+        Internet,
+        IpVersion::{V4, V6},
+    },
     link::LinkOptions,
     look_around::Seen,
-    node::{Encapsulation, LanHost, Node, re6st_user, tunnel},
+    node::{
+        Encapsulation::{Fou, Gre},
+        LanHost, Node, TunnelKind, re6st_user, tunnel,
+    },
     process::Process,
     traffic::{UdpStream, ping, traceroute, transfer},
 };
@@ -39,12 +45,8 @@ const GUESSES: u64 = 100;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let result = match arguments
-        .iter()
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .as_slice()
-    {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match arguments[..] {
         [] => demonstrate(false),
         ["--keep"] => demonstrate(true),
         ["--stop"] => stop(),
@@ -67,16 +69,21 @@ fn stop() -> Result<()> {
     Ok(())
 }
 
+/// The nodes, each with a tunnel to the next one, the last to the first.
+const RING: [(&str, TunnelKind); 6] = [
+    ("office", (Fou, V4)),
+    ("lyon", (Gre, V6)),
+    ("cloud", (Fou, V6)),
+    ("tokyo", (Gre, V4)),
+    ("quito", (Fou, V4)),
+    ("oslo", (Fou, V6)),
+];
+
 /// The hosts of the demo.
 struct Mesh {
     internet: Internet,
     laptop: LanHost,
-    office: Node,
-    lyon: Node,
-    cloud: Node,
-    tokyo: Node,
-    quito: Node,
-    oslo: Node,
+    nodes: [Node; 6],
     stranger: Host,
 }
 
@@ -127,73 +134,42 @@ fn picture() {
 
 impl Mesh {
     fn new() -> Result<Self> {
-        use Encapsulation::{Fou, Gre};
-        use IpVersion::{V4, V6};
         let testbed = Testbed::lasting(NAME)?;
         let internet = Internet::new(&testbed)?;
-        let node = |name, number| Node::new(&testbed, &internet, name, number);
-        let mut office = node("office", 1)?;
-        let mut lyon = node("lyon", 2)?;
-        let mut cloud = node("cloud", 3)?;
-        let mut tokyo = node("tokyo", 4)?;
-        let mut quito = node("quito", 5)?;
-        let mut oslo = node("oslo", 6)?;
-        let laptop = office.lan_host(&testbed, "laptop", "lan0", LinkOptions::default())?;
+        let nodes: Vec<Node> = (1..)
+            .zip(RING)
+            .map(|(number, (name, _))| Node::new(&testbed, &internet, name, number))
+            .collect::<Result<_>>()?;
+        let mut nodes: [Node; 6] = nodes.try_into().ok().context("one for each name")?;
+        let laptop = nodes[0].lan_host(&testbed, "laptop", "lan0", LinkOptions::default())?;
         let stranger = testbed.host("stranger")?;
         internet.attach(&stranger, "eth0", LinkOptions::default())?;
-        tunnel(&mut office, &mut lyon, (Fou, V4))?;
-        tunnel(&mut lyon, &mut cloud, (Gre, V6))?;
-        tunnel(&mut cloud, &mut tokyo, (Fou, V6))?;
-        tunnel(&mut tokyo, &mut quito, (Gre, V4))?;
-        tunnel(&mut quito, &mut oslo, (Fou, V4))?;
-        tunnel(&mut oslo, &mut office, (Fou, V6))?;
-        for node in [
-            &mut office,
-            &mut lyon,
-            &mut cloud,
-            &mut tokyo,
-            &mut quito,
-            &mut oslo,
-        ] {
+        for (place, (_, kind)) in RING.into_iter().enumerate() {
+            let [node, next] = nodes.get_disjoint_mut([place, (place + 1) % 6])?;
+            tunnel(node, next, kind)?;
             node.speak_babel(&[]);
         }
         Ok(Self {
             internet,
             laptop,
-            office,
-            lyon,
-            cloud,
-            tokyo,
-            quito,
-            oslo,
+            nodes,
             stranger,
         })
     }
 
-    fn nodes(&self) -> [&Node; 6] {
-        [
-            &self.office,
-            &self.lyon,
-            &self.cloud,
-            &self.tokyo,
-            &self.quito,
-            &self.oslo,
-        ]
-    }
-
     fn start(&self) -> Result<Vec<Process>> {
-        self.nodes().into_iter().map(Node::start_node).collect()
+        self.nodes.iter().map(Node::start_node).collect()
     }
 
     /// Waits until every node reaches every other, and the laptop the cloud on the short way.
     fn find_ways(&self) -> Result<()> {
-        let all = self.nodes();
+        let all = self.nodes.each_ref();
         let reached = |from: &Host, to: IpAddr| {
             ping(from, to, 1, &["-W", "1"]).is_ok_and(|answers| answers.received == 1)
         };
         let begin = Instant::now();
         for (from, to) in all.iter().flat_map(|from| all.map(|to| (from, to))) {
-            for version in [IpVersion::V6, IpVersion::V4] {
+            for version in [V6, V4] {
                 while !reached(&from.host, to.address(version)) {
                     ensure!(
                         begin.elapsed() < PATIENCE,
@@ -204,24 +180,20 @@ impl Mesh {
                 }
             }
         }
-        self.wait_for_path(&[&self.office, &self.lyon, &self.cloud])
-            .map(drop)
+        let [office, lyon, cloud, ..] = all;
+        self.wait_for_path(&[office, lyon, cloud]).map(drop)
     }
 
     /// Waits until packets from the laptop to the cloud take this path; as text.
     fn wait_for_path(&self, nodes: &[&Node]) -> Result<String> {
-        let cloud = self.cloud.address(IpVersion::V6);
-        let expected: Vec<_> = nodes
-            .iter()
-            .map(|node| Some(node.address(IpVersion::V6)))
-            .collect();
+        let [_, _, cloud, ..] = &self.nodes;
+        let expected = nodes.iter().map(|node| Some(node.address(V6)));
+        let expected: Vec<_> = expected.collect();
         let begin = Instant::now();
         loop {
-            let path = traceroute(&self.laptop.host, cloud)?;
-            let hops: Vec<_> = path
-                .iter()
-                .map(|hop| hop.map_or("*".into(), |hop| hop.to_string()))
-                .collect();
+            let path = traceroute(&self.laptop.host, cloud.address(V6))?;
+            let shown = |hop: &Option<IpAddr>| hop.map_or("*".into(), |hop| hop.to_string());
+            let hops: Vec<_> = path.iter().map(shown).collect();
             if path == expected {
                 return Ok(format!("{} hops: {}", hops.len(), hops.join(" › ")));
             }
@@ -236,8 +208,9 @@ impl Mesh {
     /// Between a host that knows nothing of the mesh and a node three tunnels away.
     fn traffic(&self) -> Result<()> {
         let laptop = &self.laptop.host;
-        for version in [IpVersion::V6, IpVersion::V4] {
-            let cloud = self.cloud.address(version);
+        let [office, lyon, to, ..] = &self.nodes;
+        for version in [V6, V4] {
+            let cloud = to.address(version);
             show("ping", cloud, || {
                 let answers = ping(laptop, cloud, 20, &[])?;
                 ensure!(answers.is_perfect(), "not all answered:\n{}", answers.text);
@@ -248,11 +221,11 @@ impl Mesh {
                 ))
             })?;
         }
-        for version in [IpVersion::V6, IpVersion::V4] {
-            let cloud = self.cloud.address(version);
-            let before = self.lyon.tunnel("cloud")?.sent_packets;
+        for version in [V6, V4] {
+            let cloud = to.address(version);
+            let before = lyon.tunnel("cloud")?.sent_packets;
             self.show_live(&format!("TCP both ways {cloud}"), before, || {
-                let done = transfer(laptop, &self.cloud.host, cloud, TRANSFER)?;
+                let done = transfer(laptop, &to.host, cloud, TRANSFER)?;
                 let rate = done.bytes as f64 * 8.0 / done.time.as_secs_f64() / 1e9;
                 Ok(format!(
                     "2 × {} MB, content identical, {rate:.2} Gbit/s each way",
@@ -260,11 +233,11 @@ impl Mesh {
                 ))
             })?;
         }
-        let cloud = self.cloud.address(IpVersion::V6);
+        let cloud = to.address(V6);
         let (rate, time) = STREAM;
-        let before = self.lyon.tunnel("cloud")?.sent_packets;
+        let before = lyon.tunnel("cloud")?.sent_packets;
         self.show_live(&format!("UDP {rate}/s {cloud}"), before, || {
-            let result = UdpStream::run(laptop, &self.cloud.host, cloud, 1000, rate, time)?;
+            let result = UdpStream::run(laptop, &to.host, cloud, 1000, rate, time)?;
             ensure!(result.is_perfect(), "not all arrived: {result:?}");
             Ok(format!(
                 "{} datagrams, none lost, none twice",
@@ -272,20 +245,20 @@ impl Mesh {
             ))
         })?;
         show("traceroute6", cloud, || {
-            self.wait_for_path(&[&self.office, &self.lyon, &self.cloud])
+            self.wait_for_path(&[office, lyon, to])
         })
     }
 
     /// The Internet no longer carries anything between two nodes, and tells nobody.
     fn cut(&self) -> Result<()> {
-        let cloud = self.cloud.address(IpVersion::V6);
+        let [office, lyon, to, tokyo, quito, oslo] = &self.nodes;
+        let cloud = to.address(V6);
         let (rate, time) = STREAM_OVER_THE_CUT;
         show("lyon to cloud cut, silently, UDP to", cloud, || {
-            let stream = UdpStream::start(&self.laptop.host, &self.cloud.host, cloud, 100, rate)?;
+            let stream = UdpStream::start(&self.laptop.host, &to.host, cloud, 100, rate)?;
             thread::sleep(time / 3);
-            for version in [IpVersion::V4, IpVersion::V6] {
-                let [lyon, cloud] =
-                    [&self.lyon, &self.cloud].map(|node| node.uplink.address(version));
+            for version in [V4, V6] {
+                let [lyon, cloud] = [lyon, to].map(|node| node.uplink.address(version));
                 self.internet.lose(lyon, cloud)?;
             }
             thread::sleep(time * 2 / 3);
@@ -300,33 +273,25 @@ impl Mesh {
             ))
         })?;
         show("traceroute6", cloud, || {
-            self.wait_for_path(&[
-                &self.office,
-                &self.oslo,
-                &self.quito,
-                &self.tokyo,
-                &self.cloud,
-            ])
+            self.wait_for_path(&[office, oslo, quito, tokyo, to])
         })
     }
 
     /// A stranger on the Internet guesses keys.
     fn refusal(&self) -> Result<()> {
-        let lyon = self.lyon.uplink.address(IpVersion::V4);
-        show("a stranger's packets to", lyon, || {
-            let before = self.lyon.reason("unknown_key")?;
+        let [_, lyon, ..] = &self.nodes;
+        let address = lyon.uplink.address(V4);
+        show("a stranger's packets to", address, || {
+            let before = lyon.reason("unknown_key")?;
             let socket = self.stranger.enter(|| UdpSocket::bind("0.0.0.0:0"))??;
             for guess in 0..GUESSES {
                 // GRE with a key (RFC 2890), IPv6 inside
                 let mut packet = vec![0x20, 0, 0x86, 0xdd, 0xff, 0xff, 0xff, guess as u8];
                 packet.extend([0x60; 40]);
-                socket.send_to(&packet, (lyon, 4754))?;
+                socket.send_to(&packet, (address, 4754))?;
             }
-            let refused = || {
-                self.lyon
-                    .reason("unknown_key")
-                    .is_ok_and(|now| now == before + GUESSES)
-            };
+            let counted = || lyon.reason("unknown_key");
+            let refused = || counted().is_ok_and(|now| now == before + GUESSES);
             let all = testbed::cleanup::wait_until(Duration::from_secs(2), refused);
             ensure!(all, "not all of {GUESSES} packets were refused");
             Ok(format!("{GUESSES} of {GUESSES} dropped: unknown_key"))
@@ -348,7 +313,7 @@ impl Mesh {
                 result
             });
             while stdout().is_terminal() && !done.load(Ordering::Relaxed) {
-                if let Ok(counters) = self.lyon.tunnel("cloud") {
+                if let Ok(counters) = self.nodes[1].tunnel("cloud") {
                     let packets = counters.sent_packets - before;
                     print!("\r\x1b[2K  … {what:<34} {packets} packets from lyon to cloud");
                     stdout().flush().ok();
@@ -368,7 +333,7 @@ impl Mesh {
             "\n  {:<8} {:<8} {:>12} {:>12}",
             "node", "tunnel", "received", "sent"
         );
-        for node in self.nodes() {
+        for node in &self.nodes {
             for tunnel in &node.configuration.tunnels {
                 let counters = node.tunnel(&tunnel.name)?;
                 println!(
@@ -381,7 +346,7 @@ impl Mesh {
             }
         }
         println!("\n  {:<8} packets that were not simply forwarded", "node");
-        for node in self.nodes() {
+        for node in &self.nodes {
             let status = node.status()?;
             let reasons = status["reasons"]
                 .as_array()
@@ -400,7 +365,8 @@ impl Mesh {
                 );
             }
         }
-        for node in [&self.lyon, &self.oslo, &self.quito, &self.tokyo] {
+        let [_, lyon, _, tokyo, quito, oslo] = &self.nodes;
+        for node in [lyon, oslo, quito, tokyo] {
             let (ipv4, ipv6) = node.host.forwarded_by_kernel()?;
             let name = node.host.name();
             println!(
@@ -413,7 +379,7 @@ impl Mesh {
     }
 
     fn remove(self) -> Result<()> {
-        for node in self.nodes() {
+        for node in &self.nodes {
             node.unload()?;
         }
         drop(self);
@@ -426,13 +392,11 @@ impl Mesh {
 
     fn keep(self) -> Result<()> {
         // controllers that outlive this process; the data plane went on without them for a moment
-        let logs: Vec<_> = self
-            .nodes()
-            .into_iter()
-            .map(Node::leave_running)
-            .collect::<Result<_>>()?;
+        let logs = self.nodes.iter().map(Node::leave_running);
+        let logs: Vec<_> = logs.collect::<Result<_>>()?;
         let program = re6st_user()?;
-        let lyon = &self.lyon.host;
+        let [_, lyon, cloud, ..] = &self.nodes;
+        let lyon = &lyon.host;
         let seen = Seen {
             // who asked sudo for this has to ask again
             sudo: std::env::var_os("SUDO_USER").is_some(),
@@ -442,21 +406,12 @@ impl Mesh {
             sockets: lyon.directory(),
             log: &logs[1],
             sender: self.laptop.host.namespace(),
-            receiver: self.cloud.host.namespace(),
-            address: self.cloud.address(IpVersion::V6),
+            receiver: cloud.host.namespace(),
+            address: cloud.address(V6),
         };
         println!("  It stays. Look around:\n\n{}", seen.how_to_look());
         println!("\n  Remove it:  cargo xtask demo --stop");
-        for node in [
-            self.office,
-            self.lyon,
-            self.cloud,
-            self.tokyo,
-            self.quito,
-            self.oslo,
-        ] {
-            node.keep();
-        }
+        self.nodes.into_iter().for_each(Node::keep);
         self.laptop.host.keep();
         self.stranger.keep();
         self.internet.keep();
