@@ -20,12 +20,14 @@ const OVERLAY: [(&str, &str); 2] = [
 /// A VXLAN device between mesh addresses.
 fn vxlan(node: &Node, peer: &Node, version: IpVersion, addresses: [&str; 2]) -> Result<()> {
     let (local, remote) = (node.address(version), peer.address(version));
+    let (local, remote) = (local.to_string(), remote.to_string());
     let device = "over0";
     // 1420 less IPv6, UDP, VXLAN and Ethernet
-    node.host.ip_batch(&format!(
-        "link add {device} mtu 1350 type vxlan id 7 local {local} remote {remote} dstport 4789
-        link set {device} up"
-    ))?;
+    node.host.ip(&[
+        "link", "add", device, "mtu", "1350", "type", "vxlan", "id", "7", "local", &local,
+        "remote", &remote, "dstport", "4789",
+    ])?;
+    node.host.ip(&["link", "set", device, "up"])?;
     add_addresses(&node.host, device, &addresses)
 }
 
