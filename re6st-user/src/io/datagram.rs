@@ -2,28 +2,46 @@
 
 use std::{
     io::{self, IoSliceMut},
-    net::{IpAddr, Ipv6Addr, SocketAddrV6, UdpSocket},
-    os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6},
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd},
 };
 
 use nix::{
     cmsg_space,
     sys::socket::{
-        ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, recvmsg, sendmsg,
-        setsockopt, sockopt,
+        ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage,
+        recvmsg, sendmsg, setsockopt, sockopt,
     },
 };
+use socket2::{Domain, Type};
 
 /// Octets of the longest packet taken.
 const LONGEST: usize = 65_536;
 /// Room for bursts of announcements, in octets.
-const RECEIVE_BUFFER: i32 = 8 << 20;
-/// `UDP_NO_CHECK6_TX`: send without checksum over IPv6 (RFC 6935).
-const UDP_NO_CHECK6_TX: i32 = 101;
-/// `UDP_NO_CHECK6_RX`: take packets without checksum over IPv6.
-const UDP_NO_CHECK6_RX: i32 = 102;
+const RECEIVE_BUFFER: usize = 8 << 20;
 /// Traffic class CS6, network control.
 const NETWORK_CONTROL: i32 = 0xc0;
+
+/// Send without checksum over IPv6 (RFC 6935).
+#[derive(Clone)]
+struct NoChecksumSent;
+nix::setsockopt_impl!(
+    NoChecksumSent,
+    libc::IPPROTO_UDP,
+    libc::UDP_NO_CHECK6_TX,
+    bool,
+    sockopt::SetBool
+);
+/// Take packets without checksum over IPv6.
+#[derive(Clone)]
+struct NoChecksumTaken;
+nix::setsockopt_impl!(
+    NoChecksumTaken,
+    libc::IPPROTO_UDP,
+    libc::UDP_NO_CHECK6_RX,
+    bool,
+    sockopt::SetBool
+);
 
 /// A received packet.
 #[derive(Debug)]
@@ -32,7 +50,7 @@ pub struct Datagram<'a> {
     pub source: IpAddr,
     /// Its port; 0 without UDP.
     pub port: u16,
-    /// To whom.
+    /// The address it was sent to; IPv4 addresses as such.
     pub destination: IpAddr,
     /// The index of the interface it came in by.
     pub interface: u32,
@@ -43,7 +61,7 @@ pub struct Datagram<'a> {
 /// A socket that tells where packets went to, and chooses where they come from.
 #[derive(Debug)]
 pub struct Socket {
-    socket: OwnedFd,
+    socket: socket2::Socket,
     /// Raw IPv4: packets begin with the IP header.
     ipv4_header: bool,
     buffer: Vec<u8>,
@@ -58,66 +76,53 @@ impl AsFd for Socket {
 impl Socket {
     /// What stays on the link of a plain interface: UDP from and to a port, also to a multicast group.
     pub fn link(name: &str, interface: u32, group: Ipv6Addr, port: u16) -> io::Result<Self> {
-        let socket = open(libc::AF_INET6, libc::SOCK_DGRAM, 0)?;
-        let device = std::ffi::OsString::from(name);
-        setsockopt(&socket, sockopt::BindToDevice, &device)?;
-        for (option, value) in [
-            (libc::IPV6_V6ONLY, 1),
-            (libc::IPV6_RECVPKTINFO, 1),
-            (libc::IPV6_MULTICAST_HOPS, 1),
-            (libc::IPV6_UNICAST_HOPS, 1),
-            (libc::IPV6_TCLASS, NETWORK_CONTROL),
-            (libc::IPV6_MULTICAST_IF, interface.cast_signed()),
-        ] {
-            set(&socket, libc::IPPROTO_IPV6, option, value)?;
-        }
-        bind(&socket, port)?;
-        let socket = UdpSocket::from(socket);
+        let socket = open(Domain::IPV6, Type::DGRAM, None)?;
+        setsockopt(&socket, sockopt::BindToDevice, &name.into())?;
+        setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+        setsockopt(&socket, sockopt::Ipv6TClass, &NETWORK_CONTROL)?;
+        socket.set_only_v6(true)?;
+        socket.set_multicast_hops_v6(1)?;
+        socket.set_unicast_hops_v6(1)?;
+        socket.set_multicast_if_v6(interface)?;
         socket.set_multicast_loop_v6(false)?;
+        bind(&socket, port)?;
         socket.join_multicast_v6(&group, interface)?;
-        Ok(Self::new(socket.into(), false))
+        Ok(Self::new(socket, false))
     }
 
     /// Joins the group anew: an interface that was without IPv6 (its MTU was below 1280) has forgotten that we are in it.
     pub fn join_again(&self, interface: u32, group: Ipv6Addr) -> io::Result<()> {
-        let socket = UdpSocket::from(self.socket.try_clone()?);
         // it may not know the group any more
-        let _ = socket.leave_multicast_v6(&group, interface);
-        socket.join_multicast_v6(&group, interface)
+        let _ = self.socket.leave_multicast_v6(&group, interface);
+        self.socket.join_multicast_v6(&group, interface)
     }
 
     /// What carries `fou` tunnels, of both IP versions.
     pub fn fou(port: u16) -> io::Result<Self> {
-        let socket = open(libc::AF_INET6, libc::SOCK_DGRAM, 0)?;
-        set(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 0)?;
-        set(&socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
-        set(&socket, libc::IPPROTO_UDP, UDP_NO_CHECK6_TX, 1)?;
-        set(&socket, libc::IPPROTO_UDP, UDP_NO_CHECK6_RX, 1)?;
+        let socket = open(Domain::IPV6, Type::DGRAM, None)?;
+        socket.set_only_v6(false)?;
+        setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+        setsockopt(&socket, NoChecksumSent, &true)?;
+        setsockopt(&socket, NoChecksumTaken, &true)?;
         bind(&socket, port)?;
         Ok(Self::new(socket, false))
     }
 
     /// What carries `gre` tunnels of one IP version.
     pub fn gre(ipv4: bool) -> io::Result<Self> {
-        let family = if ipv4 { libc::AF_INET } else { libc::AF_INET6 };
-        let socket = open(family, libc::SOCK_RAW, libc::IPPROTO_GRE)?;
-        let (level, option) = if ipv4 {
-            (libc::IPPROTO_IP, libc::IP_PKTINFO)
+        let domain = if ipv4 { Domain::IPV4 } else { Domain::IPV6 };
+        let socket = open(domain, Type::RAW, Some(libc::IPPROTO_GRE.into()))?;
+        if ipv4 {
+            setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
         } else {
-            (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)
-        };
-        set(&socket, level, option, 1)?;
+            setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+        }
         Ok(Self::new(socket, ipv4))
     }
 
-    fn new(socket: OwnedFd, ipv4_header: bool) -> Self {
+    fn new(socket: socket2::Socket, ipv4_header: bool) -> Self {
         // more than the limit needs a privilege; less will do
-        let _ = set(
-            &socket,
-            libc::SOL_SOCKET,
-            libc::SO_RCVBUFFORCE,
-            RECEIVE_BUFFER,
-        );
+        let _ = setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER);
         Self {
             socket,
             ipv4_header,
@@ -127,12 +132,9 @@ impl Socket {
 
     /// The next packet, if there is one.
     pub fn receive(&mut self) -> io::Result<Option<Datagram<'_>>> {
-        if self.ipv4_header {
-            return self.receive_raw_ipv4();
-        }
         let mut control = cmsg_space!(libc::in6_pktinfo);
         let mut parts = [IoSliceMut::new(&mut self.buffer)];
-        let received = recvmsg::<SockaddrIn6>(
+        let received = recvmsg::<SockaddrStorage>(
             self.socket.as_raw_fd(),
             &mut parts,
             Some(&mut control),
@@ -143,55 +145,39 @@ impl Socket {
             Err(nix::Error::EAGAIN) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let info = received.cmsgs()?.find_map(|message| match message {
-            ControlMessageOwned::Ipv6PacketInfo(info) => Some(info),
-            _ => None,
-        });
-        let destination = info.map(|info| Ipv6Addr::from(info.ipi6_addr.s6_addr));
-        let length = received.bytes;
-        let address = received.address;
-        let plain = |address: Ipv6Addr| IpAddr::V6(address).to_canonical();
-        Ok(Some(Datagram {
-            source: plain(address.map_or(Ipv6Addr::UNSPECIFIED, |address| address.ip())),
-            port: address.map_or(0, |address| address.port()),
-            destination: plain(destination.unwrap_or(Ipv6Addr::UNSPECIFIED)),
-            interface: info.map_or(0, |info| info.ipi6_ifindex),
-            bytes: &self.buffer[..length],
-        }))
-    }
-
-    fn receive_raw_ipv4(&mut self) -> io::Result<Option<Datagram<'_>>> {
-        let mut control = cmsg_space!(libc::in_pktinfo);
-        let mut parts = [IoSliceMut::new(&mut self.buffer)];
-        let received = recvmsg::<SockaddrIn>(
-            self.socket.as_raw_fd(),
-            &mut parts,
-            Some(&mut control),
-            MsgFlags::MSG_DONTWAIT,
-        );
-        let received = match received {
-            Ok(received) => received,
-            Err(nix::Error::EAGAIN) => return Ok(None),
-            Err(error) => return Err(error.into()),
+        let (mut destination, mut interface) = (IpAddr::from(Ipv6Addr::UNSPECIFIED), 0);
+        for message in received.cmsgs()? {
+            match message {
+                ControlMessageOwned::Ipv6PacketInfo(info) => {
+                    let address = Ipv6Addr::from(info.ipi6_addr.s6_addr);
+                    (destination, interface) = (plain(address), info.ipi6_ifindex);
+                }
+                ControlMessageOwned::Ipv4PacketInfo(info) => {
+                    destination = Ipv4Addr::from_bits(u32::from_be(info.ipi_addr.s_addr)).into();
+                    interface = info.ipi_ifindex.cast_unsigned();
+                }
+                _ => {}
+            }
+        }
+        let (address, length) = (received.address, received.bytes);
+        let (source, port) = match address.as_ref() {
+            Some(address) => match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+                (Some(address), _) => (address.ip().into(), address.port()),
+                (_, Some(address)) => (plain(address.ip()), address.port()),
+                _ => (Ipv6Addr::UNSPECIFIED.into(), 0),
+            },
+            None => (Ipv6Addr::UNSPECIFIED.into(), 0),
         };
-        let interface = received.cmsgs()?.find_map(|message| match message {
-            ControlMessageOwned::Ipv4PacketInfo(info) => Some(info.ipi_ifindex.cast_unsigned()),
-            _ => None,
-        });
-        let length = received.bytes;
         let packet = &self.buffer[..length];
-        let address = |at: usize| {
-            let octets = packet.get(at..).and_then(|rest| rest.first_chunk::<4>());
-            IpAddr::from(octets.copied().unwrap_or_default())
+        let header = match packet.first() {
+            Some(first) if self.ipv4_header => usize::from(first & 15) * 4,
+            _ => 0,
         };
-        let header = packet
-            .first()
-            .map_or(0, |first| usize::from(first & 15) * 4);
         Ok(Some(Datagram {
-            source: address(12),
-            port: 0,
-            destination: address(16),
-            interface: interface.unwrap_or_default(),
+            source,
+            port,
+            destination,
+            interface,
             bytes: packet.get(header..).unwrap_or_default(),
         }))
     }
@@ -254,36 +240,18 @@ const fn mapped(address: IpAddr) -> Ipv6Addr {
     }
 }
 
-fn bind(socket: &OwnedFd, port: u16) -> io::Result<()> {
-    let address = SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0);
-    nix::sys::socket::bind(socket.as_raw_fd(), &SockaddrIn6::from(address))?;
-    Ok(())
+const fn plain(address: Ipv6Addr) -> IpAddr {
+    IpAddr::V6(address).to_canonical()
 }
 
-fn open(family: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
-    let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    // SAFETY: the call takes no pointers.
-    let socket = unsafe { libc::socket(family, kind | flags, protocol) };
-    if socket < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(socket) })
+fn open(
+    domain: Domain,
+    kind: Type,
+    protocol: Option<socket2::Protocol>,
+) -> io::Result<socket2::Socket> {
+    socket2::Socket::new(domain, kind.nonblocking(), protocol)
 }
 
-fn set(socket: &OwnedFd, level: i32, option: i32, value: i32) -> io::Result<()> {
-    // SAFETY: the value is a live integer whose size is given.
-    let outcome = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            level,
-            option,
-            (&raw const value).cast(),
-            size_of::<i32>() as libc::socklen_t,
-        )
-    };
-    match outcome {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+fn bind(socket: &socket2::Socket, port: u16) -> io::Result<()> {
+    socket.bind(&SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0).into())
 }
