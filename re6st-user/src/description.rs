@@ -26,7 +26,7 @@ pub const MAXIMUM: usize = 65_536;
 pub struct Description {
     /// Where it comes from.
     pub place: Place,
-    /// What it is.
+    /// The packet or frame itself.
     pub content: Content,
 }
 

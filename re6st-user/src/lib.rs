@@ -9,6 +9,7 @@ pub mod io;
 pub mod membership;
 pub mod node;
 pub mod printable;
+pub mod rate;
 pub mod registry;
 pub mod route;
 pub mod routing;

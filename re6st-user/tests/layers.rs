@@ -14,7 +14,7 @@ use syn::{
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// From the top down. `OBJECT`, the programs, is no folder but everybody's.
-const FLOORS: [&str; 17] = [
+const FLOORS: [&str; 18] = [
     "cli",
     "node",
     "tunnel",
@@ -30,6 +30,7 @@ const FLOORS: [&str; 17] = [
     "io",
     "printable",
     "route",
+    "rate",
     "time",
     "OBJECT",
 ];

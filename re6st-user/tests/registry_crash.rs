@@ -30,12 +30,12 @@ use re6st_user::{
         serial::Serial,
         subject::Subject,
     },
+    rate::Rate,
     registry::{
         Registry, Request,
         rules::{
             Caller, CertificateName, CertificateSummary, Command, Randomness, Reply, Settings,
             TokenRight,
-            limits::Rate,
             token::{Email, Token},
         },
         store::Store,

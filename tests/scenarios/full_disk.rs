@@ -11,9 +11,10 @@ use re6st_user::{
         request::CertificateRequest,
         subject::Subject,
     },
+    rate::Rate,
     registry::{
         Registry, Request,
-        rules::{Caller, Command, Issuer, Randomness, Refusal, Reply, Settings, limits::Rate},
+        rules::{Caller, Command, Issuer, Randomness, Refusal, Reply, Settings},
         store::Store,
     },
     time::{DAY, Timestamp},

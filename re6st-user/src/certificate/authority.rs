@@ -72,12 +72,12 @@ impl AuthorityCertificate {
         Self::from_der(&form::pem_block(text, "CERTIFICATE")?)
     }
 
-    /// DER.
+    /// The certificate in DER, as it was read.
     pub fn der(&self) -> &[u8] {
         &self.der
     }
 
-    /// PEM.
+    /// The certificate in PEM.
     pub fn to_pem(&self) -> String {
         form::to_pem("CERTIFICATE", &self.der)
     }
@@ -117,7 +117,7 @@ impl AuthorityCertificate {
         (self.not_before..=self.not_after).contains(&now)
     }
 
-    /// Its key.
+    /// The key that verifies what it signs.
     pub const fn public_key(&self) -> &PublicKey {
         &self.public_key
     }
@@ -166,7 +166,7 @@ fn generation(parsed: &X509Certificate<'_>) -> Result<u32, FormError> {
 /// What a new authority is for.
 #[derive(Clone, Copy, Debug)]
 pub struct AuthorityTerms<'a> {
-    /// The network.
+    /// The network it is for; its serial number tells it.
     pub network: Network,
     /// CommonName of the authority: 1 to 64 characters.
     pub common_name: &'a str,

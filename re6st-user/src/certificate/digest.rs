@@ -10,10 +10,10 @@ use thiserror::Error;
 /// Not a fingerprint, or not an identifier of a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum DigestError {
-    /// Another form.
+    /// Not `sha256:` and 64 hexadecimal digits.
     #[error("a fingerprint is sha256: and 64 hexadecimal digits")]
     Fingerprint,
-    /// Another form.
+    /// Not 64 hexadecimal digits.
     #[error("a key is named by 64 hexadecimal digits")]
     KeyId,
 }

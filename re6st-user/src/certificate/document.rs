@@ -193,7 +193,7 @@ impl<T: Content> Signed<T> {
         self.number
     }
 
-    /// What it says.
+    /// The content that was signed.
     pub const fn content(&self) -> &T {
         &self.content
     }

@@ -100,7 +100,7 @@ pub enum IssueError {
     Prefix {
         /// CommonName of the node.
         prefix: String,
-        /// The network.
+        /// The prefix of the network.
         network: String,
     },
     /// A validity that begins after its end, or after the authority's, or ends beyond the year 9999.

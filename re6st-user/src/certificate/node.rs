@@ -72,7 +72,7 @@ pub struct NodeCertificate {
 }
 
 impl NodeCertificate {
-    /// From DER.
+    /// Reads one certificate in DER, and nothing behind it.
     pub fn from_der(der: &[u8]) -> Result<Self, FormError> {
         let parsed = form::certificate(der)?;
         let extensions = Extensions::read(parsed.extensions())?;
@@ -98,12 +98,12 @@ impl NodeCertificate {
         Self::from_der(&form::pem_block(text, "CERTIFICATE")?)
     }
 
-    /// DER.
+    /// The certificate in DER, as it was read.
     pub fn der(&self) -> &[u8] {
         &self.common.der
     }
 
-    /// PEM.
+    /// The certificate in PEM.
     pub fn to_pem(&self) -> String {
         form::to_pem("CERTIFICATE", &self.common.der)
     }
@@ -184,7 +184,7 @@ pub struct RegistryCertificate {
 }
 
 impl RegistryCertificate {
-    /// From DER.
+    /// Reads one certificate in DER, and nothing behind it.
     pub fn from_der(der: &[u8]) -> Result<Self, FormError> {
         let parsed = form::certificate(der)?;
         let extensions = Extensions::read(parsed.extensions())?;
@@ -217,12 +217,12 @@ impl RegistryCertificate {
         Self::from_der(&form::pem_block(text, "CERTIFICATE")?)
     }
 
-    /// DER.
+    /// The certificate in DER, as it was read.
     pub fn der(&self) -> &[u8] {
         &self.common.der
     }
 
-    /// PEM.
+    /// The certificate in PEM.
     pub fn to_pem(&self) -> String {
         form::to_pem("CERTIFICATE", &self.common.der)
     }

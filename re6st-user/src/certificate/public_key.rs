@@ -85,7 +85,7 @@ impl PublicKey {
         &self.information
     }
 
-    /// Its name.
+    /// What names it in documents and lists: SHA-256 of its SubjectPublicKeyInfo.
     pub fn id(&self) -> KeyId {
         KeyId::of(&self.information)
     }

@@ -78,12 +78,12 @@ impl CertificateRequest {
         Self::from_der(&form::pem_block(text, "CERTIFICATE REQUEST")?)
     }
 
-    /// DER.
+    /// The request in DER, as it was read.
     pub fn der(&self) -> &[u8] {
         &self.der
     }
 
-    /// PEM.
+    /// The request in PEM.
     pub fn to_pem(&self) -> String {
         form::to_pem("CERTIFICATE REQUEST", &self.der)
     }

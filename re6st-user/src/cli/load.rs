@@ -90,7 +90,7 @@ impl LoadArguments {
     }
 }
 
-/// Loads.
+/// Loads the data plane by a configuration file, and prints what it did.
 pub fn run(command: &LoadCommand, bpffs: &Path, sockets: &Path) -> Result<ExitCode> {
     let arguments = &command.arguments;
     let lock = node::lock(sockets, &arguments.instance);

@@ -28,7 +28,7 @@ pub struct NodeArguments {
     record: Option<PathBuf>,
 }
 
-/// Runs.
+/// Runs the controller until it is told to end.
 pub fn run(arguments: &NodeArguments, bpffs: &Path, sockets: &Path) -> Result<ExitCode> {
     let load = &arguments.load;
     let config = Config::from_path(&load.config)?;

@@ -52,7 +52,7 @@ pub struct TraceArguments {
     description: Vec<String>,
 }
 
-/// Traces.
+/// Follows the described packet through the maps of a running instance, and prints what becomes of it.
 pub fn run(arguments: &TraceArguments, bpffs: &Path) -> Result<ExitCode> {
     let description: Description = arguments.description.join(" ").parse()?;
     let pins = Pins::new(bpffs, &arguments.instance);

@@ -20,7 +20,7 @@ pub struct UnloadArguments {
     force: bool,
 }
 
-/// Unloads.
+/// Takes an instance out of the kernel, and prints what it did.
 pub fn run(arguments: &UnloadArguments, bpffs: &Path, sockets: &Path) -> Result<ExitCode> {
     let lock = node::lock(sockets, &arguments.instance);
     let pins = Pins::new(bpffs, &arguments.instance);

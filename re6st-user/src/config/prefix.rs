@@ -95,7 +95,7 @@ fn refuse_special(key: &str, text: &Text, prefix: IpNet) -> Result<(), Wrong> {
 /// Whether a prefix can be the network of a mesh.
 ///
 /// # Errors
-/// Why not.
+/// Whether packets of a mesh may have addresses of a prefix; why not, for people.
 pub fn usable(prefix: IpNet) -> Result<(), String> {
     if let Some(kind) = Martian::of(prefix) {
         return Err(format!("that is {kind}, which is never routed"));

@@ -58,7 +58,7 @@ pub trait MapEntries {
 /// Maps, and what is in them.
 #[derive(Clone, Debug)]
 pub struct Plane<M> {
-    /// The maps.
+    /// The maps that programs read.
     pub maps: M,
     routes: Applied,
     /// Those in use, by number.

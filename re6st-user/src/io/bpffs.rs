@@ -25,9 +25,9 @@ pub enum BpffsError {
     /// A file system call failed.
     #[error("{path}: {source}{}", remedy(.source))]
     Io {
-        /// On what.
+        /// The path it was done to.
         path: PathBuf,
-        /// Why.
+        /// What the kernel said.
         source: io::Error,
     },
     /// Not there, and mounting it here would not help.
@@ -37,15 +37,15 @@ pub enum BpffsError {
          `nsenter --net=/run/netns/NAME ...`, or mount one yourself (`mount -t bpf bpf {path}`) where it stays"
     )]
     MountNamespace {
-        /// Where.
+        /// The directory.
         path: PathBuf,
     },
     /// Mounting failed.
     #[error("no BPF file system is mounted at {path}, and mounting it failed: {source}")]
     Mount {
-        /// Where.
+        /// The directory.
         path: PathBuf,
-        /// Why.
+        /// What the kernel said.
         source: nix::Error,
     },
     /// What process are we?

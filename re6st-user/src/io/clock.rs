@@ -24,7 +24,7 @@ impl Clock {
         Self(Instant::now())
     }
 
-    /// What it says.
+    /// The time since it started, and a second.
     pub fn elapsed(&self) -> Time {
         let elapsed = u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX);
         Time(elapsed.saturating_add(START))

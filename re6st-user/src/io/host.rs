@@ -18,9 +18,9 @@ pub enum HostError {
     /// `/proc` could not be read.
     #[error("{path}: {source}")]
     Proc {
-        /// The file.
+        /// The file that was read.
         path: &'static str,
-        /// Why.
+        /// What the kernel said.
         source: io::Error,
     },
     /// A privilege is missing.
@@ -29,7 +29,7 @@ pub enum HostError {
          CAP_PERFMON and CAP_NET_ADMIN"
     )]
     Capability {
-        /// Their names.
+        /// The names of the capabilities.
         missing: String,
     },
     /// A privilege is there, but only inside a container.
@@ -38,7 +38,7 @@ pub enum HostError {
          count for BPF. Run it on the host, or in a container that has {missing} of the host's user namespace"
     )]
     UserNamespace {
-        /// Their names.
+        /// The names of the capabilities.
         missing: &'static str,
     },
     /// Too old.

@@ -1,13 +1,17 @@
-//! Lines of the log that repeat: the first are written, then few, which tell how many were left out. Pure.
+//! Lines of the log that repeat: the first are written, then few, which tell how many were left out.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
-use crate::time::Time;
+use crate::{
+    rate::{Bucket, Rate},
+    time::Time,
+};
 
-/// Written at once, of lines that are alike.
-const BURST: u32 = 4;
-/// Between two of them after that.
-const BETWEEN: Duration = Duration::from_secs(300);
+/// Lines that are alike: 4 at once, then one in 5 minutes.
+const ALIKE: Rate = Rate {
+    count: 4,
+    seconds: 1200,
+};
 /// So many different lines are told apart; of others there may be as many as of one.
 const MOST: usize = 1024;
 
@@ -17,11 +21,9 @@ pub struct Log {
     lines: HashMap<String, Line>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Line {
-    /// How many more may be written, one more each [`BETWEEN`].
-    allowed: u32,
-    since: Time,
+    bucket: Bucket,
     left_out: u64,
 }
 
@@ -35,32 +37,17 @@ impl Log {
 
     /// What is to be written, if anything.
     fn admit(&mut self, now: Time, text: &str) -> Option<String> {
-        if self.lines.len() >= MOST && !self.lines.contains_key(text) {
-            let recent = |line: &Line| now.since(line.since) < BETWEEN * BURST;
-            self.lines.retain(|_, line| recent(line));
+        let mut full = self.lines.len() >= MOST && !self.lines.contains_key(text);
+        if full {
+            self.lines.retain(|_, line| !line.bucket.is_idle(now));
+            full = self.lines.len() >= MOST;
         }
-        let full = self.lines.len() >= MOST && !self.lines.contains_key(text);
-        let line = self
-            .lines
-            .entry(if full { String::new() } else { text.to_owned() })
-            .or_insert(Line {
-                allowed: BURST,
-                since: now,
-                left_out: 0,
-            });
-        let earned = now.since(line.since).as_secs() / BETWEEN.as_secs();
-        if earned > 0 {
-            line.allowed = line.allowed.saturating_add(earned as u32).min(BURST);
-            line.since = now;
-        }
-        if line.allowed == 0 {
+        let name = if full { String::new() } else { text.to_owned() };
+        let line = self.lines.entry(name).or_default();
+        if line.bucket.take(ALIKE, now).is_err() {
             line.left_out += 1;
             return None;
         }
-        if line.allowed == BURST {
-            line.since = now;
-        }
-        line.allowed -= 1;
         Some(match std::mem::take(&mut line.left_out) {
             0 => text.to_owned(),
             left_out if full => format!("{text} (and {left_out} other lines)"),
@@ -71,6 +58,8 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -115,10 +104,10 @@ mod tests {
         for number in 0..100_000 {
             written += usize::from(log.admit(start, &format!("route {number}")).is_some());
         }
-        assert!(written <= MOST + BURST as usize, "{written}");
+        assert!(written <= MOST + ALIKE.count as usize, "{written}");
         assert!(log.lines.len() <= MOST + 1);
         // and they are forgotten
-        let later = start + BETWEEN * BURST * 2;
+        let later = start + SECOND * ALIKE.seconds;
         let line = log.admit(later, "another");
         assert_eq!(line.as_deref(), Some("another"));
     }

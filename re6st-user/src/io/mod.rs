@@ -7,6 +7,7 @@ pub mod datagram;
 pub mod file;
 pub mod host;
 pub mod lock;
+pub mod log;
 pub mod netlink;
 pub mod offload;
 pub mod panics;

@@ -20,11 +20,11 @@ use crate::{
 /// Certificate, key and authorities.
 #[derive(Debug)]
 pub struct Credentials {
-    /// Those of the network.
+    /// The authorities that are trusted.
     pub authorities: Authorities,
-    /// Ours.
+    /// The certificate of this node.
     pub certificate: NodeCertificate,
-    /// Its key.
+    /// The private key of that certificate.
     pub key: PrivateKey,
 }
 
@@ -45,7 +45,7 @@ pub enum CredentialsError {
     /// A file is not what it should be.
     #[error("{}: {problem}; get it again with `re6st-user conf`", file.display())]
     Form {
-        /// Which.
+        /// The file, as the configuration names it.
         file: PathBuf,
         /// What is wrong.
         problem: FormError,

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     babel::random::Random,
-    registry::rules::limits::{Bucket, Rate},
+    rate::{Bucket, Rate},
     time::{DAY, Now, Time, Timestamp},
 };
 

@@ -98,7 +98,7 @@ impl From<NetworkMacKeys> for MacKeys {
 pub struct KeptMacKeys {
     /// The number of the parameters with which they became so.
     pub number: u64,
-    /// The keys.
+    /// What nodes do with packets on plain interfaces since then.
     pub keys: NetworkMacKeys,
 }
 

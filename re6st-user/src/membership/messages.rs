@@ -22,7 +22,7 @@ pub enum Topic {
 }
 
 impl Topic {
-    /// All of them.
+    /// All topics, the most urgent first.
     pub const ALL: [Self; 6] = [
         Self::Successions,
         Self::Certificate,
@@ -82,7 +82,7 @@ pub enum Answer {
     Document(Option<Vec<u8>>),
     /// Envelopes.
     Successions(Vec<Vec<u8>>),
-    /// The keys.
+    /// The keys of Babel's MAC.
     MacKeys(NetworkMacKeys),
     /// PEM of a certificate.
     Certificate(String),

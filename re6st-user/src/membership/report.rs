@@ -16,7 +16,7 @@ use crate::{
 pub struct Report {
     /// Where the registry is.
     pub url: String,
-    /// The network.
+    /// The prefix of the network.
     pub network: String,
     /// Whether the registry answered last.
     pub reachable: bool,
@@ -46,7 +46,7 @@ pub struct Report {
 pub struct ParametersReport {
     /// Grows with each change.
     pub number: u64,
-    /// All of them.
+    /// The values by name, as the registry signed them.
     pub values: Value,
     /// Time between two Hellos that is in use, in seconds.
     pub hello_interval: f64,

@@ -21,7 +21,6 @@ use super::{
     install::Installer,
     instance::Instance,
     journal::Journal,
-    log::Log,
     orders::{Ending, Order, Orders},
     recorder::Recorder,
     reload::Reload,
@@ -44,6 +43,7 @@ use crate::{
     io::{
         clock::Clock,
         lock::Lock,
+        log::Log,
         netlink::{Route as Netlink, monitor::Monitor},
     },
     membership::{

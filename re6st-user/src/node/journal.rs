@@ -99,7 +99,7 @@ impl Former {
     }
 }
 
-/// The file.
+/// The open file of records.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,

@@ -17,7 +17,6 @@
 //! | `host` | links, addresses, neighbours, routes and programs of the host that change |
 //! | `links` | what follows from that |
 //! | `troubles` | what does not work, said once |
-//! | `log` | lines that repeat, bounded, pure |
 //! | [`state`] | what survives a restart |
 //! | [`recorder`] | what happens, written down |
 //! | [`journal`], [`distances`] | feasibility distances, which survive a kill |
@@ -37,7 +36,6 @@ pub mod journal;
 pub mod kernel;
 pub mod lan;
 mod links;
-mod log;
 mod orders;
 pub mod recorder;
 mod reload;

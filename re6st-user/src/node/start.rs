@@ -41,7 +41,7 @@ const STATE: &str = "/var/lib/re6st-ebpf";
 
 /// A controller about to start.
 pub struct Started {
-    /// It.
+    /// The loop, ready to run.
     pub controller: Controller,
     /// What the load came to.
     pub notes: Vec<String>,

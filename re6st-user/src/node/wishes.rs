@@ -36,7 +36,7 @@ pub enum Refusal {
     /// What it goes out of is down: whoever sets it up is told of.
     #[error("its interface is down")]
     Down,
-    /// The maps.
+    /// A map of the data plane takes no more.
     #[error("the data plane refuses it: {0}")]
     DataPlane(String),
     /// The kernel's table.

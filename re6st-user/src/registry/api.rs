@@ -64,7 +64,7 @@ pub struct Certificate {
     pub ipv4: Option<Ipv4Net>,
     /// From when on it is valid, in seconds since 1970.
     pub not_before: u64,
-    /// Until when.
+    /// The last second it is valid.
     pub not_after: u64,
 }
 
@@ -100,7 +100,7 @@ pub struct Poll {
 pub struct Health {
     /// The program's version.
     pub version: String,
-    /// The network.
+    /// The prefix of the network.
     pub network: String,
 }
 
@@ -197,7 +197,7 @@ pub struct TokenName {
 pub struct WaitingToken {
     /// Names it.
     pub id: String,
-    /// Whose it is.
+    /// Who gets it.
     pub email: String,
     /// Bits of the prefix it gives.
     pub prefix_length: u8,
@@ -304,7 +304,7 @@ pub struct Rotation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Clock {
-    /// The clock.
+    /// What the clock says now.
     pub now: u64,
     /// What it was last, as far as it is believed.
     pub seen: Option<u64>,
@@ -328,11 +328,11 @@ pub struct AuditEntry {
     pub id: i64,
     /// When, in seconds since 1970.
     pub time: u64,
-    /// Who.
+    /// Who did it: a node, the operator by name, or the registry itself.
     pub who: String,
-    /// What.
+    /// What was done.
     pub action: String,
-    /// On what.
+    /// What it was done to.
     pub subject: String,
 }
 

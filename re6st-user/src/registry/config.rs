@@ -13,7 +13,7 @@ use toml::Spanned;
 use super::{
     http::connections::Bounds,
     mail::{self, Credentials, Mail, MailTransport, SmtpTls},
-    rules::{Settings, limits::Rate},
+    rules::Settings,
 };
 use crate::{
     certificate::{authority::AuthorityCertificate, verify::Authorities},
@@ -23,6 +23,7 @@ use crate::{
         tunnel::ranged,
     },
     io::file,
+    rate::Rate,
     time::DAY,
 };
 
@@ -45,7 +46,7 @@ pub struct RegistryConfig {
     pub ca: PathBuf,
     /// The authority's private key.
     pub ca_key: PathBuf,
-    /// The database.
+    /// The file of the database.
     pub database: PathBuf,
     /// The Unix socket of the operator's commands.
     pub socket: PathBuf,

@@ -29,9 +29,9 @@ pub enum RegistryError {
 /// Something somebody asks.
 #[derive(Debug)]
 pub struct Request {
-    /// Who.
+    /// Who asks.
     pub from: Caller,
-    /// What.
+    /// What is asked.
     pub command: Command,
 }
 

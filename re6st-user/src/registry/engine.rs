@@ -23,11 +23,14 @@ use super::{
         token::{Email, Token},
     },
     store::AuditLine,
-    words::Repeated,
 };
 use crate::{
     certificate::error::IssueError,
-    io::{clock::wall, random},
+    io::{
+        clock::{Clock, wall},
+        log::Log,
+        random,
+    },
 };
 
 /// How many requests may wait.
@@ -52,7 +55,7 @@ impl Randomness for SystemRandomness {
 /// Why the registry does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The database.
+    /// The database cannot be used, or contradicts itself.
     #[error(transparent)]
     Registry(#[from] RegistryError),
     /// The authority's key.
@@ -92,9 +95,9 @@ enum Job {
 /// A token on its way to somebody.
 #[derive(Clone, Debug)]
 pub struct TokenMail {
-    /// To whom.
+    /// Who gets it.
     pub email: Email,
-    /// What.
+    /// The token, in clear.
     pub token: Token,
 }
 
@@ -139,7 +142,8 @@ impl Engine {
             registry,
             publisher,
             mails,
-            warnings: Repeated::default(),
+            clock: Clock::new(),
+            log: Log::default(),
         };
         let lost = worker.registry.lost();
         let lost = lost.map(|mark| Command::GoOnFrom { mark });
@@ -152,7 +156,7 @@ impl Engine {
         first.replies.into_iter().collect::<Result<Vec<_>, _>>()?;
         for notice in first.notices {
             if let Notice::Warning(text) = notice {
-                worker.warnings.warn(text);
+                worker.warn(&text);
             }
         }
         let (publish, published) = watch::channel(worker.publication()?);
@@ -246,7 +250,8 @@ struct Worker {
     registry: Registry,
     publisher: Publisher,
     mails: mpsc::UnboundedSender<TokenMail>,
-    warnings: Repeated,
+    clock: Clock,
+    log: Log,
 }
 
 type Waiting = oneshot::Sender<Result<Reply, Refusal>>;
@@ -344,7 +349,7 @@ impl Worker {
                     self.mails.send(TokenMail { email, token }).ok();
                 }
                 Notice::Parameters(_) | Notice::Revocations(_) => changed = true,
-                Notice::Warning(text) => self.warnings.warn(text),
+                Notice::Warning(text) => self.warn(&text),
             }
         }
         if changed {
@@ -352,9 +357,9 @@ impl Worker {
                 Ok(published) => {
                     publish.send_replace(published);
                 }
-                Err(error) => self
-                    .warnings
-                    .warn(format!("{error}; nodes get what was published before")),
+                Err(error) => {
+                    self.warn(&format!("{error}; nodes get what was published before"));
+                }
             }
         }
         // whoever hears of a change finds it published
@@ -373,10 +378,15 @@ impl Worker {
         match renewed {
             Ok(None) => {}
             Ok(Some(list)) => publish.send_modify(|published| published.crl = list),
-            Err(error) => self
-                .warnings
-                .warn(format!("the X.509 revocation list is not renewed: {error}")),
+            Err(error) => self.warn(&format!(
+                "the X.509 revocation list is not renewed: {error}"
+            )),
         }
+    }
+
+    fn warn(&mut self, text: &str) {
+        let line = format!("WARNING: {text}");
+        self.log.say(self.clock.elapsed(), &line);
     }
 
     fn handle(&mut self, requests: Vec<Request>) -> Handled {

@@ -13,7 +13,7 @@ use std::{
 
 use super::rules::Mark;
 
-/// The file.
+/// The open file, and what is written in it.
 #[derive(Debug)]
 pub struct HighWater {
     file: File,
@@ -49,7 +49,7 @@ impl HighWater {
         Ok(Self { file, mark })
     }
 
-    /// What it says.
+    /// The highest numbers that were noted down.
     pub const fn mark(&self) -> Mark {
         self.mark
     }

@@ -38,7 +38,7 @@ pub struct Mail {
 pub enum MailTransport {
     /// To a mail server.
     Smtp {
-        /// Its name.
+        /// The name of the server.
         host: String,
         /// Its port.
         port: u16,

@@ -34,7 +34,6 @@ pub mod publication;
 pub mod rules;
 pub mod server;
 pub mod store;
-pub mod words;
 
 #[cfg(test)]
 mod tests;

@@ -31,7 +31,7 @@ const CRL_RENEWAL: u64 = DAY;
 /// An X.509 CRL.
 #[derive(Clone, Debug)]
 pub struct X509List {
-    /// In DER.
+    /// The list in DER.
     pub der: Bytes,
     /// When it was signed.
     signed: Timestamp,

@@ -13,7 +13,7 @@ use crate::dataplane::bpf::{SEND, xdp_program};
 
 /// The replay's findings.
 pub struct Replay {
-    /// The program.
+    /// The name of the program that ran.
     pub program: &'static str,
     /// What it answers; with [`Verdict::Drop`] the frame does not matter.
     pub verdict: Verdict,

@@ -87,7 +87,7 @@ pub struct ConfArguments {
     is_needed: bool,
 }
 
-/// Does it.
+/// Enrols this node, and writes the files it starts with.
 pub fn run(arguments: &ConfArguments) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -13,7 +13,7 @@ use super::ways::Interfaces;
 pub struct Facts<'a> {
     /// The registry's address.
     pub registry: &'a str,
-    /// The network.
+    /// The network the certificate is for.
     pub network: Network,
     /// The node's certificate.
     pub certificate: &'a NodeCertificate,

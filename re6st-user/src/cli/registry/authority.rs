@@ -40,7 +40,7 @@ Example:
     },
 }
 
-/// Does it.
+/// Works on the files of the authority: no registry may have them open.
 pub fn run(action: &AuthorityAction, config: &RegistryConfig) -> Result<()> {
     let AuthorityAction::Succeed { days } = action;
     let now = wall();

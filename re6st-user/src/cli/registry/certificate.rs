@@ -50,7 +50,7 @@ Examples:
     },
 }
 
-/// Does it.
+/// Asks the registry, or its database if none serves.
 pub async fn run(action: &CertificateAction, config: &RegistryConfig) -> Result<()> {
     match action {
         CertificateAction::List { json } => {

@@ -104,7 +104,7 @@ Example:
     Backup(others::BackupArguments),
 }
 
-/// Runs.
+/// Runs one of the commands of `registry`.
 pub fn run(arguments: &RegistryArguments) -> Result<ExitCode> {
     // everything the registry writes is for its own eyes
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));

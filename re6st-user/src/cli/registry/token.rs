@@ -55,7 +55,7 @@ Example:
     },
 }
 
-/// Does it.
+/// Asks the registry, or its database if none serves.
 pub async fn run(action: &TokenAction, config: &RegistryConfig) -> Result<()> {
     match action {
         TokenAction::Add {

@@ -106,7 +106,7 @@ pub struct Summary {
     pub warnings: Vec<String>,
 }
 
-/// Loads.
+/// Puts the data plane of a configuration into the kernel, in place of what was there of the same instance; all of it or nothing.
 pub fn load(request: &Request<'_>) -> Result<Summary, BpfError> {
     host::check()?;
     let mut notes = Vec::new();

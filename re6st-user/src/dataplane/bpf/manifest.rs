@@ -25,7 +25,7 @@ const MAXIMUM: usize = 4 << 20;
 pub struct Manifest {
     /// The version of this program that wrote it.
     pub version: String,
-    /// The instance.
+    /// The name of the instance.
     pub instance: String,
     /// Whether the load finished. If not, what is listed may be there or not.
     pub complete: bool,
@@ -78,7 +78,7 @@ pub struct NetworkRecord {
 /// A kernel parameter that was changed, or was so already.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SysctlRecord {
-    /// Before.
+    /// The value it had before.
     pub before: String,
     /// What it was set to.
     pub set: String,

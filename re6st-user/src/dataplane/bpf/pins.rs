@@ -71,7 +71,7 @@ impl Pins {
         }
     }
 
-    /// The instance.
+    /// The name of the instance whose pins these are.
     pub const fn instance(&self) -> &InstanceName {
         &self.instance
     }

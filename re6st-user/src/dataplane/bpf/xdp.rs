@@ -20,7 +20,7 @@ pub struct Xdp<'a> {
     pub pins: &'a Pins,
     /// Where XDP shall run; `None`: in the driver if it can.
     pub wanted: Option<Mode>,
-    /// The program.
+    /// The program that is attached.
     pub program: BorrowedFd<'a>,
     /// The other instances.
     pub chain: &'a Chain<'a>,

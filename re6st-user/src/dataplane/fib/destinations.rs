@@ -64,7 +64,7 @@ pub struct Destinations {
 }
 
 impl Destinations {
-    /// None yet.
+    /// No routes yet.
     pub fn new(family: Family) -> Self {
         Self {
             family,

@@ -13,7 +13,7 @@ use super::{NetlinkError, Route};
 /// An address of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// It.
+    /// The address itself.
     pub ip: IpAddr,
     /// Whether duplicate address detection (RFC 4862 section 5.4) found that another host has it.
     pub duplicate: bool,

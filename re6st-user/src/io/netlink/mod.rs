@@ -68,7 +68,7 @@ impl NetlinkError {
 pub struct Refusal {
     /// Counted from 0.
     pub index: usize,
-    /// Why.
+    /// What the kernel answered.
     pub error: NetlinkError,
 }
 

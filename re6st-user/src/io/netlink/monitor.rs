@@ -58,7 +58,7 @@ pub enum Change {
     Settings,
     /// A route was added, changed or removed, not by us.
     Route {
-        /// Which.
+        /// The destination, and the source if it has one.
         route: RouteKey,
         /// Its metric.
         metric: u32,

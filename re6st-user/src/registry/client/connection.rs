@@ -59,7 +59,7 @@ pub enum ClientError {
     /// It says no.
     #[error("the registry refuses: {message}")]
     Refused {
-        /// The status.
+        /// The status of the HTTP response.
         status: StatusCode,
         /// For programs: [`crate::registry::rules::Refusal::code`], or one of the server's own.
         code: String,
@@ -129,11 +129,11 @@ impl fmt::Debug for Connection {
 /// What a registry answered.
 #[derive(Debug)]
 pub struct Answer {
-    /// The status.
+    /// The status of the HTTP response.
     pub status: StatusCode,
     /// The fields of the head.
     pub headers: HeaderMap,
-    /// The body.
+    /// The whole body, at most 32 MiB.
     pub body: Bytes,
 }
 

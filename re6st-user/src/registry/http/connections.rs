@@ -121,7 +121,7 @@ pub struct Ticket {
 }
 
 impl Connections {
-    /// None yet.
+    /// Nobody is connected yet.
     pub fn new(bounds: Bounds) -> Self {
         let kind = |bound| Kind {
             bound,

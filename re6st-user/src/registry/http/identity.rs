@@ -49,7 +49,7 @@ pub struct Shown {
     introduced: Arc<OnceLock<()>>,
 }
 
-/// Whose it is.
+/// A node of the network, and the key of the authority that says so.
 #[derive(Clone, Debug)]
 struct Identity {
     certificate: NodeCertificate,
@@ -69,7 +69,7 @@ pub enum Need {
 }
 
 impl Shown {
-    /// In DER.
+    /// From the DER that the TLS handshake has proved a key for.
     pub fn new(der: CertificateDer<'static>) -> Self {
         Self {
             der: Arc::new(der),

@@ -196,7 +196,7 @@ pub struct Operations<S> {
 }
 
 impl<S: Server> Operations<S> {
-    /// None yet.
+    /// A server without operations.
     pub fn new() -> Self {
         let settings = SchemaSettings::draft2020_12().with(|settings| {
             settings.definitions_path = "/components/schemas".into();

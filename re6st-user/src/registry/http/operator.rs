@@ -35,7 +35,7 @@ const fn purpose(id: &'static str, summary: &'static str) -> Purpose {
     }
 }
 
-/// All of them.
+/// All operations of the operator.
 pub fn operations() -> Operations<Face> {
     Operations::new()
         .post(

@@ -15,7 +15,7 @@ use crate::registry::api::{ErrorBody, ErrorDetail};
 pub struct Problem {
     /// The status of the response.
     pub status: StatusCode,
-    /// What it says.
+    /// The reason, for programs and for people.
     pub error: ErrorDetail,
     /// When it is worth trying again.
     pub retry_after: Option<NonZeroU64>,

@@ -44,7 +44,7 @@ const fn purpose(id: &'static str, who: Who, summary: &'static str) -> Purpose {
     Purpose { id, summary, who }
 }
 
-/// All of them.
+/// All operations of newcomers and nodes.
 pub fn operations() -> Operations<Face> {
     use Who::{Anybody, Holder, Node};
     Operations::new()

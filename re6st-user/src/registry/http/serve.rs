@@ -36,7 +36,10 @@ use super::{
     identity::{Origin, Peer, Shown},
     problem::Problem,
 };
-use crate::registry::{api::MAXIMUM_BODY, words::Repeated};
+use crate::{
+    io::{clock::Clock, log::Log},
+    registry::api::MAXIMUM_BODY,
+};
 
 /// The biggest head of a request, in bytes.
 const MAXIMUM_HEAD: usize = 16 << 10;
@@ -79,7 +82,7 @@ pub async fn tls(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut tasks = JoinSet::new();
-    let mut warnings = Repeated::default();
+    let (clock, mut log) = (Clock::new(), Log::default());
     loop {
         let accepted = tokio::select! {
             biased;
@@ -90,7 +93,7 @@ pub async fn tls(
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                give_time(&error, &mut warnings).await;
+                give_time(&error, &mut log, clock).await;
                 continue;
             }
         };
@@ -128,7 +131,7 @@ pub async fn unix(
 ) {
     let connections = Connections::new(UNIX);
     let mut tasks = JoinSet::new();
-    let mut warnings = Repeated::default();
+    let (clock, mut log) = (Clock::new(), Log::default());
     loop {
         let accepted = tokio::select! {
             biased;
@@ -147,7 +150,7 @@ pub async fn unix(
                 let (router, stop) = (router.clone(), stop.clone());
                 tasks.spawn(connection(stream, peer, router, patience, stop));
             }
-            Err(error) => give_time(&error, &mut warnings).await,
+            Err(error) => give_time(&error, &mut log, clock).await,
         }
     }
     end(tasks, patience).await;
@@ -187,14 +190,15 @@ async fn end(mut tasks: JoinSet<()>, patience: Patience) {
 }
 
 /// A connection that failed before it was accepted is its peer's business; anything else needs time to get better.
-async fn give_time(error: &io::Error, warnings: &mut Repeated) {
+async fn give_time(error: &io::Error, log: &mut Log, clock: Clock) {
     if !matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionRefused
     ) {
-        warnings.warn(format!("cannot accept connections: {error}; trying again"));
+        let line = format!("WARNING: cannot accept connections: {error}; trying again");
+        log.say(clock.elapsed(), &line);
         time::sleep(OUT_OF_RESOURCES).await;
     }
 }

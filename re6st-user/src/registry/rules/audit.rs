@@ -8,11 +8,11 @@ use crate::time::Timestamp;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Entry {
-    /// When.
+    /// By the clock of the registry, believed or not.
     pub time: Timestamp,
     /// Who: [`super::Caller`] as text.
     pub who: String,
-    /// What.
+    /// What was done.
     pub action: Action,
     /// On what, and with what result.
     pub subject: String,

@@ -18,7 +18,7 @@ pub struct Certificate {
     pub subject_serial: SubjectSerial,
     /// From when on it is valid.
     pub not_before: Timestamp,
-    /// Until when.
+    /// The last second it is valid.
     pub not_after: Timestamp,
     /// Whose key it is for.
     pub key: KeyId,
@@ -33,7 +33,7 @@ pub struct Certificate {
 /// A certificate its node got another one for; it is good until it expires, unless it is revoked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Replaced {
-    /// Whose it is.
+    /// The prefix of the node that had it.
     pub prefix: NodePrefix,
     /// Until when it is valid.
     pub not_after: Timestamp,

@@ -37,9 +37,9 @@ pub struct Outcome {
 pub enum Notice {
     /// Mail this token.
     Mail {
-        /// To whom.
+        /// Who gets it.
         email: Email,
-        /// What.
+        /// The token, in clear.
         token: Token,
     },
     /// The parameters have this number now: whoever waits for them is to be told.
@@ -55,102 +55,102 @@ pub enum Notice {
 pub enum Change {
     /// Of the partition of the prefix space.
     Block {
-        /// Which one.
+        /// Which block of the partition.
         prefix: NodePrefix,
-        /// What it was.
+        /// The row before; none if there was none.
         before: Option<Block<Certificate>>,
-        /// What it is.
+        /// The row from now on; none if it is gone.
         after: Option<Block<Certificate>>,
         /// The text of the certificate in `after`.
         pem: Option<Arc<str>>,
     },
     /// Of the tokens.
     Token {
-        /// Which one.
+        /// What names the token.
         digest: TokenDigest,
-        /// What it was.
+        /// The row before; none if there was none.
         before: Option<TokenEntry>,
-        /// What it is.
+        /// The row from now on; none if it is gone.
         after: Option<TokenEntry>,
     },
     /// Of the revoked serial numbers.
     Revocation {
-        /// Which one.
+        /// The serial number of the certificate.
         serial: Serial,
-        /// What it was.
+        /// The row before; none if there was none.
         before: Option<Revocation>,
-        /// What it is.
+        /// The row from now on; none if it is gone.
         after: Option<Revocation>,
     },
     /// Of the keys that never get a certificate again.
     RevokedKey {
-        /// Which one.
+        /// What names the key.
         key: KeyId,
         /// The serial number of a certificate that was revoked for it, before.
         before: Option<Serial>,
-        /// And now.
+        /// The row from now on; none if it is gone.
         after: Option<Serial>,
     },
     /// Of the certificates that were replaced before they expired.
     Replaced {
-        /// Which one.
+        /// The serial number of the certificate.
         serial: Serial,
-        /// What it was.
+        /// The row before; none if there was none.
         before: Option<Replaced>,
-        /// What it is.
+        /// The row from now on; none if it is gone.
         after: Option<Replaced>,
     },
     /// The last serial number that was used.
     Serial {
-        /// What it was.
+        /// The value before.
         before: u64,
-        /// What it is.
+        /// The value from now on.
         after: u64,
     },
     /// The prefix of the registry's own node.
     RegistryPrefix {
-        /// What it was.
+        /// The row before; none if there was none.
         before: Option<NodePrefix>,
-        /// What it is.
+        /// The row from now on; none if it is gone.
         after: Option<NodePrefix>,
     },
     /// Keys of Babel's MAC.
     MacKeys {
-        /// What they were.
+        /// The value before.
         before: Slots,
-        /// What they are.
+        /// The value from now on.
         after: Slots,
     },
     /// What the registry tells all nodes.
     Publication {
-        /// What it was.
+        /// The row before; none if there was none.
         before: Option<Publication>,
         /// Its number: not that of `before` if re6stnet's registry has published in between.
         number_before: u64,
-        /// What it is.
+        /// The value from now on.
         after: Publication,
         /// The number as re6stnet's nodes take it: packed, and then the authority's signature over that.
         version: Vec<u8>,
     },
     /// The network's parameters.
     Parameters {
-        /// What they were.
+        /// The value before.
         before: Arc<Parameters>,
-        /// What they are.
+        /// The value from now on.
         after: Arc<Parameters>,
     },
     /// The communities.
     Communities {
-        /// What they were.
+        /// The value before.
         before: Arc<Communities>,
-        /// What they are.
+        /// The value from now on.
         after: Arc<Communities>,
     },
     /// What the clock was last, as far as it is believed.
     Clock {
-        /// Before.
+        /// The row before; none if there was none.
         before: Option<Timestamp>,
-        /// And now.
+        /// The row from now on; none if it is gone.
         after: Option<Timestamp>,
     },
     /// One more line of the audit log.

@@ -73,7 +73,7 @@ pub enum Command {
     ListTokens,
     /// Operator: takes a token back.
     DeleteToken {
-        /// Which one.
+        /// Names the token.
         token: TokenDigest,
     },
     /// Operator: certificates in order of their prefix.
@@ -85,13 +85,13 @@ pub enum Command {
     },
     /// Operator: one certificate.
     ShowCertificate {
-        /// Which one.
+        /// Names the certificate.
         which: CertificateName,
     },
     /// Operator: revokes a certificate, and its key for ever. [`CertificateName::Serial`]: the node keeps its prefix, and
     /// gets another certificate by a token ([`TokenRight::Node`]); [`CertificateName::Prefix`]: the node ends.
     Revoke {
-        /// Which one.
+        /// Names the certificate.
         which: CertificateName,
     },
     /// Operator: the network's parameters.
@@ -152,7 +152,7 @@ pub enum Reply {
     Issued {
         /// About it.
         certificate: Box<CertificateSummary>,
-        /// In PEM.
+        /// The certificate in PEM.
         pem: Arc<str>,
     },
     /// The certificate in the store is the answer: [`crate::registry::store::Store::pem`] has its text.
@@ -182,7 +182,7 @@ pub enum Reply {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ClockSummary {
-    /// The clock.
+    /// What the clock says now.
     pub now: Timestamp,
     /// What it was last, as far as it is believed.
     pub seen: Option<Timestamp>,
@@ -208,7 +208,7 @@ pub struct CertificateSummary {
     pub subject_serial: SubjectSerial,
     /// From when on it is valid.
     pub not_before: Timestamp,
-    /// Until when.
+    /// The last second it is valid.
     pub not_after: Timestamp,
     /// Who enrolled; none if anonymously.
     pub email: Option<String>,
@@ -224,7 +224,7 @@ pub struct CertificateSummary {
 pub struct TokenSummary {
     /// Names it in lists and logs: the digest of the token.
     pub id: TokenDigest,
-    /// Whose it is.
+    /// Who gets it.
     pub email: String,
     /// Bits of the prefix it gives.
     pub prefix_length: u8,

@@ -36,7 +36,7 @@ pub trait Issuer: Send {
 /// A signed certificate.
 #[derive(Clone, Debug)]
 pub struct Issued {
-    /// In PEM.
+    /// The certificate in PEM.
     pub pem: Arc<str>,
     /// From when on it is valid: not before the authority's own certificate.
     pub not_before: Timestamp,

@@ -39,7 +39,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use self::{
     audit::{Action, Entry},
     certificate::Certificate,
-    limits::{Limiter, Rate, network_of},
+    limits::{Limiter, network_of},
     state::State,
     token::{Email, Token, TokenDigest},
     tree::Replacement,
@@ -59,6 +59,7 @@ pub use self::{
 };
 use crate::{
     certificate::{digest::KeyId, node::NodeCertificate, node_prefix::NodePrefix, serial::Serial},
+    rate::Rate,
     time::Timestamp,
 };
 

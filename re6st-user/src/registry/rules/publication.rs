@@ -52,9 +52,9 @@ pub struct Revoked {
 /// Both documents.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Publication {
-    /// The one.
+    /// What the network is, and how it is run.
     pub parameters: Arc<ParametersDocument>,
-    /// The other.
+    /// Which certificates are revoked.
     pub revocations: Arc<RevocationsDocument>,
 }
 

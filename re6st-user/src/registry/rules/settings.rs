@@ -1,6 +1,7 @@
 //! What the registry's configuration file decides.
 
-use super::{community::Communities, limits::Rate};
+use super::community::Communities;
+use crate::rate::Rate;
 use crate::{certificate::network::Network, time::DAY};
 
 /// Of the rules. Spans are in seconds.

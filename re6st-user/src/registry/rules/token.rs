@@ -143,7 +143,7 @@ impl Serialize for TokenDigest {
 pub struct TokenEntry {
     /// The word.
     pub token: Token,
-    /// Whose it is.
+    /// Who gets it.
     pub email: Email,
     /// Bits of the prefix it gives.
     pub prefix_length: u8,

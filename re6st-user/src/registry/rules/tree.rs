@@ -21,11 +21,11 @@ pub enum Block<T> {
 /// One block replaced; `None` is a block that is not of the partition.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Replacement<T> {
-    /// Which one.
+    /// Which block of the partition.
     pub prefix: NodePrefix,
-    /// What it was.
+    /// The row before; none if there was none.
     pub before: Option<Block<T>>,
-    /// What it is.
+    /// The row from now on; none if it is gone.
     pub after: Option<Block<T>>,
 }
 

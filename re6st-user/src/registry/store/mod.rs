@@ -119,13 +119,13 @@ pub enum StoreError {
 pub struct AuditLine {
     /// Numbers the lines.
     pub id: i64,
-    /// When.
+    /// When it was done, by the clock of the registry.
     pub time: Timestamp,
-    /// Who.
+    /// Who did it: a node, the operator by name, or the registry itself.
     pub who: String,
     /// What: [`super::rules::audit::Action::name`].
     pub action: String,
-    /// On what.
+    /// What it was done to.
     pub subject: String,
 }
 

@@ -39,7 +39,7 @@ pub(super) const RE6STNET: &[Table] = &[
     ),
 ];
 
-/// Ours.
+/// The tables that re6stnet does not know.
 const OWN: &[Table] = &[
     // the first and the present serial number of each node; a row is good while `present` is that of the certificate
     (

@@ -22,7 +22,7 @@ use std::net::IpAddr;
 
 use super::{
     Caller, CertificateName, CertificateSummary, Command, Outcome, Randomness, Refusal, Reply,
-    Rules, Settings, Stored, TokenRight, limits::Rate, token::Email,
+    Rules, Settings, Stored, TokenRight, token::Email,
 };
 use crate::{
     certificate::{
@@ -34,6 +34,7 @@ use crate::{
         request::CertificateRequest,
         subject::Subject,
     },
+    rate::Rate,
     time::{DAY, Timestamp},
 };
 
