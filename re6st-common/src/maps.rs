@@ -13,7 +13,8 @@ pub const OUTER_SIZE: usize = 40 + 8 + 8;
 
 /// What the programs are told once, at load time (`.rodata`, so the verifier and the JIT see constants).
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(serde::Serialize, serde::Deserialize))]
 pub struct Settings {
     /// First 64 bits of the first IPv6 network, which the array [`FIB`](self#fib) covers.
     pub network: u64,
@@ -35,6 +36,7 @@ pub struct Settings {
     /// Bits of [`settings`].
     pub flags: u32,
     /// Not used; keeps the size a multiple of eight.
+    #[cfg_attr(feature = "user", serde(skip))]
     pub reserved: u32,
 }
 

@@ -21,8 +21,8 @@ use crate::{
         settings::{InterfaceKind, InterfaceSettings, RoundTrip},
     },
     dataplane::bpf::{
+        fill,
         maps::Maps,
-        refresh,
         resolve::{Interfaces, ResolvedTunnel},
     },
     io::netlink::{link::Interface, monitor::Change},
@@ -123,7 +123,7 @@ impl Controller {
     fn refresh(&self, attached: &Interfaces) -> Result<()> {
         let maps = Maps::new(self.instance.pins.folder());
         for interface in attached.values() {
-            refresh::interface(interface, &maps)?;
+            fill::refresh(interface, &maps)?;
         }
         Ok(())
     }

@@ -45,7 +45,7 @@ impl PinnedTables {
         let maps = Maps::new(pins.folder());
         let interfaces = maps.interfaces()?;
         Ok(Self {
-            settings: manifest.settings.into(),
+            settings: manifest.settings,
             tunnels: all(&maps.tunnels()?, "TUNNELS")?,
             next_hops: maps.current_next_hops()?,
             interfaces: access(interfaces.iter().collect(), "INTERFACES", "all")?,

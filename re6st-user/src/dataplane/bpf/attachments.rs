@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, os::fd::AsFd as _};
 
 use super::{
     attach::{self, Hook},
-    chain::Neighbour,
+    chain::OtherInstance,
     device,
     error::{BpfError, During as _},
     manifest::{InterfaceRecord, Manifest, TcAttachment},
@@ -100,7 +100,7 @@ impl std::fmt::Display for Misplaced {
 pub fn misplaced(
     pins: &Pins,
     manifest: &Manifest,
-    others: &[Neighbour],
+    others: &[OtherInstance],
     netlink: &mut Route,
 ) -> Result<Vec<Misplaced>, BpfError> {
     let mut found = Vec::new();
@@ -154,7 +154,7 @@ fn places(
     Ok(places)
 }
 
-fn at_tcx(pins: &Pins, hook: Hook, others: &[Neighbour]) -> Result<Option<Trouble>, BpfError> {
+fn at_tcx(pins: &Pins, hook: Hook, others: &[OtherInstance]) -> Result<Option<Trouble>, BpfError> {
     let what = || format!("list the TC programs of interface {}", hook.interface());
     let Some(link) = attach::live_link(pins, hook)? else {
         return Ok(Some(Trouble::Missing));
@@ -172,7 +172,7 @@ fn at_tcx(pins: &Pins, hook: Hook, others: &[Neighbour]) -> Result<Option<Troubl
 }
 
 /// The other instances' programs of a kind: they let pass what is not theirs.
-fn programs_of(hook: Hook, others: &[Neighbour]) -> Result<BTreeSet<u64>, BpfError> {
+fn programs_of(hook: Hook, others: &[OtherInstance]) -> Result<BTreeSet<u64>, BpfError> {
     let mut ids = BTreeSet::new();
     for other in others {
         let path = other.pins.object(hook.tc_program().unwrap_or_default());

@@ -23,7 +23,7 @@ const NEXT_INSTANCE: &str = "NEXT_INSTANCE";
 
 /// Another instance of the same network namespace.
 #[derive(Clone, Debug)]
-pub struct Neighbour {
+pub struct OtherInstance {
     /// Where it is pinned.
     pub pins: Pins,
     /// What it did.
@@ -31,7 +31,7 @@ pub struct Neighbour {
 }
 
 /// The other instances of this network namespace, in their order.
-pub fn others(pins: &Pins, network_namespace: u64) -> Result<Vec<Neighbour>, BpfError> {
+pub fn others(pins: &Pins, network_namespace: u64) -> Result<Vec<OtherInstance>, BpfError> {
     let mut others = Vec::new();
     for other in Pins::all(pins.bpffs())? {
         if other.instance() == pins.instance() {
@@ -44,7 +44,7 @@ pub fn others(pins: &Pins, network_namespace: u64) -> Result<Vec<Neighbour>, Bpf
         if let Some(manifest) = manifest
             && manifest.network_namespace == network_namespace
         {
-            others.push(Neighbour {
+            others.push(OtherInstance {
                 pins: other,
                 manifest,
             });
@@ -54,7 +54,7 @@ pub fn others(pins: &Pins, network_namespace: u64) -> Result<Vec<Neighbour>, Bpf
     Ok(others)
 }
 
-impl Neighbour {
+impl OtherInstance {
     fn interfaces(&self) -> BTreeSet<u32> {
         indexes(&self.manifest)
     }
@@ -126,7 +126,7 @@ impl Order {
 
 /// The instance that is being loaded, among the others.
 pub struct Chain<'a> {
-    others: &'a [Neighbour],
+    others: &'a [OtherInstance],
     /// Its number among all.
     own: usize,
     order: Order,
@@ -134,12 +134,13 @@ pub struct Chain<'a> {
 
 impl<'a> Chain<'a> {
     /// `manifest`: of the instance that is being loaded.
-    pub fn new(others: &'a [Neighbour], manifest: &Manifest) -> Result<Self, BpfError> {
+    pub fn new(others: &'a [OtherInstance], manifest: &Manifest) -> Result<Self, BpfError> {
         let own = others
             .iter()
             .filter(|other| other.manifest.order < manifest.order)
             .count();
-        let mut members: Vec<BTreeSet<u32>> = others.iter().map(Neighbour::interfaces).collect();
+        let mut members: Vec<BTreeSet<u32>> =
+            others.iter().map(OtherInstance::interfaces).collect();
         members.insert(own, indexes(manifest));
         let chain = Self {
             others,
@@ -171,7 +172,7 @@ impl<'a> Chain<'a> {
         Ok(())
     }
 
-    fn other(&self, member: usize) -> Option<&'a Neighbour> {
+    fn other(&self, member: usize) -> Option<&'a OtherInstance> {
         match member.cmp(&self.own) {
             std::cmp::Ordering::Less => self.others.get(member),
             std::cmp::Ordering::Equal => None,
@@ -192,14 +193,14 @@ impl<'a> Chain<'a> {
     }
 
     /// The other instance that has an interface's XDP link.
-    pub fn holder(&self, interface: u32) -> Result<Option<(&'a Neighbour, OwnedFd)>, BpfError> {
+    pub fn holder(&self, interface: u32) -> Result<Option<(&'a OtherInstance, OwnedFd)>, BpfError> {
         holder(self.others, interface)
     }
 
     /// Makes the new NEXT_INSTANCE name the next program. `map`: where it is pinned.
     pub fn set_own_next(&self, map: &std::path::Path) -> Result<(), BpfError> {
         let next = self.order.next[self.own].and_then(|member| self.other(member));
-        let program = next.map(Neighbour::program).transpose()?;
+        let program = next.map(OtherInstance::program).transpose()?;
         let what = || format!("write {}", map.display());
         let map = bpf_call::open_pin(map).during(what)?;
         bpf_call::set_program_in(&map, 0, program.as_ref().map(|program| program.as_fd()))
@@ -219,7 +220,7 @@ impl<'a> Chain<'a> {
             match self.order.next[member] {
                 Some(next) if next == self.own => set_next(&other.pins, Some(program), rollback)?,
                 Some(next) => {
-                    let next = self.other(next).map(Neighbour::program).transpose()?;
+                    let next = self.other(next).map(OtherInstance::program).transpose()?;
                     set_next(
                         &other.pins,
                         next.as_ref().map(|next| next.as_fd()),
@@ -235,9 +236,9 @@ impl<'a> Chain<'a> {
 
 /// The instance that has an interface's XDP link.
 pub fn holder(
-    others: &[Neighbour],
+    others: &[OtherInstance],
     interface: u32,
-) -> Result<Option<(&Neighbour, OwnedFd)>, BpfError> {
+) -> Result<Option<(&OtherInstance, OwnedFd)>, BpfError> {
     for other in others {
         if let Some(link) = attach::live_link(&other.pins, Hook::Xdp(interface))? {
             return Ok(Some((other, link)));
@@ -286,7 +287,7 @@ pub fn move_link(
 }
 
 /// Takes an instance off an interface: its XDP link goes to the next instance there, or is detached.
-pub fn release(pins: &Pins, interface: u32, others: &[Neighbour]) -> Result<(), BpfError> {
+pub fn release(pins: &Pins, interface: u32, others: &[OtherInstance]) -> Result<(), BpfError> {
     let hook = Hook::Xdp(interface);
     let heir = others
         .iter()
@@ -312,8 +313,8 @@ pub fn release(pins: &Pins, interface: u32, others: &[Neighbour]) -> Result<(), 
 
 /// Takes an instance that is going away out of its chain: nobody gives frames to it any more. (Its interfaces are to be
 /// [released](release) after that.)
-pub fn leave(others: &[Neighbour]) -> Result<(), BpfError> {
-    let members: Vec<BTreeSet<u32>> = others.iter().map(Neighbour::interfaces).collect();
+pub fn leave(others: &[OtherInstance]) -> Result<(), BpfError> {
+    let members: Vec<BTreeSet<u32>> = others.iter().map(OtherInstance::interfaces).collect();
     let order = Order::new(&members);
     let mut rollback = Rollback::default();
     for (member, other) in others.iter().enumerate() {

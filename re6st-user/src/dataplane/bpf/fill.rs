@@ -10,7 +10,6 @@ use super::{
     manifest::Manifest,
     maps::{self, Maps, access},
     offloads,
-    pins::Pins,
     plane::BpfMaps,
     resolve::{Interfaces, ResolvedTunnel},
     transmit::Transmit,
@@ -23,22 +22,22 @@ use crate::{
         plane::MapEntries as _,
         prefix::Prefix,
     },
+    io::netlink::link,
 };
 
-/// Fills the maps in the folder `new`.
+/// Fills fresh maps. `tunnels`: as [`entries`] says.
 pub fn fill(
     config: &Config,
-    tunnels: &[ResolvedTunnel],
+    tunnels: &[(Tunnel, NextHop)],
     interfaces: &Interfaces,
-    manifest: &Manifest,
     transmit: &Transmit,
     fib: &Fib,
-    pins: &Pins,
+    maps: &Maps,
 ) -> Result<(), BpfError> {
-    next_hops(config, tunnels, interfaces, manifest, transmit, pins)?;
-    let mut maps = BpfMaps::open(&Maps::new(pins.new_folder()))?;
-    for (tunnel, _) in entries(config, tunnels, manifest, transmit)? {
-        maps.write_tunnel(tunnel.key & manifest.settings.tunnel_mask, &tunnel)?;
+    next_hops(config, tunnels, interfaces, transmit, maps)?;
+    let mut maps = BpfMaps::open(maps)?;
+    for (tunnel, _) in tunnels {
+        maps.write_tunnel(tunnel.key & (maps.tunnels() - 1), tunnel)?;
         let local = Prefix::of_octets(tunnel.local);
         maps.write_fib(Write::member(table::UNDERLAY, local, true))?;
     }
@@ -53,16 +52,14 @@ pub fn fill(
 /// Fills NEXT_HOPS and INTERFACES, whose entries depend on how the interfaces transmit.
 pub fn next_hops(
     config: &Config,
-    tunnels: &[ResolvedTunnel],
+    tunnels: &[(Tunnel, NextHop)],
     interfaces: &Interfaces,
-    manifest: &Manifest,
     transmit: &Transmit,
-    pins: &Pins,
+    maps: &Maps,
 ) -> Result<(), BpfError> {
-    let maps = Maps::new(pins.new_folder());
-    let mut open = BpfMaps::open(&maps)?;
-    for (tunnel, next_hop) in entries(config, tunnels, manifest, transmit)? {
-        open.write_next_hop(tunnel.next_hop, &next_hop)?;
+    let mut open = BpfMaps::open(maps)?;
+    for (tunnel, next_hop) in tunnels {
+        open.write_next_hop(tunnel.next_hop, next_hop)?;
     }
     let mut entries = maps.interfaces()?;
     for known in interfaces.values() {
@@ -165,16 +162,40 @@ pub fn fib(
 pub fn clear_counters(
     manifest: &Manifest,
     former: Option<&Manifest>,
-    pins: &Pins,
+    maps: &Maps,
 ) -> Result<(), BpfError> {
     let Some(former) = former else {
         return Ok(());
     };
-    let mut maps = BpfMaps::open(&Maps::new(pins.new_folder()))?;
+    let mut maps = BpfMaps::open(maps)?;
     for (name, number) in &manifest.tunnels {
         if former.tunnels.get(name) != Some(number) {
             maps.clear_counters(*number)?;
         }
+    }
+    Ok(())
+}
+
+/// Writes the Ethernet address of an interface, if it is one of ours and has another now, and whether it has VLANs.
+///
+/// # Errors
+/// What keeps the map from being written.
+pub fn refresh(known: &link::Interface, maps: &Maps) -> Result<(), BpfError> {
+    let mut entries = maps.interfaces()?;
+    let (Ok(mut entry), Some(address)) = (entries.get(&known.index, 0), known.address) else {
+        return Ok(());
+    };
+    let mut flags = entry.flags & !interface::HIDDEN_TAGS;
+    if offloads::hides_vlan_tags(known) {
+        flags |= interface::HIDDEN_TAGS;
+    }
+    if (entry.address, entry.flags) != (address, flags) {
+        (entry.address, entry.flags) = (address, flags);
+        access(
+            entries.insert(known.index, entry, 0),
+            "INTERFACES",
+            known.index,
+        )?;
     }
     Ok(())
 }

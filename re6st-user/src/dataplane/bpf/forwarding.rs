@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io::ErrorKind, net::IpAddr};
 
 use super::{
-    chain::Neighbour,
+    chain::OtherInstance,
     error::{BpfError, During as _},
     manifest::{Manifest, SysctlRecord},
     pins::InstanceName,
@@ -52,7 +52,7 @@ pub fn changes(
     config: &Config,
     interfaces: &[&str],
     former: Option<&Manifest>,
-    others: &[Neighbour],
+    others: &[OtherInstance],
 ) -> Result<Changes, BpfError> {
     let mut changes = Changes::new();
     for (name, value) in wanted(config, interfaces)? {
@@ -161,7 +161,7 @@ pub fn apply(changes: &Changes, rollback: &mut Rollback) -> Result<(), BpfError>
 /// back.
 pub fn restore<'a>(
     records: impl Iterator<Item = (&'a String, &'a SysctlRecord)>,
-    others: &[Neighbour],
+    others: &[OtherInstance],
 ) -> Result<Vec<&'a String>, BpfError> {
     let ours = |(name, record): &(&String, &SysctlRecord)| {
         let needed = others

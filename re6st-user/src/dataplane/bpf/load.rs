@@ -11,17 +11,18 @@ pub mod present;
 use std::{collections::BTreeMap, path::Path};
 
 use present::Missing;
-use re6st_common::maps;
+use re6st_common::maps::{NextHop, Tunnel};
 
 use super::{
     GUARD, HANDOVER, MANIFEST, MAPS, SEND,
     attach::{self, Hook},
-    chain::{self, Chain, Neighbour},
+    chain::{self, Chain, OtherInstance},
     device::{self, Device, Plan},
     device_names,
     error::{BpfError, During as _},
     existing, fill, forwarding,
     manifest::{Manifest, Mode},
+    maps::Maps,
     node,
     object::Object,
     offloads::{self, Underlay},
@@ -97,7 +98,7 @@ pub struct Summary {
     /// The routes in the maps: what a [`BpfDataPlane`](super::plane::BpfDataPlane) goes on from.
     pub fib: Fib,
     /// What the other maps have of each tunnel.
-    pub entries: Vec<(maps::Tunnel, maps::NextHop)>,
+    pub entries: Vec<(Tunnel, NextHop)>,
     /// Tunnels whose neighbour's Ethernet address is not known yet.
     pub unresolved: Vec<String>,
     /// What the operator should know.
@@ -183,7 +184,7 @@ struct Loading<'a> {
     tunnels: Vec<ResolvedTunnel>,
     missing: Missing,
     former: Option<Manifest>,
-    others: Vec<Neighbour>,
+    others: Vec<OtherInstance>,
     notes: Vec<String>,
     warnings: Vec<String>,
     rollback: Rollback,
@@ -200,7 +201,7 @@ impl Loading<'_> {
         let device = self.device(&plan)?;
         forwarding::apply(&manifest.sysctls, &mut self.rollback)?;
         device::limit_segmentation(pins.instance(), &device)?;
-        manifest.settings = self.settings(&device).into();
+        manifest.settings = self.settings(&device);
         self.write_unfinished(&manifest)?;
 
         let fib = fill::fib(
@@ -211,40 +212,19 @@ impl Loading<'_> {
         )?;
         let sizes = self.sizes(&manifest, &fib);
         let keep = self.kept(sizes);
-        let mut object = Object::load(
-            &manifest.settings.into(),
-            sizes,
-            manifest.frags,
-            &pins,
-            keep,
-        )?;
+        let mut object = Object::load(&manifest.settings, sizes, manifest.frags, &pins, keep)?;
         object.pin(&pins)?;
         let mut transmit = Transmit::query(&self.interfaces)?;
-        fill::fill(
-            self.request.config,
-            &self.tunnels,
-            &self.interfaces,
-            &manifest,
-            &transmit,
-            &fib,
-            &pins,
-        )?;
-        fill::clear_counters(
-            &manifest,
-            self.former.as_ref().filter(|_| keep.tunnel_counters),
-            &pins,
-        )?;
+        let (config, maps) = (self.request.config, Maps::new(pins.new_folder()));
+        let mut entries = fill::entries(config, &self.tunnels, &manifest, &transmit)?;
+        fill::fill(config, &entries, &self.interfaces, &transmit, &fib, &maps)?;
+        let counting = self.former.as_ref().filter(|_| keep.tunnel_counters);
+        fill::clear_counters(&manifest, counting, &maps)?;
 
         self.attach(&mut manifest, &object, &device)?;
         if transmit.update(&self.interfaces, &manifest.interfaces)? {
-            fill::next_hops(
-                self.request.config,
-                &self.tunnels,
-                &self.interfaces,
-                &manifest,
-                &transmit,
-                &pins,
-            )?;
+            entries = fill::entries(config, &self.tunnels, &manifest, &transmit)?;
+            fill::next_hops(config, &entries, &self.interfaces, &transmit, &maps)?;
         }
         let surplus = self.network(&plan, &manifest, &device)?;
         self.check_ways(&device)?;
@@ -254,7 +234,6 @@ impl Loading<'_> {
         self.clean_up(&plan, &manifest, &device, surplus)?;
         manifest.write(&pins.object(MANIFEST), &pins.new_object("scratch"))?;
         bpffs::remove_folder(&pins.new_folder())?;
-        let entries = fill::entries(self.request.config, &self.tunnels, &manifest, &transmit)?;
         Ok(self.summary(manifest, fib, entries, &plan, &device))
     }
 
@@ -446,7 +425,7 @@ impl Loading<'_> {
         &mut self,
         manifest: Manifest,
         fib: Fib,
-        entries: Vec<(maps::Tunnel, maps::NextHop)>,
+        entries: Vec<(Tunnel, NextHop)>,
         plan: &Plan,
         device: &Device,
     ) -> Summary {

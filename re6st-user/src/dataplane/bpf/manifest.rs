@@ -40,7 +40,7 @@ pub struct Manifest {
     /// Whether the XDP program is the one for split frames.
     pub frags: bool,
     /// What the programs were told.
-    pub settings: SettingsRecord,
+    pub settings: Settings,
     /// The interfaces it is attached to.
     pub interfaces: Vec<InterfaceRecord>,
     /// The next hop's number of each tunnel that is used, by name.
@@ -129,62 +129,6 @@ pub enum TcAttachment {
         /// Whether we added the qdisc, and remove it when the last filter goes.
         added: bool,
     },
-}
-
-/// [`Settings`] as text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SettingsRecord {
-    /// [`Settings::network`]
-    pub network: u64,
-    /// [`Settings::network_mask`]
-    pub network_mask: u64,
-    /// [`Settings::fib_shift`]
-    pub fib_shift: u32,
-    /// [`Settings::fib_mask`]
-    pub fib_mask: u32,
-    /// [`Settings::tunnel_mask`]
-    pub tunnel_mask: u32,
-    /// [`Settings::device`]
-    pub device: u32,
-    /// [`Settings::device_address`]
-    pub device_address: [u8; 6],
-    /// [`Settings::port`]
-    pub port: u16,
-    /// [`Settings::flags`]
-    pub flags: u32,
-}
-
-impl From<Settings> for SettingsRecord {
-    fn from(settings: Settings) -> Self {
-        Self {
-            network: settings.network,
-            network_mask: settings.network_mask,
-            fib_shift: settings.fib_shift,
-            fib_mask: settings.fib_mask,
-            tunnel_mask: settings.tunnel_mask,
-            device: settings.device,
-            device_address: settings.device_address,
-            port: settings.port,
-            flags: settings.flags,
-        }
-    }
-}
-
-impl From<SettingsRecord> for Settings {
-    fn from(record: SettingsRecord) -> Self {
-        Self {
-            network: record.network,
-            network_mask: record.network_mask,
-            fib_shift: record.fib_shift,
-            fib_mask: record.fib_mask,
-            tunnel_mask: record.tunnel_mask,
-            device: record.device,
-            device_address: record.device_address,
-            port: record.port,
-            flags: record.flags,
-            reserved: 0,
-        }
-    }
 }
 
 impl Manifest {
@@ -278,7 +222,7 @@ impl Manifest {
             loaded_at: 0,
             order: 0,
             frags: false,
-            settings: Settings::EMPTY.into(),
+            settings: Settings::EMPTY,
             interfaces: interfaces.iter().map(record).collect(),
             tunnels: BTreeMap::new(),
             sysctls: BTreeMap::new(),

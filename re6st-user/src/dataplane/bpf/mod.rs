@@ -7,7 +7,7 @@
 //! | [`status`] | what there is |
 //! | [`resolve`] | how peers are reached |
 //! | [`object`] | a fresh set of programs and maps |
-//! | [`fill`] | a fresh set of maps, filled |
+//! | [`fill`] | a fresh set of maps, filled; INTERFACES, kept up to date |
 //! | [`transmit`] | which interfaces take frames from XDP |
 //! | [`offloads`] | what hides packets from XDP |
 //! | [`policies`] | IPsec, which XDP does not know of |
@@ -21,7 +21,7 @@
 //! | [`xdp`] | XDP on an interface, in the driver or in the stack |
 //! | [`chain`] | several instances on one interface |
 //! | [`maps`] | the maps of a running instance |
-//! | [`plane`] | them as a [`DataPlane`](super::DataPlane): routes change one at a time |
+//! | [`plane`] | them as a [`DataPlane`](super::DataPlane), which changes while packets flow |
 //! | [`manifest`], [`pins`] | what is where |
 //! | [`node`] | whether a node runs on an instance |
 //! | [`rollback`] | undoing a load that fails half-way |
@@ -45,7 +45,6 @@ pub mod offloads;
 pub mod pins;
 pub mod plane;
 pub mod policies;
-pub mod refresh;
 pub mod resolve;
 pub mod rollback;
 pub mod stacking;

@@ -5,11 +5,7 @@ use std::{
     path::Path,
 };
 
-use aya::{
-    Ebpf, EbpfLoader, GlobalData,
-    maps::MapInfo,
-    programs::{Program, SchedClassifier},
-};
+use aya::{Ebpf, EbpfLoader, GlobalData, maps::MapInfo, programs::Program};
 use re6st_common::maps::{FibEntry, Settings};
 
 use super::{
@@ -110,14 +106,6 @@ impl Object {
             .fd()
             .during(|| format!("use the BPF program {name}"))
             .map(|descriptor| descriptor.as_fd())
-    }
-
-    /// A TC program.
-    pub fn classifier(&mut self, name: &'static str) -> Result<&mut SchedClassifier, BpfError> {
-        match self.program_mut(name)? {
-            Program::SchedClassifier(program) => Ok(program),
-            _ => Err(missing(name)),
-        }
     }
 
     /// Pins everything in the folder of what is new.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::{
     GUARD, HANDOVER, MANIFEST, MAPS, SEND,
     attach::{self, Hook},
-    chain::{self, Neighbour},
+    chain::{self, OtherInstance},
     error::{BpfError, During as _},
     manifest::{InterfaceRecord, Manifest, Mode},
     maps::{self, Maps, access},
@@ -135,7 +135,7 @@ struct Observer<'a> {
     netlink: Netlink,
     manifest: &'a Manifest,
     here: bool,
-    others: Vec<Neighbour>,
+    others: Vec<OtherInstance>,
     warnings: Vec<String>,
 }
 

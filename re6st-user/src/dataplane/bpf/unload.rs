@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{
     attach::{self, Hook},
-    chain::{self, Neighbour},
+    chain::{self, OtherInstance},
     device, device_names,
     error::{BpfError, During as _},
     existing, forwarding,
@@ -97,7 +97,7 @@ pub fn interface(
     pins: &Pins,
     record: &InterfaceRecord,
     handle: u32,
-    others: &[Neighbour],
+    others: &[OtherInstance],
     netlink: &mut Route,
 ) -> Result<(), BpfError> {
     chain::release(pins, record.index, others)?;

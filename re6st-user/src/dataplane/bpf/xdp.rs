@@ -100,7 +100,7 @@ impl Xdp<'_> {
         &self,
         wanted: Option<Mode>,
         record: &mut InterfaceRecord,
-        holder: &chain::Neighbour,
+        holder: &chain::OtherInstance,
     ) -> Result<(), BpfError> {
         if let Some(other) = holder.record(record.index) {
             record.mode = other.mode;

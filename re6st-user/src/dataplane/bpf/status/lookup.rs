@@ -25,7 +25,7 @@ impl Lookup {
     /// Opens the maps.
     pub fn new(maps: &Maps, manifest: &Manifest) -> Result<Self, BpfError> {
         Ok(Self {
-            settings: manifest.settings.into(),
+            settings: manifest.settings,
             fib: maps.fib()?,
             trie: maps.trie()?,
         })
