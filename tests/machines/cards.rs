@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use testbed::machine::{E1000_CARDS, VIRTIO_CARDS};
 
-use crate::support::Scene;
+use crate::support::{Scene, configuration, tunnel};
 
 /// Makes the hosts, with the cards `eth0` of `left` and `right`, `virtio` and `e1000` of `node`; runs `script`, which
 /// gives them addresses: `left` 192.0.2.2 and `right` 2001:db8:ffff::2; waits until they hear each other.
@@ -27,6 +27,14 @@ pub fn plug(scene: &Scene, script: &str) -> Result<()> {
         done
         echo 'the cards do not hear each other'; exit 1";
     scene.run(&whole).map(drop)
+}
+
+/// The configuration of `node` with tunnels to both others, numbers 2 and 3.
+pub fn configuration_of_node() -> String {
+    let (left, right) = (["2001:db8:42:2::/64"], ["2001:db8:42:3::/64"]);
+    configuration(1, &["virtio", "e1000"])
+        + &tunnel("left", "192.0.2.2", "fou", (2, 102), &left)
+        + &tunnel("right", "2001:db8:ffff::2", "gre", (3, 103), &right)
 }
 
 /// Puts a card, found by its Ethernet address, into a host.

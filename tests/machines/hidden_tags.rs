@@ -7,8 +7,8 @@
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    cards::{self, mode_is},
-    support::{Scene, configuration, on_each_kernel, tunnel},
+    cards::{self, configuration_of_node, mode_is},
+    support::{Scene, on_each_kernel},
 };
 
 const INSTANCE: &str = "tags0";
@@ -69,16 +69,7 @@ const SENT: [Sent; 2] = [
 
 fn tags_beside_packets_are_heeded(scene: &Scene) -> Result<()> {
     cards::plug(scene, HOSTS)?;
-    let of_right = ["2001:db8:42:3::/64"];
-    let configuration = configuration(1, &["virtio", "e1000"])
-        + &tunnel(
-            "left",
-            "192.0.2.2",
-            "fou",
-            (2, 102),
-            &["2001:db8:42:2::/64"],
-        )
-        + &tunnel("right", "2001:db8:ffff::2", "gre", (3, 103), &of_right);
+    let configuration = configuration_of_node();
     for options in ["", "--mode generic"] {
         scene.load("node", INSTANCE, &configuration, options)?;
         mode_is(&scene.status("node", INSTANCE)?, "e1000", "generic")?;

@@ -73,10 +73,42 @@ impl Scene {
         configuration: &str,
         options: &str,
     ) -> Result<String> {
+        let file = self.configure(instance, configuration)?;
         self.run(&format!(
-            "cat >/tmp/{instance}.toml <<'CONFIGURATION'\n{configuration}\nCONFIGURATION\n\
-             on {host} re6st-user load --config /tmp/{instance}.toml --instance {instance} {options}"
+            "on {host} re6st-user load --config {file} --instance {instance} {options}"
         ))
+    }
+
+    /// The same where it has to fail; what it printed.
+    pub fn refuses(
+        &self,
+        host: &str,
+        instance: &str,
+        configuration: &str,
+        options: &str,
+    ) -> Result<String> {
+        let file = self.configure(instance, configuration)?;
+        self.fails(&format!(
+            "on {host} re6st-user load --config {file} --instance {instance} {options}"
+        ))
+    }
+
+    /// Writes an instance's configuration; the file.
+    pub fn configure(&self, instance: &str, configuration: &str) -> Result<String> {
+        let file = format!("/tmp/{instance}.toml");
+        let here = format!("cat >{file} <<'CONFIGURATION'\n{configuration}\nCONFIGURATION");
+        self.run(&here)?;
+        Ok(file)
+    }
+
+    /// Does something meanwhile a host's kernel forwards no packet: XDP does.
+    pub fn relayed_by_xdp(&self, host: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        let forwarded = || self.number(&format!("forwarded {host}"));
+        let before = forwarded()?;
+        work()?;
+        let more = forwarded()? - before;
+        ensure!(more == 0, "the kernel of {host} forwarded {more} packets");
+        Ok(())
     }
 
     /// What `status --json` says of an instance.
