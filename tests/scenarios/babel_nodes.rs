@@ -73,15 +73,24 @@ pub fn logs(controllers: &[Process]) -> String {
 }
 
 /// Waits until something holds.
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<Duration> {
+pub fn wait_until(what: &str, holds: impl FnMut() -> Result<bool>) -> Result<Duration> {
+    wait_within(PATIENCE, what, holds)
+}
+
+/// The same with another limit.
+pub fn wait_within(
+    limit: Duration,
+    what: &str,
+    mut holds: impl FnMut() -> Result<bool>,
+) -> Result<Duration> {
     let begin = Instant::now();
-    while begin.elapsed() < PATIENCE {
+    while begin.elapsed() < limit {
         if holds()? {
             return Ok(begin.elapsed());
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    bail!("not within {PATIENCE:?}: {what}");
+    bail!("not within {limit:?}: {what}");
 }
 
 /// A ping every ten milliseconds, beside whatever else happens.

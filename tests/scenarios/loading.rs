@@ -156,11 +156,8 @@ fn unload_leaves_nothing() -> Result<()> {
     // one interface forwards, while the host as such does not
     let b = &chain.b.host;
     b.set_sysctl("net.ipv4.conf.eth0.forwarding", "1")?;
-    let before: Vec<_> = chain
-        .nodes()
-        .into_iter()
-        .map(traces)
-        .collect::<Result<_>>()?;
+    let all = || -> Result<Vec<_>> { chain.nodes().into_iter().map(traces).collect() };
+    let before = all()?;
     chain.load()?;
     assert!(ping(&chain.a.host, chain.c.address(V6), 3, &[])?.is_perfect());
     let programs = programs(&chain.b)?;
@@ -170,12 +167,7 @@ fn unload_leaves_nothing() -> Result<()> {
         node.unload()?;
     }
 
-    let after: Vec<_> = chain
-        .nodes()
-        .into_iter()
-        .map(traces)
-        .collect::<Result<_>>()?;
-    assert_eq!(after, before);
+    assert_eq!(all()?, before);
     for program in programs {
         let shows = || {
             let shown = chain

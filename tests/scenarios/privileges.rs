@@ -97,43 +97,30 @@ fn who_is_not_root_is_told_so_by_every_subcommand() -> Result<()> {
     Ok(())
 }
 
+const WRONG: &str = "
+    load --config /nowhere/re6st0.toml
+    node --config /nowhere/re6st0.toml
+    load --config /dev
+    registry --config /nowhere/registry.toml
+    registry backup /nowhere/copy --config /nowhere/registry.toml
+    registry init --network 2001:db8::/48 --dir /dev/null/x
+    conf --registry https://127.0.0.1:9/ --anonymous --dir /dev/null/x
+    conf --registry https://127.0.0.1:9/ --is-needed
+    replay /nowhere/recording
+    status --instance none0
+";
+
 #[test]
 fn errors_tell_their_cause_once() -> Result<()> {
     let chain = Chain::new((Fou, V4), (Gre, V6))?;
     let node = &chain.b;
-    for subcommand in [
-        &["load", "--config", "/nowhere/re6st0.toml"][..],
-        &["node", "--config", "/nowhere/re6st0.toml"],
-        &["load", "--config", "/dev"],
-        &["registry", "--config", "/nowhere/registry.toml"],
-        &[
-            "registry",
-            "backup",
-            "/nowhere/copy",
-            "--config",
-            "/nowhere/registry.toml",
-        ],
-        &[
-            "registry",
-            "init",
-            "--network",
-            "2001:db8::/48",
-            "--dir",
-            "/dev/null/x",
-        ],
-        &[
-            "conf",
-            "--registry",
-            "https://127.0.0.1:9/",
-            "--anonymous",
-            "--dir",
-            "/dev/null/x",
-        ],
-        &["conf", "--registry", "https://127.0.0.1:9/", "--is-needed"],
-        &["replay", "/nowhere/recording"],
-        &["trace", "send: nonsense"],
-        &["status", "--instance", "none0"],
-    ] {
+    let mut commands: Vec<Vec<&str>> = WRONG
+        .trim()
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    commands.push(vec!["trace", "send: nonsense"]);
+    for subcommand in &commands {
         let message = node.re6st_user(subcommand)?.failure()?;
 
         assert!(!repeats_itself(&message), "{subcommand:?}: {message}");

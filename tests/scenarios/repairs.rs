@@ -18,67 +18,30 @@ use crate::{
     meshes::Chain,
 };
 
-/// What happens to node `b`, and a word of what the status says of it.
-const DISTURBANCES: [(&str, &str, &str); 14] = [
-    (
-        "ip link set re6st0 down && ip link set re6st0 up",
-        "address",
-        "the device goes down and up",
-    ),
-    ("ip link set re6st0 down", "is down", "the device goes down"),
-    (
-        "ip link set re6st0-tc down",
-        "is down",
-        "its other end goes down",
-    ),
-    (
-        "ip address flush dev re6st0",
-        "address",
-        "its addresses are deleted",
-    ),
-    (
-        "ip -6 route flush proto 69 && ip -4 route flush proto 69",
-        "gone",
-        "its routes are flushed",
-    ),
-    (
-        "ip -6 route flush dev re6st0",
-        "",
-        "all IPv6 routes to it are flushed",
-    ),
-    ("ip link set re6st0 mtu 1300", "MTU", "its MTU is changed"),
-    (
-        "ip link set re6st0 address 02:00:00:00:00:42",
-        "Ethernet address",
-        "its Ethernet address is changed",
-    ),
-    (
-        "ip link set re6st0 name other0 || { ip link set re6st0 down; ip link set re6st0 name other0; }",
-        "is called other0",
-        "it gets another name",
-    ),
-    (
-        "ip link set re6st0-tc name other1 || { ip link set re6st0-tc down; ip link set re6st0-tc name other1; }",
-        "is called other1",
-        "its other end gets another name",
-    ),
-    ("ip link delete re6st0", "is gone", "it is deleted"),
-    (
-        "sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0",
-        "net.ipv4.ip_forward is 0",
-        "forwarding is switched off",
-    ),
-    (
-        "sysctl -qw net.ipv6.conf.eth0.forwarding=0",
-        "net.ipv6.conf.eth0.forwarding is 0",
-        "forwarding is switched off on one interface",
-    ),
-    (
-        "sysctl -qw net.ipv4.conf.all.rp_filter=1",
-        "rp_filter",
-        "reverse path filtering becomes strict",
-    ),
-];
+/// What happens to node `b`, a word of what the status says of it, and how it is done.
+const DISTURBANCES: &str = "
+    the device goes down and up | address | ip link set re6st0 down && ip link set re6st0 up
+    the device goes down | is down | ip link set re6st0 down
+    its other end goes down | is down | ip link set re6st0-tc down
+    its addresses are deleted | address | ip address flush dev re6st0
+    its routes are flushed | gone | ip -6 route flush proto 69 && ip -4 route flush proto 69
+    all IPv6 routes to it are flushed |  | ip -6 route flush dev re6st0
+    its MTU is changed | MTU | ip link set re6st0 mtu 1300
+    its Ethernet address is changed | Ethernet address | ip link set re6st0 address 02:00:00:00:00:42
+    it gets another name | is called other0 | ip link set re6st0 name other0 || { ip link set re6st0 down; ip link set re6st0 name other0; }
+    its other end gets another name | is called other1 | ip link set re6st0-tc name other1 || { ip link set re6st0-tc down; ip link set re6st0-tc name other1; }
+    it is deleted | is gone | ip link delete re6st0
+    forwarding is switched off | net.ipv4.ip_forward is 0 | sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0
+    forwarding is switched off on one interface | net.ipv6.conf.eth0.forwarding is 0 | sysctl -qw net.ipv6.conf.eth0.forwarding=0
+    reverse path filtering becomes strict | rp_filter | sysctl -qw net.ipv4.conf.all.rp_filter=1
+";
+
+fn disturbances() -> impl Iterator<Item = [&'static str; 3]> {
+    DISTURBANCES.trim().lines().map(|line| {
+        let cells: Vec<&str> = line.splitn(3, " | ").map(str::trim).collect();
+        cells.try_into().expect("three cells")
+    })
+}
 
 fn disturb(node: &Node, commands: &str) -> Result<()> {
     let mut shell = Command::new("sh");
@@ -121,7 +84,7 @@ fn static_load(options: &[&str]) -> Result<()> {
         assert_eq!(chain.b.warnings()?, at_first, "{what}");
         assert_whole(&chain, what)
     };
-    for (commands, word, what) in DISTURBANCES {
+    for [what, word, commands] in disturbances() {
         disturb(&chain.b, commands)?;
         repaired(what, word)?;
     }
@@ -204,7 +167,7 @@ fn a_node_puts_right_what_somebody_else_changes() -> Result<()> {
     };
     let loads = || controllers[1].stderr().matches(": loaded again\n").count();
     all_is_well("at first")?;
-    for (commands, _, what) in DISTURBANCES {
+    for [what, _, commands] in disturbances() {
         let before = loads();
         disturb(b, commands)?;
         let time = wait_until(what, || Ok(loads() > before))?;

@@ -4,11 +4,10 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use testbed::{
@@ -19,6 +18,7 @@ use testbed::{
 };
 
 use super::clock;
+use crate::babel_nodes::wait_within;
 
 /// How long a command may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -201,15 +201,8 @@ pub fn wait_until_it_serves(process: &Process) -> Result<()> {
 }
 
 /// Waits until something is so.
-pub fn wait_for(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
-    let begin = Instant::now();
-    while begin.elapsed() < PATIENCE {
-        if is_so()? {
-            return Ok(());
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
-    bail!("waited too long for {what}");
+pub fn wait_for(what: &str, is_so: impl FnMut() -> Result<bool>) -> Result<()> {
+    wait_within(PATIENCE, what, is_so).map(drop)
 }
 
 /// A file of a newcomer.

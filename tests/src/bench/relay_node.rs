@@ -56,17 +56,10 @@ pub fn configuration(chain: &Chain, routes: u32) -> Configuration {
     for number in to.len()..routes as usize - 1 {
         to.push(format!("2001:db8:{:x}::/48", 0x1000 + number % 0xe000));
     }
-    let route = |to, via: &str| Route {
-        to,
-        from: None,
-        via: via.into(),
-    };
     let [.., back, _, _, _, _] = SOURCE.segments();
-    let mut routes = vec![route(
-        format!("{a:x}:{b:x}:{c:x}:{back:x}::/64"),
-        "generator",
-    )];
-    routes.extend(to.into_iter().map(|to| route(to, "sink")));
+    let back = format!("{a:x}:{b:x}:{c:x}:{back:x}::/64");
+    let mut routes = vec![Route::new(back, "generator")];
+    routes.extend(to.into_iter().map(|to| Route::new(to, "sink")));
     Configuration {
         addresses: vec![format!("{a:x}:{b:x}:{c:x}::1/64")],
         interfaces: vec![chain.relay_first.clone(), chain.relay_second.clone()],

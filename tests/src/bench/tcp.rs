@@ -239,11 +239,7 @@ fn configuration(index: usize, interface: &str) -> Configuration {
                 remote: keys[peer],
             },
         }],
-        routes: vec![Route {
-            to: format!("2001:db8:42:{}::/64", peer + 1),
-            from: None,
-            via: "peer".into(),
-        }],
+        routes: vec![Route::new(format!("2001:db8:42:{}::/64", peer + 1), "peer")],
         ..Configuration::default()
     }
 }

@@ -41,9 +41,8 @@ impl Re6st {
             configuration.networks.push("10.42.0.0/16".into());
         }
         let announcement = |source: &str| Announcement {
-            to: "::/0".into(),
             from: Some(source.into()),
-            metric: None,
+            ..Announcement::new("::/0")
         };
         configuration.babel = Some(Babel {
             hello_interval: intervals.hello.as_secs_f64(),
