@@ -92,73 +92,36 @@ fn hostile_tunnel_packets_are_dropped_each_under_its_name() -> Result<()> {
     let behind_b: Ipv6Addr = "2001:db8:42:2::77".parse()?;
     let good = ipv6(of_a, of_c);
 
-    let from_the_peer = [
-        (
-            "a key nobody has",
-            "unknown_key",
-            gre(IPV6, key ^ 0x1000_0000, &good),
-        ),
-        (
-            "no key",
-            "unknown_key",
-            [&[0, 0][..], &IPV6.to_be_bytes(), &good].concat(),
-        ),
-        (
-            "half a GRE header",
-            "truncated",
-            gre(IPV6, key, &[])[..6].to_vec(),
-        ),
-        (
-            "half an IPv6 header",
-            "truncated",
-            gre(IPV6, key, &good[..20]),
-        ),
+    let tunnelled = |inner: &[u8]| gre(IPV6, key, inner);
+    let other_key = gre(IPV6, key ^ 0x1000_0000, &good);
+    let no_key = [&[0, 0][..], &IPV6.to_be_bytes(), &good].concat();
+    let half_gre = tunnelled(&[])[..6].to_vec();
+    let mut too_long = good.clone();
+    too_long[5] = 200;
+    let (ethernet, as_ipv4) = (gre(0x6558, key, &good), gre(IPV4, key, &good));
+    let malformed = [
+        ("a key nobody has", "unknown_key", other_key),
+        ("no key", "unknown_key", no_key),
+        ("half a GRE header", "truncated", half_gre),
+        ("half an IPv6 header", "truncated", tunnelled(&good[..20])),
         (
             "an inner length too big",
             "bad_length",
-            gre(IPV6, key, &{
-                let mut packet = good.clone();
-                packet[5] = 200;
-                packet
-            }),
+            tunnelled(&too_long),
         ),
-        (
-            "Ethernet inside",
-            "unknown_protocol",
-            gre(0x6558, key, &good),
-        ),
-        (
-            "IPv6 announced as IPv4",
-            "inner_mismatch",
-            gre(IPV4, key, &good),
-        ),
-        (
-            "an inner source of ::1",
-            "forbidden_address",
-            gre(IPV6, key, &ipv6(Ipv6Addr::LOCALHOST, of_c)),
-        ),
-        (
-            "an inner multicast source",
-            "forbidden_address",
-            gre(IPV6, key, &ipv6("ff0e::1".parse()?, of_c)),
-        ),
-        (
-            "an inner source that is the node",
-            "spoofed_source",
-            gre(IPV6, key, &ipv6(of_b, of_c)),
-        ),
-        (
-            "an inner source behind the node",
-            "spoofed_source",
-            gre(IPV6, key, &ipv6(behind_b, of_c)),
-        ),
-        (
-            "a route back",
-            "routing_loop",
-            gre(IPV6, key, &ipv6(elsewhere, of_a)),
-        ),
+        ("Ethernet inside", "unknown_protocol", ethernet),
+        ("IPv6 announced as IPv4", "inner_mismatch", as_ipv4),
     ];
-    for (what, reason, packet) in from_the_peer {
+    let (loopback, multicast) = (Ipv6Addr::LOCALHOST, "ff0e::1".parse()?);
+    let forged = [
+        ("a source of ::1", "forbidden_address", loopback, of_c),
+        ("a multicast source", "forbidden_address", multicast, of_c),
+        ("a source that is the node", "spoofed_source", of_b, of_c),
+        ("a source behind the node", "spoofed_source", behind_b, of_c),
+        ("a route back", "routing_loop", elsewhere, of_a),
+    ]
+    .map(|(what, reason, from, to)| (what, reason, tunnelled(&ipv6(from, to))));
+    for (what, reason, packet) in malformed.into_iter().chain(forged) {
         counts(b, reason, what, || send(&a.host, None, to, &packet))?;
     }
     counts(b, "wrong_peer", "a stranger with the right key", || {
