@@ -178,6 +178,11 @@ impl LinkHeader {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::expect_used,
+        clippy::panic,
+        reason = "a test that cannot go on fails"
+    )]
     use std::net::{Ipv4Addr, Ipv6Addr};
 
     use proptest::prelude::*;

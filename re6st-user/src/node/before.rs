@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use super::{
     install,
     state::State,
-    transport::{TunnelLink, tunnel_id},
+    transport::{OpenTunnel, tunnel_id},
 };
 use crate::{
     babel::{
@@ -77,7 +77,7 @@ impl Before {
     /// What the speaker shall know of it: `tunnels` are those that are used.
     pub fn restored(
         &self,
-        tunnels: &BTreeMap<InterfaceId, TunnelLink>,
+        tunnels: &BTreeMap<InterfaceId, OpenTunnel>,
         state: &State,
     ) -> Vec<InstalledRoute> {
         let through = self.kept.iter().filter_map(|route| {

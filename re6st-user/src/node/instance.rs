@@ -12,7 +12,7 @@ use blake2::{Blake2s256, Digest as _};
 
 use super::{
     install::{self, Context, Exit},
-    transport::{TunnelLink, tunnel_id},
+    transport::{OpenTunnel, tunnel_id},
 };
 use crate::{
     babel::{input::InterfaceId, quantities::RouterId},
@@ -174,18 +174,18 @@ impl Instance {
     }
 
     /// The tunnels that are used, by the speaker's number.
-    pub fn tunnels(&self, tunnels: &[ResolvedTunnel]) -> BTreeMap<InterfaceId, TunnelLink> {
+    pub fn tunnels(&self, tunnels: &[ResolvedTunnel]) -> BTreeMap<InterfaceId, OpenTunnel> {
         let link = |resolved: &ResolvedTunnel| {
             let number = self.manifest.tunnels.get(&resolved.tunnel.name)?;
-            Some((tunnel_id(*number), self.link(resolved)))
+            Some((tunnel_id(*number), self.opened(resolved)))
         };
         tunnels.iter().filter_map(link).collect()
     }
 
     /// A tunnel, and our address in it.
-    pub fn link(&self, resolved: &ResolvedTunnel) -> TunnelLink {
+    pub fn opened(&self, resolved: &ResolvedTunnel) -> OpenTunnel {
         let (device, name) = (self.pins.instance().device(), &resolved.tunnel.name);
-        TunnelLink {
+        OpenTunnel {
             resolved: resolved.clone(),
             link_local: link_local(device, self.router_id, name),
         }

@@ -1,6 +1,7 @@
 //! Another configuration, taken up while the node runs: what comes comes at once, and tunnels that go are drained first.
 //!
-//! A load replaces everything without losing a packet, and each tunnel keeps its number by its name, so that no other moves.
+//! Where only tunnels are others, they are opened and closed one by one ([`super::tunnels`]). Otherwise a load replaces
+//! everything without losing a packet, and each tunnel keeps its number by its name. So no other moves.
 
 use std::{collections::BTreeSet, time::Duration};
 

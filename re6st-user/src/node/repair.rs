@@ -1,5 +1,5 @@
-//! What somebody else has changed of the loaded instance is put right, and what was missing at the start is taken up: both
-//! by loading again, which replaces everything without losing a packet.
+//! What somebody else has changed of the loaded instance is put right, and interfaces that were missing at the start are taken
+//! up: both by loading again, which replaces everything without losing a packet.
 
 use anyhow::{Context as _, Result, anyhow};
 

@@ -56,7 +56,7 @@ impl Carried {
 
 /// A tunnel.
 #[derive(Debug)]
-pub struct TunnelLink {
+pub struct OpenTunnel {
     /// The tunnel.
     pub resolved: ResolvedTunnel,
     /// Our address inside.
@@ -65,7 +65,7 @@ pub struct TunnelLink {
 
 /// A plain interface.
 #[derive(Debug)]
-pub struct LanLink {
+pub struct OpenLan {
     /// Its name in the configuration.
     pub name: String,
     /// Our addresses there.
@@ -77,7 +77,7 @@ pub struct LanLink {
     accept_anything: bool,
 }
 
-impl LanLink {
+impl OpenLan {
     fn set_mac(&mut self, mac: &NetworkMacKeys) -> Result<(), KeyError> {
         let keys = keys(mac)?;
         self.accept_anything = mac.accept_anything;
@@ -100,9 +100,9 @@ pub struct Transport {
     /// What each of them carries.
     carried: Vec<Carried>,
     /// By the speaker's number.
-    pub tunnels: BTreeMap<InterfaceId, TunnelLink>,
+    pub tunnels: BTreeMap<InterfaceId, OpenTunnel>,
     /// By the speaker's number.
-    pub lans: BTreeMap<InterfaceId, LanLink>,
+    pub lans: BTreeMap<InterfaceId, OpenLan>,
     /// Tunnels by the key we accept.
     by_key: HashMap<u32, InterfaceId>,
     port: u16,
@@ -156,8 +156,8 @@ impl Transport {
     /// Which tunnels are used from now on; returns those of before.
     pub fn set_tunnels(
         &mut self,
-        tunnels: BTreeMap<InterfaceId, TunnelLink>,
-    ) -> BTreeMap<InterfaceId, TunnelLink> {
+        tunnels: BTreeMap<InterfaceId, OpenTunnel>,
+    ) -> BTreeMap<InterfaceId, OpenTunnel> {
         let keys = tunnels
             .iter()
             .map(|(id, link)| (link.resolved.tunnel.keys.local, *id));
@@ -166,7 +166,7 @@ impl Transport {
     }
 
     /// Begins on a tunnel that was opened.
-    pub fn add_tunnel(&mut self, id: InterfaceId, link: TunnelLink) {
+    pub fn add_tunnel(&mut self, id: InterfaceId, link: OpenTunnel) {
         self.by_key.insert(link.resolved.tunnel.keys.local, id);
         self.tunnels.insert(id, link);
     }
@@ -186,7 +186,7 @@ impl Transport {
         own: Own,
         mac: &NetworkMacKeys,
     ) -> io::Result<()> {
-        let mut link = LanLink {
+        let mut link = OpenLan {
             name: name.to_owned(),
             own,
             socket: Socket::link(&interface.name, interface.index, GROUP, PORT)?,
@@ -267,7 +267,7 @@ impl Transport {
 
     fn send_through(
         &self,
-        link: &TunnelLink,
+        link: &OpenTunnel,
         destination: Ipv6Addr,
         bytes: &[u8],
     ) -> io::Result<()> {

@@ -71,6 +71,7 @@ impl Controller {
                 )
             })
             .collect();
+        let stacking = Stacking::query(&mut self.host.netlink)?;
         let mut stay = Vec::new();
         for tunnel in &then.tunnels {
             let known = open
@@ -78,7 +79,7 @@ impl Controller {
                 .filter(|(_, known)| !is_another(&known.tunnel, tunnel));
             match known {
                 Some((_, known)) if known.tunnel == *tunnel => stay.push(known.clone()),
-                Some((id, known)) => match self.way(then, tunnel) {
+                Some((id, known)) => match self.way(then, tunnel, &stacking) {
                     Ok(changed) => steps.change.push((*id, changed)),
                     // whatever is amiss is told when its way is looked at
                     Err(_) => steps.change.push((
@@ -89,7 +90,7 @@ impl Controller {
                         },
                     )),
                 },
-                None => match self.way(then, tunnel) {
+                None => match self.way(then, tunnel, &stacking) {
                     Ok(found) => steps.open.push(found),
                     Err(why) => drop(
                         steps
@@ -109,11 +110,15 @@ impl Controller {
     }
 
     /// The way to a peer, by an interface whose program will see its packets.
-    fn way(&mut self, config: &Config, tunnel: &Tunnel) -> Result<ResolvedTunnel, BpfError> {
+    fn way(
+        &mut self,
+        config: &Config,
+        tunnel: &Tunnel,
+        stacking: &Stacking,
+    ) -> Result<ResolvedTunnel, BpfError> {
         let host = &mut self.host;
         let device = self.installer.device();
         let found = resolve::again(config, tunnel, &host.attached, device, &mut host.netlink)?;
-        let stacking = Stacking::query(&mut host.netlink)?;
         match stacking.hidden(&tunnel.name, found.interface, &host.attached) {
             Some(why) => Err(BpfError::Conflict(why)),
             None => Ok(found),
@@ -165,10 +170,13 @@ impl Controller {
                 continue;
             }
             self.transport
-                .add_tunnel(tunnel_id(number), self.instance.link(&found));
+                .add_tunnel(tunnel_id(number), self.instance.opened(&found));
         }
         for (id, changed) in steps.change {
-            self.change_tunnel(id, changed)?;
+            let name = changed.tunnel.name.clone();
+            if let Err(error) = self.change_tunnel(id, changed) {
+                told.push(format!("tunnel {name}: {error:#}"));
+            }
         }
         told.extend(
             missing
@@ -186,8 +194,9 @@ impl Controller {
 
     /// Babel's neighbours behind such tunnels are gone; when no route leads there any more, they are closed.
     fn close(&mut self, mut tunnels: BTreeMap<String, u32>) -> Result<()> {
-        for number in tunnels.values() {
+        for (name, number) in &tunnels {
             let interface = tunnel_id(*number);
+            self.state.kept.neighbours.remove(name);
             self.transport.remove_tunnel(interface);
             self.installer.exits.remove(&interface);
             self.known.remove(&interface);
