@@ -113,7 +113,7 @@ pub enum FailureKind {
     Refused,
 }
 
-/// What happens.
+/// What happens to a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// Nothing but time has passed.

@@ -57,7 +57,7 @@ impl Watch {
         self.last.map_or(Time(0), |last| last.elapsed + LOOK)
     }
 
-    /// Looks.
+    /// Looks at the clock, and says what was not said before.
     pub fn handle(&mut self, now: Now, watched: &Watched, actions: &mut Vec<Action>) -> Noticed {
         let mut noticed = Noticed::default();
         if let Some(before) = self.last.replace(now) {

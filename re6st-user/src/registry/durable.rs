@@ -166,7 +166,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// Why not.
+    /// Why it takes nothing: the disk's answer to the last change, or to a try now.
     pub fn health(&mut self) -> Result<(), Refusal> {
         if self.refused.is_some() {
             self.refused = self.store.probe().err().map(|error| error.to_string());

@@ -158,24 +158,12 @@ fn show<T: Serialize>(json: bool, value: &T, text: impl FnOnce(&T) -> String) ->
 
 /// A moment for people, UTC: `2026-11-27 03:14:19`.
 fn date(seconds: u64) -> String {
-    let moment = i64::try_from(seconds)
-        .ok()
-        .and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok());
-    moment.map_or_else(
-        || seconds.to_string(),
-        |moment| {
-            let (date, clock) = (moment.date(), moment.time());
-            format!(
-                "{:04}-{:02}-{:02} {:02}:{:02}:{:02}",
-                date.year(),
-                u8::from(date.month()),
-                date.day(),
-                clock.hour(),
-                clock.minute(),
-                clock.second()
-            )
-        },
-    )
+    let moment = i64::try_from(seconds).map(time::OffsetDateTime::from_unix_timestamp);
+    let Ok(Ok(moment)) = moment else {
+        return seconds.to_string();
+    };
+    let (hour, minute, second) = moment.to_hms();
+    format!("{} {hour:02}:{minute:02}:{second:02}", moment.date())
 }
 
 /// A file as text.

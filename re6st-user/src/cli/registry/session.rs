@@ -22,7 +22,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens.
+    /// By the socket if somebody answers there, else by the database.
     pub async fn open(config: &RegistryConfig) -> Result<Self> {
         match UnixStream::connect(&config.socket) {
             Ok(_) => Ok(Self {
@@ -37,11 +37,8 @@ impl Session {
             {
                 let opened = OpenRegistry::open(config)?;
                 let (ours, theirs) = tokio::io::duplex(BUFFER);
-                tokio::spawn(serve::in_process(
-                    theirs,
-                    operator_router(&opened.face),
-                    PATIENCE,
-                ));
+                let router = operator_router(&opened.face);
+                tokio::spawn(serve::in_process(theirs, router, PATIENCE));
                 Ok(Self {
                     client: Client::in_process(ours).await?,
                     opened: Some(opened),
