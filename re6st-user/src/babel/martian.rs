@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::{counters::Counters, interface::Interface, speaker::Speaker};
+use super::counters::Counters;
 use crate::route::RouteKey;
 
 /// Why a prefix is not routed. Displayed as what its addresses are.
@@ -82,23 +82,12 @@ impl Martian {
     }
 }
 
-impl Speaker {
-    /// Whether nobody may announce a route, which is counted then.
-    pub(super) fn is_refused(&mut self, route: &RouteKey) -> bool {
-        let from = || route.from().and_then(Martian::of);
-        let why = Martian::of(route.to()).or_else(from);
-        if let Some(why) = why {
-            *why.counter(&mut self.counters) += 1;
-        }
-        why.is_some()
+/// Whether nobody may announce a route, which is counted then.
+pub(super) fn is_refused(route: &RouteKey, counters: &mut Counters) -> bool {
+    let from = || route.from().and_then(Martian::of);
+    let why = Martian::of(route.to()).or_else(from);
+    if let Some(why) = why {
+        *why.counter(counters) += 1;
     }
-
-    /// Whether a prefix is nothing but an address of ours: whoever else announces it wants our packets.
-    pub(super) fn is_own_address(&self, prefix: IpNet) -> bool {
-        let address = prefix.addr();
-        let is_here =
-            |interface: &Interface| interface.settings.ipv4.is_some_and(|own| own == address);
-        prefix.prefix_len() == prefix.max_prefix_len()
-            && (self.settings.addresses.contains(&address) || self.interfaces.values().any(is_here))
-    }
+    why.is_some()
 }

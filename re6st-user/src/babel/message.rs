@@ -97,6 +97,15 @@ pub enum Message {
     },
 }
 
+impl Message {
+    /// Times of an IHU count only beside the Hello they answer with (RFC 9616 section 3.2).
+    pub const fn forget_times(&mut self) {
+        if let Self::IHeardYou { timestamps, .. } = self {
+            *timestamps = None;
+        }
+    }
+}
+
 /// What an IHU says about the last Hello of the neighbour it is meant for: RFC 9616 section 3.2, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EchoedTimestamps {

@@ -1,36 +1,27 @@
 //! Babel, the routing protocol (RFC 8966): pure. Time, randomness and packets come in as arguments, packets and routes go
 //! out as values; sockets, clocks and the kernel are `io`'s.
 
+mod announce;
 pub mod authentication;
+mod context;
 pub mod counters;
-mod digest;
 pub mod filter;
+mod ids;
 pub mod input;
-mod interface;
 pub mod limits;
-mod links;
+mod link;
 pub mod martian;
 pub mod message;
-mod neighbour;
-mod outbox;
 pub mod output;
-mod path_mtu;
-mod probing;
 pub mod quantities;
 pub mod random;
-mod receive;
 pub mod recording;
-mod requests;
+mod request;
 mod restart;
-mod routes;
-mod rtt;
-mod selection;
+mod rib;
 pub mod settings;
-mod snapshot;
 pub mod speaker;
-mod table;
 mod timers;
-mod updates;
 pub mod wire;
 
 #[cfg(test)]

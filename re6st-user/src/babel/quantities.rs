@@ -116,3 +116,7 @@ impl Interval {
         Duration::from_millis(self.0 as u64 * 10)
     }
 }
+
+/// Added to the cost of a link whose other end leaves probes unanswered: more than any other way costs, and still far
+/// from infinity if a way has three such links.
+pub(super) const UNRESPONSIVE: u16 = 16_384;

@@ -61,9 +61,9 @@ fn most_steps(bench: &mut Bench, bytes: Vec<u8>) -> u64 {
         received_at: bench.now,
     };
     for _ in 0..10_000 {
-        let before = bench.speaker.steps;
+        let before = bench.speaker.steps();
         bench.input(input);
-        most = most.max(bench.speaker.steps - before);
+        most = most.max(bench.speaker.steps() - before);
         bench.outputs.clear();
         let due = bench.speaker.next_deadline();
         let soon = bench.now + Duration::from_millis(100);
@@ -247,10 +247,9 @@ fn assert_few_appointments(what: &str, says: impl Fn(usize) -> Message) {
     bench.hear(THIRD, &[update(THIRD, 100, 5, 1, 50)]);
     for time in 0..500 {
         bench.hear(OTHER, &[says(time)]);
-        let speaker = &bench.speaker;
-        let (appointments, table) = (speaker.calendar.len(), &speaker.table);
+        let (appointments, routes, prefixes) = bench.speaker.sizes();
         assert!(
-            appointments <= table.routes + 2 * table.len(),
+            appointments <= routes + 2 * prefixes,
             "{what}: {appointments} after {time} times"
         );
         bench.wait(Duration::from_millis(10));

@@ -1,21 +1,17 @@
 //! The interface table (RFC 8966 section 3.2.2).
 
-use super::{
+use crate::babel::{
     limits::TokenBucket,
-    outbox::Outbox,
     quantities::SequenceNumber,
     settings::{InterfaceKind, InterfaceSettings},
     wire::PacketWriter,
 };
 
-/// Packets that may leave back to back, and how many a second after that: half of what a receive buffer of 200 kB takes.
-const BURST: u32 = 32;
-const PACKETS_PER_SECOND: u32 = 640;
 /// New neighbours that are greeted a second, and at once.
 const ARRIVALS_PER_SECOND: u32 = 16;
 const ARRIVALS_AT_ONCE: u32 = 256;
 /// Hellos that come quickly after a start or a new neighbour, so that both sides soon have heard enough.
-pub(super) const QUICK_HELLOS: u8 = 3;
+pub const QUICK_HELLOS: u8 = 3;
 /// Octets of IPv6 and UDP headers.
 const HEADERS: usize = 48;
 /// The smallest packet every speaker can receive (RFC 8966 section 4).
@@ -27,7 +23,7 @@ const OUTER_HEADERS: usize = 40 + 8 + 8;
 
 /// An interface that Babel runs on.
 #[derive(Debug)]
-pub(super) struct Interface {
+pub struct Interface {
     pub settings: InterfaceSettings,
     pub up: bool,
     /// Of the next multicast Hello.
@@ -40,10 +36,6 @@ pub(super) struct Interface {
     pub hellos: u32,
     /// For neighbours to come.
     pub multiplier: u16,
-    /// To the group.
-    pub outbox: Outbox,
-    /// Of packets with updates.
-    pub pace: TokenBucket,
     /// Of new neighbours.
     pub arrivals: TokenBucket,
     /// Large packets do not reach all neighbours.
@@ -60,8 +52,6 @@ impl Interface {
             continuing_hellos: 0,
             hellos: 0,
             multiplier: 256,
-            outbox: Outbox::default(),
-            pace: TokenBucket::new(PACKETS_PER_SECOND, BURST),
             arrivals: TokenBucket::new(ARRIVALS_PER_SECOND, ARRIVALS_AT_ONCE),
             narrow: false,
         }

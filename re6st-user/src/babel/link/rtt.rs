@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::settings::RoundTrip;
+use crate::babel::settings::RoundTrip;
 
 /// Longer ones are errors (RFC 9616 section 3.3).
 const LONGEST: u32 = 600_000_000;
 
 /// The four times of one exchange, in microseconds of clocks that wrap: ours and the neighbour's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Exchange {
+pub struct Exchange {
     /// Ours, when our Hello left.
     pub hello_sent: u32,
     /// The neighbour's, when it got it.
@@ -36,7 +36,7 @@ impl Exchange {
 
 /// The round-trip time so far, smoothed.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct SmoothedRoundTrip(Option<u32>);
+pub struct SmoothedRoundTrip(Option<u32>);
 
 impl SmoothedRoundTrip {
     /// Counts a sample in: an exponential average (RFC 9616 section 4).

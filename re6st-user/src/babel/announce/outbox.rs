@@ -2,10 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use super::{
-    message::Message,
-    table::{DestinationId, Table},
-};
+use crate::babel::{ids::DestinationId, message::Message, rib::Table};
 
 /// Prefixes of a full announcement that are sorted and packed together.
 const CHUNK: usize = 1024;
@@ -16,7 +13,8 @@ const LOOKS_PER_STEP: u64 = 8;
 
 /// What waits to be sent to the group or to a neighbour.
 #[derive(Debug, Default)]
-pub(super) struct Outbox {
+pub struct Outbox {
+    /// All but updates.
     pub messages: Vec<Message>,
     pending: HashSet<DestinationId>,
     /// The same, as it came.
@@ -32,6 +30,7 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
+    /// Announces a prefix, once.
     pub fn announce(&mut self, id: DestinationId) {
         if self.pending.insert(id) {
             self.order.push_back(id);
@@ -51,10 +50,12 @@ impl Outbox {
         self.chunk.clear();
     }
 
+    /// Whether an announcement of everything goes on.
     pub const fn is_dumping(&self) -> bool {
         self.dump.is_some() || !self.chunk.is_empty()
     }
 
+    /// Whether there are updates to send.
     pub fn has_updates(&self) -> bool {
         !self.pending.is_empty() || !self.queue.is_empty() || self.is_dumping()
     }

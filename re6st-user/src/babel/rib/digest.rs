@@ -1,30 +1,16 @@
 //! What a speaker announces on a link, summed up: equal digests spare the full announcement between speakers of our kind.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use ipnet::IpNet;
 
-use super::{
-    input::InterfaceId,
-    message::Message,
-    neighbour::NeighbourId,
-    quantities::Interval,
-    speaker::Speaker,
-    table::{Announcement, Destination},
-    timers::Timer,
-    updates::Audience,
-};
-use crate::route::RouteKey;
-
-/// A TLV has 255 octets.
-const BLOCKS_PER_MESSAGE: usize = 16;
-/// When updates still wait, the digest is put off by this.
-const LATER: Duration = Duration::from_millis(200);
+use super::table::{Announcement, Destination};
+use crate::{babel::input::InterfaceId, route::RouteKey};
 
 /// A digest of announcements in 64 blocks: in each the wrapping sum of a hash of every announcement, so that one can be
 /// added and taken away without the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Digest([u64; Self::BLOCKS]);
+pub struct Digest(pub [u64; Self::BLOCKS]);
 
 impl Default for Digest {
     fn default() -> Self {
@@ -64,7 +50,7 @@ impl Digest {
 /// Digests of all that is announced, and of the part learned on each interface: where the horizon is split, neighbours hear
 /// all but that (RFC 8966 section 3.7.4).
 #[derive(Debug, Default)]
-pub(super) struct Announced {
+pub struct Announced {
     all: Digest,
     learned: BTreeMap<InterfaceId, Digest>,
 }
@@ -97,7 +83,7 @@ impl Announced {
     }
 
     /// As neighbours of an interface hear it.
-    fn on(&self, interface: InterfaceId, split_horizon: bool) -> [u64; Digest::BLOCKS] {
+    pub fn on(&self, interface: InterfaceId, split_horizon: bool) -> [u64; Digest::BLOCKS] {
         match self.learned.get(&interface) {
             Some(learned) if split_horizon => self.all.without(learned),
             _ => self.all.0,
@@ -106,7 +92,7 @@ impl Announced {
 }
 
 /// Which block a prefix belongs to.
-pub(super) fn block_of(key: &RouteKey) -> u8 {
+pub fn block_of(key: &RouteKey) -> u8 {
     // the highest six of 64 bits
     (hash_key(key) >> 58) as u8
 }
@@ -145,78 +131,4 @@ const fn mix(hash: u64) -> u64 {
     let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     let hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     hash ^ (hash >> 33)
-}
-
-impl Speaker {
-    /// Whether a digest may stand for the full announcement: all neighbours there are of our kind, hear all that is
-    /// announced, and have heard it once.
-    pub(super) fn digest_suffices(&self, id: InterfaceId) -> bool {
-        let Some(interface) = self.interfaces.get(&id) else {
-            return false;
-        };
-        let settings = &interface.settings;
-        let neighbours = self.neighbours.of_interface(id);
-        let of_our_kind = |id: &NeighbourId| {
-            let neighbour = self.neighbours.get(*id);
-            neighbour
-                .is_some_and(|neighbour| neighbour.probes.peer && neighbour.last_dump.is_some())
-        };
-        let all = settings.announce.is_empty() && !settings.own_only;
-        all && !neighbours.is_empty() && neighbours.iter().all(of_our_kind)
-    }
-
-    /// Says what was announced, in short. Updates that wait go first, or the digest would be ahead of them.
-    pub(super) fn send_digest(&mut self, id: InterfaceId) {
-        self.flush(Audience::Group(id));
-        let Some(interface) = self.interfaces.get(&id) else {
-            return;
-        };
-        let dumping = |id: &NeighbourId| {
-            let neighbour = self.neighbours.get(*id);
-            neighbour.is_some_and(|neighbour| neighbour.outbox.has_updates())
-        };
-        if interface.outbox.has_updates() || self.neighbours.of_interface(id).iter().any(dumping) {
-            self.timers.set_by(Timer::Update(id), self.now + LATER);
-            return;
-        }
-        let interval = Interval::from_duration(interface.settings.update_interval);
-        let digest = self.announced.on(id, interface.settings.split_horizon);
-        let messages = digest
-            .chunks(BLOCKS_PER_MESSAGE)
-            .enumerate()
-            .map(|(part, blocks)| Message::Digest {
-                first: (part * BLOCKS_PER_MESSAGE) as u8,
-                interval,
-                blocks: blocks.to_vec(),
-            });
-        let messages = messages.collect();
-        self.send(Audience::Group(id), messages);
-    }
-
-    /// Refreshes what is equal and asks for the rest.
-    pub(super) fn receive_digest(
-        &mut self,
-        from: NeighbourId,
-        first: u8,
-        interval: Interval,
-        blocks: &[u64],
-    ) {
-        let until = self.now + interval.duration() * 7 / 2;
-        let Some(neighbour) = self.neighbours.get_mut(from) else {
-            return;
-        };
-        let mut unequal = 0u64;
-        for (place, digest) in (usize::from(first)..Digest::BLOCKS).zip(blocks) {
-            if neighbour.heard.0[place] == *digest {
-                neighbour.blocks_expire[place] = until;
-            } else {
-                unequal |= 1 << place;
-            }
-        }
-        self.counters.unequal_blocks += u64::from(unequal.count_ones());
-        match unequal {
-            0 => self.counters.equal_digests += 1,
-            blocks => self.send_soon(from, Message::DigestMismatch { blocks }),
-        }
-    }
 }

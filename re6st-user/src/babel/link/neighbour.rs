@@ -2,28 +2,21 @@
 
 use std::{collections::HashMap, net::Ipv6Addr, time::Duration};
 
-use super::{
-    digest::Digest,
-    input::InterfaceId,
-    limits::TokenBucket,
-    message::NextHop,
-    outbox::Outbox,
-    path_mtu::PathMtu,
-    probing::{ProbeState, UNRESPONSIVE},
-    quantities::{Interval, Metric, SequenceNumber},
-    rtt::SmoothedRoundTrip,
-    settings::{Cost, InterfaceSettings},
-    table::DestinationId,
+use super::{path_mtu::PathMtu, probing::ProbeState, rtt::SmoothedRoundTrip};
+use crate::{
+    babel::{
+        ids::NeighbourId,
+        input::InterfaceId,
+        limits::TokenBucket,
+        quantities::{Interval, Metric, SequenceNumber, UNRESPONSIVE},
+        settings::{Cost, InterfaceSettings},
+    },
+    time::Time,
 };
-use crate::time::Time;
-
-/// A neighbour's place in the table.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(super) struct NeighbourId(pub u32);
 
 /// Which of the last 16 Hellos of one kind came, the last one in the highest bit (appendix A.1).
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct HelloHistory {
+pub struct HelloHistory {
     pub bits: u16,
     expected: SequenceNumber,
     /// Whether there was a Hello.
@@ -90,7 +83,7 @@ impl HelloHistory {
 
 /// A neighbour.
 #[derive(Debug)]
-pub(super) struct Neighbour {
+pub struct Neighbour {
     pub interface: InterfaceId,
     pub address: Ipv6Addr,
     pub multicast: HelloHistory,
@@ -104,47 +97,14 @@ pub(super) struct Neighbour {
     pub multiplier: u16,
     /// Of the link, as its routes are compared with: follows the true cost, but not its smallest moves.
     pub cost: Metric,
-    /// Prefixes it has routes to; each route knows its place here.
-    pub routes: Vec<DestinationId>,
-    /// How often it took back all it said: routes of a former generation are retracted.
-    pub generation: u16,
-    /// Whether it announced anything in this generation.
-    pub announces: bool,
-    /// Where in `routes` its last update was: all is announced in the same order again and again, so the next one is
-    /// probably of the route behind it.
-    pub last_update: u32,
-    /// What its routes name as next hop, by number.
-    pub next_hops: Vec<NextHop>,
-    /// How many of its routes, counted from the end, are still to be compared anew.
-    pub to_compare: usize,
     /// It is gone, and its routes are being removed.
     pub removed: bool,
-    pub outbox: Outbox,
     pub probes: ProbeState,
     pub path_mtu: PathMtu,
     pub requests: TokenBucket,
-    /// Our requests for newer sequence numbers to it.
-    pub asking: TokenBucket,
-    pub last_dump: Option<Time>,
-    /// Which blocks of the digest are to be announced to it.
-    pub wanted: u64,
-    /// Of all it announces.
-    pub heard: Digest,
-    /// Until when routes of a block are as good as announced again.
-    pub blocks_expire: [Time; Digest::BLOCKS],
 }
 
-/// Requests for newer sequence numbers that one neighbour gets a second, and at once.
-const ASKED_PER_SECOND: u32 = 100;
-const ASKED_AT_ONCE: u32 = 1000;
-
-/// Next hops that one neighbour may name.
-const MOST_NEXT_HOPS: usize = 255;
-
 impl Neighbour {
-    /// The number of its own address among its next hops.
-    pub const ITSELF: u8 = 0;
-
     pub fn new(
         interface: InterfaceId,
         address: Ipv6Addr,
@@ -161,22 +121,10 @@ impl Neighbour {
             round_trip: SmoothedRoundTrip::default(),
             multiplier: 256,
             cost: Metric::INFINITY,
-            routes: Vec::new(),
-            generation: 0,
-            announces: false,
-            last_update: 0,
-            next_hops: vec![NextHop::Ipv6(address)],
-            to_compare: 0,
             removed: false,
-            outbox: Outbox::default(),
             probes: ProbeState::new(now),
             path_mtu: PathMtu::default(),
             requests: TokenBucket::new(requests_per_second, requests_per_second.saturating_mul(10)),
-            asking: TokenBucket::new(ASKED_PER_SECOND, ASKED_AT_ONCE),
-            last_dump: None,
-            wanted: 0,
-            heard: Digest::default(),
-            blocks_expire: [Time(0); Digest::BLOCKS],
         }
     }
 
@@ -248,25 +196,11 @@ impl Neighbour {
             || self.cost.is_infinite()
             || change >= (self.cost.0 / 8).max(8)
     }
-
-    /// The number of a next hop; `None` if there are too many.
-    pub fn next_hop_number(&mut self, next_hop: NextHop) -> Option<u8> {
-        let known = self.next_hops.iter().position(|known| *known == next_hop);
-        let number = match known {
-            Some(number) => number,
-            None if self.next_hops.len() >= MOST_NEXT_HOPS => return None,
-            None => {
-                self.next_hops.push(next_hop);
-                self.next_hops.len() - 1
-            }
-        };
-        u8::try_from(number).ok()
-    }
 }
 
 /// All neighbours, by number and by address.
 #[derive(Debug, Default)]
-pub(super) struct Neighbours {
+pub struct Neighbours {
     places: Vec<Option<Neighbour>>,
     by_address: HashMap<(InterfaceId, Ipv6Addr), NeighbourId>,
     /// Those that can be found by address.
@@ -410,7 +344,7 @@ mod tests {
     #[test]
     fn a_neighbour_that_claims_cost_zero_costs_one() {
         let settings = InterfaceSettings::new(
-            super::super::settings::InterfaceKind::Lan,
+            crate::babel::settings::InterfaceKind::Lan,
             Ipv6Addr::LOCALHOST,
         );
         let mut neighbour = Neighbour::new(InterfaceId(1), Ipv6Addr::LOCALHOST, 1, Time(0));
@@ -422,7 +356,7 @@ mod tests {
     #[test]
     fn the_multiplier_scales_the_whole_cost_and_never_reaches_infinity() {
         let settings = InterfaceSettings::new(
-            super::super::settings::InterfaceKind::Lan,
+            crate::babel::settings::InterfaceKind::Lan,
             Ipv6Addr::LOCALHOST,
         );
         let mut neighbour = Neighbour::new(InterfaceId(1), Ipv6Addr::LOCALHOST, 1, Time(0));

@@ -2,22 +2,19 @@
 
 use std::collections::HashMap;
 
-use super::{
-    digest,
-    input::InterfaceId,
-    neighbour::NeighbourId,
-    quantities::{Interval, Metric, RouterId, SequenceNumber},
-    timers::Tick,
+use super::{calendar::Tick, digest};
+use crate::{
+    babel::{
+        ids::{DestinationId, NeighbourId},
+        input::InterfaceId,
+        quantities::{Interval, Metric, RouterId, SequenceNumber},
+    },
+    route::RouteKey,
 };
-use crate::route::RouteKey;
-
-/// A prefix's place in the table.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(super) struct DestinationId(pub u32);
 
 /// What a neighbour announced of a prefix. There may be millions: every octet counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Route {
+pub struct Route {
     pub router_id: RouterId,
     pub neighbour: NeighbourId,
     /// Where in the neighbour's list of routes this one is.
@@ -66,7 +63,7 @@ impl Route {
 
 /// A feasibility distance (section 3.2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Source {
+pub struct Source {
     pub router_id: RouterId,
     pub sequence_number: SequenceNumber,
     pub metric: Metric,
@@ -74,16 +71,9 @@ pub(super) struct Source {
     pub used: Tick,
 }
 
-impl Source {
-    /// What routes of this origin must beat.
-    pub const fn distance(&self) -> (SequenceNumber, Metric) {
-        (self.sequence_number, self.metric)
-    }
-}
-
 /// What neighbours are told of a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Announcement {
+pub struct Announcement {
     pub router_id: RouterId,
     pub sequence_number: SequenceNumber,
     /// Infinite in a retraction.
@@ -92,7 +82,7 @@ pub(super) struct Announcement {
 
 /// What the data plane has for a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Installed {
+pub enum Installed {
     Nothing,
     Via {
         neighbour: NeighbourId,
@@ -105,7 +95,7 @@ pub(super) enum Installed {
 
 /// A prefix and all that is known of it.
 #[derive(Debug)]
-pub(super) struct Destination {
+pub struct Destination {
     pub key: RouteKey,
     pub routes: Vec<Route>,
     pub sources: Vec<Source>,
@@ -170,6 +160,11 @@ impl Destination {
             .find(|route| route.neighbour == neighbour)
     }
 
+    /// The route in use.
+    pub fn selected_route(&self) -> Option<&Route> {
+        self.route(self.selected?)
+    }
+
     /// The feasibility distance for an origin.
     pub fn source(&self, router_id: RouterId) -> Option<&Source> {
         self.sources
@@ -197,13 +192,25 @@ impl Destination {
         self.is_feasible(route.router_id, route.sequence_number, route.least_metric)
     }
 
+    /// What neighbours were told, unless it was retracted.
+    pub fn finite_announcement(&self) -> Option<Announcement> {
+        self.announced.filter(|told| !told.metric.is_infinite())
+    }
+
+    /// Forgets feasibility distances of origins that have not been announced for so many ticks (section 3.7.3). Gives whether
+    /// there were any.
+    pub fn forget_sources(&mut self, now: Tick, lifetime: u32) -> bool {
+        let before = self.sources.len();
+        self.use_source(now);
+        self.sources
+            .retain(|source| now.0.saturating_sub(source.used.0) < lifetime);
+        self.sources.len() < before
+    }
+
     /// Until now what was announced was announced again and again: its distance is forgotten three minutes after that
     /// (section 3.7.3).
     pub fn use_source(&mut self, now: Tick) {
-        let Some(announced) = self
-            .announced
-            .filter(|announced| !announced.metric.is_infinite())
-        else {
+        let Some(announced) = self.finite_announcement() else {
             return;
         };
         for source in &mut self.sources {
@@ -300,7 +307,7 @@ impl Destination {
 
 /// All prefixes, by number and by key.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub struct Table {
     places: Vec<Option<Destination>>,
     free: Vec<DestinationId>,
     by_key: HashMap<RouteKey, DestinationId>,
