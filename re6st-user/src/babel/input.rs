@@ -130,26 +130,15 @@ pub struct Distance {
 
 /// Octets as text, half as long as a list of numbers.
 mod hexadecimal {
-    use std::fmt::Write as _;
-
+    use data_encoding::HEXLOWER_PERMISSIVE as HEXADECIMAL;
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
     pub(super) fn serialize<S: Serializer>(octets: &[u8], to: S) -> Result<S::Ok, S::Error> {
-        let text = octets.iter().fold(String::new(), |mut text, octet| {
-            // a string takes all that is written to it
-            let _ = write!(text, "{octet:02x}");
-            text
-        });
-        to.serialize_str(&text)
+        to.serialize_str(&HEXADECIMAL.encode(octets))
     }
 
     pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Vec<u8>, D::Error> {
-        let text = String::deserialize(from)?;
-        let octet = |pair: &[u8]| {
-            let pair = std::str::from_utf8(pair).ok()?;
-            u8::from_str_radix(pair, 16).ok()
-        };
-        let octets: Option<Vec<u8>> = text.as_bytes().chunks(2).map(octet).collect();
-        octets.ok_or_else(|| D::Error::custom("octets are pairs of hexadecimal digits"))
+        let octets = HEXADECIMAL.decode(String::deserialize(from)?.as_bytes());
+        octets.map_err(|_| D::Error::custom("octets are pairs of hexadecimal digits"))
     }
 }

@@ -21,7 +21,6 @@ impl<K> Default for Timers<K> {
 }
 
 impl<K: Copy + Ord + std::hash::Hash> Timers<K> {
-    /// Sets a timer, anew if it is set.
     pub fn set(&mut self, timer: K, at: Time) {
         self.cancel(timer);
         self.deadlines.insert(timer, at);
@@ -52,7 +51,6 @@ impl<K: Copy + Ord + std::hash::Hash> Timers<K> {
         Some(timer)
     }
 
-    /// When the next one goes off.
     pub fn next(&self) -> Option<Time> {
         self.order.first().map(|(at, _)| *at)
     }

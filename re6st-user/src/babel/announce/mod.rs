@@ -1,6 +1,6 @@
 //! Announcing (RFC 8966 section 3.7): who is told of what changed, when, and how fast.
 //!
-//! Going in: what is to be announced, requests for it, the passage of time. Coming out: packets.
+//! Going in: what is to be announced, requests for it, the passage of time. Coming out: packets to links.
 
 mod outbox;
 mod update;
@@ -56,15 +56,6 @@ pub enum Timer {
     Dump(NeighbourId),
 }
 
-/// What is to be sent at once.
-#[derive(Debug)]
-pub enum Change {
-    /// In as many packets as they need.
-    Send(Audience, Vec<Message>),
-    /// A packet.
-    SendPacket(Audience, PacketWriter),
-}
-
 /// The neighbours of an interface together.
 #[derive(Debug)]
 struct Group {
@@ -92,7 +83,6 @@ pub struct Announcer {
     timers: Timers<Timer>,
     /// When small changes were last announced.
     refreshed: Time,
-    changes: Vec<Change>,
 }
 
 impl Announcer {
@@ -103,13 +93,7 @@ impl Announcer {
             listeners: HashMap::new(),
             timers: Timers::default(),
             refreshed: now,
-            changes: Vec::new(),
         }
-    }
-
-    /// What is to be sent since the last call.
-    pub fn take_changes(&mut self) -> Vec<Change> {
-        std::mem::take(&mut self.changes)
     }
 
     /// An interface begins to work, or has other settings.
@@ -138,7 +122,6 @@ impl Announcer {
         self.timers.cancel(Timer::Flush(Audience::Group(id)));
     }
 
-    /// An interface is gone.
     pub fn remove(&mut self, id: InterfaceId) {
         self.groups.remove(&id);
     }
@@ -149,7 +132,6 @@ impl Announcer {
         self.groups.clear();
     }
 
-    /// There is a new neighbour.
     pub fn meet(&mut self, id: NeighbourId, interface: InterfaceId) {
         let listener = Listener {
             interface,
@@ -160,7 +142,6 @@ impl Announcer {
         self.listeners.insert(id, listener);
     }
 
-    /// A neighbour is gone.
     pub fn leave(&mut self, id: NeighbourId) {
         self.listeners.remove(&id);
         self.timers.cancel(Timer::Flush(Audience::Neighbour(id)));
@@ -282,17 +263,14 @@ impl Announcer {
         !recent
     }
 
-    /// What is due next.
     pub fn pop(&mut self, now: Time) -> Option<Timer> {
         self.timers.pop(now)
     }
 
-    /// When something is due.
     pub fn next_deadline(&self) -> Option<Time> {
         self.timers.next()
     }
 
-    /// What is due.
     pub fn time_out(&mut self, context: &mut Context, rib: &Rib, links: &Links, timer: Timer) {
         match timer {
             Timer::Update(id) => self.announce_all(context, rib, links, id),
@@ -369,8 +347,7 @@ impl Announcer {
             interval,
             blocks: blocks.to_vec(),
         });
-        self.changes
-            .push(Change::Send(Audience::Group(id), messages.collect()));
+        links.send(context, Audience::Group(id), messages.collect());
     }
 
     /// Sends what waits, updates as fast as the interface's pace allows.
@@ -394,7 +371,7 @@ impl Announcer {
         let outbox = outbox.unwrap_or(&mut group.outbox);
         let messages = std::mem::take(&mut outbox.messages);
         if !messages.is_empty() {
-            self.changes.push(Change::Send(audience, messages));
+            links.send(context, audience, messages);
         }
         let telling = Telling {
             interface,
@@ -413,13 +390,11 @@ impl Announcer {
                 self.timers.set_by(Timer::Flush(audience), ready);
                 break;
             }
-            let Some(mut packet) = links.writer(interface) else {
+            let Some(mut packet) = links.writer(audience) else {
                 break;
             };
             fill(&mut packet, outbox, context, rib, &telling, enough);
-            if !packet.is_empty() {
-                self.changes.push(Change::SendPacket(audience, packet));
-            }
+            links.send_packet(context, audience, packet);
         }
     }
 }

@@ -14,13 +14,9 @@ use crate::babel::{
 /// Whom we tell, and what decides how.
 #[derive(Debug)]
 pub struct Telling<'a> {
-    /// Where.
     pub interface: InterfaceId,
-    /// Of the interface.
     pub settings: &'a InterfaceSettings,
-    /// Our own.
     pub router_id: RouterId,
-    /// Whom.
     pub audience: Audience,
 }
 

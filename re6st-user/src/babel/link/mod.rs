@@ -8,6 +8,7 @@ mod path_mtu;
 mod probing;
 mod receive;
 mod rtt;
+mod send;
 mod time_out;
 
 use std::{
@@ -32,7 +33,6 @@ use super::{
     quantities::{Interval, Metric, SequenceNumber},
     settings::InterfaceSettings,
     timers::Timers,
-    wire::PacketWriter,
 };
 use crate::time::Time;
 
@@ -46,10 +46,6 @@ const PATH_MTU_AFTER: (Duration, Duration) = (Duration::from_millis(100), Durati
 /// What follows from what happened to links, in order.
 #[derive(Debug)]
 pub enum Change {
-    /// To be sent at once.
-    Send(Audience, Vec<Message>),
-    /// The same, packed already.
-    SendPacket(Audience, PacketWriter),
     /// To be sent to a neighbour within a few milliseconds.
     Soon(NeighbourId, Message),
     /// An interface begins to work, or has other settings; with `ask`, nothing that was said there before counts.
@@ -70,10 +66,6 @@ pub enum Change {
     Uninformed(NeighbourId),
     /// A neighbour is gone. Its number is not used again until [`Links::forget`].
     Gone(NeighbourId),
-    /// A bound was reached.
-    LimitReached(InterfaceId, &'static str),
-    /// For the log.
-    Event(Event),
 }
 
 /// What is different about an interface whose settings changed.
@@ -158,9 +150,9 @@ impl Links {
     }
 
     /// Without carrier, or without the interface, its neighbours are gone at once.
-    pub fn stop(&mut self, id: InterfaceId) {
+    pub fn stop(&mut self, context: &mut Context, id: InterfaceId) {
         for neighbour in self.of_interface(id) {
-            self.remove_neighbour(neighbour, DownReason::Link);
+            self.remove_neighbour(context, neighbour, DownReason::Link);
         }
         self.timers.cancel(Timer::Hello(id));
         self.changes.push(Change::Stopped(id));
@@ -169,9 +161,8 @@ impl Links {
         }
     }
 
-    /// An interface is gone.
-    pub fn remove_interface(&mut self, id: InterfaceId) {
-        self.stop(id);
+    pub fn remove_interface(&mut self, context: &mut Context, id: InterfaceId) {
+        self.stop(context, id);
         self.interfaces.remove(&id);
     }
 
@@ -181,7 +172,7 @@ impl Links {
             return;
         };
         match (interface.up, up) {
-            (true, false) => self.stop(id),
+            (true, false) => self.stop(context, id),
             (false, true) => {
                 interface.up = true;
                 self.start(context, id, true);
@@ -217,17 +208,14 @@ impl Links {
         self.interfaces.clear();
     }
 
-    /// When something is due.
     pub fn next_deadline(&self) -> Option<Time> {
         self.timers.next()
     }
 
-    /// The interfaces there are.
     pub fn interfaces(&self) -> impl Iterator<Item = InterfaceId> {
         self.interfaces.keys().copied()
     }
 
-    /// Settings of an interface.
     pub fn settings(&self, id: InterfaceId) -> Option<&InterfaceSettings> {
         Some(&self.interfaces.get(&id)?.settings)
     }
@@ -248,19 +236,11 @@ impl Links {
             && (context.settings.addresses.contains(&address) || self.all_settings().any(is_here))
     }
 
-    /// An empty packet for an interface, of the size that gets through.
-    pub fn writer(&self, id: InterfaceId) -> Option<PacketWriter> {
-        Some(self.interfaces.get(&id)?.writer())
-    }
-
-    /// Who hears what is sent there.
-    pub fn address(&self, audience: Audience) -> Option<(InterfaceId, Ipv6Addr)> {
+    /// Where whoever hears something is.
+    pub fn interface_of(&self, audience: Audience) -> Option<InterfaceId> {
         match audience {
-            Audience::Group(id) => Some((id, super::output::GROUP)),
-            Audience::Neighbour(id) => {
-                let neighbour = self.neighbours.get(id)?;
-                Some((neighbour.interface, neighbour.address))
-            }
+            Audience::Group(id) => Some(id),
+            Audience::Neighbour(id) => Some(self.neighbours.get(id)?.interface),
         }
     }
 
@@ -276,11 +256,6 @@ impl Links {
         self.neighbours.iter().filter_map(|(id, neighbour)| {
             Some((id, neighbour, self.settings(neighbour.interface)?))
         })
-    }
-
-    /// Where a neighbour is.
-    pub fn interface_of(&self, id: NeighbourId) -> Option<InterfaceId> {
-        Some(self.neighbours.get(id)?.interface)
     }
 
     /// Whether a neighbour is of our kind: it sends or answers probes.
@@ -345,33 +320,32 @@ impl Links {
         self.changes.push(Change::Cost(id, cost));
         match (before.is_infinite(), cost.is_infinite()) {
             (true, false) => {
-                let up = Event::NeighbourUp { interface, address };
-                self.changes
-                    .extend([Change::Event(up), Change::Uninformed(id)]);
+                context.event(Event::NeighbourUp { interface, address });
+                self.changes.push(Change::Uninformed(id));
                 let first = context.random.between(PATH_MTU_AFTER.0, PATH_MTU_AFTER.1);
                 self.timers.set(Timer::PathMtu(id), context.now + first);
             }
-            (false, true) => self.changes.push(Change::Event(Event::NeighbourDown {
+            (false, true) => context.event(Event::NeighbourDown {
                 interface,
                 address,
                 reason,
-            })),
+            }),
             _ => {}
         }
     }
 
     /// The neighbour is gone: nothing goes by it from now on.
-    fn remove_neighbour(&mut self, id: NeighbourId, reason: DownReason) {
+    fn remove_neighbour(&mut self, context: &mut Context, id: NeighbourId, reason: DownReason) {
         let Some(neighbour) = self.neighbours.get_mut(id) else {
             return;
         };
         neighbour.removed = true;
         if !std::mem::replace(&mut neighbour.cost, Metric::INFINITY).is_infinite() {
-            self.changes.push(Change::Event(Event::NeighbourDown {
+            context.event(Event::NeighbourDown {
                 interface: neighbour.interface,
                 address: neighbour.address,
                 reason,
-            }));
+            });
         }
         self.neighbours.forget_address(id);
         for timer in [
@@ -410,16 +384,10 @@ impl Links {
     }
 
     /// Asks for a sign of life, which also shows what kind of speaker we are.
-    fn send_probe(&mut self, context: &mut Context, id: NeighbourId) {
+    fn send_probe(&self, context: &mut Context, id: NeighbourId) {
         let token = context.random.next() as u32;
         context.counters.probes_sent += 1;
-        self.send_to(id, Message::Probe { token });
-    }
-
-    /// To one neighbour, at once.
-    fn send_to(&mut self, id: NeighbourId, message: Message) {
-        self.changes
-            .push(Change::Send(Audience::Neighbour(id), vec![message]));
+        self.send_to(context, id, Message::Probe { token });
     }
 
     /// The IHU for a neighbour.
@@ -446,10 +414,10 @@ impl Links {
     }
 
     /// An IHU to one neighbour at once, without times.
-    fn send_hearing(&mut self, id: NeighbourId, restarting: bool) {
+    fn send_hearing(&self, context: &mut Context, id: NeighbourId, restarting: bool) {
         if let Some(mut message) = self.hearing(id, restarting) {
             message.forget_times();
-            self.send_to(id, message);
+            self.send_to(context, id, message);
         }
     }
 }

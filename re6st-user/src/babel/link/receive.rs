@@ -30,9 +30,7 @@ const GREETING: (Duration, Duration) = (Duration::from_millis(2), Duration::from
 /// Where a packet came from, and when.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
-    /// Where.
     pub interface: InterfaceId,
-    /// From whom.
     pub source: Ipv6Addr,
     at: Time,
     /// The timestamp of its Hello, as soon as that was read.
@@ -74,12 +72,12 @@ impl Links {
         let revived = neighbour.is_some_and(|neighbour| neighbour.probes.heard(context.now));
         self.expect_sign(context, id);
         if revived {
-            self.changes.push(Change::Event(Event::NeighbourResponsive {
+            context.event(Event::NeighbourResponsive {
                 interface: arrival.interface,
                 address: arrival.source,
-            }));
+            });
             self.cost_changed(context, id, DownReason::NotHeard);
-            self.send_hearing(id, restarting);
+            self.send_hearing(context, id, restarting);
         }
     }
 
@@ -109,7 +107,7 @@ impl Links {
         let neighbour = self.neighbours.get_mut(id)?;
         if is_request(&message) && !neighbour.requests.take(context.now) {
             context.counters.limited_requests += 1;
-            self.limit_reached(arrival.interface, "requests of a neighbour");
+            context.limit_reached(arrival.interface, "requests of a neighbour");
             return None;
         }
         match message {
@@ -135,7 +133,7 @@ impl Links {
             }
             Message::Probe { token } => {
                 self.found_peer(context, id);
-                self.send_to(id, Message::ProbeReply { token });
+                self.send_to(context, id, Message::ProbeReply { token });
             }
             Message::ProbeReply { .. } => self.found_peer(context, id),
             Message::Digest { .. } => {
@@ -145,10 +143,6 @@ impl Links {
             _ => return Some((Some(id), message)),
         }
         None
-    }
-
-    fn limit_reached(&mut self, interface: InterfaceId, limit: &'static str) {
-        self.changes.push(Change::LimitReached(interface, limit));
     }
 
     fn is_for_us(&self, interface: InterfaceId, address: Option<IpAddr>) -> bool {
@@ -228,7 +222,7 @@ impl Links {
     fn new_neighbour(&mut self, context: &mut Context, arrival: &Arrival) -> Option<NeighbourId> {
         let (interface, address) = (arrival.interface, arrival.source);
         let limits = context.settings.limits;
-        let room = self.has_room(interface, limits.neighbours_per_interface);
+        let room = self.has_room(context, interface, limits.neighbours_per_interface);
         let now = context.now;
         let greets = |interface: &mut Interface| {
             let greets = room && interface.arrivals.take(now);
@@ -236,7 +230,7 @@ impl Links {
         };
         let Some(multiplier) = self.interfaces.get_mut(&interface).and_then(greets) else {
             context.counters.limited_neighbours += 1;
-            self.limit_reached(interface, "neighbours");
+            context.limit_reached(interface, "neighbours");
             return None;
         };
         let rate = limits.requests_per_second;
@@ -252,14 +246,13 @@ impl Links {
         let all = Message::RouteRequest { route: None };
         self.changes.push(Change::Soon(id, all));
         self.send_probe(context, id);
-        let event = Event::NewNeighbour { interface, address };
-        self.changes.push(Change::Event(event));
+        context.event(Event::NewNeighbour { interface, address });
         Some(id)
     }
 
     /// Whether an interface takes one more neighbour. A tunnel has one; another address is its successor if it is not heard any
     /// more.
-    fn has_room(&mut self, id: InterfaceId, of_a_lan: usize) -> bool {
+    fn has_room(&mut self, context: &mut Context, id: InterfaceId, of_a_lan: usize) -> bool {
         let known = self.of_interface(id);
         match self.settings(id).map(|settings| settings.kind) {
             None => false,
@@ -270,7 +263,7 @@ impl Links {
                     neighbour.is_some_and(Neighbour::is_missed)
                 });
                 if let Some(missed) = missed {
-                    self.remove_neighbour(*missed, DownReason::Hellos);
+                    self.remove_neighbour(context, *missed, DownReason::Hellos);
                 }
                 known.is_empty() || missed.is_some()
             }

@@ -49,7 +49,6 @@ impl SmoothedRoundTrip {
         });
     }
 
-    /// In microseconds.
     pub const fn microseconds(self) -> Option<u32> {
         self.0
     }

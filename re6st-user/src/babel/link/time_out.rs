@@ -84,8 +84,7 @@ impl Links {
             .filter(|neighbour| all || self.is_marginal(*neighbour))
             .filter_map(|neighbour| self.hearing(neighbour, restarting));
         messages.extend(heard);
-        self.changes
-            .push(Change::Send(Audience::Group(id), messages));
+        self.send(context, Audience::Group(id), messages);
         let wait = match quick {
             true => QUICK,
             false => context.random.between(interval * 15 / 16, interval),
@@ -115,7 +114,7 @@ impl Links {
             self.timers.set(timer, context.now + next);
         }
         if neighbour.multicast.bits == 0 && neighbour.unicast.bits == 0 {
-            self.remove_neighbour(id, DownReason::Hellos);
+            self.remove_neighbour(context, id, DownReason::Hellos);
             return;
         }
         self.cost_changed(context, id, DownReason::Hellos);
@@ -149,10 +148,9 @@ impl Links {
         self.timers.set(Timer::Silence(id), now + next);
         if falls_silent {
             context.counters.unresponsive_neighbours += 1;
-            let event = Event::NeighbourUnresponsive { interface, address };
-            self.changes.push(Change::Event(event));
+            context.event(Event::NeighbourUnresponsive { interface, address });
             self.cost_changed(context, id, DownReason::NotHeard);
-            self.send_hearing(id, restarting);
+            self.send_hearing(context, id, restarting);
         }
         self.send_probe(context, id);
     }
@@ -169,7 +167,7 @@ impl Links {
         let (asks, wait) = neighbour.path_mtu.go_on(opaque);
         let narrow = neighbour.path_mtu.narrow;
         if asks {
-            self.send_pair(id, opaque);
+            self.send_pair(context, id, opaque);
         }
         self.timers.set(Timer::PathMtu(id), context.now + wait);
         if narrow != before {
@@ -177,14 +175,15 @@ impl Links {
         }
     }
 
-    fn send_pair(&mut self, id: NeighbourId, opaque: [u16; 2]) {
+    fn send_pair(&self, context: &mut Context, id: NeighbourId, opaque: [u16; 2]) {
         let [small, large] = opaque.map(|opaque| Message::AcknowledgmentRequest {
             opaque,
             interval: ANSWER,
         });
-        self.send_to(id, small);
+        self.send_to(context, id, small);
+        let to = Audience::Neighbour(id);
         let interface = self
-            .interface_of(id)
+            .interface_of(to)
             .and_then(|id| self.interfaces.get(&id));
         let Some(mut packet) = interface.map(|interface| interface.large_writer()) else {
             return;
@@ -192,8 +191,7 @@ impl Links {
         // there is room in any packet
         if packet.push(&large).is_ok() {
             packet.pad();
-            self.changes
-                .push(Change::SendPacket(Audience::Neighbour(id), packet));
+            self.send_packet(context, to, packet);
         }
     }
 
@@ -209,10 +207,10 @@ impl Links {
         if let Some(interface) = self.interfaces.get_mut(&interface) {
             interface.narrow = any;
         }
-        self.changes.push(Change::Event(match narrow {
+        context.event(match narrow {
             true => Event::PathNarrow { interface, address },
             false => Event::PathWide { interface, address },
-        }));
+        });
         self.cost_changed(context, id, DownReason::NotHeard);
         if narrow {
             // what was announced so far was too large

@@ -50,8 +50,6 @@ pub enum Change {
     Answer(NeighbourId, DestinationId),
     /// Our own number is not new enough.
     Advance(SequenceNumber),
-    /// A neighbour met with a bound.
-    LimitReached(NeighbourId, &'static str),
 }
 
 /// A request for a newer sequence number that has not been answered (section 3.2.7).
@@ -75,7 +73,6 @@ struct Pending {
 /// A request for a newer sequence number, as received.
 #[derive(Clone, Copy, Debug)]
 pub struct SequenceNumberRequest {
-    /// Of this route.
     pub route: RouteKey,
     /// Originated by this router.
     pub router_id: RouterId,
@@ -130,7 +127,7 @@ impl Requests {
         });
         match satisfied {
             true => self.changes.push(Change::Answer(from, id)),
-            false => self.forward(context, from, id, request),
+            false => self.forward(context, rib, from, id, request),
         }
     }
 
@@ -138,6 +135,7 @@ impl Requests {
     fn forward(
         &mut self,
         context: &mut Context,
+        rib: &Rib,
         from: NeighbourId,
         id: DestinationId,
         request: SequenceNumberRequest,
@@ -146,7 +144,7 @@ impl Requests {
             return;
         }
         let (key, now) = ((id, request.router_id), context.now);
-        let Some(pending) = self.pending(context, key, request.sequence_number, from) else {
+        let Some(pending) = self.pending(context, rib, key, request.sequence_number, from) else {
             return;
         };
         pending.hop_count = pending.hop_count.max(request.hop_count - 1);
@@ -164,6 +162,15 @@ impl Requests {
         self.tell_what_is_sought(key);
         // there may be an answer that is not in use
         self.changes.push(Change::Select(id));
+    }
+
+    /// Asks for a route that can be used instead of one that cannot, if that would be better than the one in use.
+    pub fn ask_if_better(&mut self, context: &mut Context, rib: &Rib, id: DestinationId) {
+        let destination = rib.table().get(id);
+        let better = destination.and_then(|it| rib.costs(context).better_unfeasible(it));
+        if let Some(sender) = better {
+            self.ask_sender(context, rib, id, sender);
+        }
     }
 
     /// Asks a neighbour whose route is not feasible for one that is (section 3.8.2.2), and if we have no good route, all others
@@ -186,7 +193,7 @@ impl Requests {
         };
         let key = (id, router_id);
         let number = source.sequence_number.next();
-        let Some(pending) = self.pending(context, key, number, sender) else {
+        let Some(pending) = self.pending(context, rib, key, number, sender) else {
             return;
         };
         pending.hop_count = HOP_COUNT;
@@ -210,6 +217,7 @@ impl Requests {
     fn pending(
         &mut self,
         context: &mut Context,
+        rib: &Rib,
         key: Key,
         number: SequenceNumber,
         cause: NeighbourId,
@@ -218,8 +226,9 @@ impl Requests {
             && !self.pending.contains_key(&key)
         {
             context.counters.limited_pending_requests += 1;
-            let limit = "requests that wait for an answer";
-            self.changes.push(Change::LimitReached(cause, limit));
+            if let Some(cause) = rib.sender(cause) {
+                context.limit_reached(cause.interface, "requests that wait for an answer");
+            }
             return None;
         }
         let pending = self.pending.entry(key).or_insert_with(|| Pending {
@@ -350,7 +359,6 @@ impl Requests {
         Some(())
     }
 
-    /// When something is due.
     pub fn next_deadline(&self) -> Option<Time> {
         self.timers.next()
     }
@@ -405,7 +413,6 @@ impl Requests {
         }
     }
 
-    /// Nothing is due any more.
     pub fn stop(&mut self) {
         self.timers = Timers::default();
     }

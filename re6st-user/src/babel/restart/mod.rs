@@ -74,12 +74,10 @@ impl Restart {
         restart
     }
 
-    /// What is due.
     pub fn time_out(&mut self, now: Time) -> Option<Timer> {
         self.timers.pop(now)
     }
 
-    /// When something is due.
     pub fn next_deadline(&self) -> Option<Time> {
         self.timers.next()
     }
@@ -117,7 +115,6 @@ impl Restart {
         self.voided.pop_front()
     }
 
-    /// Whether there are any.
     pub fn has_work(&self) -> bool {
         !self.voided.is_empty()
     }
@@ -132,7 +129,6 @@ impl Restart {
         (!self.ways.contains(&way)).then_some((id, sender.interface, sender.address))
     }
 
-    /// Nothing is due any more.
     pub fn stop(&mut self) {
         self.timers = Timers::default();
         self.voided.clear();

@@ -23,7 +23,6 @@ use crate::{
 /// How a route comes in.
 #[derive(Clone, Copy, Debug)]
 pub struct Import<'a> {
-    /// Of the interface.
     pub settings: &'a InterfaceSettings,
     /// The prefix is nothing but an address of ours.
     pub own_address: bool,
@@ -50,20 +49,17 @@ impl Rib {
         let limits = &context.settings.limits;
         if !again && sender.routes.len() >= limits.routes_per_neighbour {
             context.counters.limited_routes += 1;
-            self.limit_reached(from, "routes of a neighbour");
+            context.limit_reached(sender.interface, "routes of a neighbour");
             return None;
         }
         let full = known.is_none() && self.table.len() >= limits.prefixes;
         if full || !again && self.table.routes >= limits.routes {
             context.counters.limited_table += 1;
-            self.limit_reached(from, if full { "prefixes" } else { "routes" });
+            let limit = if full { "prefixes" } else { "routes" };
+            context.limit_reached(sender.interface, limit);
             return None;
         }
         Some(known.unwrap_or_else(|| self.table.find_or_insert(*route)))
-    }
-
-    fn limit_reached(&mut self, by: NeighbourId, limit: &'static str) {
-        self.changes.push(Change::LimitReached(by, limit));
     }
 
     /// The prefix of an update if it comes in the order of the last time.
@@ -127,7 +123,7 @@ impl Rib {
         self.select(context, id);
         let worse = old.is_some_and(|old| old.metric < route.metric);
         if !feasible || worse {
-            self.ask_if_better(context, id);
+            self.changes.push(Change::Compared(id));
         }
     }
 
@@ -188,11 +184,11 @@ impl Rib {
         let own = destination.own.is_some();
         let foreign = !own && destination.announced.is_none();
         if foreign && self.duplicate.replace(id).is_none() {
-            self.changes.push(Change::Event(Event::DuplicateRouterId {
+            context.event(Event::DuplicateRouterId {
                 interface: sender.interface,
                 address: sender.address,
                 route: update.route,
-            }));
+            });
         }
         if own
             && self

@@ -13,6 +13,7 @@ use crate::{
     babel::{
         context::Context,
         ids::{DestinationId, NeighbourId},
+        output::Output,
     },
     time::Time,
 };
@@ -79,7 +80,7 @@ impl Rib {
                 });
             }
             // digests refresh it without an update, and an earlier request may have been lost
-            self.ask_if_better(context, id);
+            self.changes.push(Change::Compared(id));
         } else if finite {
             context.counters.expired_routes += 1;
             let again = (interval * 7 / 2).max(Duration::from_millis(100));
@@ -103,7 +104,8 @@ impl Rib {
             destination.hold = None;
             if destination.installed == Installed::Unreachable {
                 destination.installed = Installed::Nothing;
-                self.changes.push(Change::Remove(destination.key));
+                let route = destination.key;
+                context.outputs.push(Output::Remove { route });
             }
         }
         // what was not feasible may be now

@@ -40,7 +40,6 @@ impl Tick {
         }
     }
 
-    /// When it begins.
     pub const fn time(self) -> Time {
         Time(self.0 as u64 * Self::MICROSECONDS)
     }
@@ -81,7 +80,6 @@ impl Calendar {
         }
     }
 
-    /// Calls it off.
     pub fn cancel(&mut self, note: &mut Tick, appointment: Appointment) {
         let at = std::mem::replace(note, Tick::UNSET);
         if at != Tick::UNSET {
@@ -98,7 +96,6 @@ impl Calendar {
         self.0.pop_first().map(|(_, appointment)| appointment)
     }
 
-    /// When the next one is.
     pub fn next(&self) -> Option<Time> {
         self.0.first().map(|(at, _)| at.time())
     }

@@ -30,9 +30,7 @@ pub type Sought = BTreeMap<(DestinationId, RouterId), SequenceNumber>;
 /// What a decision depends on beside the prefix and its routes.
 #[derive(Clone, Copy, Debug)]
 pub struct Costs<'a> {
-    /// What links cost.
     pub senders: &'a Senders,
-    /// What is asked for.
     pub sought: &'a Sought,
     /// For how long another route must be better before it replaces one that still works.
     pub hysteresis: Duration,
@@ -47,7 +45,6 @@ pub struct Decision {
     pub selected: Option<NeighbourId>,
     /// Since when another one has been better, which has not replaced it yet.
     pub better_since: Option<Tick>,
-    /// Why.
     pub reason: Reason,
 }
 
@@ -178,4 +175,83 @@ fn is_newer(destination: &Destination, one: NeighbourId, other: NeighbourId) -> 
         return false;
     };
     one.router_id == other.router_id && one.sequence_number.is_newer_than(other.sequence_number)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::*;
+    use crate::babel::{
+        input::InterfaceId,
+        quantities::Interval,
+        rib::{sender::Sender, table::Table},
+    };
+
+    /// A route of a neighbour, whose link costs 10, announced with this number and metric.
+    fn route(neighbour: u32, number: u16, metric: u16) -> Route {
+        Route {
+            router_id: RouterId::LEAST,
+            neighbour: NeighbourId(neighbour),
+            position: 0,
+            expires: Tick(u32::MAX),
+            appointment: Tick::UNSET,
+            sequence_number: SequenceNumber(number),
+            metric: Metric(metric),
+            least_metric: Metric(metric),
+            added: 0,
+            interval: Interval(400),
+            generation: 0,
+            next_hop: Sender::ITSELF,
+            ignored: false,
+            asked: false,
+        }
+    }
+
+    #[test]
+    fn a_route_in_use_stays_until_another_is_better_for_long_by_much_or_newer() {
+        use Reason::{Best, Hysteresis, NoneUsable, Replaced, Sought as Asked};
+        let (now, long_ago) = (Time(100_000_000), Some(Tick(950)));
+        // the route in use, another one, since when that is better, what is sought; who is selected, and why
+        let cases = [
+            (None, (1, 90), None, None, Some(1), Best),
+            (None, (1, u16::MAX), None, None, None, NoneUsable),
+            (Some((1, 100)), (1, 120), None, None, Some(0), Best),
+            (Some((1, 100)), (1, 90), None, None, Some(0), Hysteresis),
+            (Some((1, 100)), (1, 90), long_ago, None, Some(1), Replaced),
+            (Some((1, 100)), (1, 70), None, None, Some(1), Replaced),
+            (Some((1, 100)), (2, 90), None, None, Some(1), Replaced),
+            (Some((1, 100)), (2, 120), None, Some(2), Some(1), Asked),
+            (Some((2, 100)), (1, 120), None, Some(2), Some(0), Best),
+        ];
+        for case in cases {
+            let (current, other, better_since, sought, expected, reason) = case;
+            let mut senders = Senders::default();
+            for id in [0, 1] {
+                let mut sender = Sender::new(InterfaceId(1), Ipv6Addr::LOCALHOST);
+                sender.cost = Metric(10);
+                senders.insert(NeighbourId(id), sender);
+            }
+            let mut table = Table::default();
+            let prefix = "2001:db8::/64".parse().unwrap_or_else(|_| unreachable!());
+            let key = crate::route::RouteKey::new(prefix, None);
+            let id = table.find_or_insert(key.unwrap_or_else(|_| unreachable!()));
+            let destination = table.get_mut(id).unwrap_or_else(|| unreachable!());
+            destination.selected = current.map(|_| NeighbourId(0));
+            let current = current.map(|(number, metric)| route(0, number, metric));
+            destination.routes.extend(current);
+            destination.routes.push(route(1, other.0, other.1));
+            destination.better_since = better_since;
+            let sought = sought.map(|number| ((id, RouterId::LEAST), SequenceNumber(number)));
+            let costs = Costs {
+                senders: &senders,
+                sought: &sought.into_iter().collect(),
+                hysteresis: Duration::from_secs(4),
+                listening_until: now,
+            };
+            let decision = costs.decide(id, destination, now);
+            assert_eq!(decision.selected.map(|id| id.0), expected, "{case:?}");
+            assert_eq!(decision.reason, reason, "{case:?}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::{net::Ipv6Addr, time::Duration};
 
 use super::{
-    Change, Rib,
+    Rib,
     calendar::Tick,
     table::{Announcement, Destination, Route, Source},
 };
@@ -12,6 +12,7 @@ use crate::babel::{
     ids::DestinationId,
     input::{Distance, InterfaceId},
     message::NextHop,
+    output::Output,
     quantities::Metric,
 };
 
@@ -102,12 +103,16 @@ impl Rib {
     }
 
     /// Has the feasibility distance of the route in use kept: it changes, or the selection does.
-    pub(super) fn save_distance(&mut self, id: DestinationId) {
+    pub(super) fn save_distance(&self, context: &mut Context, id: DestinationId) {
         let distance = self.table.get(id).and_then(|destination| {
             let route = destination.selected_route()?;
             Some(self.distance(destination, destination.source(route.router_id)?))
         });
-        self.changes.extend(distance.map(Change::SaveDistance));
+        let output = distance.map(Output::SaveDistance);
+        // it changes, and with it the selection
+        if output.is_some() && output.as_ref() != context.outputs.last() {
+            context.outputs.extend(output);
+        }
     }
 
     fn distance(&self, destination: &Destination, source: &Source) -> Distance {

@@ -40,7 +40,7 @@ use super::{
     input::{Distance, InstalledRoute, InterfaceId, Restored},
     martian,
     message::NextHop,
-    output::Event,
+    output::Output,
     quantities::{Metric, RouterId, SequenceNumber},
 };
 use crate::{route::RouteKey, time::Time};
@@ -48,16 +48,6 @@ use crate::{route::RouteKey, time::Time};
 /// What follows from what the base was told, in order.
 #[derive(Clone, Copy, Debug)]
 pub enum Change {
-    /// Into the data plane.
-    Install(InstalledRoute),
-    /// In the data plane: packets there are refused.
-    Unreachable(RouteKey),
-    /// Out of the data plane.
-    Remove(RouteKey),
-    /// Our own number is another one.
-    OwnNumber(SequenceNumber),
-    /// To be kept across restarts.
-    SaveDistance(Distance),
     /// A prefix is to be announced to everybody, soon, or sooner.
     Announce { id: DestinationId, urgent: bool },
     /// A prefix is learned elsewhere than on this interface now, but announced as before (section 3.7.4).
@@ -67,6 +57,8 @@ pub enum Change {
     },
     /// The routes to a prefix, or the choice among them, may be others now.
     Selected(DestinationId),
+    /// A route to a prefix may be better than the one in use, but not feasible.
+    Compared(DestinationId),
     /// A neighbour is worth asking for a newer sequence number: its route would be better if it were feasible.
     Unfeasible {
         id: DestinationId,
@@ -79,10 +71,6 @@ pub enum Change {
     },
     /// All routes of a neighbour that left are gone.
     Left(NeighbourId),
-    /// A neighbour, or the route of one, met with a bound.
-    LimitReached(NeighbourId, &'static str),
-    /// For the log.
-    Event(Event),
 }
 
 /// Routes, and what became of them.
@@ -143,7 +131,8 @@ impl Rib {
         for distance in restored.distances.iter().flatten() {
             rib.restore_distance(context, distance);
         }
-        rib.changes.push(Change::OwnNumber(rib.own_number.value));
+        let number = Output::SaveSequenceNumber(rib.own_number.value);
+        context.outputs.push(number);
         rib
     }
 
@@ -252,7 +241,6 @@ impl Rib {
         }
     }
 
-    /// When something is due.
     pub fn next_deadline(&self) -> Option<Time> {
         self.calendar.next()
     }
@@ -262,7 +250,6 @@ impl Rib {
         !self.work.is_empty()
     }
 
-    /// Nothing is due any more.
     pub fn stop(&mut self) {
         self.calendar = Calendar::default();
         self.work.clear();

@@ -12,7 +12,7 @@ use crate::babel::{
     ids::{DestinationId, NeighbourId},
     input::{InstalledRoute, InterfaceId},
     message::NextHop,
-    output::Event,
+    output::{Event, Output},
 };
 
 impl Rib {
@@ -118,12 +118,12 @@ impl Rib {
             }
             destination.installed = Installed::Nothing;
             removed += 1;
-            self.changes.push(Change::Remove(route.route));
+            let route = route.route;
+            context.outputs.push(Output::Remove { route });
             self.take_back(context, id);
             self.select(context, id);
         }
-        self.changes
-            .push(Change::Event(Event::RestartOver { removed }));
+        context.event(Event::RestartOver { removed });
     }
 
     /// Nobody routes through us any more by what we announced before the restart; the retraction has been said often enough,
@@ -138,7 +138,7 @@ impl Rib {
                 destination.distance_unknown = false;
             }
             self.select(context, id);
-            self.ask_if_better(context, id);
+            self.changes.push(Change::Compared(id));
         }
     }
 

@@ -14,6 +14,7 @@ use crate::babel::{
     context::Context,
     ids::{DestinationId, NeighbourId},
     input::{InstalledRoute, InterfaceId},
+    output::Output,
     quantities::{Metric, SequenceNumber, UNRESPONSIVE},
 };
 
@@ -83,7 +84,7 @@ impl Rib {
                 if !self.retract_void(context, destination, id) {
                     self.select(context, destination);
                 }
-                self.ask_if_better(context, destination);
+                self.changes.push(Change::Compared(destination));
             }
         }
         if start > 0 {
@@ -216,26 +217,17 @@ impl Rib {
         context.counters.selections += u64::from(chosen != before);
         self.reconsider(context, id, false);
         if chosen.is_some() && chosen != before {
-            self.save_distance(id);
+            self.save_distance(context, id);
         }
         self.install(context, id, before.is_some());
         if chosen.is_none() && before.is_some() {
-            self.ask_if_better(context, id);
+            self.changes.push(Change::Compared(id));
         }
         self.changes.push(Change::Selected(id));
     }
 
-    /// A route that cannot be used but would be better than what is used, if anything is: worth a request.
-    pub(super) fn ask_if_better(&mut self, context: &Context, id: DestinationId) {
-        if let Some(destination) = self.table.get(id)
-            && let Some(sender) = self.costs(context).better_unfeasible(destination)
-        {
-            self.changes.push(Change::Unfeasible { id, sender });
-        }
-    }
-
     /// Brings the data plane in line with the selection.
-    fn install(&mut self, context: &Context, id: DestinationId, was_selected: bool) {
+    fn install(&mut self, context: &mut Context, id: DestinationId, was_selected: bool) {
         let Some(destination) = self.table.get(id) else {
             return;
         };
@@ -266,10 +258,10 @@ impl Rib {
             restored
                 .is_none_or(|old| (old.interface, old.next_hop) != (new.interface, new.next_hop))
         };
-        self.changes.extend(match wanted {
+        context.outputs.extend(match wanted {
             // nothing to do if it is what was installed before
-            Installed::Via { .. } => new.filter(is_new).map(Change::Install),
-            _ => Some(Change::Remove(key)),
+            Installed::Via { .. } => new.filter(is_new).map(Output::Install),
+            _ => Some(Output::Remove { route: key }),
         });
         if let Some(destination) = self.table.get_mut(id) {
             destination.installed = wanted;
@@ -291,12 +283,13 @@ impl Rib {
 
     /// Packets to a prefix that was lost are refused for a while (section 2.8): else they would follow a shorter prefix, maybe
     /// in a loop.
-    pub(super) fn refuse(&mut self, context: &Context, id: DestinationId) {
+    pub(super) fn refuse(&mut self, context: &mut Context, id: DestinationId) {
         let hold = Tick::from_time(context.now + context.settings.hold_time);
         if let Some(destination) = self.table.get_mut(id) {
             destination.installed = Installed::Unreachable;
             destination.hold = Some(hold);
-            self.changes.push(Change::Unreachable(destination.key));
+            let route = destination.key;
+            context.outputs.push(Output::Unreachable { route });
             self.look_by(id, hold);
         }
     }
@@ -421,12 +414,13 @@ impl Rib {
         let fell = before != distance(destination);
         let selected = destination.selected;
         if fell {
-            self.save_distance(id);
+            self.save_distance(context, id);
         }
         if limited {
             context.counters.limited_sources += 1;
-            self.changes
-                .extend(selected.map(|by| Change::LimitReached(by, "origins of a prefix")));
+            if let Some(sender) = selected.and_then(|id| self.senders.get(id)) {
+                context.limit_reached(sender.interface, "origins of a prefix");
+            }
         }
     }
 
@@ -443,7 +437,8 @@ impl Rib {
 
     /// From now on our own routes carry another number, and neighbours hear it.
     pub(super) fn own_number_changed(&mut self, context: &mut Context) {
-        self.changes.push(Change::OwnNumber(self.own_number.value));
+        let number = Output::SaveSequenceNumber(self.own_number.value);
+        context.outputs.push(number);
         for id in self.own.values().copied().collect::<Vec<_>>() {
             self.reconsider(context, id, true);
         }

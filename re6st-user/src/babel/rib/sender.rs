@@ -22,9 +22,7 @@ const MOST_NEXT_HOPS: usize = 255;
 /// Whoever sends updates.
 #[derive(Debug)]
 pub struct Sender {
-    /// Where.
     pub interface: InterfaceId,
-    /// Who.
     pub address: Ipv6Addr,
     /// Of the link, as its routes are compared with.
     pub cost: Metric,

@@ -1,12 +1,10 @@
 //! The speaker as its caller sees it: it hands on what happens to the machines that keep links, routes, announcements, requests
 //! and restarts, and what follows from one to the others.
 
-mod outgoing;
 mod status;
 
 use std::collections::BTreeMap;
 
-use self::outgoing::ReachedLimits;
 use super::{
     announce::{self, Announcer},
     context::Context,
@@ -17,7 +15,6 @@ use super::{
     message::{Message, Update},
     output::{GROUP, Output},
     quantities::SequenceNumber,
-    random::Random,
     request::{self, Requests, SequenceNumberRequest},
     restart::{self, Restart},
     rib::{self, Import, Rib},
@@ -40,37 +37,25 @@ pub struct Speaker {
     announcer: Announcer,
     requests: Requests,
     restart: Restart,
-    limits: ReachedLimits,
     /// What people call interfaces, also those that are gone.
     names: BTreeMap<InterfaceId, String>,
-    outputs: Vec<Output>,
 }
 
 impl Speaker {
     /// A speaker without interfaces and routes of its own. `seed` decides all its jitter.
     pub fn new(now: Time, settings: Settings, restored: &Restored, seed: u64) -> Self {
         let restart = Restart::new(now, settings.restart_time, &restored.routes);
-        let mut context = Context {
-            settings,
-            now,
-            random: Random::new(seed),
-            counters: Counters::default(),
-            steps: 0,
-        };
+        let mut context = Context::new(now, settings, seed);
         let (over, listening_until) = (restart.over, restart.listening_until);
-        let mut speaker = Self {
+        Self {
             rib: Rib::new(&mut context, restored, over, listening_until),
             restart,
             context,
             links: Links::default(),
             announcer: Announcer::new(now),
             requests: Requests::default(),
-            limits: ReachedLimits::default(),
             names: BTreeMap::new(),
-            outputs: Vec::new(),
-        };
-        speaker.follow(0);
-        speaker
+        }
     }
 
     /// Handles what happened, and whatever is due at `now`; appends what is to be done, in order.
@@ -82,7 +67,7 @@ impl Speaker {
                 settings,
             } => self.set_interface(interface, *settings),
             Input::InterfaceRemoved { interface } => {
-                self.links(|links, _| links.remove_interface(interface));
+                self.links(|links, context| links.remove_interface(context, interface));
                 self.announcer.remove(interface);
             }
             Input::Carrier { interface, up } => {
@@ -117,13 +102,13 @@ impl Speaker {
             Input::ShutDown => self.shut_down(),
         }
         self.keep_appointments();
-        outputs.append(&mut self.outputs);
+        outputs.append(&mut self.context.outputs);
     }
 
     /// When [`Speaker::handle`] must be called at the latest, `None` if nothing is due. It may lie in the past, when
     /// work was left undone to keep the call short.
     pub fn next_deadline(&self) -> Option<Time> {
-        if self.rib.has_work() || self.restart.has_work() || !self.outputs.is_empty() {
+        if self.rib.has_work() || self.restart.has_work() || !self.context.outputs.is_empty() {
             return Some(self.context.now);
         }
         let timers = self.timers().into_iter();
@@ -168,8 +153,8 @@ impl Speaker {
     /// When the next timer of each machine goes off.
     fn timers(&self) -> [Option<Time>; 4] {
         [
-            self.links.next_deadline(),
             self.announcer.next_deadline(),
+            self.links.next_deadline(),
             self.requests.next_deadline(),
             self.restart.next_deadline(),
         ]
@@ -181,11 +166,11 @@ impl Speaker {
         let first = timers.into_iter().flatten().min();
         let due = first.filter(|first| *first <= self.context.now)?;
         match timers.iter().position(|timer| *timer == Some(due))? {
-            0 => {
+            0 => self.announce_what_is_due(),
+            1 => {
                 let restarting = self.is_restarting();
                 self.links(|links, context| links.time_out(context, restarting))
             }
-            1 => self.announce_what_is_due(),
             2 => self.requests(Requests::time_out),
             _ => self.go_on_after_start(),
         }
@@ -199,9 +184,8 @@ impl Speaker {
         {
             self.routes(Rib::reconsider_all);
         }
-        self.announcements(|announcer, context, rib, links| {
-            announcer.time_out(context, rib, links, timer);
-        });
+        let (context, rib, links) = (&mut self.context, &self.rib, &self.links);
+        self.announcer.time_out(context, rib, links, timer);
         Some(())
     }
 
@@ -362,7 +346,8 @@ impl Speaker {
             let messages = self.links.farewell(id);
             // twice, in case one gets lost
             for _ in 0..2 {
-                self.send(Audience::Group(id), messages.clone());
+                self.links
+                    .send(&mut self.context, Audience::Group(id), messages.clone());
             }
         }
         self.links.shut_down();
@@ -378,8 +363,6 @@ impl Speaker {
         let now = self.context.now;
         for change in self.links.take_changes() {
             match change {
-                link::Change::Send(audience, messages) => self.send(audience, messages),
-                link::Change::SendPacket(audience, packet) => self.send_packet(audience, packet),
                 link::Change::Soon(id, message) => self.announcer.tell(now, id, message),
                 link::Change::Started { interface, ask } => self.start(interface, ask),
                 link::Change::Stopped(interface) => self.announcer.stop(interface),
@@ -399,10 +382,6 @@ impl Speaker {
                     self.requests(|requests, _, _| requests.leave(id));
                     self.rib.leave(id);
                 }
-                link::Change::LimitReached(interface, limit) => {
-                    self.limit_reached(interface, limit);
-                }
-                link::Change::Event(event) => self.event(event),
             }
         }
         result
@@ -417,9 +396,14 @@ impl Speaker {
             // what neighbours have of a life before is void, unless it is still installed; twice, in case one gets lost
             let times = if self.is_restarting() { 0 } else { 2 };
             for _ in 0..times {
-                self.send(group, vec![Message::RetractAll]);
+                self.links
+                    .send(&mut self.context, group, vec![Message::RetractAll]);
             }
-            self.send(group, vec![Message::RouteRequest { route: None }]);
+            self.links.send(
+                &mut self.context,
+                group,
+                vec![Message::RouteRequest { route: None }],
+            );
         }
     }
 
@@ -444,18 +428,6 @@ impl Speaker {
     fn carry_out(&mut self, change: rib::Change) {
         let now = self.context.now;
         match change {
-            rib::Change::Install(route) => self.outputs.push(Output::Install(route)),
-            rib::Change::Unreachable(route) => self.outputs.push(Output::Unreachable { route }),
-            rib::Change::Remove(route) => self.outputs.push(Output::Remove { route }),
-            rib::Change::OwnNumber(number) => {
-                self.outputs.push(Output::SaveSequenceNumber(number));
-            }
-            rib::Change::SaveDistance(distance) => {
-                let output = Output::SaveDistance(distance);
-                if self.outputs.last() != Some(&output) {
-                    self.outputs.push(output);
-                }
-            }
             rib::Change::Announce { id, urgent } => {
                 self.announcer.announce(&mut self.context, id, urgent);
             }
@@ -467,6 +439,9 @@ impl Speaker {
             rib::Change::Selected(id) => {
                 self.requests(|requests, context, rib| requests.pursue_all(context, rib, id));
             }
+            rib::Change::Compared(id) => {
+                self.requests(|requests, context, rib| requests.ask_if_better(context, rib, id));
+            }
             rib::Change::Unfeasible { id, sender } => self.requests(|requests, context, rib| {
                 requests.ask_sender(context, rib, id, sender);
             }),
@@ -476,8 +451,6 @@ impl Speaker {
                     .tell(now, sender, Message::RouteRequest { route });
             }
             rib::Change::Left(id) => self.links.forget(id),
-            rib::Change::LimitReached(id, limit) => self.limit_reached_by(id, limit),
-            rib::Change::Event(event) => self.event(event),
         }
     }
 
@@ -498,24 +471,9 @@ impl Speaker {
                 request::Change::Advance(number) => {
                     self.routes(|rib, context| rib.advance(context, number));
                 }
-                request::Change::LimitReached(id, limit) => self.limit_reached_by(id, limit),
             }
         }
         result
-    }
-
-    /// Something happens to announcements, and what follows from it.
-    fn announcements(&mut self, happens: impl FnOnce(&mut Announcer, &mut Context, &Rib, &Links)) {
-        let (context, rib, links) = (&mut self.context, &self.rib, &self.links);
-        happens(&mut self.announcer, context, rib, links);
-        for change in self.announcer.take_changes() {
-            match change {
-                announce::Change::Send(audience, messages) => self.send(audience, messages),
-                announce::Change::SendPacket(audience, packet) => {
-                    self.send_packet(audience, packet);
-                }
-            }
-        }
     }
 }
 

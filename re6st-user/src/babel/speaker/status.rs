@@ -84,7 +84,7 @@ impl Speaker {
 
     /// What keeps us from working as we should.
     pub fn warnings(&self, now: Time) -> Vec<String> {
-        let limits = self.limits.recent(now).map(|(limit, interface)| {
+        let limits = self.context.limits.recent(now).map(|(limit, interface)| {
             let settings = self.links.settings(interface);
             let name = settings.map_or("a former interface", |settings| &settings.name);
             format!("{name}: too many {limit}; what is beyond the limit is ignored, and counted")
