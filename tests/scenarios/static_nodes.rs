@@ -1,6 +1,7 @@
 //! A node whose routes are all in its configuration: it speaks no protocol, but follows its host and takes up another file.
 
 use anyhow::Result;
+use nix::sys::signal::Signal;
 use testbed::{internet::IpVersion::*, node::Encapsulation::*, traffic::ping};
 
 use crate::{
@@ -43,5 +44,22 @@ fn a_node_without_babel_follows_its_host_and_takes_up_other_routes() -> Result<(
         refused.contains("[babel] has come or gone, which needs a restart"),
         "{refused}"
     );
+    Ok(())
+}
+
+#[test]
+fn what_babel_had_found_goes_with_it() -> Result<()> {
+    let mut chain = Chain::speaking((Fou, V4), (Gre, V6))?;
+    let mut controllers = chain.start()?;
+    wait_for(&chain.b, &chain.c, V6, &controllers)?;
+    controllers.remove(1).stop(Signal::SIGTERM)?;
+    let found = ["-6", "route", "show", "proto", "babel"];
+    assert!(!chain.b.host.ip(&found)?.is_empty(), "they outlive a node");
+    chain.b.configuration.babel = None;
+
+    controllers.insert(1, chain.b.start_node()?);
+
+    wait_until("they are gone", || Ok(chain.b.host.ip(&found)?.is_empty()))?;
+    assert_eq!(chain.b.warnings()?, [""; 0]);
     Ok(())
 }

@@ -56,15 +56,23 @@ fn a_static_load_leaves_an_unreachable_peer_out_until_it_is_loaded_again() -> Re
 #[test]
 fn a_node_starts_without_an_unreachable_peer_and_takes_it_up_when_it_can_be_reached() -> Result<()>
 {
-    let chain = Chain::speaking((Fou, V4), (Gre, V6))?;
-    cut_off(&chain)?;
+    takes_up_what_comes(&Chain::speaking((Fou, V4), (Gre, V6))?)
+}
+
+#[test]
+fn so_does_a_node_whose_static_routes_lead_through_that_tunnel() -> Result<()> {
+    takes_up_what_comes(&Chain::new((Fou, V4), (Gre, V6))?)
+}
+
+fn takes_up_what_comes(chain: &Chain) -> Result<()> {
+    cut_off(chain)?;
     let controllers = start(&chain.nodes())?;
     wait_for(&chain.a, &chain.b, V6, &controllers)?;
     assert!(chain.b.warning("tunnel c: ")?.is_some());
     let log = controllers[1].stderr();
     assert_eq!(log.matches("tunnel c: ").count(), 1, "said once: {log}");
 
-    put_back(&chain)?;
+    put_back(chain)?;
 
     let time = wait_until("the tunnel is used", || {
         Ok(chain.b.warning("tunnel c")?.is_none())

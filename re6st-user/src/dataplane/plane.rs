@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use re6st_common::{
-    maps::{Interface, NextHop, Tunnel, TunnelCounters, next_hop_id, table},
+    maps::{Interface, NextHop, Tunnel, TunnelCounters, kind, next_hop_id, table},
     reason::ReasonCounters,
 };
 
@@ -67,6 +67,8 @@ pub struct Plane<M> {
     tunnels: BTreeMap<u32, Tunnel>,
     /// The set of our outer addresses.
     underlay: BTreeSet<[u8; 16]>,
+    /// Whether what only former tunnels needed may still be in the maps.
+    stale: bool,
 }
 
 impl<M: MapEntries> Plane<M> {
@@ -78,6 +80,7 @@ impl<M: MapEntries> Plane<M> {
             next_hops: BTreeMap::new(),
             tunnels: BTreeMap::new(),
             underlay: BTreeSet::new(),
+            stale: false,
         };
         for (tunnel, next_hop) in tunnels {
             plane.next_hops.insert(tunnel.next_hop, next_hop);
@@ -141,6 +144,7 @@ impl<M: MapEntries> Plane<M> {
 
     /// Frees a tunnel's entries of TUNNELS but one, and forgets the outer addresses that no tunnel has any more.
     fn accept_no_more(&mut self, id: u32, but: Option<u32>) -> Result<(), DataPlaneError> {
+        self.stale = true;
         let stale =
             |(index, tunnel): &(&u32, &Tunnel)| tunnel.next_hop == id && Some(**index) != but;
         while let Some((&index, _)) = self.tunnels.iter().find(stale) {
@@ -153,6 +157,7 @@ impl<M: MapEntries> Plane<M> {
             self.maps.write_fib(underlay(local, false))?;
             self.underlay.remove(&local);
         }
+        self.stale = false;
         Ok(())
     }
 }
@@ -209,14 +214,19 @@ impl<M: MapEntries> DataPlane for Plane<M> {
             self.maps.clear_counters(id)?;
         }
         self.set_next_hop(id, next_hop)?;
-        if there != Some(*tunnel) {
-            self.accept(index, tunnel)?;
+        if there == Some(*tunnel) && !self.stale {
+            return Ok(());
         }
+        self.accept(index, tunnel)?;
         self.accept_no_more(id, Some(index))
     }
 
     fn remove_tunnel(&mut self, id: u32) -> Result<(), DataPlaneError> {
         self.in_range(id)?;
+        let known = self.next_hops.get(&id);
+        if known.is_some_and(|known| known.kind != kind::TUNNEL) {
+            return Err(DataPlaneError::NoSuchNextHop { id });
+        }
         self.without_routes(id)?;
         self.accept_no_more(id, None)?;
         self.remove_next_hop(id)

@@ -145,10 +145,10 @@ impl Instance {
         Ok(losses)
     }
 
-    /// Whether static routes through a tunnel say how big its packets may be, and that is not so any more.
-    pub fn has_other_mtu(&self, tunnel: &ResolvedTunnel) -> bool {
-        let mtu = self.mtus.get(&tunnel.tunnel.name);
-        mtu.is_some_and(|mtu| *mtu != tunnel.mtu)
+    /// The MTU of a tunnel, in bytes, as the last load wrote it to static routes and the mesh device.
+    pub fn loaded_mtu(&self, tunnel: &ResolvedTunnel) -> u32 {
+        let loaded = self.mtus.get(&tunnel.tunnel.name);
+        loaded.copied().unwrap_or(tunnel.mtu)
     }
 
     /// Whether the mesh device is the one that was loaded.

@@ -86,9 +86,7 @@ impl Controller {
                 self.tell("interfaces", outcome.map(|()| None));
             }
             Finding::Way(tunnel, now) => {
-                let what = format!("tunnel {}", now.tunnel.name);
-                let outcome = self.change_tunnel(tunnel, *now);
-                self.tell(&what, outcome.map(|()| None));
+                self.change_tunnel_and_tell(tunnel, *now);
             }
             Finding::Mended(text) => self.say(&text),
             Finding::Routes => {
@@ -137,7 +135,14 @@ impl Controller {
         Ok(())
     }
 
-    pub(super) fn change_tunnel(&mut self, id: InterfaceId, now: ResolvedTunnel) -> Result<()> {
+    /// A tunnel's packets go another way from now on, or as people are told they cannot.
+    pub(super) fn change_tunnel_and_tell(&mut self, id: InterfaceId, now: ResolvedTunnel) {
+        let what = format!("tunnel {}", now.tunnel.name);
+        let outcome = self.change_tunnel(id, now);
+        self.tell(&what, outcome.map(|()| None));
+    }
+
+    fn change_tunnel(&mut self, id: InterfaceId, now: ResolvedTunnel) -> Result<()> {
         self.installer.change_tunnel(id, &now)?;
         let Some(link) = self.transport.tunnels.get_mut(&id) else {
             return Ok(());
@@ -152,7 +157,9 @@ impl Controller {
             }
         }
         // its carrier is another interface's perhaps, and its MTU another
-        self.host.due.note(&[Look::Interfaces, Look::Underlays]);
+        self.host
+            .due
+            .note(&[Look::Interfaces, Look::Underlays, Look::Tunnels]);
         Ok(())
     }
 

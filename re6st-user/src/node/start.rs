@@ -91,7 +91,10 @@ pub fn start(request: &Request<'_>, sockets: &Path, record: Option<&Path>) -> Re
     let control = control::path(sockets, request.pins.instance());
     let routes = Netlink::open().context("open rtnetlink")?;
     let mut outside = Outside::open(config, &control, membership, routes.port())?;
-    let before = Before::look(request.pins, &mut outside.netlink)?;
+    let mut before = Before::look(request.pins, &mut outside.netlink)?;
+    if config.babel.is_none() {
+        before.kept.clear();
+    }
 
     let summary = load::load(&Request {
         kept: &before.kept,
@@ -106,7 +109,11 @@ pub fn start(request: &Request<'_>, sockets: &Path, record: Option<&Path>) -> Re
         settings: settings(config, babel, router_id),
         restored: Restored {
             sequence_number: state.kept.sequence_number,
-            routes: before.restored(&tunnels, &state),
+            // without Babel nobody would let them expire: they all go
+            routes: match config.babel {
+                Some(_) => before.restored(&tunnels, &state),
+                None => Vec::new(),
+            },
             distances,
         },
         seed: random::number(),

@@ -100,7 +100,11 @@ impl Controller {
                 },
             }
         }
-        let before: Vec<ResolvedTunnel> = open.into_values().map(|(_, known)| known).collect();
+        let before = open.into_values().map(|(_, known)| ResolvedTunnel {
+            mtu: self.instance.loaded_mtu(&known),
+            ..known
+        });
+        let before: Vec<ResolvedTunnel> = before.collect();
         stay.extend(steps.open.iter().cloned());
         stay.extend(steps.change.iter().map(|(_, changed)| changed.clone()));
         let suffice =
@@ -152,7 +156,7 @@ impl Controller {
         let names = steps.open.iter().map(|found| found.tunnel.name.clone());
         tunnels.extend(names.zip(numbers.iter().copied()));
         let mut missing = steps.missing;
-        self.instance.record(tunnels, missing.clone())?;
+        self.instance.record(tunnels.clone(), missing.clone())?;
         self.config = then;
         self.installer.set_peers(
             self.config
@@ -165,27 +169,28 @@ impl Controller {
         let mut told = offloads::warnings(&self.host.attached, &underlays);
         for (number, found) in numbers.into_iter().zip(steps.open) {
             if let Err(error) = self.installer.open_tunnel(number, &found) {
-                let key = present::tunnel_key(&found.tunnel.name);
-                missing.insert(key, format!("tunnel {}: {error}", found.tunnel.name));
+                let name = &found.tunnel.name;
+                tunnels.remove(name);
+                missing.insert(present::tunnel_key(name), format!("tunnel {name}: {error}"));
                 continue;
             }
             self.transport
                 .add_tunnel(tunnel_id(number), self.instance.opened(&found));
         }
+        if tunnels.len() < self.instance.manifest.tunnels.len() {
+            self.instance.record(tunnels, missing.clone())?;
+        }
+        self.troubles.loaded(&missing);
         for (id, changed) in steps.change {
-            let name = changed.tunnel.name.clone();
-            if let Err(error) = self.change_tunnel(id, changed) {
-                told.push(format!("tunnel {name}: {error:#}"));
-            }
+            self.change_tunnel_and_tell(id, changed);
         }
         told.extend(
             missing
                 .values()
                 .map(|why| format!("{why}; it will be used when that changes")),
         );
-        self.troubles.loaded(&missing);
         self.journal.renumber(&self.instance.numbers()?);
-        self.host.due.note(&[Look::Interfaces, Look::Underlays]);
+        self.host.due.note(&Look::HOST);
         Ok(told
             .into_iter()
             .map(|text| format!("WARNING: {text}"))

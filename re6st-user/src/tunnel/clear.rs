@@ -27,8 +27,10 @@ impl<P: DataPlane> TunnelDriver for ClearTunnels<'_, P> {
     }
 
     fn change(&mut self, number: u32, tunnel: &ResolvedTunnel) -> Result<(), TunnelError> {
-        let below = self.plane.interface(tunnel.interface);
-        let with_tc = below.is_none_or(|below| below.flags & interface::TRANSMIT_WITH_TC != 0);
+        let Some(below) = self.plane.interface(tunnel.interface) else {
+            return Err(TunnelError::NoPrograms);
+        };
+        let with_tc = below.flags & interface::TRANSMIT_WITH_TC != 0;
         let next_hop = tunnel.next_hop(self.port, with_tc);
         Ok(self.plane.set_tunnel(&tunnel.entry(number), &next_hop)?)
     }

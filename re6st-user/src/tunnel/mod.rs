@@ -38,6 +38,9 @@ pub enum TunnelError {
         /// How many.
         routes: usize,
     },
+    /// What its peer sends would not be seen.
+    #[error("the interface its packets go by has none of our programs: `load` attaches them")]
+    NoPrograms,
     /// The data plane does not take it.
     #[error(transparent)]
     DataPlane(DataPlaneError),

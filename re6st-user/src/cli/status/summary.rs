@@ -144,12 +144,18 @@ fn routes(status: &Status, source: &Source<'_>) -> Result<String> {
     if status.route_count.max(prefixes) <= FEW {
         return source.routes_text(&RouteFilter::default());
     }
+    let in_kernel = counted(status.route_count, "route", "routes");
+    let babel = match prefixes {
+        0 => String::new(),
+        _ => format!(
+            "; Babel knows {} to {}, {} not installed",
+            counted(known("routes"), "route", "routes"),
+            counted(prefixes, "prefix", "prefixes"),
+            known("not-installed")
+        ),
+    };
     Ok(format!(
-        "\n{} in the kernel; Babel knows {} to {}, {} not installed (`status routes` lists them)\n",
-        counted(status.route_count, "route", "routes"),
-        counted(known("routes"), "route", "routes"),
-        counted(prefixes, "prefix", "prefixes"),
-        known("not-installed")
+        "\n{in_kernel} in the kernel{babel} (`status routes` lists them)\n"
     ))
 }
 

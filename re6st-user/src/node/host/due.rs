@@ -72,6 +72,11 @@ impl Due {
         waits.min()
     }
 
+    /// Whether something is still to be looked at.
+    pub fn is_noted(&self, look: Look) -> bool {
+        self.looks.contains(&look)
+    }
+
     /// Whether to look now; it then counts as done.
     pub fn take(&mut self, look: Look, now: Time) -> bool {
         let due = self.looks.contains(&look) && self.pause(look, now).is_zero();

@@ -201,7 +201,9 @@ impl Host {
 
     /// What there is to find, if the time for this look has come.
     pub fn look(&mut self, look: Look, now: Time, uses: &Uses<'_>) -> Vec<Finding> {
-        if !self.due.take(look, now) {
+        // ways are those by the interfaces as they are now
+        let too_early = look == Look::Tunnels && self.due.is_noted(Look::Underlays);
+        if too_early || !self.due.take(look, now) {
             return Vec::new();
         }
         match look {
@@ -319,7 +321,7 @@ impl Host {
         let routed = |name: &String| uses.config.routes.iter().any(|route| route.via == *name);
         for link in uses.transport.tunnels.values() {
             let (name, mtu) = (&link.resolved.tunnel.name, link.resolved.mtu);
-            if routed(name) && uses.instance.has_other_mtu(&link.resolved) {
+            if routed(name) && uses.instance.loaded_mtu(&link.resolved) != mtu {
                 arrivals.push(format!("tunnel {name} carries packets of {mtu} bytes now"));
             }
         }

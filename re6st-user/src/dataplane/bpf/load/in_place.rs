@@ -23,6 +23,7 @@ pub fn suffices(
     differs_in_tunnels(now, then)
         && tells_apart(then, manifest.settings.tunnel_mask)
         && routes_stay(now, then)
+        && routes_are_written(then, before, after)
         && has_gre(then) == (manifest.settings.flags & settings::GRE != 0)
         && after.iter().all(|tunnel| is_attached(manifest, tunnel))
         && forwarding::is_needed(then, may_carry(then, manifest, after))
@@ -50,6 +51,16 @@ fn tells_apart(then: &Config, mask: u32) -> bool {
 fn routes_stay(now: &Config, then: &Config) -> bool {
     let mut routes = now.routes.iter();
     routes.all(|route| now.tunnel(&route.via) == then.tunnel(&route.via))
+}
+
+/// Whether no tunnel comes that static routes lead through: a load writes those of the tunnels that are there then.
+fn routes_are_written(then: &Config, before: &[ResolvedTunnel], after: &[ResolvedTunnel]) -> bool {
+    let among = |tunnels: &[ResolvedTunnel], name: &str| {
+        let mut tunnels = tunnels.iter();
+        tunnels.any(|tunnel| tunnel.tunnel.name == name)
+    };
+    let mut routes = then.routes.iter();
+    routes.all(|route| among(before, &route.via) == among(after, &route.via))
 }
 
 fn has_gre(config: &Config) -> bool {
@@ -188,6 +199,10 @@ mod tests {
         ] {
             assert_eq!(suffices(&then, 2, 1420), suffice, "{what}");
         }
+        let late = before.iter().filter(|tunnel| tunnel.tunnel.name != "b");
+        let late: Vec<_> = late.cloned().collect();
+        let comes = super::suffices(&now, &now, &manifest, &late, &before);
+        assert!(!comes, "what a static route leads through");
         assert!(!suffices(&added, 3, 1420), "an interface without programs");
         assert!(!suffices(&added, 2, 1400), "the smallest MTU");
     }
