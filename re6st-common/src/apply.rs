@@ -5,13 +5,13 @@ use core::mem::offset_of;
 use crate::{
     address::Family,
     checksum,
-    decide::{self, Carried, Decision},
+    decide::{self, Carried, Decision, Otherwise},
     encapsulation,
     maps::{NextHop, interface, kind, transmit},
     packet::Packet,
-    reason::Reason,
+    reason::{Fate, Reason},
     tables::{Neighbour, Tables},
-    wire::{Ethernet, Ipv4, Ipv6, ethertype},
+    wire::{Ethernet, Ipv4, Ipv6},
 };
 
 /// What the program answers the kernel.
@@ -37,14 +37,18 @@ pub fn apply<P: Packet, T: Tables>(
     decision: &Decision<'_>,
 ) -> Result<Verdict, Reason> {
     match decision {
-        Decision::Pass(_) => Ok(Verdict::Pass),
-        Decision::Drop(_) => Ok(Verdict::Drop),
-        Decision::Deliver(carried, _) => deliver(packet, tables, carried),
-        Decision::Send(carried, id, next_hop) if next_hop.kind == kind::NEIGHBOUR => {
-            to_router(packet, tables, carried, *id, next_hop)
-        }
-        Decision::Send(carried, _, next_hop) => encapsulate(packet, tables, carried, next_hop),
-        Decision::Forward(carried, neighbour) => forward(packet, tables, carried, neighbour),
+        Decision::Decline(reason) => Ok(match reason.fate() {
+            Fate::Dropped => Verdict::Drop,
+            Fate::Kernel | Fate::Untouched => Verdict::Pass,
+        }),
+        Decision::Carry(carried, way) => match (way.next_hop, &way.otherwise) {
+            (Some((id, next_hop)), _) if next_hop.kind == kind::NEIGHBOUR => {
+                to_router(packet, tables, carried, id, next_hop)
+            }
+            (Some((_, next_hop)), _) => encapsulate(packet, tables, carried, next_hop),
+            (None, Otherwise::Kernel(_)) => deliver(packet, tables, carried),
+            (None, Otherwise::Site(neighbour)) => forward(packet, tables, carried, neighbour),
+        },
     }
 }
 
@@ -65,16 +69,14 @@ pub fn send<'tables, P: Packet, T: Tables>(
     tables: &'tables T,
     segment_size: u32,
 ) -> Result<Sent<'tables>, Reason> {
-    let Decision::Send(carried, id, next_hop) = decide::send(packet, tables, segment_size)? else {
-        return Err(Reason::RewriteFailed);
-    };
+    let (carried, id, next_hop) = decide::send(packet, tables, segment_size)?;
     let outer = encapsulation::outer_length(next_hop.encapsulation).ok_or(Reason::RewriteFailed)?;
     let inner = &carried.inner;
     packet
         .make_room(outer, inner.family, next_hop)
         .ok_or(Reason::NoHeadroom)?;
     let link = size_of::<Ethernet>();
-    let ethertype = ethertype_of(encapsulation::outer_family(next_hop.encapsulation));
+    let ethertype = encapsulation::outer_family(next_hop.encapsulation).ethertype();
     encapsulation::write_outer(packet, link, next_hop, inner, carried.traffic_class)
         .and_then(|()| packet.write(offset_of!(Ethernet, ethertype), &ethertype))
         .ok_or(Reason::RewriteFailed)?;
@@ -105,14 +107,16 @@ fn encapsulate<P: Packet, T: Tables>(
     next_hop: &NextHop,
 ) -> Result<Verdict, Reason> {
     let outer = encapsulation::outer_length(next_hop.encapsulation).ok_or(Reason::RewriteFailed)?;
-    let by_tc = next_hop.flags & transmit::WITH_TC != 0;
-    let link = match next_hop.ethernet_length {
-        18 if !by_tc => 18,
+    // TC transmits, and the kernel finds the neighbour's Ethernet address if we have none
+    let ethernet = match next_hop.flags & transmit::WITH_TC {
+        0 => next_hop.ethernet_length,
+        _ => 0,
+    };
+    let link = match ethernet {
+        18 => 18,
         _ => size_of::<Ethernet>(),
     };
-    prepare(packet, carried)?;
-    decrement_hop_limit(packet, carried)?;
-    strip(packet, carried.front, link + outer)?;
+    go_on(packet, carried, link + outer)?;
     encapsulation::write_outer(
         packet,
         link,
@@ -121,10 +125,9 @@ fn encapsulate<P: Packet, T: Tables>(
         carried.traffic_class,
     )
     .ok_or(Reason::RewriteFailed)?;
-    match next_hop.ethernet_length {
-        18 if !by_tc => packet.write(0, &next_hop.ethernet),
-        14 if !by_tc => packet.write(0, &first_14(&next_hop.ethernet)),
-        // TC transmits, and the kernel finds the neighbour's Ethernet address if we have none
+    match ethernet {
+        14 => packet.write(0, &first_14(&next_hop.ethernet)),
+        18 => packet.write(0, &next_hop.ethernet),
         _ => {
             let family = encapsulation::outer_family(next_hop.encapsulation);
             return hand_over(packet, tables, next_hop.route_interface, family);
@@ -141,20 +144,18 @@ fn forward<P: Packet, T: Tables>(
     carried: &Carried,
     neighbour: &Neighbour,
 ) -> Result<Verdict, Reason> {
-    prepare(packet, carried)?;
-    decrement_hop_limit(packet, carried)?;
-    strip(packet, carried.front, size_of::<Ethernet>())?;
+    go_on(packet, carried, size_of::<Ethernet>())?;
     let by_tc = tables
         .interface(neighbour.interface)
         .is_none_or(|entry| entry.flags & interface::TRANSMIT_WITH_TC != 0);
     let destination = carried.inner.destination;
-    if by_tc || tables.confirm(destination.high ^ destination.low) {
+    if by_tc || tables.confirm(destination.high() ^ destination.low()) {
         return hand_over(packet, tables, neighbour.interface, carried.inner.family);
     }
     let ethernet = Ethernet {
         destination: neighbour.destination,
         source: neighbour.source,
-        ethertype: ethertype_of(carried.inner.family),
+        ethertype: carried.inner.family.ethertype(),
     };
     packet.write(0, &ethernet).ok_or(Reason::RewriteFailed)?;
     Ok(Verdict::Redirect(neighbour.interface))
@@ -170,17 +171,23 @@ fn to_router<P: Packet, T: Tables>(
     next_hop: &NextHop,
 ) -> Result<Verdict, Reason> {
     let family = carried.inner.family;
-    prepare(packet, carried)?;
-    decrement_hop_limit(packet, carried)?;
-    strip(packet, carried.front, size_of::<Ethernet>())?;
+    go_on(packet, carried, size_of::<Ethernet>())?;
     if next_hop.flags & transmit::WITH_TC != 0 || tables.confirm(id as u64) {
         return hand_over(packet, tables, next_hop.interface, family);
     }
     packet
         .write(0, &first_14(&next_hop.ethernet))
-        .and_then(|()| packet.write(offset_of!(Ethernet, ethertype), &ethertype_of(family)))
+        .and_then(|()| packet.write(offset_of!(Ethernet, ethertype), &family.ethertype()))
         .ok_or(Reason::RewriteFailed)?;
     Ok(Verdict::Redirect(next_hop.interface))
+}
+
+/// As a router forwards a packet: with one hop less to go, and `length` bytes in front of it.
+#[inline(always)]
+fn go_on<P: Packet>(packet: &mut P, carried: &Carried, length: usize) -> Result<(), Reason> {
+    prepare(packet, carried)?;
+    decrement_hop_limit(packet, carried).ok_or(Reason::RewriteFailed)?;
+    strip(packet, carried.front, length)
 }
 
 /// Leaves `length` bytes in front of the inner packet where there were `front`.
@@ -204,7 +211,7 @@ fn hand_over<P: Packet, T: Tables>(
     let ethernet = Ethernet {
         destination: tables.settings().device_address,
         source: [HANDOVER[0], HANDOVER[1], a, b, c, d],
-        ethertype: ethertype_of(family),
+        ethertype: family.ethertype(),
     };
     packet.write(0, &ethernet).ok_or(Reason::RewriteFailed)?;
     Ok(Verdict::Pass)
@@ -231,71 +238,52 @@ fn first_14(bytes: &[u8; 18]) -> [u8; 14] {
     unsafe { bytes.as_ptr().cast::<[u8; 14]>().read() }
 }
 
-#[inline(always)]
-fn ethertype_of(family: Family) -> [u8; 2] {
-    match family {
-        Family::Ipv4 => ethertype::IPV4,
-        Family::Ipv6 => ethertype::IPV6,
-    }
-    .to_be_bytes()
-}
-
 /// Makes the headers writable, and writes the traffic class the packet must leave with.
 #[inline(always)]
 fn prepare<P: Packet>(packet: &mut P, carried: &Carried) -> Result<(), Reason> {
     packet.gather_headers().ok_or(Reason::NoHeadroom)?;
-    set_traffic_class(packet, carried)
-}
-
-/// Writes the traffic class the packet must leave with, if it differs from the one it came with.
-#[inline(always)]
-fn set_traffic_class<P: Packet>(packet: &mut P, carried: &Carried) -> Result<(), Reason> {
-    let inner = &carried.inner;
-    if carried.traffic_class == inner.traffic_class {
+    if carried.traffic_class == carried.inner.traffic_class {
         return Ok(());
     }
-    let written = match inner.family {
-        Family::Ipv4 => {
-            let mut ip: Ipv4 = packet.read(carried.front).ok_or(Reason::RewriteFailed)?;
-            let old = u16::from_be_bytes([ip.version_length, ip.traffic_class]);
-            ip.traffic_class = carried.traffic_class;
-            let new = u16::from_be_bytes([ip.version_length, ip.traffic_class]);
-            ip.checksum = checksum::update(u16::from_be_bytes(ip.checksum), old, new).to_be_bytes();
-            packet.write(carried.front, &ip)
-        }
-        Family::Ipv6 => {
-            let [_, second, third, fourth]: [u8; 4] =
-                packet.read(carried.front).ok_or(Reason::RewriteFailed)?;
-            let class = carried.traffic_class;
-            let first = 0x60 | class >> 4;
-            let second = class << 4 | second & 0x0f;
-            packet.write(carried.front, &[first, second, third, fourth])
-        }
-    };
-    written.ok_or(Reason::RewriteFailed)
+    set_traffic_class(packet, carried).ok_or(Reason::RewriteFailed)
 }
 
 #[inline(always)]
-fn decrement_hop_limit<P: Packet>(packet: &mut P, carried: &Carried) -> Result<(), Reason> {
-    let hop_limit = carried.inner.hop_limit - 1;
-    let written = match carried.inner.family {
+fn set_traffic_class<P: Packet>(packet: &mut P, carried: &Carried) -> Option<()> {
+    let class = carried.traffic_class;
+    match carried.inner.family {
         Family::Ipv4 => {
-            // time to live, protocol, checksum
-            let at = carried.front + 8;
-            let [old, protocol, high, low]: [u8; 4] =
-                packet.read(at).ok_or(Reason::RewriteFailed)?;
-            let [high, low] = checksum::update(
-                u16::from_be_bytes([high, low]),
-                u16::from_be_bytes([old, protocol]),
-                u16::from_be_bytes([hop_limit, protocol]),
-            )
-            .to_be_bytes();
-            packet.write(at, &[hop_limit, protocol, high, low])
+            let ip: &mut Ipv4 = packet.header_mut(carried.front)?;
+            let old = core::mem::replace(&mut ip.traffic_class, class);
+            ip.checksum = updated(ip.checksum, [0, old], [0, class]);
         }
         Family::Ipv6 => {
-            let at = carried.front + core::mem::offset_of!(Ipv6, hop_limit);
-            packet.write(at, &[hop_limit])
+            let ip: &mut Ipv6 = packet.header_mut(carried.front)?;
+            let [first, second, ..] = &mut ip.version_class_label;
+            *first = 0x60 | class >> 4;
+            *second = class << 4 | *second & 0x0f;
         }
-    };
-    written.ok_or(Reason::RewriteFailed)
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn decrement_hop_limit<P: Packet>(packet: &mut P, carried: &Carried) -> Option<()> {
+    let new = carried.inner.hop_limit - 1;
+    match carried.inner.family {
+        Family::Ipv4 => {
+            let ip: &mut Ipv4 = packet.header_mut(carried.front)?;
+            let old = core::mem::replace(&mut ip.hop_limit, new);
+            ip.checksum = updated(ip.checksum, [old, 0], [new, 0]);
+        }
+        Family::Ipv6 => packet.header_mut::<Ipv6>(carried.front)?.hop_limit = new,
+    }
+    Some(())
+}
+
+/// The checksum after a word changed, of which the byte that stays may be given as 0.
+#[inline(always)]
+const fn updated(checksum: [u8; 2], old: [u8; 2], new: [u8; 2]) -> [u8; 2] {
+    let (old, new) = (u16::from_be_bytes(old), u16::from_be_bytes(new));
+    checksum::update(u16::from_be_bytes(checksum), old, new).to_be_bytes()
 }

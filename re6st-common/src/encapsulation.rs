@@ -1,12 +1,14 @@
 //! The outer headers: a ready-made template with lengths, traffic class and flow filled in.
 
+use core::sync::atomic::{Ordering, compiler_fence};
+
 use crate::{
     address::Family,
     checksum,
     maps::{NextHop, OUTER_SIZE, encapsulation, transmit},
     packet::Packet,
     parse::Inner,
-    wire::{FouIpv4, FouIpv6, Gre, GreIpv4, GreIpv6, Header, Ipv4, Ipv6, Udp, ethertype},
+    wire::{FouIpv4, FouIpv6, Gre, GreIpv4, GreIpv6, Header, Ipv4, Ipv6, Udp},
 };
 
 #[cfg(any(test, feature = "user"))]
@@ -46,50 +48,51 @@ pub fn write_outer<P: Packet>(
     traffic_class: u8,
 ) -> Option<()> {
     let length = inner.length;
-    let protocol = match inner.family {
-        Family::Ipv4 => ethertype::IPV4,
-        Family::Ipv6 => ethertype::IPV6,
-    }
-    .to_be_bytes();
+    let protocol = inner.family.ethertype();
     let flow = inner.flow_hash;
     let spread = next_hop.flags & transmit::FIXED_SOURCE_PORT == 0;
     match next_hop.encapsulation {
         encapsulation::FOU_IPV4 => {
-            let mut outer: FouIpv4 = template(&next_hop.outer);
+            let outer: &mut FouIpv4 = from_template(packet, offset, &next_hop.outer)?;
             fill_ipv4(&mut outer.ip, next_hop, length, 16, traffic_class);
             fill_udp(&mut outer.udp, length, flow, spread);
             outer.gre.protocol = protocol;
-            packet.write(offset, &outer)
         }
         encapsulation::FOU_IPV6 => {
-            let mut outer: FouIpv6 = template(&next_hop.outer);
+            let outer: &mut FouIpv6 = from_template(packet, offset, &next_hop.outer)?;
             fill_ipv6(&mut outer.ip, length, 16, traffic_class, flow);
             fill_udp(&mut outer.udp, length, flow, spread);
             outer.gre.protocol = protocol;
-            packet.write(offset, &outer)
         }
         encapsulation::GRE_IPV4 => {
-            let mut outer: GreIpv4 = template(&next_hop.outer);
+            let outer: &mut GreIpv4 = from_template(packet, offset, &next_hop.outer)?;
             fill_ipv4(&mut outer.ip, next_hop, length, 8, traffic_class);
             outer.gre.protocol = protocol;
-            packet.write(offset, &outer)
         }
         encapsulation::GRE_IPV6 => {
-            let mut outer: GreIpv6 = template(&next_hop.outer);
+            let outer: &mut GreIpv6 = from_template(packet, offset, &next_hop.outer)?;
             fill_ipv6(&mut outer.ip, length, 8, traffic_class, flow);
             outer.gre.protocol = protocol;
-            packet.write(offset, &outer)
         }
-        _ => None,
+        _ => return None,
     }
+    Some(())
 }
 
-/// The front of a template.
+/// Copies the front of a template to `offset`, whole words at a time.
 #[inline(always)]
-fn template<T: Header>(bytes: &[u8; OUTER_SIZE]) -> T {
+fn from_template<'packet, P: Packet, T: Header>(
+    packet: &'packet mut P,
+    offset: usize,
+    bytes: &[u8; OUTER_SIZE],
+) -> Option<&'packet mut T> {
     const { assert!(size_of::<T>() <= OUTER_SIZE) };
+    let header: &mut T = packet.header_mut(offset)?;
     // SAFETY: the array is at least as long as T, and a Header is valid with any bytes at any address.
-    unsafe { bytes.as_ptr().cast::<T>().read_unaligned() }
+    *header = unsafe { bytes.as_ptr().cast::<T>().read_unaligned() };
+    // or the compiler would leave out, in small pieces, what is filled in later
+    compiler_fence(Ordering::SeqCst);
+    Some(header)
 }
 
 /// `between` is what stands between the IP header and the inner packet, in bytes.

@@ -11,8 +11,8 @@
 //! | [`maps`] | keys and values of the BPF maps, a user interface through bpftool |
 //! | [`reason`] | why a packet was not simply forwarded: the names of the counters |
 //! | [`packet`], [`tables`] | the two traits the logic is generic over |
-//! | [`parse`] | frame to description |
-//! | [`decide`] | description to decision |
+//! | [`parse`], [`ecn`] | frame to description |
+//! | [`decide`], [`guard`] | description to decision |
 //! | [`apply`] | decision to new bytes |
 //! | [`encapsulation`] | the outer headers |
 
@@ -22,7 +22,9 @@ pub mod address;
 pub mod apply;
 pub mod checksum;
 pub mod decide;
+pub mod ecn;
 pub mod encapsulation;
+pub mod guard;
 pub mod maps;
 pub mod packet;
 pub mod parse;

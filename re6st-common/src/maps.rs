@@ -79,9 +79,9 @@ impl Settings {
     #[inline(always)]
     pub fn fib_slot(&self, address: Address) -> Option<u32> {
         let inside =
-            self.has(settings::NETWORK) && address.high & self.network_mask == self.network;
+            self.has(settings::NETWORK) && address.high() & self.network_mask == self.network;
         // fib_shift is below 64 by construction; the mask makes that plain to the compiler
-        inside.then_some((address.high >> (self.fib_shift & 63)) as u32 & self.fib_mask)
+        inside.then_some((address.high() >> (self.fib_shift & 63)) as u32 & self.fib_mask)
     }
 }
 

@@ -9,15 +9,15 @@ pub trait Packet {
     /// Bytes of the whole frame, of all its fragments where the driver split it.
     fn length(&self) -> usize;
 
-    /// Copies a header out; `None` where the frame is too short.
-    fn read<T: Header>(&self, offset: usize) -> Option<T>;
+    /// A header where it lies; `None` where the frame is too short.
+    fn header<T: Header>(&self, offset: usize) -> Option<&T>;
+
+    /// A header where it lies, to change it; `None` where the frame is too short.
+    fn header_mut<T: Header>(&mut self, offset: usize) -> Option<&mut T>;
 
     /// Makes sure that the headers can be written and the front moved, if they lie where only reading is possible.
     /// `None` where the frame has no room for that.
     fn gather_headers(&mut self) -> Option<()>;
-
-    /// Writes a header; `None`, and nothing is written, where the frame is too short.
-    fn write<T: Header>(&mut self, offset: usize, header: &T) -> Option<()>;
 
     /// Makes room for outer headers between the Ethernet header and a packet of the host's own, and makes it writable.
     /// `None` where that is not possible.
@@ -26,6 +26,19 @@ pub trait Packet {
     /// Removes bytes from the front, or with a negative number makes room there (with undefined content).
     /// `None`, and nothing has changed, where that is not possible.
     fn adjust_head(&mut self, delta: i32) -> Option<()>;
+
+    /// Copies a header out; `None` where the frame is too short.
+    #[inline(always)]
+    fn read<T: Header>(&self, offset: usize) -> Option<T> {
+        self.header(offset).copied()
+    }
+
+    /// Writes a header; `None`, and nothing is written, where the frame is too short.
+    #[inline(always)]
+    fn write<T: Header>(&mut self, offset: usize, header: &T) -> Option<()> {
+        *self.header_mut(offset)? = *header;
+        Some(())
+    }
 }
 
 /// A frame on the host, with the room in front that XDP guarantees.
@@ -63,22 +76,21 @@ impl Packet for Frame {
         self.bytes.len() - self.start
     }
 
-    fn read<T: Header>(&self, offset: usize) -> Option<T> {
+    fn header<T: Header>(&self, offset: usize) -> Option<&T> {
         let end = offset.checked_add(size_of::<T>())?;
         let bytes = self.bytes().get(offset..end)?;
         // SAFETY: the slice has the size of T, and a Header is valid with any bytes at any address.
-        Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+        Some(unsafe { &*bytes.as_ptr().cast() })
+    }
+
+    fn header_mut<T: Header>(&mut self, offset: usize) -> Option<&mut T> {
+        let end = offset.checked_add(size_of::<T>())?;
+        let bytes = self.bytes.get_mut(self.start..)?.get_mut(offset..end)?;
+        // SAFETY: the slice has the size of T, and a Header is valid with any bytes at any address.
+        Some(unsafe { &mut *bytes.as_mut_ptr().cast() })
     }
 
     fn gather_headers(&mut self) -> Option<()> {
-        Some(())
-    }
-
-    fn write<T: Header>(&mut self, offset: usize, header: &T) -> Option<()> {
-        let end = offset.checked_add(size_of::<T>())?;
-        let bytes = self.bytes.get_mut(self.start..)?.get_mut(offset..end)?;
-        // SAFETY: the slice has the size of T, and a Header may be written at any address.
-        unsafe { bytes.as_mut_ptr().cast::<T>().write_unaligned(*header) };
         Some(())
     }
 

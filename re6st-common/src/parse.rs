@@ -2,9 +2,13 @@
 
 use crate::{
     address::{Address, Family},
+    ecn,
+    maps::{Settings, encapsulation, settings},
     packet::Packet,
     reason::Reason,
-    wire::{EncapsulationLimit, Ethernet, Ipv4, Ipv6, Vlan, ethertype, protocol},
+    wire::{
+        EncapsulationLimit, Ethernet, Gre, GreInUdp, Ipv4, Ipv6, Udp, Vlan, ethertype, protocol,
+    },
 };
 
 /// The front of a frame.
@@ -24,7 +28,7 @@ pub struct Link {
 /// within its tag carries nothing but a tag.
 #[inline(always)]
 pub fn link<P: Packet>(packet: &P) -> Option<Link> {
-    let ethernet: Ethernet = packet.read(0)?;
+    let ethernet: &Ethernet = packet.header(0)?;
     let untagged = Link {
         destination: ethernet.destination,
         ethertype: u16::from_be_bytes(ethernet.ethertype),
@@ -34,7 +38,7 @@ pub fn link<P: Packet>(packet: &P) -> Option<Link> {
     if untagged.ethertype != ethertype::VLAN {
         return Some(untagged);
     }
-    let Some(tag) = packet.read::<Vlan>(size_of::<Ethernet>()) else {
+    let Some(tag) = packet.header::<Vlan>(size_of::<Ethernet>()) else {
         return Some(untagged);
     };
     Some(Link {
@@ -45,19 +49,61 @@ pub fn link<P: Packet>(packet: &P) -> Option<Link> {
     })
 }
 
+/// An IP header where it lies in a frame.
+#[derive(Clone, Copy, Debug)]
+pub enum Ip<'frame> {
+    /// RFC 791.
+    V4(&'frame Ipv4),
+    /// RFC 8200.
+    V6(&'frame Ipv6),
+}
+
+impl Ip<'_> {
+    /// IPv4 or IPv6.
+    #[inline(always)]
+    pub const fn family(self) -> Family {
+        match self {
+            Self::V4(_) => Family::Ipv4,
+            Self::V6(_) => Family::Ipv6,
+        }
+    }
+
+    /// Source address.
+    #[inline(always)]
+    pub const fn source(self) -> Address {
+        match self {
+            Self::V4(ip) => Address::from_ipv4(ip.source),
+            Self::V6(ip) => Address::from_ipv6(ip.source),
+        }
+    }
+
+    /// Destination address.
+    #[inline(always)]
+    pub const fn destination(self) -> Address {
+        match self {
+            Self::V4(ip) => Address::from_ipv4(ip.destination),
+            Self::V6(ip) => Address::from_ipv6(ip.destination),
+        }
+    }
+
+    /// ECN field, 2 bits.
+    #[inline(always)]
+    pub const fn ecn(self) -> u8 {
+        ecn::MASK
+            & match self {
+                Self::V4(ip) => ip.traffic_class,
+                Self::V6(ip) => ip.version_class_label[1] >> 4,
+            }
+    }
+}
+
 /// An IP header that may be a tunnel's outer one.
 #[derive(Clone, Copy, Debug)]
-pub struct Outer {
-    /// IPv4 or IPv6.
-    pub family: Family,
-    /// Source address.
-    pub source: Address,
-    /// Destination address.
-    pub destination: Address,
+pub struct Outer<'frame> {
+    /// The header.
+    pub ip: Ip<'frame>,
     /// What follows the header.
     pub protocol: u8,
-    /// ECN field, 2 bits.
-    pub ecn: u8,
     /// Where what follows begins, from the start of the frame.
     pub payload: usize,
     /// How long it says it is.
@@ -68,7 +114,7 @@ pub struct Outer {
 
 /// Reads an outer IP header; `None` where it is none, which is then somebody else's business.
 #[inline(always)]
-pub fn outer<P: Packet>(packet: &P, link: &Link) -> Option<Outer> {
+pub fn outer<'frame, P: Packet>(packet: &'frame P, link: &Link) -> Option<Outer<'frame>> {
     match link.ethertype {
         ethertype::IPV4 => outer_ipv4(packet, link.length),
         ethertype::IPV6 => outer_ipv6(packet, link.length),
@@ -76,19 +122,17 @@ pub fn outer<P: Packet>(packet: &P, link: &Link) -> Option<Outer> {
     }
 }
 
+/// [`outer`] for IPv4.
 #[inline(always)]
-fn outer_ipv4<P: Packet>(packet: &P, offset: usize) -> Option<Outer> {
-    let ip: Ipv4 = packet.read(offset)?;
+pub fn outer_ipv4<P: Packet>(packet: &P, offset: usize) -> Option<Outer<'_>> {
+    let ip: &Ipv4 = packet.header(offset)?;
     if ip.version_length >> 4 != 4 {
         return None;
     }
     let total_length = u16::from_be_bytes(ip.total_length) as usize;
     Some(Outer {
-        family: Family::Ipv4,
-        source: Address::from_ipv4(ip.source),
-        destination: Address::from_ipv4(ip.destination),
+        ip: Ip::V4(ip),
         protocol: ip.protocol,
-        ecn: ip.traffic_class & ecn::MASK,
         payload: offset + size_of::<Ipv4>(),
         payload_length: total_length.checked_sub(size_of::<Ipv4>())?,
         special: if ip.version_length != 0x45 {
@@ -101,9 +145,10 @@ fn outer_ipv4<P: Packet>(packet: &P, offset: usize) -> Option<Outer> {
     })
 }
 
+/// [`outer`] for IPv6.
 #[inline(always)]
-fn outer_ipv6<P: Packet>(packet: &P, offset: usize) -> Option<Outer> {
-    let ip: Ipv6 = packet.read(offset)?;
+pub fn outer_ipv6<P: Packet>(packet: &P, offset: usize) -> Option<Outer<'_>> {
+    let ip: &Ipv6 = packet.header(offset)?;
     if ip.version_class_label[0] >> 4 != 6 {
         return None;
     }
@@ -118,11 +163,8 @@ fn outer_ipv6<P: Packet>(packet: &P, offset: usize) -> Option<Outer> {
         None => (ip.next_header, 0),
     };
     Some(Outer {
-        family: Family::Ipv6,
-        source: Address::from_ipv6(ip.source),
-        destination: Address::from_ipv6(ip.destination),
+        ip: Ip::V6(ip),
         protocol,
-        ecn: (ip.version_class_label[1] >> 4) & ecn::MASK,
         payload: payload + skipped,
         payload_length: payload_length.checked_sub(skipped)?,
         special: match protocol {
@@ -135,20 +177,137 @@ fn outer_ipv6<P: Packet>(packet: &P, offset: usize) -> Option<Outer> {
     })
 }
 
+/// What follows the destination options that Linux's ip6gre devices put in front of GRE or UDP unless told otherwise: the
+/// tunnel encapsulation limit alone (RFC 2473 section 4.1.1). `None` for any other options.
+#[inline(always)]
+fn encapsulation_limit<P: Packet>(packet: &P, offset: usize) -> Option<u8> {
+    let options: &EncapsulationLimit = packet.header(offset)?;
+    let alone = options.length == 0
+        && options.option == EncapsulationLimit::OPTION
+        && options.option_length == 1;
+    alone.then_some(options.next_header)
+}
+
+/// What an IP packet carries, as far as tunnels go.
+#[derive(Clone, Copy, Debug)]
+pub enum Payload<'frame> {
+    /// A packet of the mesh.
+    Tunnel(TunnelHeader<'frame>),
+    /// What was one, or pretends to be, in a shape in which no tunnel's packet is taken.
+    Refused(Reason),
+    /// Something else to the tunnels' port, for the controller.
+    Control,
+    /// Nothing of a tunnel's.
+    Other,
+}
+
+/// What stands between the outer IP header and a packet of the mesh.
+#[derive(Clone, Copy, Debug)]
+pub struct TunnelHeader<'frame> {
+    /// One of [`encapsulation`].
+    pub encapsulation: u16,
+    /// GRE, with a key or without.
+    pub gre: &'frame Gre,
+    /// Bytes in front of the inner packet, from the start of the frame.
+    pub front: usize,
+    /// The length of the outer header's payload that UDP states; the one IP states where there is no UDP.
+    pub stated_length: usize,
+}
+
+/// Reads what follows an outer IP header.
+#[inline(always)]
+pub fn payload<'frame, P: Packet>(
+    packet: &'frame P,
+    outer: &Outer<'_>,
+    settings: &Settings,
+) -> Payload<'frame> {
+    if let Some(reason) = outer.special {
+        return match is_special_tunnel(packet, outer, settings) {
+            Some(true) => Payload::Refused(reason),
+            _ => Payload::Other,
+        };
+    }
+    match outer.protocol {
+        protocol::UDP => match packet.header::<GreInUdp>(outer.payload) {
+            Some(header) if outer.payload_length >= size_of::<GreInUdp>() => {
+                if header.udp.destination != settings.port.to_be_bytes() {
+                    return Payload::Other;
+                }
+                if !matches!(header.gre.flags, Gre::KEY | Gre::PLAIN) {
+                    return Payload::Control;
+                }
+                Payload::Tunnel(TunnelHeader {
+                    encapsulation: match outer.ip {
+                        Ip::V4(_) => encapsulation::FOU_IPV4,
+                        Ip::V6(_) => encapsulation::FOU_IPV6,
+                    },
+                    gre: &header.gre,
+                    front: outer.payload + size_of::<GreInUdp>(),
+                    stated_length: u16::from_be_bytes(header.udp.length) as usize,
+                })
+            }
+            _ => short_datagram(packet, outer, settings),
+        },
+        protocol::GRE if settings.has(settings::GRE) => {
+            if gre_flags(packet, outer, outer.payload) != Some(Gre::KEY) {
+                return Payload::Other;
+            }
+            match packet.header::<Gre>(outer.payload) {
+                Some(gre) if outer.payload_length >= size_of::<Gre>() => {
+                    Payload::Tunnel(TunnelHeader {
+                        encapsulation: match outer.ip {
+                            Ip::V4(_) => encapsulation::GRE_IPV4,
+                            Ip::V6(_) => encapsulation::GRE_IPV6,
+                        },
+                        gre,
+                        front: outer.payload + size_of::<Gre>(),
+                        stated_length: outer.payload_length,
+                    })
+                }
+                _ => Payload::Refused(Reason::Truncated),
+            }
+        }
+        _ => Payload::Other,
+    }
+}
+
+/// Whether a packet with fragments, options or extension headers is a tunnel's: such is refused, since the kernel, who would
+/// heed them, has no use for it afterwards. Fragments but the first do not tell; without that one the kernel discards them.
+#[inline(always)]
+fn is_special_tunnel<P: Packet>(
+    packet: &P,
+    outer: &Outer<'_>,
+    settings: &Settings,
+) -> Option<bool> {
+    let (protocol, at) = behind_special(packet, outer)?;
+    let gre = match protocol {
+        protocol::GRE if settings.has(settings::GRE) => at,
+        protocol::UDP => {
+            let udp: &Udp = packet.header(at)?;
+            (udp.destination == settings.port.to_be_bytes()).then_some(at + size_of::<Udp>())?
+        }
+        _ => return None,
+    };
+    Some(match packet.read::<[u8; 2]>(gre)? {
+        Gre::KEY => true,
+        Gre::PLAIN => protocol == protocol::UDP,
+        _ => false,
+    })
+}
+
 /// Protocol and offset of what follows the options, the extension header or the fragment header of a packet that has such.
 /// `None` where it is not there (all fragments but the first), or where more of them follow.
 #[inline(always)]
-pub fn behind_special<P: Packet>(packet: &P, outer: &Outer) -> Option<(u8, usize)> {
-    match outer.family {
-        Family::Ipv4 => {
+fn behind_special<P: Packet>(packet: &P, outer: &Outer<'_>) -> Option<(u8, usize)> {
+    match outer.ip {
+        Ip::V4(ip) => {
             let start = outer.payload - size_of::<Ipv4>();
-            let ip: Ipv4 = packet.read(start)?;
             let header_length = (ip.version_length & 0x0f) as usize * 4;
             let first = u16::from_be_bytes(ip.fragment) & Ipv4::OFFSET == 0;
             (first && header_length >= size_of::<Ipv4>())
                 .then_some((ip.protocol, start + header_length))
         }
-        Family::Ipv6 => {
+        Ip::V6(_) => {
             let [next_header, length, high, low]: [u8; 4] = packet.read(outer.payload)?;
             let fragment = outer.protocol == protocol::FRAGMENT;
             // in units of eight bytes; the fragment header has none, and the offset in the upper 13 bits
@@ -159,15 +318,30 @@ pub fn behind_special<P: Packet>(packet: &P, outer: &Outer) -> Option<(u8, usize
     }
 }
 
-/// What follows the destination options that Linux's ip6gre devices put in front of GRE or UDP unless told otherwise: the
-/// tunnel encapsulation limit alone (RFC 2473 section 4.1.1). `None` for any other options.
+/// What a UDP packet is that has no room for GRE with a key.
 #[inline(always)]
-fn encapsulation_limit<P: Packet>(packet: &P, offset: usize) -> Option<u8> {
-    let options: EncapsulationLimit = packet.read(offset)?;
-    let alone = options.length == 0
-        && options.option == EncapsulationLimit::OPTION
-        && options.option_length == 1;
-    alone.then_some(options.next_header)
+fn short_datagram<'frame, P: Packet>(
+    packet: &'frame P,
+    outer: &Outer<'_>,
+    settings: &Settings,
+) -> Payload<'frame> {
+    let to_tunnels = packet.header::<Udp>(outer.payload).is_some_and(|udp| {
+        udp.destination == settings.port.to_be_bytes() && outer.payload_length >= size_of::<Udp>()
+    });
+    if !to_tunnels {
+        return Payload::Other;
+    }
+    match gre_flags(packet, outer, outer.payload + size_of::<Udp>()) {
+        Some(Gre::KEY | Gre::PLAIN) => Payload::Refused(Reason::Truncated),
+        _ => Payload::Control,
+    }
+}
+
+/// The first two bytes of a GRE header, not of the padding behind a short packet.
+#[inline(always)]
+fn gre_flags<P: Packet>(packet: &P, outer: &Outer<'_>, offset: usize) -> Option<[u8; 2]> {
+    let inside = outer.payload_length >= offset - outer.payload + 2;
+    packet.read(offset).filter(|_| inside)
 }
 
 /// A packet of the mesh: what a tunnel carries.
@@ -225,8 +399,9 @@ pub fn inner<P: Packet>(
     }
 }
 
+/// [`inner`] for IPv4.
 #[inline(always)]
-fn inner_ipv4<P: Packet>(
+pub fn inner_ipv4<P: Packet>(
     packet: &P,
     offset: usize,
     available: usize,
@@ -235,7 +410,7 @@ fn inner_ipv4<P: Packet>(
     if available < size_of::<Ipv4>() {
         return Err(Reason::Truncated);
     }
-    let ip: Ipv4 = packet.read(offset).ok_or(Reason::Truncated)?;
+    let ip: &Ipv4 = packet.header(offset).ok_or(Reason::Truncated)?;
     let header_length = (ip.version_length & 0x0f) as usize * 4;
     if ip.version_length >> 4 != 4 || header_length < size_of::<Ipv4>() {
         return Err(Reason::InnerMismatch);
@@ -262,8 +437,9 @@ fn inner_ipv4<P: Packet>(
     })
 }
 
+/// [`inner`] for IPv6.
 #[inline(always)]
-fn inner_ipv6<P: Packet>(
+pub fn inner_ipv6<P: Packet>(
     packet: &P,
     offset: usize,
     available: usize,
@@ -272,7 +448,7 @@ fn inner_ipv6<P: Packet>(
     if available < size_of::<Ipv6>() {
         return Err(Reason::Truncated);
     }
-    let ip: Ipv6 = packet.read(offset).ok_or(Reason::Truncated)?;
+    let ip: &Ipv6 = packet.header(offset).ok_or(Reason::Truncated)?;
     if ip.version_class_label[0] >> 4 != 6 {
         return Err(Reason::InnerMismatch);
     }
@@ -315,31 +491,8 @@ fn ports<P: Packet>(packet: &P, has_ports: bool, offset: usize) -> u32 {
 #[inline(always)]
 fn flow_hash(source: Address, destination: Address, protocol: u8, ports: u32) -> u16 {
     const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
-    let networks = source.high.wrapping_mul(GOLDEN_RATIO) ^ destination.high;
-    let hosts = source.low.wrapping_mul(GOLDEN_RATIO) ^ destination.low;
+    let networks = source.high().wrapping_mul(GOLDEN_RATIO) ^ destination.high();
+    let hosts = source.low().wrapping_mul(GOLDEN_RATIO) ^ destination.low();
     let flow = networks ^ hosts ^ ((ports as u64) << 8 | protocol as u64);
     (flow.wrapping_mul(GOLDEN_RATIO) >> 48) as u16
-}
-
-/// Explicit Congestion Notification through tunnels (RFC 6040).
-pub mod ecn {
-    use crate::reason::Reason;
-
-    /// The ECN field of a traffic class.
-    pub const MASK: u8 = 0b11;
-    const NOT_ECT: u8 = 0b00;
-    const ECT_0: u8 = 0b10;
-    const ECT_1: u8 = 0b01;
-    const CE: u8 = 0b11;
-
-    /// The inner traffic class after decapsulation: RFC 6040 section 4.2, figure 4.
-    #[inline(always)]
-    pub fn decapsulate(outer_ecn: u8, inner_class: u8) -> Result<u8, Reason> {
-        match (outer_ecn, inner_class & MASK) {
-            (CE, NOT_ECT) => Err(Reason::IllegalEcn),
-            (CE, _) => Ok(inner_class | CE),
-            (ECT_1, ECT_0) => Ok(inner_class & !MASK | ECT_1),
-            _ => Ok(inner_class),
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! The maps, and the packet logic's view of them.
 
-use core::{ffi::c_void, hint::black_box, mem::zeroed};
+use core::{arch::asm, ffi::c_void, mem::zeroed};
 
 use aya_ebpf::{
     bindings::bpf_fib_lookup as FibLookup,
@@ -112,14 +112,25 @@ pub struct Maps {
     settings: &'static Settings,
 }
 
+/// The settings, which the loader changes, so that the compiler must not take them for the constants they are in the object.
+#[inline(always)]
+fn settings() -> &'static Settings {
+    let mut settings = &raw const SETTINGS;
+    // SAFETY: no instruction at all.
+    unsafe {
+        asm!("/* {settings} */", settings = inout(reg) settings, options(pure, nomem, nostack, preserves_flags))
+    };
+    // SAFETY: the address has not changed.
+    unsafe { &*settings }
+}
+
 impl Maps {
     /// For one run of a program.
     #[inline(always)]
     pub fn new(context: *mut c_void) -> Self {
         Self {
             context,
-            // the loader changes what the compiler takes for a constant
-            settings: black_box(&SETTINGS),
+            settings: settings(),
         }
     }
 }

@@ -4,6 +4,7 @@ use core::{
     arch::asm,
     ffi::{c_long, c_void},
     mem::{MaybeUninit, offset_of},
+    ptr::NonNull,
 };
 
 use aya_ebpf::{
@@ -31,9 +32,13 @@ use re6st_common::{
 
 /// What is copied from the parts of a frame that no pointer reaches.
 #[btf_map]
-static SCRATCH: PerCpuArray<[u8; SCRATCH_SIZE], 1> = PerCpuArray::new();
-/// Bytes.
+static SCRATCH: PerCpuArray<[u8; PLACES + LONGEST_HEADER], 1> = PerCpuArray::new();
+/// Bytes of the front of a frame that have places in it, and of a piece that is moved.
 const SCRATCH_SIZE: usize = 256;
+/// All places, as the verifier sees them.
+const PLACES: usize = 512;
+/// Bytes.
+const LONGEST_HEADER: usize = 64;
 
 /// Bytes that every link's frames can have: of an MTU that all hosts take (RFC 791), and an Ethernet header.
 const FITS_ANYWHERE: usize = 576 + size_of::<Ethernet>();
@@ -61,9 +66,11 @@ macro_rules! context_pointer {
 
 /// The address of a `T` at `offset`, if all of it lies before `end`. The one place that makes packet pointers.
 #[inline(always)]
-fn header_at<T: Header>(start: usize, end: usize, offset: usize) -> Option<*mut T> {
+fn header_at<T: Header>(start: usize, end: usize, offset: usize) -> Option<NonNull<T>> {
     let address = start + offset;
-    (address + size_of::<T>() <= end).then_some(address as *mut T)
+    // SAFETY: no frame begins at address 0.
+    (address + size_of::<T>() <= end)
+        .then_some(unsafe { NonNull::new_unchecked(address as *mut T) })
 }
 
 /// An XDP frame. With `FRAGS`, the driver may have split it anywhere: reading goes on in the parts behind the first, writing
@@ -104,38 +111,79 @@ impl<'context, const FRAGS: bool> XdpFrame<'context, FRAGS> {
         unsafe { bpf_check_mtu(self.context.ctx.cast(), interface, &raw mut length, 0, 0) <= 0 }
     }
 
-    /// Moves `length` bytes that begin at the offset `distance` to the start of the frame.
+    /// A copy of a header behind the first part.
     #[inline(always)]
-    fn move_forward(&mut self, length: u32, distance: u32) -> Option<()> {
-        let mut copying = Copying {
-            context: self.context.ctx,
-            length,
-            distance,
-            moved: 0,
-        };
-        let piece: extern "C" fn(u32, *mut Copying) -> c_long = move_piece;
-        let pieces = length.div_ceil(SCRATCH_SIZE as u32);
-        // SAFETY: the callback takes what it is given here, and the kernel calls it before the helper returns.
-        unsafe { bpf_loop(pieces, piece as *mut c_void, (&raw mut copying).cast(), 0) };
-        (copying.moved == pieces).then_some(())
+    fn behind<T: Header>(&self, offset: usize) -> Option<NonNull<T>> {
+        const { assert!(size_of::<T>() <= LONGEST_HEADER) };
+        // SAFETY: the context is the program's own.
+        let header = unsafe { copy_behind(self.context.ctx, offset as u32, size_of::<T>() as u32) };
+        NonNull::new(header.cast())
     }
+}
 
-    /// Copies a header from behind the first part. Not through the stack, which programs may only read in aligned words.
-    #[inline(always)]
-    fn read_behind<T: Header>(&self, offset: usize) -> Option<T> {
-        const { assert!(size_of::<T>() <= SCRATCH_SIZE) };
-        let header = SCRATCH.get_ptr_mut(0)?.cast::<T>();
-        let length = size_of::<T>() as u32;
-        // SAFETY: the context is the program's own, the helper writes all of the header if it returns 0, and a Header is
-        // valid with any bytes at any address.
-        unsafe {
-            let result = bpf_xdp_load_bytes(self.context.ctx, offset as u32, header.cast(), length);
-            (result == 0).then(|| header.read())
+/// Copies a header from behind the first part of a frame to SCRATCH, where each has its place as in the frame: what was read before
+/// stays. Not to the stack, which programs may only read in aligned words. Null where the frame is too short.
+///
+/// # Safety
+/// The context is that of the program that runs, and `length` is at most [`LONGEST_HEADER`].
+#[inline(never)]
+unsafe fn copy_behind(context: *mut xdp_md, offset: u32, length: u32) -> *mut u8 {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
+        return core::ptr::null_mut();
+    };
+    // headers farther back are looked at one at a time
+    let mut place = offset.min(SCRATCH_SIZE as u32) as usize;
+    // SAFETY: changes nothing, but tells the verifier of Linux 6.1; the compiler, who knows better, would leave a mask out.
+    unsafe {
+        asm!("{place} &= {mask}", place = inout(reg) place, mask = const PLACES - 1, options(pure, nomem, nostack))
+    };
+    // SAFETY: by the caller's promise, all of the header lies in SCRATCH, which is longer than the places by one header.
+    unsafe {
+        let header = scratch.cast::<u8>().add(place);
+        match bpf_xdp_load_bytes(context, offset, header.cast(), length) {
+            0 => header,
+            _ => core::ptr::null_mut(),
         }
     }
 }
 
-/// What [`move_piece`] is told, and how many pieces it has moved.
+/// Lets the first part of a frame grow into the room in front, and moves everything there. Costs a copy of the packet; in the
+/// common case nothing. Whether the headers are in the first part then.
+///
+/// # Safety
+/// The context is that of the program that runs; pointers into the frame are made anew afterwards.
+#[inline(never)]
+unsafe fn gather(context: *mut xdp_md) -> bool {
+    /// VLAN tag, outer IPv6 with the encapsulation limit, UDP, GRE, and what is written of the inner packet.
+    const HEADERS: usize = 128;
+    let first_part =
+        context_pointer!(context, xdp_md, data_end) - context_pointer!(context, xdp_md, data);
+    // SAFETY: the context is the program's own.
+    let length = unsafe { bpf_xdp_get_buff_len(context) };
+    if first_part >= HEADERS || first_part == length as usize {
+        return true;
+    }
+    let missing = (HEADERS - first_part) as u32;
+    let mut copying = Copying {
+        context,
+        length: length as u32,
+        distance: missing,
+        moved: 0,
+    };
+    let piece: extern "C" fn(u32, *mut Copying) -> c_long = move_piece;
+    let pieces = copying.length.div_ceil(SCRATCH_SIZE as u32);
+    // SAFETY: the context is the program's own; the callback takes what it is given here, and the kernel calls it before the
+    // helper returns.
+    unsafe {
+        if bpf_xdp_adjust_head(context, -(missing as i32)) != 0 {
+            return false;
+        }
+        bpf_loop(pieces, piece as *mut c_void, (&raw mut copying).cast(), 0);
+        copying.moved == pieces && bpf_xdp_adjust_tail(context, -(missing as i32)) == 0
+    }
+}
+
+/// That `length` bytes which begin at the offset `distance` go to the start of the frame, and how many pieces have gone there.
 struct Copying {
     context: *mut xdp_md,
     length: u32,
@@ -147,7 +195,7 @@ struct Copying {
 extern "C" fn move_piece(index: u32, copying: *mut Copying) -> c_long {
     const CONTINUE: c_long = 0;
     const BREAK: c_long = 1;
-    // SAFETY: what XdpFrame::move_forward gave, which waits for us.
+    // SAFETY: what `gather` gave, which waits for us.
     let copying = unsafe { &mut *copying };
     let Some(piece) = SCRATCH.get_ptr_mut(0) else {
         return BREAK;
@@ -180,42 +228,28 @@ impl<const FRAGS: bool> Packet for XdpFrame<'_, FRAGS> {
     }
 
     #[inline(always)]
-    fn read<T: Header>(&self, offset: usize) -> Option<T> {
-        match header_at::<T>(self.start(), self.end(), offset) {
-            // SAFETY: inside the frame, and a Header is valid with any bytes at any address.
-            Some(header) => Some(unsafe { header.read() }),
-            None if FRAGS => self.read_behind(offset),
-            None => None,
-        }
+    fn header<T: Header>(&self, offset: usize) -> Option<&T> {
+        let header = match header_at::<T>(self.start(), self.end(), offset) {
+            Some(header) => header,
+            None if FRAGS => self.behind(offset)?,
+            None => return None,
+        };
+        // SAFETY: inside the frame or a copy of it, and a Header is valid with any bytes at any address.
+        Some(unsafe { header.as_ref() })
     }
 
-    /// For drivers that leave the first part short or empty: it grows into the room in front, and everything moves there.
-    /// Costs a copy of the packet; in the common case nothing.
+    #[inline(always)]
+    fn header_mut<T: Header>(&mut self, offset: usize) -> Option<&mut T> {
+        let mut header = header_at(self.start(), self.end(), offset)?;
+        // SAFETY: inside the frame, which is ours while the program runs.
+        Some(unsafe { header.as_mut() })
+    }
+
+    /// For drivers that leave the first part short or empty.
     #[inline(always)]
     fn gather_headers(&mut self) -> Option<()> {
-        /// VLAN tag, outer IPv6 with the encapsulation limit, UDP, GRE, and what is written of the inner packet.
-        const HEADERS: usize = 128;
-        if !FRAGS {
-            return Some(());
-        }
-        let first_part = self.end() - self.start();
-        let length = self.length();
-        if first_part >= HEADERS || first_part == length {
-            return Some(());
-        }
-        let missing = (HEADERS - first_part) as u32;
-        self.adjust_head(-(missing as i32))?;
-        self.move_forward(length as u32, missing)?;
-        // SAFETY: the context is the program's own; pointers into the frame are made anew at each access.
-        (unsafe { bpf_xdp_adjust_tail(self.context.ctx, -(missing as i32)) } == 0).then_some(())
-    }
-
-    #[inline(always)]
-    fn write<T: Header>(&mut self, offset: usize, value: &T) -> Option<()> {
-        let header = header_at::<T>(self.start(), self.end(), offset)?;
-        // SAFETY: inside the frame, which is ours while the program runs.
-        unsafe { header.write(*value) };
-        Some(())
+        // SAFETY: the context is the program's own.
+        (!FRAGS || unsafe { gather(self.context.ctx) }).then_some(())
     }
 
     #[inline(always)]
@@ -379,23 +413,22 @@ impl Packet for SocketBuffer<'_> {
     }
 
     #[inline(always)]
-    fn read<T: Header>(&self, offset: usize) -> Option<T> {
-        let header = header_at::<T>(self.start(), self.end(), offset)?;
+    fn header<T: Header>(&self, offset: usize) -> Option<&T> {
+        let header = header_at(self.start(), self.end(), offset)?;
         // SAFETY: inside the linear part, and a Header is valid with any bytes at any address.
-        Some(unsafe { header.read() })
+        Some(unsafe { header.as_ref() })
+    }
+
+    #[inline(always)]
+    fn header_mut<T: Header>(&mut self, offset: usize) -> Option<&mut T> {
+        let mut header = header_at(self.start(), self.end(), offset)?;
+        // SAFETY: inside the linear part, which is ours while the program runs.
+        Some(unsafe { header.as_mut() })
     }
 
     #[inline(always)]
     fn gather_headers(&mut self) -> Option<()> {
         self.make_headers_readable();
-        Some(())
-    }
-
-    #[inline(always)]
-    fn write<T: Header>(&mut self, offset: usize, value: &T) -> Option<()> {
-        let header = header_at::<T>(self.start(), self.end(), offset)?;
-        // SAFETY: inside the linear part, which is ours while the program runs.
-        unsafe { header.write(*value) };
         Some(())
     }
 

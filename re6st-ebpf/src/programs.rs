@@ -9,7 +9,8 @@ use aya_ebpf::{
 };
 use re6st_common::{
     apply::{self, Verdict},
-    decide::{self, Decision},
+    decide::{self, Decision, Otherwise},
+    guard,
     reason::Reason,
     tables::Tables as _,
 };
@@ -37,7 +38,7 @@ fn receive<const FRAGS: bool>(context: &XdpContext) -> u32 {
     let mut frame = XdpFrame::<FRAGS>::new(context);
     let arrival = context.ingress_ifindex() as u32;
     let decision = decide::receive(&frame, &tables, arrival);
-    if let Decision::Pass(Reason::Ordinary) | Decision::Drop(Reason::UnknownKey) = decision {
+    if let Decision::Decline(Reason::Ordinary | Reason::UnknownKey) = decision {
         // another instance on the same interface may know the packet; returns only if there is none
         maps::next_instance(context);
     }
@@ -63,17 +64,15 @@ fn receive<const FRAGS: bool>(context: &XdpContext) -> u32 {
 #[inline(always)]
 fn account(decision: &Decision<'_>) {
     match decision {
-        Decision::Pass(reason) | Decision::Drop(reason) => maps::count(*reason),
-        Decision::Deliver(carried, reason) => {
-            maps::count(*reason);
-            maps::count_received(carried.tunnel, 1, carried.inner.length as u64);
-        }
-        Decision::Send(carried, id, _) => {
-            maps::count_received(carried.tunnel, 1, carried.inner.length as u64);
-            maps::count_sent(*id, 1, carried.inner.length as u64);
-        }
-        Decision::Forward(carried, _) => {
-            maps::count_received(carried.tunnel, 1, carried.inner.length as u64);
+        Decision::Decline(reason) => maps::count(*reason),
+        Decision::Carry(carried, way) => {
+            let length = carried.inner.length as u64;
+            maps::count_received(carried.tunnel, 1, length);
+            match (way.next_hop, &way.otherwise) {
+                (Some((id, _)), _) => maps::count_sent(id, 1, length),
+                (None, Otherwise::Kernel(reason)) => maps::count(*reason),
+                (None, Otherwise::Site(_)) => {}
+            }
         }
     }
 }
@@ -146,7 +145,7 @@ fn send(context: &TcContext) -> Result<i32, Reason> {
 pub fn re6st_guard(context: TcContext) -> i32 {
     let tables = Maps::new(context.as_ptr());
     let buffer = SocketBuffer::new(&context);
-    match decide::may_enter(&buffer, &tables, buffer.arrival()) {
+    match guard::may_enter(&buffer, &tables, buffer.arrival()) {
         Ok(()) => TC_ACT_UNSPEC,
         Err(reason) => {
             maps::count(reason);

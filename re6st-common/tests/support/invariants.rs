@@ -3,7 +3,8 @@
 use re6st_common::{
     address::Address,
     apply::{self, Verdict},
-    decide::{self, Decision},
+    decide::{self, Decision, Otherwise},
+    guard,
     maps::{TrieKey, TrieValue, settings, table, transmit},
     packet::Frame,
     reason::{Fate, Reason},
@@ -19,10 +20,11 @@ pub fn run(world: &World, bytes: &[u8], arrival: u32) -> (Option<Reason>, Verdic
     let mut frame = Frame::new(bytes);
     let decision = decide::receive(&frame, world, arrival);
     let reason = match decision {
-        Decision::Pass(reason) | Decision::Drop(reason) | Decision::Deliver(_, reason) => {
-            Some(reason)
-        }
-        Decision::Send(..) | Decision::Forward(..) => None,
+        Decision::Decline(reason) => Some(reason),
+        Decision::Carry(_, way) => match (way.next_hop, way.otherwise) {
+            (None, Otherwise::Kernel(reason)) => Some(reason),
+            _ => None,
+        },
     };
     match apply::apply(&mut frame, world, &decision) {
         Ok(verdict) => (reason, verdict, frame.bytes().to_vec()),
@@ -65,15 +67,14 @@ pub fn check(world: &World, bytes: &[u8], arrival: u32) {
 pub fn check_sent(world: &World, bytes: &[u8], segment_size: u32, arrival: u32) {
     let frame = Frame::new(bytes);
     match decide::send(&frame, world, segment_size) {
-        Ok(Decision::Send(carried, id, next_hop)) => {
+        Ok((carried, id, next_hop)) => {
             assert!(id >= FIRST);
             assert!(usize::from(carried.inner.length) + carried.front <= bytes.len());
             assert!(segment_size > 0 || u32::from(carried.inner.length) <= next_hop.mtu);
         }
-        Ok(decision) => panic!("sent packets are encapsulated or dropped, not {decision:?}"),
         Err(reason) => assert_eq!(reason.fate(), Fate::Dropped),
     }
-    if let Err(reason) = decide::may_enter(&frame, world, arrival) {
+    if let Err(reason) = guard::may_enter(&frame, world, arrival) {
         assert_eq!(reason.fate(), Fate::Dropped);
     }
 }
@@ -106,7 +107,7 @@ pub fn from_input(input: &[u8]) -> Option<(World, u32, &[u8])> {
     // two more routes, one by source
     let route = |prefix: u8, length: u8, next_hop: u8, table: u32, source_table: u32| {
         let high = u64::from_be_bytes([0x20, 1, 0x0d, 0xb8, 0, 0x42, prefix, 0]);
-        let key = TrieKey::new(table, Address { high, low: 0 });
+        let key = TrieKey::new(table, Address::new(high, 0));
         let value = TrieValue {
             next_hop: u32::from(next_hop % 9),
             source_table,

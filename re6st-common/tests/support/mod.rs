@@ -264,7 +264,7 @@ impl Tables for World {
     fn kernel_route(&self, _: u32, inner: &Inner) -> Option<Neighbour> {
         inner
             .destination
-            .low
+            .low()
             .is_multiple_of(2)
             .then_some(Neighbour {
                 interface: LAN,

@@ -2,7 +2,7 @@
 
 use re6st_common::{
     apply::{self, Verdict},
-    decide::{self, Decision},
+    decide::{self, Decision, Otherwise},
     maps::next_hop_id,
     packet::Frame,
     reason::Reason,
@@ -46,24 +46,17 @@ pub fn receive(tables: &PinnedTables, bytes: &[u8], arrival: u32, frags: bool) -
         to_tunnel: None,
         arrival,
     };
-    let carried = match &decision {
-        Decision::Pass(reason) | Decision::Drop(reason) => {
-            replay.reason = Some(*reason);
-            None
+    match decision {
+        Decision::Decline(reason) => replay.reason = Some(reason),
+        Decision::Carry(carried, way) => {
+            replay.from_tunnel = Some(carried.tunnel).filter(|id| *id != next_hop_id::NONE);
+            match (way.next_hop, way.otherwise) {
+                (Some((id, _)), _) => replay.to_tunnel = Some(id),
+                (None, Otherwise::Kernel(reason)) => replay.reason = Some(reason),
+                (None, Otherwise::Site(_)) => {}
+            }
         }
-        Decision::Deliver(carried, reason) => {
-            replay.reason = Some(*reason);
-            Some(carried)
-        }
-        Decision::Send(carried, id, _) => {
-            replay.to_tunnel = Some(*id);
-            Some(carried)
-        }
-        Decision::Forward(carried, _) => Some(carried),
-    };
-    replay.from_tunnel = carried
-        .map(|carried| carried.tunnel)
-        .filter(|id| *id != next_hop_id::NONE);
+    }
     replay.reason = failed.or(replay.reason);
     replay
 }

@@ -28,7 +28,7 @@ fn settings_for(network: Option<(Ipv6Net, u8)>) -> Settings {
     };
     let length = u32::from(network.prefix_len());
     Settings {
-        network: Address::from_ipv6(network.network().octets()).high,
+        network: Address::from_ipv6(network.network().octets()).high(),
         network_mask: u64::MAX << (64 - length),
         fib_shift: 64 - length - u32::from(bits),
         fib_mask: (1 << bits) - 1,

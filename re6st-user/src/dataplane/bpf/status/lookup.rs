@@ -55,7 +55,7 @@ impl Lookup {
         }
         let source = destination
             .from
-            .map_or(Address { high: 0, low: 0 }, |from| from.network().into());
+            .map_or(Address::new(0, 0), |from| from.network().into());
         let value = self.longest(TrieKey::new(value.source_table, source))?;
         Ok(value.map_or(next_hop_id::NONE, |value| value.next_hop))
     }
