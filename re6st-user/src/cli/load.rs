@@ -15,7 +15,7 @@ use re6st_user::{
         manifest::Mode,
         node,
     },
-    io::netlink::Route as Netlink,
+    io::netlink::Rtnetlink,
     node::before::Before,
 };
 
@@ -96,7 +96,7 @@ pub fn run(command: &LoadCommand, bpffs: &Path, sockets: &Path) -> Result<ExitCo
     let lock = node::lock(sockets, &arguments.instance);
     let config = Config::from_path(&arguments.config)?;
     let pins = Pins::new(bpffs, &arguments.instance);
-    let before = Netlink::open()
+    let before = Rtnetlink::open()
         .map_err(Into::into)
         .and_then(|mut netlink| Before::look(&pins, &mut netlink));
     let kept = before.unwrap_or_else(|error| {

@@ -23,7 +23,7 @@ use crate::{
         bpf::{Manifest, Pins, maps::Maps, status::lookup::Lookup},
     },
     io::netlink::{
-        Route as Netlink,
+        Rtnetlink,
         mesh_route::{self, Way},
         route::Destination,
     },
@@ -44,7 +44,7 @@ impl Before {
     ///
     /// # Errors
     /// The kernel's routes or the maps cannot be read.
-    pub fn look(pins: &Pins, netlink: &mut Netlink) -> Result<Self> {
+    pub fn look(pins: &Pins, netlink: &mut Rtnetlink) -> Result<Self> {
         let Some(manifest) = Manifest::of(pins)? else {
             return Ok(Self::default());
         };

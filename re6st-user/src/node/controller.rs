@@ -44,7 +44,7 @@ use crate::{
         clock::Clock,
         lock::Lock,
         log::Log,
-        netlink::{Route as Netlink, monitor::Monitor},
+        netlink::{Rtnetlink, monitor::Monitor},
     },
     membership::{
         babel::BabelParameters,
@@ -76,7 +76,7 @@ pub struct Controller {
     clock: Clock,
     pub(super) routing: Box<dyn Routing>,
     pub(super) transport: Transport,
-    pub(super) installer: Installer<BpfDataPlane, Netlink>,
+    pub(super) installer: Installer<BpfDataPlane, Rtnetlink>,
     pub(super) host: Host,
     /// What was loaded.
     pub(super) instance: Instance,
@@ -105,7 +105,7 @@ pub struct Outside {
     /// The sockets of tunnels.
     pub transport: Transport,
     /// For questions about the host.
-    pub netlink: Netlink,
+    pub netlink: Rtnetlink,
     monitor: Monitor,
     orders: Orders,
     readiness: Readiness,
@@ -126,7 +126,7 @@ impl Outside {
     ) -> Result<Self> {
         let transport = Transport::new(config.port, &config.tunnels)
             .context("open the sockets of the tunnels")?;
-        let netlink = Netlink::open().context("open rtnetlink")?;
+        let netlink = Rtnetlink::open().context("open rtnetlink")?;
         let monitor = Monitor::open(routes).context("open the socket for changes of the host")?;
         let readiness = Readiness(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
         readiness.add(monitor.as_fd(), MONITOR)?;
@@ -187,7 +187,7 @@ impl Controller {
         babel: Babel,
         clock: Clock,
         routing: Box<dyn Routing>,
-        installer: Installer<BpfDataPlane, Netlink>,
+        installer: Installer<BpfDataPlane, Rtnetlink>,
         instance: Instance,
         state: State,
         journal: Journal,

@@ -34,7 +34,7 @@ use crate::{
     },
     io::{
         bpf_call, bpffs,
-        netlink::{Route as Netlink, mesh_route},
+        netlink::{Rtnetlink, mesh_route},
     },
     time::Time,
 };
@@ -133,7 +133,7 @@ impl Instance {
     ///
     /// # Errors
     /// [`BpfError::Unloaded`], or what keeps us from looking.
-    pub fn losses(&self, netlink: &mut Netlink) -> Result<Vec<String>, BpfError> {
+    pub fn losses(&self, netlink: &mut Rtnetlink) -> Result<Vec<String>, BpfError> {
         let Some(number) = number(&self.pins)? else {
             let instance = self.pins.instance().to_string();
             return Err(BpfError::Unloaded(instance));
@@ -152,7 +152,7 @@ impl Instance {
     }
 
     /// Whether the mesh device is the one that was loaded.
-    pub fn has_device(&self, netlink: &mut Netlink) -> bool {
+    pub fn has_device(&self, netlink: &mut Rtnetlink) -> bool {
         let found = netlink.interface_by_index(self.manifest.settings.device);
         matches!(found, Ok(Some(_)))
     }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::{
-    io::netlink::{NetlinkError, Refusal, Route as Netlink, mesh_route::Way},
+    io::netlink::{NetlinkError, Refusal, Rtnetlink, mesh_route::Way},
     route::RouteKey,
 };
 
@@ -42,7 +42,7 @@ pub trait KernelTable {
     fn resolve_neighbour(&mut self, interface: u32, address: IpAddr) -> Result<(), NetlinkError>;
 }
 
-impl KernelTable for Netlink {
+impl KernelTable for Rtnetlink {
     fn routes(&mut self, first: u32) -> Result<Vec<(RouteKey, Way)>, NetlinkError> {
         self.mesh_routes(first)
     }

@@ -31,7 +31,7 @@ use crate::{
         node,
         plane::BpfDataPlane,
     },
-    io::{clock::Clock, lock::Lock, netlink::Route as Netlink, random},
+    io::{clock::Clock, lock::Lock, netlink::Rtnetlink, random},
     membership::shell::Membership,
     routing::{Routing, StaticRoutes},
 };
@@ -89,7 +89,7 @@ pub fn start(request: &Request<'_>, sockets: &Path, record: Option<&Path>) -> Re
         .map(|membership| std::mem::take(&mut membership.notes))
         .unwrap_or_default();
     let control = control::path(sockets, request.pins.instance());
-    let routes = Netlink::open().context("open rtnetlink")?;
+    let routes = Rtnetlink::open().context("open rtnetlink")?;
     let mut outside = Outside::open(config, &control, membership, routes.port())?;
     let mut before = Before::look(request.pins, &mut outside.netlink)?;
     if config.babel.is_none() {
@@ -188,7 +188,7 @@ fn settings(config: &Config, babel: &Babel, router_id: RouterId) -> Settings {
 fn take_over(
     before: &Before,
     restored: &[InstalledRoute],
-    installer: &mut Installer<BpfDataPlane, Netlink>,
+    installer: &mut Installer<BpfDataPlane, Rtnetlink>,
 ) {
     for route in before.routes.keys() {
         if !restored.iter().any(|kept| kept.route == *route) {

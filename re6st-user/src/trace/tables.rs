@@ -20,7 +20,7 @@ use crate::{
         BpfError, Manifest, Pins,
         maps::{Maps, access, all, trie_key},
     },
-    io::netlink::{NetlinkError, Route as Netlink},
+    io::netlink::{NetlinkError, Rtnetlink},
 };
 
 /// The maps of a running instance.
@@ -31,7 +31,7 @@ pub struct PinnedTables {
     interfaces: BTreeMap<u32, Interface>,
     fib: Array<MapData, FibEntry>,
     trie: LpmTrie<MapData, TrieKey, TrieValue>,
-    netlink: RefCell<Netlink>,
+    netlink: RefCell<Rtnetlink>,
     /// Whether to answer for the kernel that it knows no way.
     unrouted: Cell<bool>,
     /// Whether this is the packet by which the kernel shall confirm the neighbour.
@@ -51,7 +51,7 @@ impl PinnedTables {
             interfaces: access(interfaces.iter().collect(), "INTERFACES", "all")?,
             fib: maps.fib()?,
             trie: maps.trie()?,
-            netlink: RefCell::new(Netlink::open().map_err(|source| BpfError::Netlink {
+            netlink: RefCell::new(Rtnetlink::open().map_err(|source| BpfError::Netlink {
                 what: "ask the kernel for its routes".to_owned(),
                 source,
             })?),

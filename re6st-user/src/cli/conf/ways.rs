@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrIn6};
-use re6st_user::{certificate::network::Network, io::netlink::Route};
+use re6st_user::{certificate::network::Network, io::netlink::Rtnetlink};
 
 /// An address of each family that is far away from everybody: a.root-servers.net. Nothing is sent there.
 const FAR_AWAY: [&str; 2] = ["198.41.0.4", "2001:503:ba3e::2:30"];
@@ -24,7 +24,7 @@ impl Interfaces {
     /// # Errors
     /// Nobody can tell without being told.
     pub fn find(named: &[String]) -> Result<Self> {
-        let mut routes = Route::open().context("open rtnetlink")?;
+        let mut routes = Rtnetlink::open().context("open rtnetlink")?;
         let all = routes.interfaces().context("list the interfaces")?;
         let uplinks = uplinks(&mut routes);
         // loopback and tunnels have no Ethernet address
@@ -70,7 +70,7 @@ fn plain(named: &[String], uplinks: &[String], usable: &[String]) -> Result<Vec<
     }
 }
 
-fn uplinks(routes: &mut Route) -> Vec<String> {
+fn uplinks(routes: &mut Rtnetlink) -> Vec<String> {
     let mut names = Vec::new();
     for destination in FAR_AWAY.iter().filter_map(|text| text.parse().ok()) {
         let Ok(way) = routes.way(destination, None) else {

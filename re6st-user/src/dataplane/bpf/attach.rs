@@ -19,7 +19,7 @@ use crate::io::{
     bpf_call::{self, Attachment},
     bpffs,
     netlink::{
-        Route,
+        Rtnetlink,
         filter::{Direction, Place},
     },
 };
@@ -239,7 +239,7 @@ pub fn set_tc(
     how: TcAttachment,
     handle: u32,
     program: BorrowedFd<'_>,
-    netlink: &mut Route,
+    netlink: &mut Rtnetlink,
     rollback: &mut Rollback,
 ) -> Result<(), BpfError> {
     // whichever way it was attached before, the packet must meet it once
@@ -261,7 +261,7 @@ fn set_filter(
     hook: Hook,
     handle: u32,
     program: BorrowedFd<'_>,
-    netlink: &mut Route,
+    netlink: &mut Rtnetlink,
     rollback: &mut Rollback,
 ) -> Result<(), BpfError> {
     let name = hook.tc_program().unwrap_or_default();
@@ -271,7 +271,7 @@ fn set_filter(
     netlink.set_filter(place, program, name).during(what)?;
     let old = pins.object(name);
     rollback.push(move || {
-        let mut netlink = Route::open().during(what_undo)?;
+        let mut netlink = Rtnetlink::open().during(what_undo)?;
         if was_there {
             let old = bpf_call::open_pin(&old).during(what_undo)?;
             netlink
@@ -294,7 +294,7 @@ pub fn remove_tc(
     hook: Hook,
     how: TcAttachment,
     handle: u32,
-    netlink: &mut Route,
+    netlink: &mut Rtnetlink,
 ) -> Result<(), BpfError> {
     remove_link(pins, hook)?;
     if let TcAttachment::Clsact { added } = how {
@@ -311,7 +311,7 @@ pub fn remove_tc(
 pub fn prepare_tc(
     interface: u32,
     tcx: bool,
-    netlink: &mut Route,
+    netlink: &mut Rtnetlink,
     rollback: &mut Rollback,
 ) -> Result<TcAttachment, BpfError> {
     if tcx {
@@ -321,7 +321,7 @@ pub fn prepare_tc(
     let new = netlink.add_clsact(interface).during(what)?;
     if new {
         rollback.push(move || {
-            Route::open()
+            Rtnetlink::open()
                 .and_then(|mut netlink| netlink.remove_clsact(interface))
                 .during(what)
         });

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::io::{
     bpf_call,
-    netlink::{Route, filter::PRIORITY},
+    netlink::{Rtnetlink, filter::PRIORITY},
 };
 
 /// A program of ours that does not see all packets it should.
@@ -101,7 +101,7 @@ pub fn misplaced(
     pins: &Pins,
     manifest: &Manifest,
     others: &[OtherInstance],
-    netlink: &mut Route,
+    netlink: &mut Rtnetlink,
 ) -> Result<Vec<Misplaced>, BpfError> {
     let mut found = Vec::new();
     for (hook, interface, how) in places(pins, manifest, netlink)? {
@@ -123,7 +123,7 @@ pub fn misplaced(
 fn places(
     pins: &Pins,
     manifest: &Manifest,
-    netlink: &mut Route,
+    netlink: &mut Rtnetlink,
 ) -> Result<Vec<(Hook, String, TcAttachment)>, BpfError> {
     let mut places = Vec::new();
     let mut records: Vec<&InterfaceRecord> = Vec::new();
@@ -185,7 +185,11 @@ fn programs_of(hook: Hook, others: &[OtherInstance]) -> Result<BTreeSet<u64>, Bp
     Ok(ids)
 }
 
-fn at_clsact(hook: Hook, handle: u32, netlink: &mut Route) -> Result<Option<Trouble>, BpfError> {
+fn at_clsact(
+    hook: Hook,
+    handle: u32,
+    netlink: &mut Rtnetlink,
+) -> Result<Option<Trouble>, BpfError> {
     let what = || format!("list the filters of interface {}", hook.interface());
     let place = hook.place(handle);
     if !netlink.has_filter(place).during(what)? {
@@ -203,7 +207,7 @@ pub fn restore(
     misplaced: &Misplaced,
     pins: &Pins,
     handle: u32,
-    netlink: &mut Route,
+    netlink: &mut Rtnetlink,
 ) -> Result<(), BpfError> {
     let hook = misplaced.hook;
     let path = pins.object(hook.tc_program().unwrap_or_default());

@@ -22,7 +22,7 @@ use crate::{
     config::Config,
     io::{
         netlink::{
-            Refusal, Route, ethtool,
+            Refusal, Rtnetlink, ethtool,
             link::Interface,
             route::{Destination, Properties},
         },
@@ -124,7 +124,7 @@ pub struct Device {
 }
 
 /// Finds the mesh device.
-pub fn find(instance: &InstanceName, netlink: &mut Route) -> Result<Option<Device>, BpfError> {
+pub fn find(instance: &InstanceName, netlink: &mut Rtnetlink) -> Result<Option<Device>, BpfError> {
     let what = || format!("look up the mesh device {instance}");
     let Some(device) = netlink.interface(instance.device()).during(what)? else {
         return Ok(None);
@@ -148,7 +148,7 @@ pub(super) fn is_veth(interface: &Interface) -> bool {
 pub fn create(
     instance: &InstanceName,
     mtu: u32,
-    netlink: &mut Route,
+    netlink: &mut Rtnetlink,
     rollback: &mut Rollback,
 ) -> Result<Device, BpfError> {
     let what = || format!("create the mesh device {instance}");
@@ -165,7 +165,7 @@ pub fn create(
         .during(what)?;
     let undo = instance.clone();
     rollback.push(move || {
-        let mut netlink = Route::open().during(|| format!("remove the mesh device {undo}"))?;
+        let mut netlink = Rtnetlink::open().during(|| format!("remove the mesh device {undo}"))?;
         remove(&undo, &mut netlink)
     });
     let device = find(instance, netlink)?.ok_or_else(|| {
@@ -200,7 +200,7 @@ pub fn limit_segmentation(instance: &InstanceName, device: &Device) -> Result<()
 pub fn set_up(
     instance: &InstanceName,
     device: &Device,
-    netlink: &mut Route,
+    netlink: &mut Rtnetlink,
 ) -> Result<(), BpfError> {
     for index in [device.other_end, device.index] {
         netlink
@@ -211,7 +211,7 @@ pub fn set_up(
 }
 
 /// Removes the mesh device, and with it its other end, its addresses and all routes through it.
-pub fn remove(instance: &InstanceName, netlink: &mut Route) -> Result<(), BpfError> {
+pub fn remove(instance: &InstanceName, netlink: &mut Rtnetlink) -> Result<(), BpfError> {
     let what = || format!("remove the mesh device {instance}");
     for name in [instance.device(), &instance.other_end()] {
         if let Some(interface) = netlink.interface(name).during(what)?
@@ -240,7 +240,7 @@ pub fn set_mtu(
     instance: &InstanceName,
     device: &Device,
     plan: &Plan,
-    netlink: &mut Route,
+    netlink: &mut Rtnetlink,
     rollback: &mut Rollback,
 ) -> Result<(), BpfError> {
     let what = || format!("set the MTU of {instance}");
@@ -252,7 +252,7 @@ pub fn set_mtu(
         for index in [device.other_end, device.index] {
             netlink.set_mtu(index, plan.mtu).during(what)?;
             rollback.push(move || {
-                Route::open()
+                Rtnetlink::open()
                     .and_then(|mut netlink| netlink.set_mtu(index, current))
                     .during(|| "put the former MTU back".to_owned())
             });
@@ -273,7 +273,7 @@ pub fn add_addresses(
     instance: &InstanceName,
     device: &Device,
     plan: &Plan,
-    netlink: &mut Route,
+    netlink: &mut Rtnetlink,
     rollback: &mut Rollback,
 ) -> Result<(), BpfError> {
     let index = device.index;
@@ -288,7 +288,7 @@ pub fn add_addresses(
             .add_address(index, address)
             .during(|| format!("add address {address} to {instance}"))?;
         rollback.push(move || {
-            Route::open()
+            Rtnetlink::open()
                 .and_then(|mut netlink| netlink.remove_address(index, address))
                 .during(|| format!("remove address {address}"))
         });
@@ -301,7 +301,7 @@ pub fn remove_addresses(
     instance: &InstanceName,
     device: &Device,
     plan: &Plan,
-    netlink: &mut Route,
+    netlink: &mut Rtnetlink,
 ) -> Result<(), BpfError> {
     let present = netlink
         .addresses(device.index)
@@ -321,7 +321,7 @@ pub fn add_routes(
     instance: &InstanceName,
     device: &Device,
     plan: &Plan,
-    netlink: &mut Route,
+    netlink: &mut Rtnetlink,
     rollback: &mut Rollback,
 ) -> Result<Vec<Destination>, BpfError> {
     let index = device.index;
@@ -360,7 +360,7 @@ fn put_routes_back(
     former: Vec<(Destination, Option<Properties>)>,
 ) -> Result<(), BpfError> {
     let what = || "put the former routes back".to_owned();
-    let mut netlink = Route::open().during(what)?;
+    let mut netlink = Rtnetlink::open().during(what)?;
     let added = former.iter().filter(|(_, properties)| properties.is_none());
     netlink
         .remove_routes(index, added.map(|(destination, _)| *destination))
@@ -397,7 +397,7 @@ pub fn remove_routes(
     instance: &InstanceName,
     device: &Device,
     surplus: Vec<Destination>,
-    netlink: &mut Route,
+    netlink: &mut Rtnetlink,
 ) -> Result<(), BpfError> {
     let what = || format!("remove routes to {instance}");
     let refusals = netlink.remove_routes(device.index, surplus).during(what)?;
@@ -412,7 +412,7 @@ pub fn add_unreachable(
     plan: &Plan,
     former: &[IpNet],
     metric: u32,
-    netlink: &mut Route,
+    netlink: &mut Rtnetlink,
     rollback: &mut Rollback,
 ) -> Result<(), BpfError> {
     for prefix in plan.unreachable.iter().copied() {
@@ -421,7 +421,7 @@ pub fn add_unreachable(
             .during(|| format!("add the route `unreachable {prefix}`"))?;
         if !former.contains(&prefix) {
             rollback.push(move || {
-                Route::open()
+                Rtnetlink::open()
                     .and_then(|mut netlink| netlink.remove_unreachable(prefix, metric))
                     .during(|| format!("remove the route `unreachable {prefix}`"))
             });

@@ -6,10 +6,10 @@ use super::{
     manifest::Manifest,
     pins::InstanceName,
 };
-use crate::io::netlink::{Route, link::Interface};
+use crate::io::netlink::{Rtnetlink, link::Interface};
 
 /// Which ends have other names than they were made with, for people.
-pub fn changed(manifest: &Manifest, netlink: &mut Route) -> Result<Vec<String>, BpfError> {
+pub fn changed(manifest: &Manifest, netlink: &mut Rtnetlink) -> Result<Vec<String>, BpfError> {
     let ends = ends(manifest, netlink)?.into_iter();
     let changed = ends.filter(|(end, name)| end.name != *name);
     Ok(changed
@@ -18,7 +18,7 @@ pub fn changed(manifest: &Manifest, netlink: &mut Route) -> Result<Vec<String>, 
 }
 
 /// Gives both ends the names they were made with.
-pub fn put_back(manifest: &Manifest, netlink: &mut Route) -> Result<(), BpfError> {
+pub fn put_back(manifest: &Manifest, netlink: &mut Rtnetlink) -> Result<(), BpfError> {
     for (end, name) in ends(manifest, netlink)? {
         if end.name != name {
             netlink
@@ -30,7 +30,10 @@ pub fn put_back(manifest: &Manifest, netlink: &mut Route) -> Result<(), BpfError
 }
 
 /// Both ends, each with the name it was made with; those that are there.
-fn ends(manifest: &Manifest, netlink: &mut Route) -> Result<Vec<(Interface, String)>, BpfError> {
+fn ends(
+    manifest: &Manifest,
+    netlink: &mut Rtnetlink,
+) -> Result<Vec<(Interface, String)>, BpfError> {
     let what = || format!("look up the mesh device {}", manifest.instance);
     let (Ok(instance), index) = (
         InstanceName::parse(&manifest.instance),

@@ -41,7 +41,7 @@ use crate::{
     dataplane::{self, fib::Fib},
     io::{
         bpffs, host,
-        netlink::{Route, route::Destination},
+        netlink::{Rtnetlink, route::Destination},
     },
 };
 
@@ -115,7 +115,7 @@ pub fn load(request: &Request<'_>) -> Result<Summary, BpfError> {
         let path = request.pins.bpffs().display();
         notes.push(format!("mounted a BPF file system at {path}"));
     }
-    let mut netlink = Route::open().during(|| "open rtnetlink".to_owned())?;
+    let mut netlink = Rtnetlink::open().during(|| "open rtnetlink".to_owned())?;
     let stacking = Stacking::query(&mut netlink)?;
     let mut missing = Missing::new();
     let interfaces = present::interfaces(request, &stacking, &mut netlink, &mut missing)?;
@@ -178,7 +178,7 @@ fn undo(error: BpfError, rollback: Rollback) -> BpfError {
 /// A load under way.
 struct Loading<'a> {
     request: &'a Request<'a>,
-    netlink: Route,
+    netlink: Rtnetlink,
     stacking: Stacking,
     interfaces: Interfaces,
     tunnels: Vec<ResolvedTunnel>,

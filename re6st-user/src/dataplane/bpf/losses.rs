@@ -6,10 +6,10 @@ use super::{
     forwarding,
     manifest::Manifest,
 };
-use crate::io::netlink::Route;
+use crate::io::netlink::Rtnetlink;
 
 /// What the kernel has lost of what a load told it, for people; nothing if all is there.
-pub fn losses(manifest: &Manifest, netlink: &mut Route) -> Result<Vec<String>, BpfError> {
+pub fn losses(manifest: &Manifest, netlink: &mut Rtnetlink) -> Result<Vec<String>, BpfError> {
     let name = &manifest.instance;
     let what = || format!("look at the mesh device {name}");
     let index = manifest.settings.device;

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     config::{self, Config, Encapsulation, SourcePort},
     io::{
-        netlink::{Route, link::Interface},
+        netlink::{Rtnetlink, link::Interface},
         source,
     },
 };
@@ -64,7 +64,7 @@ pub fn again(
     tunnel: &config::Tunnel,
     interfaces: &Interfaces,
     device: u32,
-    netlink: &mut Route,
+    netlink: &mut Rtnetlink,
 ) -> Result<ResolvedTunnel, BpfError> {
     let mut resolved = resolve(config, tunnel, interfaces, Some(device), netlink)?;
     let (interface, neighbour) = (resolved.route_interface, resolved.neighbour);
@@ -94,7 +94,7 @@ pub fn tunnels(
     interfaces: &Interfaces,
     device: Option<u32>,
     patience: Duration,
-    netlink: &mut Route,
+    netlink: &mut Rtnetlink,
 ) -> Result<Found, BpfError> {
     let mut found = Found::default();
     for tunnel in &config.tunnels {
@@ -117,7 +117,7 @@ fn resolve(
     tunnel: &config::Tunnel,
     interfaces: &Interfaces,
     device: Option<u32>,
-    netlink: &mut Route,
+    netlink: &mut Rtnetlink,
 ) -> Result<ResolvedTunnel, BpfError> {
     let name = &tunnel.name;
     let remote = tunnel.remote;
@@ -266,7 +266,7 @@ fn mtu(config: &Config, tunnel: &config::Tunnel, interface: &Interface) -> Resul
 fn find_neighbours(
     tunnels: &mut [ResolvedTunnel],
     patience: Duration,
-    netlink: &mut Route,
+    netlink: &mut Rtnetlink,
 ) -> Result<(), BpfError> {
     let mut found: BTreeMap<(u32, IpAddr), Option<[u8; 6]>> = tunnels
         .iter()

@@ -10,7 +10,7 @@ use super::{
     manifest::Mode,
     resolve::Interfaces,
 };
-use crate::io::netlink::{Route, link::Interface};
+use crate::io::netlink::{Rtnetlink, link::Interface};
 
 /// All interfaces of the network namespace.
 #[derive(Debug, Default)]
@@ -18,7 +18,7 @@ pub struct Stacking(BTreeMap<u32, Interface>);
 
 impl Stacking {
     /// Asks the kernel.
-    pub fn query(netlink: &mut Route) -> Result<Self, BpfError> {
+    pub fn query(netlink: &mut Rtnetlink) -> Result<Self, BpfError> {
         let interfaces = netlink
             .interfaces()
             .during(|| "list the network interfaces".to_owned())?;

@@ -30,7 +30,7 @@ pub use report::*;
 use crate::io::{
     bpf_call, host,
     lock::Holder,
-    netlink::{Route as Netlink, mesh_route, route::Destination},
+    netlink::{Rtnetlink, mesh_route, route::Destination},
 };
 use crate::{printable::ethernet, route::RouteKey};
 
@@ -119,7 +119,7 @@ fn observe<T>(
         pins,
         node,
         maps: Maps::new(pins.folder()),
-        netlink: Netlink::open().during(|| "open rtnetlink".to_owned())?,
+        netlink: Rtnetlink::open().during(|| "open rtnetlink".to_owned())?,
         manifest: &manifest,
         here,
         others: chain::others(pins, manifest.network_namespace)?,
@@ -132,7 +132,7 @@ struct Observer<'a> {
     pins: &'a Pins,
     node: Option<Holder>,
     maps: Maps,
-    netlink: Netlink,
+    netlink: Rtnetlink,
     manifest: &'a Manifest,
     here: bool,
     others: Vec<OtherInstance>,

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::io::{
     bpffs, host,
-    netlink::{Route, mesh_route},
+    netlink::{Rtnetlink, mesh_route},
     sysctl,
 };
 
@@ -54,7 +54,7 @@ pub fn unload(pins: &Pins, unless_held: Option<&Path>) -> Result<Summary, BpfErr
             notes,
         });
     };
-    let mut netlink = Route::open().during(|| "open rtnetlink".to_owned())?;
+    let mut netlink = Rtnetlink::open().during(|| "open rtnetlink".to_owned())?;
     for name in remove(pins, &manifest, &mut netlink)? {
         if let Some(record) = manifest.sysctls.get(&name) {
             notes.push(format!(
@@ -68,7 +68,11 @@ pub fn unload(pins: &Pins, unless_held: Option<&Path>) -> Result<Summary, BpfErr
 }
 
 /// Returns the kernel parameters it put back.
-fn remove(pins: &Pins, manifest: &Manifest, netlink: &mut Route) -> Result<Vec<String>, BpfError> {
+fn remove(
+    pins: &Pins,
+    manifest: &Manifest,
+    netlink: &mut Rtnetlink,
+) -> Result<Vec<String>, BpfError> {
     let others = chain::others(pins, manifest.network_namespace)?;
     chain::leave(&others)?;
     for record in &manifest.interfaces {
@@ -98,7 +102,7 @@ pub fn interface(
     record: &InterfaceRecord,
     handle: u32,
     others: &[OtherInstance],
-    netlink: &mut Route,
+    netlink: &mut Rtnetlink,
 ) -> Result<(), BpfError> {
     chain::release(pins, record.index, others)?;
     attach::remove_tc(

@@ -11,7 +11,7 @@ use super::{
     rollback::Rollback,
     stacking::Stacking,
 };
-use crate::io::{bpf_call::Attachment, netlink::Route};
+use crate::io::{bpf_call::Attachment, netlink::Rtnetlink};
 
 /// How the instance that is being loaded attaches XDP.
 #[derive(Clone, Copy)]
@@ -34,7 +34,7 @@ impl Xdp<'_> {
     pub fn attach(
         &self,
         record: &mut InterfaceRecord,
-        netlink: &mut Route,
+        netlink: &mut Rtnetlink,
         rollback: &mut Rollback,
     ) -> Result<Option<String>, BpfError> {
         let hook = Hook::Xdp(record.index);
@@ -120,7 +120,7 @@ impl Xdp<'_> {
         &self,
         wanted: Option<Mode>,
         record: &mut InterfaceRecord,
-        netlink: &mut Route,
+        netlink: &mut Rtnetlink,
         rollback: &mut Rollback,
     ) -> Result<(), BpfError> {
         let name = &record.name;

@@ -8,7 +8,7 @@ use netlink_packet_route::{
     address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope},
 };
 
-use super::{NetlinkError, Route};
+use super::{NetlinkError, Rtnetlink};
 
 /// An address of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub(super) fn parse(message: &AddressMessage) -> Option<Address> {
     })
 }
 
-impl Route {
+impl Rtnetlink {
     /// The addresses of an interface.
     pub fn addresses(&mut self, interface: u32) -> Result<Vec<IpAddr>, NetlinkError> {
         let addresses = self.interface_addresses(interface)?;

@@ -8,7 +8,7 @@ use netlink_packet_route::{
     tc::{TcAttribute, TcBpfFlags, TcFilterBpfOption, TcHandle, TcMessage, TcOption},
 };
 
-use super::{NetlinkError, Route};
+use super::{NetlinkError, Rtnetlink};
 
 /// The priority of all our filters: whoever has the same is one of us.
 pub const PRIORITY: u32 = 4754;
@@ -35,7 +35,7 @@ pub struct Place {
     pub handle: u32,
 }
 
-impl Route {
+impl Rtnetlink {
     /// Adds the qdisc `clsact`. Says whether it was not there before.
     pub fn add_clsact(&mut self, interface: u32) -> Result<bool, NetlinkError> {
         let message = RouteNetlinkMessage::NewQueueDiscipline(clsact(interface));

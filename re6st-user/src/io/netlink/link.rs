@@ -10,7 +10,7 @@ use netlink_packet_route::{
     },
 };
 
-use super::{NetlinkError, Route};
+use super::{NetlinkError, Rtnetlink};
 
 /// What we need to know of an interface.
 #[derive(Clone, Debug)]
@@ -64,7 +64,7 @@ impl Interface {
     }
 }
 
-impl Route {
+impl Rtnetlink {
     /// An interface by any of its names; `None` if there is none.
     pub fn interface(&mut self, name: &str) -> Result<Option<Interface>, NetlinkError> {
         let mut message = LinkMessage::default();

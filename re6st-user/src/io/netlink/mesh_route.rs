@@ -12,7 +12,7 @@ use netlink_packet_route::{
 };
 
 use super::{
-    NetlinkError, Refusal, Route as Netlink,
+    NetlinkError, Refusal, Rtnetlink,
     route::{base, ip, parse},
 };
 use crate::route::RouteKey;
@@ -49,7 +49,7 @@ pub enum Way {
     Unreachable,
 }
 
-impl Netlink {
+impl Rtnetlink {
     /// The routes of the instance whose routes begin at metric `first`.
     pub fn mesh_routes(&mut self, first: u32) -> Result<Vec<(RouteKey, Way)>, NetlinkError> {
         let mut routes = Vec::new();

@@ -30,7 +30,7 @@ pub mod route;
 pub mod xfrm;
 
 /// rtnetlink: links, addresses, routes, neighbours of the network namespace the process was in when it was opened.
-pub type Route = Netlink<RouteNetlinkMessage>;
+pub type Rtnetlink = Netlink<RouteNetlinkMessage>;
 
 /// How long the kernel may take to answer one request.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -81,7 +81,7 @@ pub struct Netlink<M> {
     messages: std::marker::PhantomData<fn(M) -> M>,
 }
 
-impl Route {
+impl Rtnetlink {
     /// Opens rtnetlink.
     pub fn open() -> Result<Self, NetlinkError> {
         Self::open_protocol(NETLINK_ROUTE)

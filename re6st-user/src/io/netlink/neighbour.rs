@@ -10,9 +10,9 @@ use netlink_packet_route::{
     },
 };
 
-use super::{NetlinkError, Route};
+use super::{NetlinkError, Rtnetlink};
 
-impl Route {
+impl Rtnetlink {
     /// The Ethernet address of a neighbour; `None` while the kernel does not know it.
     pub fn neighbour(
         &mut self,

@@ -12,7 +12,7 @@ use netlink_packet_route::{
     },
 };
 
-use super::{NetlinkError, Refusal, Route as Netlink};
+use super::{NetlinkError, Refusal, Rtnetlink};
 
 /// The protocol number our routes carry (`ip route show proto 69`), so that they are told from everybody else's.
 pub const PROTOCOL: u8 = 69;
@@ -52,7 +52,7 @@ pub struct Properties {
     pub mtu: Option<u32>,
 }
 
-impl Netlink {
+impl Rtnetlink {
     /// Which way a packet to `destination` would take.
     pub fn way(
         &mut self,

@@ -28,7 +28,7 @@ use crate::{
     },
     io::{
         bpffs,
-        netlink::{NetlinkError, Route as Netlink, link::Interface, monitor::Change},
+        netlink::{NetlinkError, Rtnetlink, link::Interface, monitor::Change},
     },
     time::Time,
 };
@@ -39,7 +39,7 @@ pub mod lans;
 /// What was seen of the host.
 pub struct Host {
     /// Asks the kernel.
-    pub netlink: Netlink,
+    pub netlink: Rtnetlink,
     /// What may be different now.
     pub due: Due,
     /// Plain interfaces that have been without IPv6, perhaps, and so forgot our groups.
@@ -113,7 +113,7 @@ impl Uses<'_> {
 
 impl Host {
     /// Everything is to be looked at.
-    pub fn new(netlink: Netlink) -> Self {
+    pub fn new(netlink: Rtnetlink) -> Self {
         let mut due = Due::default();
         due.note(&Look::HOST);
         Self {

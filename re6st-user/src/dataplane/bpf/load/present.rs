@@ -11,7 +11,7 @@ use super::{
     },
     Occasion, Request,
 };
-use crate::io::netlink::{Route, link::Interface};
+use crate::io::netlink::{Rtnetlink, link::Interface};
 
 /// How long to wait for all neighbours' Ethernet addresses together, where nothing runs yet that would wait meanwhile.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ pub type Missing = BTreeMap<String, String>;
 pub fn interfaces(
     request: &Request<'_>,
     stacking: &Stacking,
-    netlink: &mut Route,
+    netlink: &mut Rtnetlink,
     missing: &mut Missing,
 ) -> Result<Interfaces, BpfError> {
     let mut interfaces = Interfaces::new();
@@ -57,7 +57,7 @@ pub fn interfaces(
 fn find(
     request: &Request<'_>,
     name: &str,
-    netlink: &mut Route,
+    netlink: &mut Rtnetlink,
 ) -> Result<Option<Interface>, BpfError> {
     let what = || format!("look up interface {name}");
     let found = netlink.interface(name).during(what)?;
@@ -115,7 +115,7 @@ pub fn tunnels(
     request: &Request<'_>,
     stacking: &Stacking,
     interfaces: &Interfaces,
-    netlink: &mut Route,
+    netlink: &mut Rtnetlink,
     missing: &mut Missing,
 ) -> Result<Vec<ResolvedTunnel>, BpfError> {
     let device = device::find(request.pins.instance(), netlink)?;
