@@ -136,7 +136,7 @@ impl Rib {
         rib
     }
 
-    /// What followed since the last call with as many or less, beginning with number `from`.
+    /// The change of this number, if there is one that was not carried out.
     pub fn change(&self, from: usize) -> Option<Change> {
         self.changes.get(from).copied()
     }
