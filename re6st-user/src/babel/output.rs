@@ -269,6 +269,8 @@ pub struct RouteSnapshot {
     pub candidates: Vec<CandidateSnapshot>,
     /// Whether packets to it are refused because it was lost.
     pub unreachable: bool,
+    /// Why the way in use is, or why there is none.
+    pub why: &'static str,
 }
 
 /// One way to a prefix, by one neighbour.

@@ -65,6 +65,20 @@ pub enum Reason {
     Sought,
 }
 
+impl Reason {
+    /// For people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Own => "it is our own",
+            Self::NoneUsable => "none is feasible and finite",
+            Self::Best => "it is the best",
+            Self::Replaced => "it is better than the one before",
+            Self::Hysteresis => "a better one has not lasted yet",
+            Self::Sought => "it answers what somebody asks for",
+        }
+    }
+}
+
 impl Costs<'_> {
     /// Selects a route to a prefix.
     pub fn decide(&self, id: DestinationId, destination: &Destination, now: Time) -> Decision {

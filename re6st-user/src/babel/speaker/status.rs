@@ -142,8 +142,7 @@ impl Speaker {
 
     /// What is known of a route.
     pub fn route(&self, now: Time, route: &RouteKey) -> Option<RouteSnapshot> {
-        let destination = self.rib.table().get(self.rib.table().find(route)?)?;
-        self.snapshot(destination, now)
+        self.snapshot(self.rib.table().find(route)?, now, |_| true)
     }
 
     /// Routes in no particular order, a part of them that begins at `from`; with `near` only those to prefixes that lie in it,
@@ -154,12 +153,10 @@ impl Speaker {
         let end = self.rib.table().end().min(from.saturating_add(LOOKED_AT));
         let mut next = from;
         while next < end && items.len() < PAGE && candidates < CANDIDATES {
-            let destination = self.rib.table().get(DestinationId(next));
+            let id = DestinationId(next);
             next += 1;
-            let item = destination
-                .filter(|destination| near.is_none_or(|near| is_near(near, destination.key.to())))
-                .and_then(|destination| self.snapshot(destination, now));
-            if let Some(item) = item {
+            let wanted = |to| near.is_none_or(|near| is_near(near, to));
+            if let Some(item) = self.snapshot(id, now, wanted) {
                 candidates += item.candidates.len();
                 items.push(item);
             }
@@ -170,16 +167,24 @@ impl Speaker {
         }
     }
 
-    /// `None` for what is neither learned nor our own.
-    fn snapshot(&self, destination: &Destination, now: Time) -> Option<RouteSnapshot> {
+    /// `None` for what is not wanted, and what is neither learned nor our own.
+    fn snapshot(
+        &self,
+        id: DestinationId,
+        now: Time,
+        wanted: impl Fn(IpNet) -> bool,
+    ) -> Option<RouteSnapshot> {
+        let destination = self.rib.table().get(id)?;
         let known = !destination.routes.is_empty()
             || destination.hold.is_some()
             || destination.own.is_some();
-        known.then(|| RouteSnapshot {
+        let decide = || self.rib.costs(&self.context).decide(id, destination, now);
+        (known && wanted(destination.key.to())).then(|| RouteSnapshot {
             route: destination.key,
             own_metric: destination.own,
             candidates: self.candidates(destination, now),
             unreachable: destination.installed == Installed::Unreachable,
+            why: decide().reason.words(),
         })
     }
 

@@ -162,6 +162,11 @@ impl Bench {
             .map(|candidate| candidate.neighbour)
     }
 
+    /// Why that neighbour's.
+    pub fn why(&self, n: usize) -> &'static str {
+        self.route(n).map_or("", |route| route.why)
+    }
+
     pub fn route(&self, n: usize) -> Option<RouteSnapshot> {
         self.speaker.route(self.now, &prefix(n))
     }

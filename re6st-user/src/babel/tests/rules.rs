@@ -266,8 +266,10 @@ fn a_slightly_better_route_has_to_last() {
     bench.hear(THIRD, &[update(THIRD, 100, 5, 7, 40)]);
     bench.wait(Duration::from_millis(3_900));
     assert_eq!(bench.selected(100), Some(OTHER));
+    assert_eq!(bench.why(100), "a better one has not lasted yet");
     bench.wait(Duration::from_millis(300));
     assert_eq!(bench.selected(100), Some(THIRD));
+    assert_eq!(bench.why(100), "it is the best");
     bench.hear(OTHER, &[update(OTHER, 100, 5, 8, 0)]);
     assert_eq!(bench.selected(100), Some(OTHER), "much better: at once");
 }

@@ -192,6 +192,9 @@ fn route_rows(route: &Value, all: bool) -> Vec<Vec<String>> {
     let rows = shown_ways.iter().map(|way| {
         let state = match (&way["selected"], &route["not-installed"]) {
             (Value::Bool(true), Value::String(why)) => format!("not installed: {why}"),
+            (Value::Bool(true), _) if all && ways.len() > 1 => {
+                format!("in use: {}", shown(&route["why"]))
+            }
             (Value::Bool(true), _) => "in use".to_owned(),
             _ if way["feasible"] == true => "feasible".to_owned(),
             _ => String::new(),
