@@ -5,7 +5,7 @@ use crate::{
     ecn,
     maps::{NextHop, Tunnel, encapsulation, interface, kind, next_hop_id, settings},
     packet::Packet,
-    parse::{self, Fit, Inner, Link, Outer, Payload, TunnelHeader},
+    parse::{self, Fit, FrameHeader, Inner, Outer, Payload, TunnelHeader},
     reason::Reason,
     tables::{Neighbour, Tables},
     wire::{Ethernet, Gre, Ipv4, Ipv6, Udp, ethertype, protocol},
@@ -113,7 +113,7 @@ fn received<'tables, P: Packet, T: Tables>(
     tables: &'tables T,
     arrival: u32,
 ) -> Step<(Carried, Way<'tables>)> {
-    let link = parse::link(packet).ok_or(Reason::Ordinary)?;
+    let link = parse::frame_header(packet).ok_or(Reason::Ordinary)?;
     // only our own program, after this point, makes frames with that address
     if link.destination == tables.settings().device_address {
         return Err(Reason::ForgedFrame);
@@ -163,7 +163,7 @@ fn arrived<'tables, P: Packet, T: Tables>(
     packet: &P,
     tables: &'tables T,
     arrival: u32,
-    link: &Link,
+    link: &FrameHeader,
     outer: Outer<'_>,
 ) -> Step<Arrived<'tables>> {
     // not a packet between two other nodes on whose path this host is a router
@@ -201,7 +201,7 @@ fn arrived<'tables, P: Packet, T: Tables>(
 fn tunnel<'tables, T: Tables>(
     tables: &'tables T,
     arrival: u32,
-    link: &Link,
+    link: &FrameHeader,
     outer: &Outer<'_>,
     header: &TunnelHeader<'_>,
 ) -> Result<&'tables Tunnel, Reason> {
@@ -356,7 +356,7 @@ fn from_plain<'tables, P: Packet, T: Tables>(
     arrival: u32,
 ) -> Step<(Carried, Way<'tables>)> {
     // once more, which few packets need, so that nothing has to be remembered for those of tunnels
-    let link = parse::link(packet).ok_or(Reason::Ordinary)?;
+    let link = parse::frame_header(packet).ok_or(Reason::Ordinary)?;
     let outer = parse::outer(packet, &link).ok_or(Reason::Ordinary)?;
     let (family, source) = (outer.ip.family(), outer.ip.source());
     let destination = outer.ip.destination();

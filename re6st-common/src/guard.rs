@@ -19,7 +19,7 @@ pub fn may_enter<P: Packet, T: Tables>(packet: &P, tables: &T, arrival: u32) -> 
     }
     let flags = tables.interface(arrival).map_or(0, |entry| entry.flags);
     let from_gateway = flags & interface::GATEWAY != 0;
-    let link = parse::link(packet).ok_or(Reason::Truncated)?;
+    let link = parse::frame_header(packet).ok_or(Reason::Truncated)?;
     let Some(outer) = parse::outer(packet, &link) else {
         return Ok(());
     };

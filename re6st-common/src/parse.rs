@@ -13,7 +13,7 @@ use crate::{
 
 /// The front of a frame.
 #[derive(Clone, Copy, Debug)]
-pub struct Link {
+pub struct FrameHeader {
     /// Where the frame is going.
     pub destination: [u8; 6],
     /// What it carries, behind the VLAN tag if there is one.
@@ -27,9 +27,9 @@ pub struct Link {
 /// Reads the Ethernet header and at most one VLAN tag; `None` for frames too short for the former. A frame that ends
 /// within its tag carries nothing but a tag.
 #[inline(always)]
-pub fn link<P: Packet>(packet: &P) -> Option<Link> {
+pub fn frame_header<P: Packet>(packet: &P) -> Option<FrameHeader> {
     let ethernet: &Ethernet = packet.header(0)?;
-    let untagged = Link {
+    let untagged = FrameHeader {
         destination: ethernet.destination,
         ethertype: u16::from_be_bytes(ethernet.ethertype),
         vlan: 0,
@@ -41,7 +41,7 @@ pub fn link<P: Packet>(packet: &P) -> Option<Link> {
     let Some(tag) = packet.header::<Vlan>(size_of::<Ethernet>()) else {
         return Some(untagged);
     };
-    Some(Link {
+    Some(FrameHeader {
         ethertype: u16::from_be_bytes(tag.ethertype),
         vlan: u16::from_be_bytes(tag.control) & Vlan::IDENTIFIER,
         length: size_of::<Ethernet>() + size_of::<Vlan>(),
@@ -114,7 +114,7 @@ pub struct Outer<'frame> {
 
 /// Reads an outer IP header; `None` where it is none, which is then somebody else's business.
 #[inline(always)]
-pub fn outer<'frame, P: Packet>(packet: &'frame P, link: &Link) -> Option<Outer<'frame>> {
+pub fn outer<'frame, P: Packet>(packet: &'frame P, link: &FrameHeader) -> Option<Outer<'frame>> {
     match link.ethertype {
         ethertype::IPV4 => outer_ipv4(packet, link.length),
         ethertype::IPV6 => outer_ipv6(packet, link.length),

@@ -23,7 +23,7 @@ const FIRST_WORD: [u8; 4] = [0x6c, 0, 0, 0];
 
 /// A Babel packet that came through a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Inner<'a> {
+pub struct TunnelDatagram<'a> {
     /// The GRE key.
     pub key: u32,
     /// Link-local.
@@ -62,7 +62,7 @@ pub enum Refused {
 ///
 /// # Errors
 /// [`Refused`], for anything that is not exactly a Babel packet.
-pub fn parse(bytes: &[u8]) -> Result<Inner<'_>, Refused> {
+pub fn parse(bytes: &[u8]) -> Result<TunnelDatagram<'_>, Refused> {
     let (gre, rest) = bytes.split_first_chunk::<GRE>().ok_or(Refused::Length)?;
     if gre[..2] != KEY_ONLY {
         return Err(Refused::Gre);
@@ -95,7 +95,7 @@ pub fn parse(bytes: &[u8]) -> Result<Inner<'_>, Refused> {
     if word(udp, 6) == 0 || checksum(source, destination, datagram) != 0 {
         return Err(Refused::Checksum);
     }
-    Ok(Inner {
+    Ok(TunnelDatagram {
         key: u32::from_be_bytes([gre[4], gre[5], gre[6], gre[7]]),
         source,
         destination,
@@ -221,7 +221,7 @@ mod tests {
             let source = Ipv6Addr::from(0xfe80_u128 << 112 | u128::from(low));
             let bytes = build(key, source, GROUP, &payload).unwrap();
 
-            let expected = Inner { key, source, destination: GROUP, payload: &payload };
+            let expected = TunnelDatagram { key, source, destination: GROUP, payload: &payload };
             prop_assert_eq!(parse(&bytes), Ok(expected));
         }
 

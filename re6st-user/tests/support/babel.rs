@@ -5,7 +5,7 @@ use std::{net::Ipv6Addr, time::Duration};
 use re6st_user::babel::{
     authentication::{Algorithm, Authentication, Key, Keys},
     message::Message,
-    wire::{self, Frame, PacketWriter, PushError},
+    wire::{self, PacketParts, PacketWriter, PushError},
 };
 use re6st_user::time::Time;
 
@@ -141,7 +141,7 @@ impl Link {
             });
         if let Some(answer) = verdict.answer {
             assert!(answer.len() <= MAX_ANSWER);
-            let frame = Frame::new(&answer).expect("a packet");
+            let frame = PacketParts::new(&answer).expect("a packet");
             assert!(frame.trailer.is_empty() && !frame.body.is_empty());
         }
         verdict.accepted.is_ok()

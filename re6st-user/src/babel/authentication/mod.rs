@@ -18,7 +18,7 @@ use serde::Serialize;
 
 pub use self::key::{Algorithm, Key, KeyError, PacketMac};
 use self::peer::{Index, NONCE, Order, Peers};
-use super::wire::{self, Frame, PacketError};
+use super::wire::{self, PacketError, PacketParts};
 use crate::time::Time;
 
 /// Length of our own index, in octets.
@@ -192,8 +192,8 @@ impl Authentication {
         packet: &'a [u8],
         source: Ipv6Addr,
         destination: Ipv6Addr,
-    ) -> Result<Frame<'a>, Rejected> {
-        let frame = Frame::new(packet).map_err(|_| Rejected::Malformed)?;
+    ) -> Result<PacketParts<'a>, Rejected> {
+        let frame = PacketParts::new(packet).map_err(|_| Rejected::Malformed)?;
         if frame.macs().next().is_none() {
             return Err(Rejected::NoMac);
         }
@@ -212,7 +212,7 @@ impl Authentication {
     fn check_freshness(
         &mut self,
         now: Time,
-        frame: &Frame<'_>,
+        frame: &PacketParts<'_>,
         source: Ipv6Addr,
         multicast: bool,
         entropy: Entropy<'_>,

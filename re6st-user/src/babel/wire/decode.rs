@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use super::{
     address::{self, AddressEncoding},
-    frame::{Frame, PacketError},
+    frame::{PacketError, PacketParts},
     ignored::{Ignored, IgnoredCounters},
     prefix,
     reader::Reader,
@@ -37,7 +37,7 @@ pub fn decode(packet: &[u8], source: Ipv6Addr) -> Result<Decoded<'_>, PacketErro
     if !source.is_unicast_link_local() {
         return Err(PacketError::NotLinkLocal);
     }
-    let frame = Frame::new(packet)?;
+    let frame = PacketParts::new(packet)?;
     Ok(Decoded {
         frame,
         tlvs: Tlvs::new(Reader::new(frame.body)),
@@ -49,7 +49,7 @@ pub fn decode(packet: &[u8], source: Ipv6Addr) -> Result<Decoded<'_>, PacketErro
 /// The messages of a packet.
 #[derive(Clone, Debug)]
 pub struct Decoded<'a> {
-    frame: Frame<'a>,
+    frame: PacketParts<'a>,
     tlvs: Tlvs<'a>,
     state: ParserState,
     ignored: IgnoredCounters,
@@ -57,7 +57,7 @@ pub struct Decoded<'a> {
 
 impl<'a> Decoded<'a> {
     /// The packet's parts.
-    pub const fn frame(&self) -> &Frame<'a> {
+    pub const fn frame(&self) -> &PacketParts<'a> {
         &self.frame
     }
 

@@ -43,7 +43,7 @@ pub enum PacketError {
 
 /// A packet, taken apart once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Frame<'a> {
+pub struct PacketParts<'a> {
     /// Header and body, which MACs cover.
     pub signed: &'a [u8],
     /// The TLVs of the body.
@@ -52,7 +52,7 @@ pub struct Frame<'a> {
     pub trailer: &'a [u8],
 }
 
-impl<'a> Frame<'a> {
+impl<'a> PacketParts<'a> {
     /// Takes a UDP payload apart.
     ///
     /// # Errors
@@ -131,7 +131,7 @@ pub fn append_packet_counter(
     counter: u32,
     index: &[u8],
 ) -> Result<(), PacketError> {
-    let signed = Frame::new(packet)?.signed.len();
+    let signed = PacketParts::new(packet)?.signed.len();
     let body = signed - HEADER + packet_counter_tlv_length(index.len());
     let length = u16::try_from(body).map_err(|_| PacketError::TooLong)?;
     packet.truncate(signed);

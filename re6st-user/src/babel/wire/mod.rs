@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Reading: [`decode`] gives the messages of a packet one by one, with the parser's state undone. Writing:
-//! [`PacketWriter`]. What authentication needs, without looking at messages: [`Frame`].
+//! [`PacketWriter`]. What authentication needs, without looking at messages: [`PacketParts`].
 
 mod address;
 mod decode;
@@ -25,7 +25,7 @@ mod writer;
 pub(super) mod tests;
 
 pub use decode::{Decoded, decode};
-pub use frame::{Frame, Freshness, PacketError};
+pub use frame::{Freshness, PacketError, PacketParts};
 pub(super) use frame::{
     MAX_NONCE, append_mac, append_packet_counter, challenges, mac_tlv_length,
     packet_counter_tlv_length,

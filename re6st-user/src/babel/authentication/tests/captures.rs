@@ -2,7 +2,7 @@
 
 use crate::babel::{
     authentication::{Algorithm, Key, Keys, Rejected, tests::Speaker},
-    wire::{Frame, tests::capture::captures},
+    wire::{PacketParts, tests::capture::captures},
 };
 
 /// Of all captures that have one.
@@ -22,7 +22,7 @@ fn all_macs_of_live_speakers_fit() {
             .iter()
             .filter_map(|captured| captured.packet.as_ref())
         {
-            let frame = Frame::new(&sent.octets).expect("a packet");
+            let frame = PacketParts::new(&sent.octets).expect("a packet");
             let mac = key.mac(frame.signed, sent.source, sent.destination);
 
             let macs: Vec<&[u8]> = frame.macs().collect();

@@ -4,7 +4,7 @@ use super::{ANNE, BOB, GROUP, Rejected, Speaker, introduce, keys, later, pair};
 use crate::{
     babel::{
         authentication::Verdict,
-        wire::{self, Frame, PacketWriter},
+        wire::{self, PacketParts, PacketWriter},
     },
     time::Time,
 };
@@ -14,7 +14,7 @@ fn challenge(bob: &mut Speaker, now: Time, packet: &[u8]) -> Option<Vec<u8>> {
     let verdict = bob.receive(now, packet, ANNE, GROUP);
     assert_eq!(verdict.accepted, Err(Rejected::Unknown));
     let challenge = verdict.answer?;
-    let freshness = Frame::new(&challenge).expect("a packet").freshness();
+    let freshness = PacketParts::new(&challenge).expect("a packet").freshness();
     freshness.request.map(<[u8]>::to_vec)
 }
 

@@ -3,7 +3,7 @@
 use super::{ANNE, BOB, GROUP, Speaker, introduce, keys, later, pair};
 use crate::babel::{
     authentication::Rejected,
-    wire::{self, Frame, PacketWriter},
+    wire::{self, PacketParts, PacketWriter},
 };
 
 #[test]
@@ -65,7 +65,10 @@ fn when_numbers_run_out_another_index_begins() {
     let after = anne.send(GROUP);
 
     assert_ne!(anne.authentication.index, index);
-    let counter = Frame::new(&after).expect("a packet").freshness().counter;
+    let counter = PacketParts::new(&after)
+        .expect("a packet")
+        .freshness()
+        .counter;
     assert_eq!(counter, Some((0, &anne.authentication.index[..])));
     assert_eq!(bob.takes(&after, &anne, GROUP), Err(Rejected::Unknown));
     introduce(&mut anne, &mut bob, later(1000));

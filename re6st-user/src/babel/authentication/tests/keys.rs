@@ -149,7 +149,7 @@ fn a_packet_has_a_mac_of_each_key() {
 
     let packet = anne.send(GROUP);
 
-    let frame = super::Frame::new(&packet).expect("a packet");
+    let frame = super::PacketParts::new(&packet).expect("a packet");
     let lengths: Vec<usize> = frame.macs().map(<[u8]>::len).collect();
     assert_eq!(lengths, [16, 32]);
     assert_eq!(bob.takes(&packet, &anne, GROUP), Err(Rejected::Unknown));

@@ -12,7 +12,7 @@ use super::{Algorithm, Authentication, Key, Keys, Rejected, Verdict};
 use crate::{
     babel::{
         message::Message,
-        wire::{Frame, PacketWriter},
+        wire::{PacketParts, PacketWriter},
     },
     time::Time,
 };

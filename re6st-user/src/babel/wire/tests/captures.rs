@@ -7,7 +7,7 @@ use super::{
 use crate::babel::{
     message::{Message, Update},
     wire::{
-        Frame, Ignored, PacketWriter,
+        Ignored, PacketParts, PacketWriter,
         address::{self, AddressEncoding},
         decode,
         encode::{self, UpdateForm},
@@ -55,7 +55,7 @@ fn all_that_live_speakers_say_is_understood() {
 fn all_that_live_speakers_say_is_written_to_the_same_octets() {
     for (name, captured) in captures("live") {
         for (number, sent) in packets(&captured).enumerate() {
-            let frame = Frame::new(&sent.octets).expect("a packet");
+            let frame = PacketParts::new(&sent.octets).expect("a packet");
 
             let mut body = Vec::new();
             let mut state = ParserState::new(sent.source);

@@ -6,7 +6,7 @@ use super::{SOURCE, check, hello, hex, key, packet, read, router};
 use crate::babel::{
     message::{EchoedTimestamps, Message},
     quantities::{Interval, Metric, SequenceNumber},
-    wire::{Frame, PacketError, decode},
+    wire::{PacketError, PacketParts, decode},
 };
 
 #[test]
@@ -209,7 +209,7 @@ fn tlvs_of_authentication_are_passed_over() {
 
     assert_eq!(read(body), (vec![], vec![]));
     let packet = packet(&hex(body));
-    let freshness = Frame::new(&packet).expect("a packet").freshness();
+    let freshness = PacketParts::new(&packet).expect("a packet").freshness();
     assert_eq!(
         freshness.counter,
         Some((7, &[0xab, 0xcd][..])),
