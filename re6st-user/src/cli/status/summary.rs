@@ -145,9 +145,10 @@ fn routes(status: &Status, source: &Source<'_>) -> Result<String> {
         return source.routes_text(&RouteFilter::default());
     }
     let in_kernel = counted(status.route_count, "route", "routes");
-    let babel = match prefixes {
-        0 => String::new(),
-        _ => format!(
+    let controller = status.controller.as_ref();
+    let babel = match controller.is_some_and(|told| !told["router-id"].is_null()) {
+        false => String::new(),
+        true => format!(
             "; Babel knows {} to {}, {} not installed",
             counted(known("routes"), "route", "routes"),
             counted(prefixes, "prefix", "prefixes"),

@@ -5,7 +5,10 @@ pub mod lookup;
 mod report;
 mod trouble;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use super::{
     GUARD, HANDOVER, MANIFEST, MAPS, SEND,
@@ -22,7 +25,7 @@ use ipnet::IpNet;
 use lookup::Lookup;
 use re6st_common::{
     encapsulation::{LinkHeader, OuterHeaders},
-    maps::{NextHop, interface, kind, next_hop_id, settings, transmit},
+    maps::{NextHop, encapsulation, interface, kind, next_hop_id, settings, transmit},
     reason::{Fate, Reason},
 };
 pub use report::*;
@@ -257,20 +260,22 @@ impl Observer<'_> {
                 "TUNNEL_COUNTERS",
                 number,
             )?;
-            let outer = OuterHeaders::read(entry).ok_or_else(|| {
-                BpfError::Conflict(format!("NEXT_HOPS[{number}] has no headers of ours"))
-            })?;
-            let stale = if self.here {
-                self.stale(entry, &outer)?
-            } else {
-                None
+            let outer = OuterHeaders::read(entry);
+            let stale = match &outer {
+                None => Some("its headers are not those this version writes: load again".into()),
+                Some(outer) if self.here => self.stale(entry, outer)?,
+                Some(_) => None,
             };
+            let unknown = || IpAddr::from(Ipv6Addr::UNSPECIFIED);
             statuses.push(TunnelStatus {
                 name: maps::text(&entry.name),
                 number,
-                encapsulation: outer.udp.map_or("gre", |_| "fou"),
-                remote: outer.remote,
-                local: outer.local,
+                encapsulation: match entry.encapsulation {
+                    encapsulation::FOU_IPV4 | encapsulation::FOU_IPV6 => "fou",
+                    _ => "gre",
+                },
+                remote: outer.map_or_else(unknown, |outer| outer.remote),
+                local: outer.map_or_else(unknown, |outer| outer.local),
                 interface: self.interface_name(entry.route_interface)?,
                 mtu: entry.mtu,
                 neighbour: LinkHeader::read(entry).map(|link| ethernet(link.destination)),
