@@ -258,7 +258,7 @@ impl Links {
             None => false,
             Some(InterfaceKind::Lan) => known.len() < of_a_lan,
             Some(InterfaceKind::Tunnel) => {
-                let missed = known.iter().find(|id| {
+                let missed = known.first().filter(|id| {
                     let neighbour = self.neighbours.get(**id);
                     neighbour.is_some_and(Neighbour::is_missed)
                 });

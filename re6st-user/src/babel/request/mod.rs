@@ -274,23 +274,23 @@ impl Requests {
     }
 
     fn satisfy(&mut self, context: &Context, rib: &Rib, key: Key) {
-        let (Some(destination), Some(pending)) =
-            (rib.table().get(key.0), self.pending.get_mut(&key))
-        else {
+        let Some(pending) = self.pending.get_mut(&key) else {
             return;
         };
+        // none: its last route has gone
+        let destination = rib.table().get(key.0);
         let number = pending.sequence_number;
         let is_new = |route: &Route| {
             route.router_id == key.1 && !number.is_newer_than(route.sequence_number)
         };
         let answered = destination
-            .selected_route()
+            .and_then(Destination::selected_route)
             .is_some_and(|route| route.router_id != key.1 || is_new(route));
         let costs = rib.costs(context);
-        let found = destination
-            .routes
-            .iter()
-            .any(|route| is_new(route) && costs.is_usable(destination, route, context.now));
+        let found = destination.is_some_and(|destination| {
+            let mut routes = destination.routes.iter();
+            routes.any(|route| is_new(route) && costs.is_usable(destination, route, context.now))
+        });
         pending.wanted = pending.wanted.filter(|_| !found);
         let told = match answered {
             true => std::mem::take(&mut pending.askers),

@@ -79,7 +79,6 @@ impl Rib {
         update: &Update,
         import: Import<'_>,
     ) {
-        self.retract_void(context, id, from);
         let Some(mut route) = self.heard_route(context, from, update, import) else {
             return;
         };

@@ -45,6 +45,9 @@ use super::{
 };
 use crate::{route::RouteKey, time::Time};
 
+/// Room for changes that is kept; the end of a restart may have needed more, once.
+const KEPT_CHANGES: usize = 4096;
+
 /// What follows from what the base was told, in order.
 #[derive(Clone, Copy, Debug)]
 pub enum Change {
@@ -149,6 +152,9 @@ impl Rib {
     /// Those from this number on were carried out.
     pub fn carried_out(&mut self, from: usize) {
         self.changes.truncate(from);
+        if from == 0 {
+            self.changes.shrink_to(KEPT_CHANGES);
+        }
     }
 
     /// All prefixes.

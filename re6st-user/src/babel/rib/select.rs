@@ -132,7 +132,7 @@ impl Rib {
     }
 
     /// Retracts a route if its neighbour has taken back all it said since. Gives whether it had.
-    pub(super) fn retract_void(
+    pub fn retract_void(
         &mut self,
         context: &mut Context,
         id: DestinationId,

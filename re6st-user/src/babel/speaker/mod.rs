@@ -314,6 +314,8 @@ impl Speaker {
         if let Some(voided) = self.restart.announced_again(&self.rib, id, from) {
             self.routes(|rib, context| rib.void_restored(context, voided));
         }
+        // whoever was asked for what it took back is asked again
+        self.routes(|rib, context| rib.retract_void(context, id, from));
         let settings = self.links.settings(arrival.interface);
         if let Some(import) = settings.map(|settings| Import {
             settings,

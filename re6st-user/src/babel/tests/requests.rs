@@ -67,6 +67,18 @@ fn asked(bench: &mut Bench) -> Vec<Ipv6Addr> {
 }
 
 #[test]
+fn who_took_back_what_it_was_asked_for_is_asked_again() {
+    let mut bench = one_feasible();
+    bench.hear(FOURTH, &[request(8, 5, 9)]);
+    assert_eq!(asked(&mut bench), [OTHER]);
+
+    bench.hear(OTHER, &[Message::RetractAll, update(OTHER, 100, 5, 7, 300)]);
+
+    let asked = asked(&mut bench);
+    assert!(asked.contains(&OTHER), "it may have forgotten: {asked:?}");
+}
+
+#[test]
 fn who_takes_back_the_route_it_was_asked_for_blocks_nobody_else() {
     // section 3.8.2.1
     for taken_back in [retraction(100), Message::RetractAll] {
