@@ -16,7 +16,7 @@ pub enum Look {
     Interfaces,
     /// Interfaces with XDP, and what was missing when the instance was loaded.
     Underlays,
-    /// The ways to tunnels' peers.
+    /// The ways to tunnels' peers. Noted whenever [`Self::Underlays`] is, and so looked at after it.
     Tunnels,
     /// Programs on interfaces.
     Programs,
@@ -70,11 +70,6 @@ impl Due {
     pub fn wait(&self, now: Time) -> Option<Duration> {
         let waits = self.looks.iter().map(|look| self.pause(*look, now));
         waits.min()
-    }
-
-    /// Whether something is still to be looked at.
-    pub fn is_noted(&self, look: Look) -> bool {
-        self.looks.contains(&look)
     }
 
     /// Whether to look now; it then counts as done.

@@ -201,9 +201,7 @@ impl Host {
 
     /// What there is to find, if the time for this look has come.
     pub fn look(&mut self, look: Look, now: Time, uses: &Uses<'_>) -> Vec<Finding> {
-        // ways are those by the interfaces as they are now
-        let too_early = look == Look::Tunnels && self.due.is_noted(Look::Underlays);
-        if too_early || !self.due.take(look, now) {
+        if !self.due.take(look, now) {
             return Vec::new();
         }
         match look {
