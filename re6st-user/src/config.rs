@@ -25,6 +25,7 @@ mod babel;
 mod check;
 pub(crate) mod mistake;
 mod names;
+mod peer;
 mod prefix;
 mod raw;
 mod section;
@@ -34,10 +35,13 @@ pub(crate) mod tunnel;
 mod tests;
 
 pub use mistake::{ConfigError, Mistake};
+pub use peer::Peer;
 pub use prefix::usable;
 
 /// The UDP port of the tunnels unless configured: GRE-in-UDP (RFC 8086).
 pub const DEFAULT_PORT: u16 = 4754;
+/// The name of the file with the node's X25519 key unless configured; in the folder of its other key.
+pub const DEFAULT_STATIC_KEY: &str = "x25519.key";
 /// How many bits of the first IPv6 network's addresses the array FIB covers unless configured.
 pub const DEFAULT_FIB_BITS: u8 = 16;
 /// The biggest file, in bytes.
@@ -46,6 +50,8 @@ pub const MAXIMUM_SIZE: u64 = 64 << 20;
 pub const MAXIMUM_ROUTES: usize = 200_000;
 /// The most `[[tunnel]]` tables.
 pub const MAXIMUM_TUNNELS: usize = 4_096;
+/// The most `[[peer]]` tables.
+pub const MAXIMUM_PEERS: usize = 256;
 /// The most network interfaces: the size of the map INTERFACES.
 pub const MAXIMUM_INTERFACES: usize = 64;
 /// The most entries of `addresses`, and of `networks`.
@@ -80,6 +86,9 @@ pub struct Config {
     pub babel: Option<Babel>,
     /// A managed mesh, for `re6st-user node`.
     pub registry: Option<Registry>,
+    /// Nodes of the managed mesh to have a channel with; their names, addresses and keys are unique. None without
+    /// [`Self::registry`].
+    pub peers: Vec<Peer>,
     tunnel_index_bits: u32,
 }
 
@@ -253,6 +262,8 @@ pub struct Registry {
     pub certificate: PathBuf,
     /// This node's private key.
     pub key: PathBuf,
+    /// This node's X25519 key, which its channels to other nodes are made with.
+    pub static_key: PathBuf,
 }
 
 impl Config {
@@ -275,9 +286,10 @@ impl Config {
                 ca,
                 certificate,
                 key,
-                ..
+                static_key,
+                url: _,
             } = registry;
-            [ca, certificate, key]
+            [ca, certificate, key, static_key]
         });
         let babel = self.babel.as_mut();
         let state = babel.and_then(|babel| babel.state_directory.as_mut());

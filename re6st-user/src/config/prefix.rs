@@ -57,13 +57,38 @@ pub fn outer_address(key: &str, text: &Text) -> Result<IpAddr, Wrong> {
         .get_ref()
         .parse()
         .map_err(|_| Wrong::value(key, text, expected))?;
+    refuse_special_outer(key, text, address)?;
+    Ok(address)
+}
+
+/// Refuses addresses that no underlay routes.
+pub fn refuse_special_outer(key: &str, text: &Text, address: IpAddr) -> Result<(), Wrong> {
     match Martian::of(address.into()) {
         Some(kind) => {
             let problem =
                 format!("that is {kind}; give the address the Internet (or your LAN) routes");
             Err(Wrong::value(key, text, problem))
         }
-        None => Ok(address),
+        None => Ok(()),
+    }
+}
+
+/// Refuses outer addresses that the mesh itself leads to.
+pub fn refuse_inner(
+    key: &str,
+    text: &Text,
+    address: IpAddr,
+    networks: &[IpNet],
+) -> Result<(), Wrong> {
+    match networks.iter().find(|network| network.contains(&address)) {
+        Some(network) => {
+            let problem = format!(
+                "that is inside the mesh's own network {network}, so the tunnel would run through itself; give the peer's \
+                 outer address"
+            );
+            Err(Wrong::value(key, text, problem))
+        }
+        None => Ok(()),
     }
 }
 

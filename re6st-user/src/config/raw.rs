@@ -31,6 +31,8 @@ pub struct Config {
     pub route: Vec<Route>,
     pub babel: Option<Babel>,
     pub registry: Option<Registry>,
+    #[serde(default)]
+    pub peer: Vec<Peer>,
 }
 
 #[derive(Deserialize)]
@@ -142,10 +144,19 @@ pub struct Mac {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Registry {
     pub url: Text,
     pub ca: Text,
     pub cert: Text,
     pub key: Text,
+    pub static_key: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    pub node: Text,
+    pub address: Option<Text>,
+    pub key: Option<Text>,
 }

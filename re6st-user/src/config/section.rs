@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Registry, mistake::Wrong, raw, raw::Text};
+use super::{DEFAULT_STATIC_KEY, Registry, mistake::Wrong, raw, raw::Text};
 
 /// The section `[registry]`.
 pub fn registry(raw: &raw::Registry) -> Result<Registry, Wrong> {
@@ -14,11 +14,17 @@ pub fn registry(raw: &raw::Registry) -> Result<Registry, Wrong> {
         let problem = "expected an address such as \"https://registry.example/\"";
         return Err(Wrong::value("registry.url", &raw.url, problem));
     }
+    let key = file("registry.key", &raw.key)?;
+    let static_key = match &raw.static_key {
+        Some(name) => file("registry.static-key", name)?,
+        None => key.with_file_name(DEFAULT_STATIC_KEY),
+    };
     Ok(Registry {
         url: raw.url.get_ref().clone(),
         ca: file("registry.ca", &raw.ca)?,
         certificate: file("registry.cert", &raw.cert)?,
-        key: file("registry.key", &raw.key)?,
+        key,
+        static_key,
     })
 }
 

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::certificate::{node_prefix::NodePrefix, static_key::StaticPublicKey};
 
 mod mistakes;
 
@@ -56,6 +57,14 @@ url  = "https://registry.example/"
 ca   = "ca.crt"
 cert = "cert.crt"
 key  = "cert.key"
+
+[[peer]]
+node    = "7/16"
+address = "192.0.2.8:4755"
+key     = "0102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F20"
+
+[[peer]]
+node = "281474976710655/48"
 "#;
 
 fn good() -> Config {
@@ -114,6 +123,52 @@ fn a_good_file_says_what_it_says() {
     assert_eq!(babel.hello_interval, Some(Duration::from_secs(4)));
     assert_eq!(babel.mac[0].key, [0x00, 0xff]);
     assert_eq!(config.registry.unwrap().ca, Path::new("ca.crt"));
+    let names: Vec<_> = config.peers.iter().map(|peer| peer.node).collect();
+    let names: Vec<_> = names.iter().map(NodePrefix::common_name).collect();
+    assert_eq!(names, ["7/16", "281474976710655/48"]);
+    assert_eq!(config.peers[0].address, "192.0.2.8:4755".parse().ok());
+    let key: [u8; 32] = std::array::from_fn(|index| index as u8 + 1);
+    assert_eq!(config.peers[0].key, Some(StaticPublicKey::new(key)));
+    assert_eq!((config.peers[1].address, config.peers[1].key), (None, None));
+}
+
+#[test]
+fn a_peer_has_the_tunnels_port_unless_its_address_says_otherwise() {
+    for (written, address) in [
+        ("192.0.2.9", "192.0.2.9:4754"),
+        ("2001:db8:ffff::9", "[2001:db8:ffff::9]:4754"),
+        ("[2001:db8:ffff::9]", "[2001:db8:ffff::9]:4754"),
+        ("[2001:db8:ffff::9]:7", "[2001:db8:ffff::9]:7"),
+    ] {
+        let config = Config::parse(&spoiled("192.0.2.8:4755", written)).unwrap();
+        assert_eq!(config.peers[0].address, address.parse().ok(), "{written}");
+    }
+    let other = GOOD.replace("= 4754", "= 4760").replace(":4755", "");
+    let config = Config::parse(&other).unwrap();
+    assert_eq!(config.peers[0].address, "192.0.2.8:4760".parse().ok());
+}
+
+#[test]
+fn the_key_of_channels_is_beside_the_other_one_unless_it_is_named() {
+    for (key, file) in [
+        ("\"cert.key\"", "x25519.key"),
+        ("\"/elsewhere/cert.key\"", "/elsewhere/x25519.key"),
+        ("\"cert.key\"\nstatic-key = \"other\"", "other"),
+    ] {
+        let config = Config::parse(&spoiled("\"cert.key\"", key)).unwrap();
+        assert_eq!(config.registry.unwrap().static_key, Path::new(file));
+    }
+}
+
+#[test]
+fn more_peers_than_a_node_may_have_are_refused() {
+    let peers = |count: usize| {
+        let tables = (100..100 + count).map(|number| format!("[[peer]]\nnode = \"{number}/32\"\n"));
+        format!("{GOOD}{}", tables.collect::<String>())
+    };
+    assert!(Config::parse(&peers(MAXIMUM_PEERS - 2)).is_ok());
+    let message = mistake(&peers(MAXIMUM_PEERS - 1));
+    assert!(message.contains("more than 256 peers"), "{message}");
 }
 
 #[test]
@@ -133,6 +188,7 @@ fn everything_optional_has_a_default() {
     assert_eq!(config.fib_network(), None);
     assert_eq!(config.tunnel_index_bits(), 10);
     assert_eq!((config.babel, config.registry), (None, None));
+    assert_eq!(config.peers, []);
 }
 
 #[test]
@@ -350,6 +406,11 @@ fn names_of_files_are_relative_to_the_folder_of_the_file() {
     assert_eq!(registry.ca, directory.path().join("ca.crt"));
     assert_eq!(registry.certificate, directory.path().join("cert.crt"));
     assert_eq!(registry.key, Path::new("/elsewhere/cert.key"));
+    assert_eq!(registry.static_key, Path::new("/elsewhere/x25519.key"));
+
+    std::fs::write(&path, GOOD).unwrap();
+    let registry = Config::from_path(&path).unwrap().registry.unwrap();
+    assert_eq!(registry.static_key, directory.path().join("x25519.key"));
 }
 
 #[test]

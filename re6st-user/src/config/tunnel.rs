@@ -12,7 +12,7 @@ use toml::{Spanned, Value};
 use super::{
     DEFAULT_PORT, Encapsulation, Keys, MAXIMUM_TUNNELS, SourcePort, TUNNEL_INDEX_BITS, Tunnel,
     mistake::Wrong,
-    prefix::{family_name, outer_address},
+    prefix::{family_name, outer_address, refuse_inner},
     raw,
 };
 
@@ -50,13 +50,7 @@ fn one(raw: &raw::Tunnel, networks: &[IpNet], carries_ipv6: bool) -> Result<Tunn
     check_name(raw)?;
     let key = |key: &str| format!("tunnel {:?}: {key}", raw.name.get_ref());
     let remote = outer_address(&key("remote"), &raw.remote)?;
-    if let Some(network) = networks.iter().find(|network| network.contains(&remote)) {
-        let problem = format!(
-            "that is inside the mesh's own network {network}, so the tunnel would run through itself; give the peer's \
-             outer address"
-        );
-        return Err(Wrong::value(key("remote"), &raw.remote, problem));
-    }
+    refuse_inner(&key("remote"), &raw.remote, remote, networks)?;
     let encapsulation = match raw.encap.get_ref().as_str() {
         "fou" => Encapsulation::Fou,
         "gre" => Encapsulation::Gre,

@@ -1,6 +1,6 @@
 //! Who this node is, and whom it trusts: certificate, key and authorities, which belong together.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use ipnet::IpNet;
 use thiserror::Error;
@@ -10,10 +10,12 @@ use crate::{
         error::{FormError, TrustError},
         key::PrivateKey,
         node::NodeCertificate,
+        node_prefix::NodePrefix,
         revocations::RevocationList,
+        static_key::{StaticKey, StaticPublicKey},
         verify::Authorities,
     },
-    config::{Config, Registry},
+    config::{Config, Peer, Registry},
     time::{CLOCK_SKEW, Timestamp},
 };
 
@@ -26,9 +28,38 @@ pub struct Credentials {
     pub certificate: NodeCertificate,
     /// The private key of that certificate.
     pub key: PrivateKey,
+    /// The X25519 key of that certificate, or why there is none.
+    pub static_key: Result<Arc<StaticKey>, NoStaticKey>,
 }
 
-/// What the three files of the section `[registry]` say.
+/// Why a node has no channels to others.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum NoStaticKey {
+    /// Its certificate has no such key.
+    #[error("this node's certificate has no X25519 key: {REMEDY}")]
+    NotCertified,
+    /// There is no such file, or it cannot be read, or it is something else.
+    #[error("{}: {problem}: put the X25519 key of this node's certificate there, or {REMEDY}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// It is another key.
+    #[error("{} is not the X25519 key in {}: put the one that belongs to it there, or {REMEDY}", file.display(), certificate.display())]
+    Other {
+        /// The key's file.
+        file: PathBuf,
+        /// The certificate's file.
+        certificate: PathBuf,
+    },
+}
+
+/// What gives a node a certificate with another X25519 key.
+const REMEDY: &str = "run `re6st-user conf` again as when it enrolled (with the same cert.key it stays the same node, and no token is used up), and start the node again";
+
+/// What the files of the section `[registry]` say.
 #[derive(Debug)]
 pub struct Texts<'a> {
     /// PEM of the authorities.
@@ -37,6 +68,8 @@ pub struct Texts<'a> {
     pub certificate: &'a str,
     /// PEM of the key.
     pub key: &'a str,
+    /// PEM of the X25519 key, or why it cannot be read.
+    pub static_key: Result<&'a str, String>,
 }
 
 /// Why the files are of no use.
@@ -98,6 +131,39 @@ pub enum CredentialsError {
         /// The certificate's subnet.
         subnet: IpNet,
     },
+    /// A peer is the node itself.
+    #[error("peer {0:?}: that is this node itself; remove this [[peer]]")]
+    OwnPeer(String),
+}
+
+/// Why another node's certificate is of no use.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum UnfitPeer {
+    /// No certificate.
+    #[error("{0}")]
+    Form(#[from] FormError),
+    /// Not valid.
+    #[error("{0}")]
+    Trust(#[from] TrustError),
+    /// Another node's.
+    #[error("it is node {0}'s")]
+    Name(String),
+    /// Without an X25519 key.
+    #[error(
+        "it has no X25519 key: that node is to run `re6st-user conf` again, as when it enrolled"
+    )]
+    NoKey,
+    /// What is agreed on with its key would be known to all.
+    #[error("its X25519 key is nobody's")]
+    Weak,
+}
+
+impl CredentialsError {
+    /// A peer of the configuration that is this node itself.
+    pub fn own_peer(own: NodePrefix, peers: &[Peer]) -> Option<Self> {
+        let is_own = peers.iter().any(|peer| peer.node == own);
+        is_own.then(|| Self::OwnPeer(own.common_name()))
+    }
 }
 
 /// Why a new certificate is not put in the place of the old one.
@@ -118,6 +184,29 @@ pub enum Unfit {
     /// For another prefix.
     #[error("it is for the prefix {0}, which is not this node's")]
     Prefix(String),
+}
+
+fn static_key(
+    texts: &Texts<'_>,
+    registry: &Registry,
+    certificate: &NodeCertificate,
+) -> Result<StaticKey, NoStaticKey> {
+    let Some(certified) = certificate.static_key() else {
+        return Err(NoStaticKey::NotCertified);
+    };
+    let file = registry.static_key.clone();
+    let key = match &texts.static_key {
+        Ok(text) => StaticKey::from_pem(text).map_err(|error| error.to_string()),
+        Err(problem) => Err(problem.clone()),
+    };
+    match key {
+        Ok(key) if key.public_key() == certified => Ok(key),
+        Ok(_) => Err(NoStaticKey::Other {
+            file,
+            certificate: registry.certificate.clone(),
+        }),
+        Err(problem) => Err(NoStaticKey::File { file, problem }),
+    }
 }
 
 impl Credentials {
@@ -143,6 +232,7 @@ impl Credentials {
             });
         }
         let credentials = Self {
+            static_key: static_key(texts, registry, &certificate).map(Arc::new),
             authorities,
             certificate,
             key,
@@ -155,7 +245,11 @@ impl Credentials {
                 problem,
             })?;
         credentials.check_addresses(registry, config)?;
-        Ok(credentials)
+        let own = credentials.certificate.prefix();
+        match CredentialsError::own_peer(own, &config.peers) {
+            Some(error) => Err(error),
+            None => Ok(credentials),
+        }
     }
 
     /// Whatever the time is.
@@ -245,6 +339,29 @@ impl Credentials {
         }
         self.certificate = new;
         Ok(true)
+    }
+
+    /// The X25519 key of another node, out of the certificate that the registry has of it.
+    pub fn key_of(
+        &self,
+        node: NodePrefix,
+        certificate: &str,
+        revoked: &RevocationList,
+        now: Timestamp,
+    ) -> Result<StaticPublicKey, UnfitPeer> {
+        let certificate = NodeCertificate::from_pem(certificate)?;
+        // our clock may be behind the registry's
+        let moment = now.max(certificate.not_before().min(now.plus(CLOCK_SKEW)));
+        self.authorities
+            .verify_node(&certificate, revoked, moment, 0)?;
+        if certificate.prefix() != node {
+            return Err(UnfitPeer::Name(certificate.prefix().common_name()));
+        }
+        let key = certificate.static_key().ok_or(UnfitPeer::NoKey)?;
+        match key.is_contributory() {
+            true => Ok(key),
+            false => Err(UnfitPeer::Weak),
+        }
     }
 
     /// Whether the registry has taken our certificate back.

@@ -31,7 +31,12 @@ const QUESTION: Pace = Pace {
     first: Duration::from_secs(8),
     longest: Duration::from_secs(600),
 };
-/// The same of a renewal, which at least once a day is asked for.
+/// A node's key, beside the name's own pace: other names have a turn soon.
+const NODE_KEY: Pace = Pace {
+    first: Duration::from_secs(2),
+    longest: Duration::from_secs(60),
+};
+/// A renewal that was refused, which at least once a day is asked for.
 const RENEWAL_QUESTION: Pace = Pace {
     first: Duration::from_secs(600),
     longest: Duration::from_secs(16 * 3600),
@@ -114,6 +119,11 @@ impl Exchange {
     /// When the next question is due; none while one is asked.
     pub const fn next_deadline(&self) -> Option<Time> {
         self.due
+    }
+
+    /// What was asked last and is not answered yet.
+    pub fn asked(&self) -> Option<Question> {
+        self.asked.map(|(question, _)| question)
     }
 
     /// The registry's answer to what was asked last. What the member has to judge is returned; [`Self::judged`] follows.
@@ -224,6 +234,7 @@ impl Exchange {
     fn ask_later(&mut self, now: Now, topic: Topic) {
         let pace = match topic {
             Topic::Certificate => RENEWAL_QUESTION,
+            Topic::NodeKeys => NODE_KEY,
             _ => QUESTION,
         };
         self.topics[topic as usize].failed(now.elapsed, pace, &mut self.random);
@@ -306,6 +317,7 @@ impl Exchange {
             Topic::HandBack => self.is_behind,
             Topic::Revocations => self.suspicious || held.wants_revocations(),
             Topic::MacKeys => self.uses_mac_keys && held.wanted_mac_keys().is_some(),
+            Topic::NodeKeys => held.node_keys.next().is_some(),
             Topic::Parameters => true,
         };
         let contact = match topic {
@@ -314,7 +326,12 @@ impl Exchange {
             _ => self.contact.not_before(),
         };
         let retry = self.topics[topic as usize].not_before();
-        wanted.then(|| retry.max(contact).max(self.questions.not_before(QUESTIONS)))
+        let name = match topic {
+            Topic::NodeKeys => held.node_keys.next().map(|(_, due)| due),
+            _ => None,
+        };
+        let due = retry.max(contact).max(name.unwrap_or_default());
+        wanted.then(|| due.max(self.questions.not_before(QUESTIONS)))
     }
 
     /// Asks for what this node wants next, if nothing is asked.
@@ -326,8 +343,15 @@ impl Exchange {
         actions: &mut Vec<Action>,
     ) {
         self.due = None;
-        if self.asked.is_some() {
-            return;
+        if let Some((question, _)) = &self.asked {
+            // whoever waits for a node's key does not wait for news of the network
+            let new = held.node_keys.next_new().filter(|_| question.waits());
+            let due = self.due(Topic::NodeKeys, now, credentials, held);
+            self.due = new.and_then(|(_, new)| Some(due?.max(new)));
+            if self.due.is_none_or(|due| due > now.elapsed) {
+                return;
+            }
+            self.due = None;
         }
         // a registry that was away first says what is new, then it is known what else to ask
         let first = (!self.in_touch).then_some(Topic::Parameters);
@@ -349,6 +373,13 @@ impl Exchange {
             Topic::HandBack => Question::HandBack,
             Topic::MacKeys => Question::MacKeys {
                 number: held.wanted_mac_keys().unwrap_or_default(),
+            },
+            Topic::NodeKeys => Question::NodeKey {
+                node: held
+                    .node_keys
+                    .next()
+                    .map(|(node, _)| node)
+                    .unwrap_or_default(),
             },
             Topic::Parameters if self.in_touch => Question::Parameters {
                 after: held.parameters_number(),

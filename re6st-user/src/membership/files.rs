@@ -45,6 +45,8 @@ impl Files {
             parameters: read(PARAMETERS),
             revocations: read(REVOCATIONS),
             mac_keys: read(MAC_KEYS),
+            node_keys: read(PEERS),
+            successions: read(SUCCESSIONS),
         };
         (kept, problems)
     }
@@ -56,6 +58,8 @@ impl Files {
             Keep::Parameters(envelope) => (state(PARAMETERS), envelope.as_slice()),
             Keep::Revocations(envelope) => (state(REVOCATIONS), envelope.as_slice()),
             Keep::MacKeys(keys) => (state(MAC_KEYS), keys.as_slice()),
+            Keep::NodeKeys(keys) => (state(PEERS), keys.as_slice()),
+            Keep::Successions(statements) => (state(SUCCESSIONS), statements.as_slice()),
             Keep::Certificate(pem) => (self.registry.certificate.clone(), pem.as_bytes()),
             Keep::Authorities(pem) => (self.registry.ca.clone(), pem.as_bytes()),
         };
@@ -66,3 +70,5 @@ impl Files {
 const PARAMETERS: &str = "parameters.json";
 const REVOCATIONS: &str = "revocations.json";
 const MAC_KEYS: &str = "mac-keys.json";
+const PEERS: &str = "peers.json";
+const SUCCESSIONS: &str = "successions.json";

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::mac_keys::KeptMacKeys;
+use super::{mac_keys::KeptMacKeys, node_keys::NodeKeys};
 use crate::{
     certificate::{
         document::{Content, DocumentError, Signed},
@@ -23,6 +23,10 @@ pub struct Kept {
     pub revocations: Option<Vec<u8>>,
     /// As [`KeptMacKeys::to_json`] made it.
     pub mac_keys: Option<Vec<u8>>,
+    /// As [`NodeKeys::to_json`] made it.
+    pub node_keys: Option<Vec<u8>>,
+    /// As [`Held::successions_to_json`] made it.
+    pub successions: Option<Vec<u8>>,
 }
 
 /// What is held.
@@ -34,6 +38,11 @@ pub struct Held {
     pub revocations: Option<Signed<RevocationList>>,
     /// The keys of Babel's MAC.
     pub mac_keys: Option<KeptMacKeys>,
+    /// The X25519 keys of other nodes.
+    pub node_keys: NodeKeys,
+    /// Authorities' statements about their successors that were good when they came, the newest last; at most
+    /// [`Authorities::MAX`].
+    pub successions: Vec<Vec<u8>>,
     nothing: RevocationList,
 }
 
@@ -69,7 +78,42 @@ impl Held {
                 problem("MAC keys", "they are damaged".to_owned());
             }
         }
+        if let Some(text) = &kept.node_keys {
+            match NodeKeys::from_json(text) {
+                Some(keys) => held.node_keys = keys,
+                None => problem("keys of peers", "they are damaged".to_owned()),
+            }
+        }
+        if let Some(text) = &kept.successions {
+            match serde_json::from_slice::<Vec<String>>(text) {
+                Ok(statements) => {
+                    for statement in statements {
+                        held.hold_succession(statement.as_bytes());
+                    }
+                }
+                Err(error) => problem("statements of authorities", error.to_string()),
+            }
+        }
         (held, unusable)
+    }
+
+    /// Holds a statement that is good, to be passed on. Whether it was not held before.
+    pub fn hold_succession(&mut self, statement: &[u8]) -> bool {
+        if self.successions.iter().any(|held| held == statement) {
+            return false;
+        }
+        if self.successions.len() >= Authorities::MAX {
+            self.successions.remove(0);
+        }
+        self.successions.push(statement.to_vec());
+        true
+    }
+
+    /// JSON: an array of texts.
+    pub fn successions_to_json(&self) -> Vec<u8> {
+        let statements = self.successions.iter();
+        let statements = statements.map(|statement| String::from_utf8_lossy(statement));
+        serde_json::to_vec(&Vec::from_iter(statements)).unwrap_or_default()
     }
 
     /// Takes a document that came from anybody, if it is good and newer than ours.

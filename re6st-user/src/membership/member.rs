@@ -6,17 +6,20 @@
 
 use super::{
     babel::{self, BabelParameters},
+    channel::{self, ChannelStanding},
     credentials::Credentials,
     exchange::Exchange,
     held::{Held, Taken},
     keeping::Keeping,
     mac_keys::KeptMacKeys,
-    messages::{Action, Answer, Input, Keep, Question, Topic},
+    messages::{Action, Answer, Failure, FailureKind, Input, Keep, Question, Topic},
     watch::{Watch, Watched},
 };
 use crate::{
+    babel::random::Random,
     certificate::{
         document::{DocumentError, Signed},
+        node_prefix::NodePrefix,
         succession::SuccessionError,
     },
     config,
@@ -34,6 +37,8 @@ pub struct Member {
     pub(super) exchange: Exchange,
     pub(super) keeping: Keeping,
     watch: Watch,
+    random: Random,
+    channel: Option<ChannelStanding>,
     /// Documents from others that were refused.
     pub(super) refused_documents: u64,
 }
@@ -49,6 +54,8 @@ impl Member {
     ) -> Self {
         Self {
             exchange: Exchange::new(seed, babel.mac.is_empty()),
+            random: Random::new(seed.wrapping_add(1)),
+            channel: channel::again(None, &credentials, &held),
             credentials,
             held,
             babel,
@@ -67,6 +74,11 @@ impl Member {
     /// What is held of the network's documents, to be passed on to others.
     pub const fn held(&self) -> &Held {
         &self.held
+    }
+
+    /// What channels to other nodes are made from; none if this node can have none.
+    pub const fn channel(&self) -> Option<&ChannelStanding> {
+        self.channel.as_ref()
     }
 
     /// What Babel does from now on.
@@ -88,11 +100,13 @@ impl Member {
         match input {
             Input::Time => {}
             Input::Answered(outcome) => {
+                self.note_refused(now, &outcome);
                 if let Some((question, answer)) = self.exchange.handle(now, outcome, actions) {
                     self.judge(now, question, answer, actions);
                 }
             }
             Input::Document(envelope) => self.document(now, &envelope, actions),
+            Input::WantNodeKey(node) => self.want_node_key(now, node),
             Input::NotKept(keep, message) => not_kept = Some((keep, message)),
         }
         let noticed = self.watch.handle(now, &self.watched(), actions);
@@ -105,6 +119,25 @@ impl Member {
         self.keeping.handle(now, not_kept, actions);
         self.exchange
             .ask(now, &self.credentials, &self.held, actions);
+        self.channel = channel::again(self.channel.take(), &self.credentials, &self.held);
+    }
+
+    fn want_node_key(&mut self, now: Now, node: NodePrefix) {
+        if node != self.credentials.certificate.prefix() {
+            let keys = &mut self.held.node_keys;
+            keys.want(now.elapsed, node, &mut self.random);
+        }
+    }
+
+    /// A name that the registry refuses to talk about lets others have their turn.
+    fn note_refused(&mut self, now: Now, outcome: &Result<Answer, Failure>) {
+        let refused = outcome.as_ref().err();
+        if let Some(Question::NodeKey { node }) = self.exchange.asked()
+            && refused.is_some_and(|failure| failure.kind == FailureKind::Refused)
+        {
+            let keys = &mut self.held.node_keys;
+            keys.failed(now.elapsed, node, &mut self.random);
+        }
     }
 
     /// What may end.
@@ -140,6 +173,9 @@ impl Member {
             (Question::MacKeys { number }, Answer::MacKeys(keys)) => {
                 self.mac_keys(KeptMacKeys { number, keys }, actions);
                 Ok(())
+            }
+            (Question::NodeKey { node }, Answer::NodeCertificate(certificate)) => {
+                self.node_key(now, node, certificate.as_deref(), actions)
             }
             (Question::Renewal, Answer::Certificate(certificate)) => {
                 match self.renewed(now, &certificate, actions) {
@@ -279,6 +315,10 @@ impl Member {
     ) -> Result<bool, SuccessionError> {
         let authorities = &mut self.credentials.authorities;
         let is_new = authorities.follow(statement, now.wall)?;
+        if self.held.hold_succession(statement) {
+            let statements = self.held.successions_to_json();
+            actions.push(Action::Keep(Keep::Successions(statements)));
+        }
         if is_new {
             actions.push(Action::Say(
                 "a new authority takes over, by the word of the old one; each is trusted until it ends".to_owned(),
@@ -286,6 +326,50 @@ impl Member {
             actions.push(Action::Keep(Keep::Authorities(authorities.to_pem())));
         }
         Ok(is_new)
+    }
+
+    /// The certificate of another node, if there is one, is believed as far as it can be verified.
+    fn node_key(
+        &mut self,
+        now: Now,
+        node: NodePrefix,
+        certificate: Option<&str>,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), String> {
+        let name = node.common_name();
+        let Some(certificate) = certificate else {
+            let keys = &mut self.held.node_keys;
+            if keys.not_found(now.elapsed, node, &mut self.random) {
+                let text = format!("the registry knows no node {name}; it is asked again");
+                actions.push(Action::Say(text));
+            }
+            return Ok(());
+        };
+        let revoked = self.held.revoked();
+        match self
+            .credentials
+            .key_of(node, certificate, revoked, now.wall)
+        {
+            Ok(key) => {
+                let was_known = self.held.node_keys.keys().contains_key(&node);
+                if self.held.node_keys.learned(now, node, key) {
+                    let kept = self.held.node_keys.to_json();
+                    actions.push(Action::Keep(Keep::NodeKeys(kept)));
+                    if was_known {
+                        let text = format!("node {name} has another X25519 key");
+                        actions.push(Action::Say(text));
+                    }
+                }
+                Ok(())
+            }
+            Err(unfit) => {
+                let keys = &mut self.held.node_keys;
+                keys.failed(now.elapsed, node, &mut self.random);
+                Err(format!(
+                    "the certificate of node {name} is of no use: {unfit}"
+                ))
+            }
+        }
     }
 
     fn mac_keys(&mut self, kept: KeptMacKeys, actions: &mut Vec<Action>) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::mac_keys::NetworkMacKeys;
+use crate::certificate::node_prefix::NodePrefix;
 
 /// What a question is about; in the order in which they are asked if several are due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,18 +18,21 @@ pub enum Topic {
     HandBack,
     /// The keys of Babel's MAC.
     MacKeys,
-    /// The network's parameters, of which all others but the own certificate are known to be due.
+    /// The X25519 keys of other nodes.
+    NodeKeys,
+    /// The network's parameters, of which all others but the own certificate and other nodes' keys are known to be due.
     Parameters,
 }
 
 impl Topic {
     /// All topics, the most urgent first.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Successions,
         Self::Certificate,
         Self::Revocations,
         Self::HandBack,
         Self::MacKeys,
+        Self::NodeKeys,
         Self::Parameters,
     ];
 }
@@ -52,6 +56,11 @@ pub enum Question {
         /// The number of the parameters with which they became so.
         number: u64,
     },
+    /// The certificate of another node, for the X25519 key in it.
+    NodeKey {
+        /// Its name.
+        node: NodePrefix,
+    },
     /// The parameters, if they have a higher number.
     Parameters {
         /// The number of ours; none asks for whatever there is.
@@ -70,8 +79,14 @@ impl Question {
             Self::Revocations { .. } => Topic::Revocations,
             Self::HandBack => Topic::HandBack,
             Self::MacKeys { .. } => Topic::MacKeys,
+            Self::NodeKey { .. } => Topic::NodeKeys,
             Self::Parameters { .. } => Topic::Parameters,
         }
+    }
+
+    /// Whether the answer waits for news, so that another question may be asked in its place.
+    pub const fn waits(&self) -> bool {
+        matches!(self, Self::Parameters { wait, .. } if !wait.is_zero())
     }
 }
 
@@ -86,6 +101,8 @@ pub enum Answer {
     MacKeys(NetworkMacKeys),
     /// PEM of a certificate.
     Certificate(String),
+    /// PEM of another node's certificate; none: there is no such node.
+    NodeCertificate(Option<String>),
     /// Our documents were taken.
     Taken,
 }
@@ -122,6 +139,8 @@ pub enum Input {
     Answered(Result<Answer, Failure>),
     /// A signed document, from anybody.
     Document(Vec<u8>),
+    /// The X25519 key of another node is wanted, perhaps another one than is known.
+    WantNodeKey(NodePrefix),
     /// Something could not be kept, and why.
     NotKept(Keep, String),
 }
@@ -129,7 +148,8 @@ pub enum Input {
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// The registry is to be asked; [`Input::Answered`] follows.
+    /// The registry is to be asked; [`Input::Answered`] follows. What was asked before and is not answered yet is not to be
+    /// answered any more.
     Ask(Question),
     /// Something has to survive a restart.
     Keep(Keep),
@@ -146,6 +166,10 @@ pub enum Keep {
     Revocations(Vec<u8>),
     /// Keys of Babel's MAC in JSON, for root alone.
     MacKeys(Vec<u8>),
+    /// X25519 keys of other nodes in JSON.
+    NodeKeys(Vec<u8>),
+    /// The envelopes of authorities' statements about their successors, in JSON.
+    Successions(Vec<u8>),
     /// PEM of our certificate.
     Certificate(String),
     /// PEM of the authorities' certificates.

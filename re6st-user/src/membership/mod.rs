@@ -12,6 +12,8 @@
 //! | [`credentials`] | who the node is and whom it trusts |
 //! | [`held`] | the network's signed documents |
 //! | [`mac_keys`] | the keys of Babel's MAC |
+//! | [`node_keys`] | the X25519 keys of other nodes: pure |
+//! | [`channel`] | what channels to other nodes are made from |
 //! | [`babel`] | what Babel makes of it |
 //! | [`report`] | what people see of it |
 //! | [`files`] | what survives a restart |
@@ -20,6 +22,7 @@
 //! The data plane and Babel wait for none of this: it runs in a thread of its own and tells the controller what changed.
 
 pub mod babel;
+pub mod channel;
 pub mod credentials;
 pub mod exchange;
 pub mod files;
@@ -28,6 +31,7 @@ pub mod keeping;
 pub mod mac_keys;
 pub mod member;
 pub mod messages;
+pub mod node_keys;
 pub mod report;
 pub mod schedule;
 pub mod shell;

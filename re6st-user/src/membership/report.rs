@@ -181,6 +181,8 @@ impl Member {
             let warning = ExpiryWarning::at(now, not_after);
             warnings.extend(warning.map(|warning| format!("{subject} {}", warning.words())));
         }
+        let no_channels = self.credentials.static_key.as_ref().err();
+        warnings.extend(no_channels.map(|why| format!("no channels to other nodes: {why}")));
         let not_kept = self.keeping.problem();
         warnings.extend(not_kept.map(|why| format!("not kept for the next start: {why}")));
         if self.babel_parameters().mac.is_none() {

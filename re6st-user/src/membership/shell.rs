@@ -3,20 +3,25 @@
 use std::{future::Future, io, path::Path, pin::Pin, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context as _, Result};
-use tokio::{sync::watch, time};
+use tokio::{
+    sync::{mpsc, watch},
+    time,
+};
 
 use super::{
     babel::BabelParameters,
+    channel::ChannelStanding,
     credentials::{Credentials, Texts},
     files::Files,
     held::Held,
     mac_keys::NetworkMacKeys,
     member::Member,
     messages::{Action, Answer, Failure, FailureKind, Input, Keep, Question},
+    node_keys::MOST_WANTED,
     report::Report,
 };
 use crate::{
-    certificate::tls::Trust,
+    certificate::{node_prefix::NodePrefix, tls::Trust},
     config::{Babel, Config, Registry},
     io::{
         clock::{Clock, wall},
@@ -32,10 +37,60 @@ const LATER: Duration = Duration::from_secs(60);
 /// How the member is, for the controller.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Standing {
+    /// The name in this node's certificate.
+    pub node: NodePrefix,
     /// What Babel does from now on.
     pub babel: BabelParameters,
+    /// What channels to other nodes are made from; none if this node can have none, which the report's warnings say.
+    pub channel: Option<ChannelStanding>,
     /// For people.
     pub report: Report,
+}
+
+/// What others ask of the thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// The X25519 key of another node: [`ChannelStanding::keys`] has it when it is there. One that is known is asked for again,
+    /// at most once a minute.
+    NodeKey(NodePrefix),
+    /// A signed document that came from somebody.
+    Document(Vec<u8>),
+}
+
+/// How the thread is asked.
+#[derive(Clone, Debug)]
+pub struct Requests {
+    nodes: mpsc::Sender<NodePrefix>,
+    documents: mpsc::Sender<Vec<u8>>,
+}
+
+/// What others have asked.
+struct Asked {
+    nodes: mpsc::Receiver<NodePrefix>,
+    documents: mpsc::Receiver<Vec<u8>>,
+}
+
+/// How many documents wait, which may have megabytes.
+const WAITING_DOCUMENTS: usize = 4;
+
+impl Requests {
+    fn channel() -> (Self, Asked) {
+        let (nodes, asked_nodes) = mpsc::channel(MOST_WANTED);
+        let (documents, asked_documents) = mpsc::channel(WAITING_DOCUMENTS);
+        let asked = Asked {
+            nodes: asked_nodes,
+            documents: asked_documents,
+        };
+        (Self { nodes, documents }, asked)
+    }
+
+    /// Asks, and waits for nothing. False if it was not taken, because too much waits.
+    pub fn send(&self, request: Request) -> bool {
+        match request {
+            Request::NodeKey(node) => self.nodes.try_send(node).is_ok(),
+            Request::Document(envelope) => self.documents.try_send(envelope).is_ok(),
+        }
+    }
 }
 
 /// A member that is about to start.
@@ -75,16 +130,25 @@ impl Membership {
         };
         let (authorities, certificate) = (text(&registry.ca)?, text(&registry.certificate)?);
         let key = zeroize::Zeroizing::new(text(&registry.key)?);
+        let static_key = file::read_text(&registry.static_key);
+        let static_key = static_key.map(zeroize::Zeroizing::new);
+        let static_key = static_key.map_err(|error| format!("it cannot be read: {error}"));
         let texts = Texts {
             authorities: &authorities,
             certificate: &certificate,
             key: &key,
+            static_key: static_key
+                .as_ref()
+                .map(|text| text.as_str())
+                .map_err(Clone::clone),
         };
         let credentials = Credentials::read(&texts, registry, config)?;
         let files = Files::new(registry, state);
         let (kept, mut notes) = files.kept();
         let (held, unusable) = Held::restore(&kept, &credentials.authorities);
         notes.extend(unusable);
+        let no_channels = credentials.static_key.as_ref().err();
+        notes.extend(no_channels.map(|why| format!("WARNING: no channels to other nodes: {why}")));
         let networks = config.networks.clone();
         Ok(Self {
             member: Member::new(credentials, held, babel.clone(), networks, seed),
@@ -99,7 +163,9 @@ impl Membership {
     /// How it is now.
     pub fn standing(&self) -> Standing {
         Standing {
+            node: self.member.credentials().certificate.prefix(),
             babel: self.member.babel_parameters(),
+            channel: self.member.channel().cloned(),
             report: self.member.report(wall(), &self.url),
         }
     }
@@ -108,18 +174,19 @@ impl Membership {
     ///
     /// # Errors
     /// The operating system gives no thread.
-    pub fn start(self) -> io::Result<watch::Receiver<Standing>> {
+    pub fn start(self) -> io::Result<(watch::Receiver<Standing>, Requests)> {
         let (sender, receiver) = watch::channel(self.standing());
+        let (requests, asked) = Requests::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         thread::Builder::new()
             .name("membership".to_owned())
-            .spawn(move || runtime.block_on(self.run(&sender)))?;
-        Ok(receiver)
+            .spawn(move || runtime.block_on(self.run(&sender, asked)))?;
+        Ok((receiver, requests))
     }
 
-    async fn run(mut self, listeners: &watch::Sender<Standing>) {
+    async fn run(mut self, listeners: &watch::Sender<Standing>, mut asked: Asked) {
         let mut asking: Option<Asking> = None;
         let mut input = Input::Time;
         loop {
@@ -136,6 +203,8 @@ impl Membership {
             let wait = self.member.next_deadline().since(now);
             input = tokio::select! {
                 outcome = answer(&mut asking) => Input::Answered(outcome),
+                Some(node) = asked.nodes.recv() => Input::WantNodeKey(node),
+                Some(envelope) = asked.documents.recv() => Input::Document(envelope),
                 () = time::sleep(wait) => Input::Time,
                 () = listeners.closed() => return,
             };
@@ -229,6 +298,10 @@ async fn ask(
             Answer::Taken
         }
         Question::Successions => Answer::Successions(client.successions().await?),
+        Question::NodeKey { node } => {
+            let certificate = client.node_certificate(node).await?;
+            Answer::NodeCertificate(certificate.map(|certificate| certificate.certificate))
+        }
         Question::Renewal => Answer::Certificate(client.renew(None).await?.certificate),
     })
 }

@@ -136,6 +136,7 @@ impl Outside {
         let (listener, place) =
             control::listen(control).with_context(|| format!("listen on {}", control.display()))?;
         let membership = membership.map(Membership::start).transpose()?;
+        let (membership, _requests) = membership.unzip();
         let orders = Orders::begin(listener, membership.clone())
             .context("wait for signals and connections")?;
         readiness.add(orders.as_fd(), ORDERS)?;

@@ -13,9 +13,9 @@ use crate::{
         input::{Input, InterfaceId},
         settings::{Cost, InterfaceSettings},
     },
-    config::{Babel, Config, Tunnel},
+    config::{Babel, Config, Peer, Tunnel},
     dataplane::bpf::error::chain as in_one_line,
-    membership::babel::BabelParameters,
+    membership::{babel::BabelParameters, credentials::CredentialsError},
     route::RouteKey,
     time::Time,
 };
@@ -105,6 +105,7 @@ fn changes(now: &Config, then: &Config, managed: bool) -> Result<Changes> {
         }
         changes.leaving.insert(name.clone());
     }
+    changes.told.extend(changed_peers(&now.peers, &then.peers));
     let added = then.tunnels.iter().map(|tunnel| &tunnel.name);
     let added = added.filter(|name| now.tunnel(name).is_none());
     let added = added.map(|name| format!("tunnel {name}: added"));
@@ -127,6 +128,23 @@ fn changes(now: &Config, then: &Config, managed: bool) -> Result<Changes> {
     let differ = differ.map(|(what, _)| format!("{what}: changed"));
     changes.told.extend(differ);
     Ok(changes)
+}
+
+/// What differs in the `[[peer]]` tables, a line each.
+fn changed_peers(now: &[Peer], then: &[Peer]) -> Vec<String> {
+    let among = |peers: &[Peer], node| peers.iter().find(|peer| peer.node == node).cloned();
+    let before = now.iter().filter_map(|peer| {
+        let what = match among(then, peer.node) {
+            None => "removed",
+            Some(other) if other != *peer => "changed",
+            Some(_) => return None,
+        };
+        Some(format!("peer {}: {what}", peer.node.common_name()))
+    });
+    let added = then.iter().map(|peer| peer.node);
+    let added = added.filter(|node| among(now, *node).is_none());
+    let added = added.map(|node| format!("peer {}: added", node.common_name()));
+    before.chain(added).collect()
 }
 
 /// Whether a tunnel leads elsewhere, or is another to its peer: what is changed at once and what needs no draining does not
@@ -172,6 +190,12 @@ impl Controller {
     pub(super) fn reload(&mut self) -> Result<Vec<String>> {
         let path = self.instance.config_path().to_owned();
         let then = Config::from_path(&path)?;
+        if let Some(standing) = &self.membership {
+            let own = standing.borrow().node;
+            if let Some(error) = CredentialsError::own_peer(own, &then.peers) {
+                return Err(error).with_context(|| format!("{}", path.display()));
+            }
+        }
         // what is being drained goes, whatever the file says by now of a tunnel of that name
         if let Some(reload) = self.reload.take() {
             self.finish(reload)?;
@@ -365,6 +389,14 @@ mod tests {
         [[route]]
         to  = "2001:db8:42:2::/64"
         via = "b"
+        [registry]
+        url  = "https://registry.example/"
+        ca   = "ca.crt"
+        cert = "cert.crt"
+        key  = "cert.key"
+        [[peer]]
+        node    = "7/16"
+        address = "192.0.2.17"
     "#;
 
     fn config(text: &str) -> Config {
@@ -379,7 +411,7 @@ mod tests {
 
     #[test]
     fn each_change_is_told_and_only_tunnels_that_go_are_drained() {
-        const TABLE: [(&str, &str, &[&str], &[&str]); 9] = [
+        const TABLE: [(&str, &str, &[&str], &[&str]); 12] = [
             ("eth0", "eth0", &[], &[]),
             ("192.0.2.7", "192.0.2.9", &["tunnel a: replaced"], &["a"]),
             ("local = 7", "local = 6", &["tunnel a: replaced"], &["a"]),
@@ -404,6 +436,19 @@ mod tests {
                 &[],
             ),
             ("[\"lan0\"]", "[\"lan1\"]", &["[babel]: changed"], &[]),
+            ("192.0.2.17", "192.0.2.18", &["peer 7/16: changed"], &[]),
+            (
+                "7/16",
+                "8/16",
+                &["peer 7/16: removed", "peer 8/16: added"],
+                &[],
+            ),
+            (
+                "[[peer]]",
+                "[[peer]]\nnode = \"9/16\"\n[[peer]]",
+                &["peer 9/16: added"],
+                &[],
+            ),
         ];
         for (from, to, told, leaving) in TABLE {
             let changes = changes(&config(FILE), &with(from, to), false);
@@ -425,6 +470,11 @@ mod tests {
                 "babel.router-id",
             ),
             (babel, "maximum-prefixes = 7", "babel.maximum-prefixes"),
+            (
+                "\"cert.key\"",
+                "\"cert.key\"\nstatic-key = \"other.key\"",
+                "[registry]",
+            ),
             (babel, "probe-timeout = 7", "babel.probe-timeout"),
             (
                 babel,

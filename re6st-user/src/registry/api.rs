@@ -46,6 +46,14 @@ pub struct Renewal {
     pub request: Option<String>,
 }
 
+/// Names a node.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodeName {
+    /// The node's prefix as certificates write it: `1/16`.
+    pub name: String,
+}
+
 /// A node's certificate, and what it says.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -17,6 +17,34 @@ impl Content for NetworkParameters {
     const TYPE: &'static str = "application/vnd.re6st.parameters+json";
 }
 
+/// Whether the keys of channels are to withstand quantum computers too: by ML-KEM-768 beside X25519.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PostQuantum {
+    /// X25519 alone.
+    Off,
+    /// Wherever both ends can.
+    #[default]
+    Preferred,
+    /// There is no channel without.
+    Required,
+}
+
+impl PostQuantum {
+    /// All, by their names in `registry params`.
+    pub const NAMES: [(&'static str, Self); 3] = [
+        ("off", Self::Off),
+        ("preferred", Self::Preferred),
+        ("required", Self::Required),
+    ];
+
+    /// By its name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let mut all = Self::NAMES.into_iter();
+        all.find_map(|(known, policy)| (known == name).then_some(policy))
+    }
+}
+
 impl NetworkParameters {
     /// A parameter by its name in `registry params`.
     pub fn parameter(&self, name: &str) -> Option<&Value> {
@@ -36,6 +64,12 @@ impl NetworkParameters {
     /// Time between two full announcements of Babel.
     pub fn update_interval(&self) -> Option<Duration> {
         self.seconds("update-interval")
+    }
+
+    /// Whether the keys of channels are to withstand quantum computers. What this version does not know is its default.
+    pub fn post_quantum(&self) -> PostQuantum {
+        let name = self.parameter("post-quantum").and_then(Value::as_str);
+        name.and_then(PostQuantum::from_name).unwrap_or_default()
     }
 
     /// The IPv4 network, if there is one.

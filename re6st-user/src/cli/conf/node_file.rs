@@ -60,7 +60,8 @@ pub fn text(facts: &Facts<'_>) -> String {
         list(interfaces.plain.iter().cloned()),
     );
     text += &format!(
-        "\n[registry]\nurl  = {}\nca   = \"ca.crt\"\ncert = \"cert.crt\"\nkey  = \"cert.key\"\n",
+        "\n[registry]\nurl  = {}\nca   = \"ca.crt\"\ncert = \"cert.crt\"\nkey  = \"cert.key\"\n\
+         # what channels to other nodes are made with\nstatic-key = \"x25519.key\"\n",
         Value::String(facts.registry.to_owned())
     );
     text

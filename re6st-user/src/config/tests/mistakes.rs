@@ -402,6 +402,82 @@ fn each_mistake_is_named_with_its_place_and_its_remedy() {
             "\"\"",
             "registry.ca = \"\": expected the name of a file",
         ),
+        (
+            "\"cert.key\"",
+            "\"cert.key\"\nstatic-key = \"\"",
+            "registry.static-key = \"\": expected the name of a file",
+        ),
+        // peers
+        (
+            "\"7/16\"",
+            "\"node7\"",
+            "peer: node = \"node7\": a node's CommonName is <number>/<length>, both decimal without leading zeros; expected the name in the node's certificate, such as \"1/16\"",
+        ),
+        (
+            "281474976710655/48",
+            "7/16",
+            "peer: node = \"7/16\": another peer has this name",
+        ),
+        (
+            "node = \"281474976710655/48\"",
+            "node = \"8/16\"\naddress = \"192.0.2.8:4755\"",
+            "peer \"8/16\": address = \"192.0.2.8:4755\": peer \"7/16\" has it too; each has its own",
+        ),
+        (
+            "node = \"281474976710655/48\"",
+            "node = \"8/16\"\nkey = \"0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20\"",
+            "peer \"8/16\": key: peer \"7/16\" has it too",
+        ),
+        (
+            "192.0.2.8:4755",
+            "node7.example:4755",
+            "or \"[2001:db8::7]:4754\"; names of hosts are not looked up",
+        ),
+        (
+            "192.0.2.8:4755",
+            "node7",
+            "names of hosts are not looked up",
+        ),
+        (
+            "192.0.2.8:4755",
+            "192.0.2.8:65536",
+            "peer \"7/16\": address = \"192.0.2.8:65536\": expected an address, such as",
+        ),
+        (
+            "192.0.2.8:4755",
+            "192.0.2.8:0",
+            "expected a UDP port from 1 to 65535",
+        ),
+        (
+            "192.0.2.8:4755",
+            "[2001:db8:ffff::8%1]:4755",
+            "expected an address, such as",
+        ),
+        (
+            "192.0.2.8:4755",
+            "[fe80::8]:4755",
+            "that is a link-local address; give the address the Internet (or your LAN) routes",
+        ),
+        (
+            "192.0.2.8:4755",
+            "[2001:db8:42:7::1]:4755",
+            "that is inside the mesh's own network 2001:db8:42::/48",
+        ),
+        (
+            "\"0102030405060708090a",
+            "\"02030405060708090a",
+            "peer \"7/16\": key: expected a string of 64 hexadecimal digits",
+        ),
+        (
+            "0102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F20",
+            "0000000000000000000000000000000000000000000000000000000000000000",
+            "peer \"7/16\": key: that is nobody's key",
+        ),
+        (
+            "[registry]\nurl  = \"https://registry.example/\"\nca   = \"ca.crt\"\ncert = \"cert.crt\"\nkey  = \"cert.key\"",
+            "",
+            "peer: node = \"7/16\": peers know each other by certificates, so [[peer]] needs the section [registry]",
+        ),
     ];
     let wrong: Vec<String> = table
         .into_iter()

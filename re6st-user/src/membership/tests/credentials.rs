@@ -17,6 +17,7 @@ fn read(
         authorities: &authority.certificate().to_pem(),
         certificate: &certificate.to_pem(),
         key: &keys.key.to_pem(),
+        static_key: Ok(&keys.fixed.to_pem()),
     };
     let config = Config::parse(configuration).unwrap();
     Credentials::read(&texts, &registry_section(), &config).map_err(|error| error.to_string())
@@ -40,6 +41,7 @@ fn what_does_not_belong_together_is_named() {
         "\"2001:db8:42:1::1/64\"",
         "\"2001:db8:42:1::1/64\", \"2001:db8:42:2::1/64\"",
     );
+    let own_peer = format!("{CONFIGURATION}[[peer]]\nnode = \"1/16\"\n");
     let wider = CONFIGURATION.replace("\"2001:db8:42::/48\"", "\"2001:db8::/32\"");
     let cases = [
         (
@@ -68,6 +70,10 @@ fn what_does_not_belong_together_is_named() {
             "addresses = [2001:db8:42:1::7/64]: cert.crt gives this node 2001:db8:42:1::1/64; add it",
         ),
         (
+            read(&ours, &certificate, &keys, &own_peer),
+            "peer \"1/16\": that is this node itself; remove this [[peer]]",
+        ),
+        (
             read(&ours, &certificate, &keys, &foreign),
             "2001:db8:42:2::1/64 is in the network of cert.crt, but not in the subnet 2001:db8:42:1::/64",
         ),
@@ -85,6 +91,7 @@ fn a_file_that_is_something_else_is_named() {
         authorities: &authority.certificate().to_pem(),
         certificate: &keys.key.to_pem(),
         key: &keys.key.to_pem(),
+        static_key: Ok(&keys.fixed.to_pem()),
     };
     let config = Config::parse(CONFIGURATION).unwrap();
     let error = Credentials::read(&texts, &registry_section(), &config).unwrap_err();

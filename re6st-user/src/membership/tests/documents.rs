@@ -223,6 +223,7 @@ fn damaged_files_are_said_and_fetched_again() {
         parameters: Some(parameters(&stranger, 900, 1, 1, &json!({}))),
         revocations: Some(b"torn".to_vec()),
         mac_keys: Some(Vec::new()),
+        ..Kept::default()
     };
 
     let (held, said) = Held::restore(&kept, world.trust());

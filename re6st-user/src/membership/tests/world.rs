@@ -1,6 +1,6 @@
 //! A member, a registry and a clock that moves only when a test says so.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Map, Value, json};
 
@@ -163,6 +163,8 @@ pub struct RegistryModel {
     pub mac_keys: NetworkMacKeys,
     pub certificate: String,
     pub successions: Vec<Vec<u8>>,
+    /// PEM of certificates by the names of nodes.
+    pub nodes: BTreeMap<NodePrefix, String>,
     /// Asks for patience.
     pub busy: Option<Duration>,
     /// Does not wait for news.
@@ -213,6 +215,10 @@ impl RegistryModel {
             Question::HandBack => Ok(Answer::Taken),
             Question::MacKeys { .. } => Ok(Answer::MacKeys(self.mac_keys.clone())),
             Question::Successions => Ok(Answer::Successions(self.successions.clone())),
+            Question::NodeKey { .. } if self.refuses => failure(FailureKind::Refused),
+            Question::NodeKey { node } => {
+                Ok(Answer::NodeCertificate(self.nodes.get(&node).cloned()))
+            }
             Question::Renewal => Ok(Answer::Certificate(self.certificate.clone())),
         }
     }
@@ -269,6 +275,7 @@ impl World {
             authorities: &trust.to_pem(),
             certificate: &certificate.to_pem(),
             key: &keys.key.to_pem(),
+            static_key: Ok(&keys.fixed.to_pem()),
         };
         let credentials = Credentials::read(&texts, &registry_section(), &config).unwrap();
         let (held, said) = Held::restore(kept, &credentials.authorities);
@@ -281,6 +288,7 @@ impl World {
             mac_keys: mac_keys("0a", None),
             certificate: certificate.to_pem(),
             successions: Vec::new(),
+            nodes: BTreeMap::new(),
             busy: None,
             impatient: false,
             refuses: false,
@@ -317,7 +325,11 @@ impl World {
                 }
                 Action::Keep(keep) => self.kept.push(keep),
                 Action::Ask(question) => {
-                    assert!(self.pending.is_none(), "one question at a time");
+                    let pending = self.pending.map(|(_, pending)| pending);
+                    assert!(
+                        pending.is_none_or(|pending| pending.waits()),
+                        "one question at a time"
+                    );
                     self.asked.push((self.now, question));
                     let patient = match question {
                         Question::Parameters { after, wait }
@@ -405,6 +417,8 @@ impl World {
                 Keep::Parameters(envelope) => kept.parameters = Some(envelope.clone()),
                 Keep::Revocations(envelope) => kept.revocations = Some(envelope.clone()),
                 Keep::MacKeys(keys) => kept.mac_keys = Some(keys.clone()),
+                Keep::NodeKeys(keys) => kept.node_keys = Some(keys.clone()),
+                Keep::Successions(statements) => kept.successions = Some(statements.clone()),
                 Keep::Certificate(_) | Keep::Authorities(_) => {}
             }
         }

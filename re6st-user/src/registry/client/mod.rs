@@ -16,13 +16,14 @@ use tokio::io::DuplexStream;
 
 use super::api::{
     Authorities as AuthoritiesMessage, Certificate, Enrolment, ErrorBody, HeldDocuments,
-    LONGEST_WAIT, MAXIMUM_BODY, MacKeys, Poll, Renewal, TokenRequest,
+    LONGEST_WAIT, MAXIMUM_BODY, MacKeys, NodeName, Poll, Renewal, TokenRequest,
 };
 use crate::{
     certificate::{
         authority::AuthorityCertificate,
         key::PrivateKey,
         node::NodeCertificate,
+        node_prefix::NodePrefix,
         request::CertificateRequest,
         tls::{self, Trust},
         verify::Authorities,
@@ -136,6 +137,22 @@ impl Client {
     /// A node: the certificate the registry has for it.
     pub async fn own_certificate(&self) -> Result<Certificate, ClientError> {
         self.get("/v1/certificates/own", &()).await
+    }
+
+    /// A node: the present certificate of another one, if there is a node of that name.
+    pub async fn node_certificate(
+        &self,
+        node: NodePrefix,
+    ) -> Result<Option<Certificate>, ClientError> {
+        let name = NodeName {
+            name: node.common_name(),
+        };
+        match self.get("/v1/certificates/node", &name).await {
+            Ok(certificate) => Ok(Some(certificate)),
+            // of a registry that has no such operation, the code is another
+            Err(ClientError::Refused { code, .. }) if code == "not-found" => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// A node: the envelope of the network's parameters, if they have a higher number than `after`, or get one while the

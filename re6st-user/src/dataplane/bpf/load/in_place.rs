@@ -36,6 +36,7 @@ fn differs_in_tunnels(now: &Config, then: &Config) -> bool {
     now.babel_interfaces() == then.babel_interfaces()
         && alike.is_some_and(|mut alike| {
             alike.babel.clone_from(&now.babel);
+            alike.peers.clone_from(&now.peers);
             alike == *now
         })
 }
