@@ -15,6 +15,7 @@
 //! | [`decide`], [`guard`] | description to decision |
 //! | [`apply`] | decision to new bytes |
 //! | [`encapsulation`] | the outer headers |
+//! | [`handshake`] | the head of a secure channel's first packet: MAC and cookie |
 
 #![cfg_attr(not(any(test, feature = "user")), no_std)]
 
@@ -25,6 +26,7 @@ pub mod decide;
 pub mod ecn;
 pub mod encapsulation;
 pub mod guard;
+pub mod handshake;
 pub mod maps;
 pub mod packet;
 pub mod parse;

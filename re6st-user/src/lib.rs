@@ -2,6 +2,7 @@
 
 pub mod babel;
 pub mod certificate;
+pub mod channel;
 pub mod config;
 pub mod dataplane;
 pub mod description;

@@ -21,6 +21,7 @@ const FLOORS: &[&str] = &[
     "trace",
     "description",
     "membership",
+    "channel",
     "registry",
     "routing",
     "dataplane",
