@@ -1,0 +1,135 @@
+//! How often what happened: every refusal has a name.
+
+use serde::Serialize;
+
+macro_rules! counters {
+    ($($(#[$text:meta])* $name:ident),+ $(,)?) => {
+        /// One number for each thing worth counting, since the start.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+        pub struct Counters {
+            $($(#[$text])* pub $name: u64,)+
+        }
+
+        impl Counters {
+            /// All by name, in order.
+            pub fn by_name(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)+]
+            }
+        }
+    };
+}
+
+counters! {
+    /// Datagrams handed to us.
+    datagrams_received,
+    /// Datagrams to be sent.
+    datagrams_sent,
+    /// Datagrams that are none of the four packets.
+    malformed_packets,
+    /// Initiations of ours.
+    initiations_sent,
+    /// Initiations that were answered.
+    initiations_answered,
+    /// Channels that were complete: handshakes that came to their end.
+    sessions_completed,
+    /// Initiations whose MAC is not for our key: strangers', who get no answer.
+    wrong_mac,
+    /// Initiations beyond what is computed of all together.
+    too_many_initiations,
+    /// Initiations beyond what is computed of one source.
+    too_many_initiations_of_source,
+    /// Initiations that came before.
+    replayed_handshake,
+    /// Initiations that cannot be decrypted, or whose content is not understood.
+    bad_initiation,
+    /// Initiations while this node has no certificate.
+    no_credentials,
+    /// Responses to no initiation of ours.
+    unknown_response,
+    /// Responses that cannot be decrypted, or whose content is not understood.
+    bad_response,
+    /// Cookies that answer no initiation of ours.
+    unknown_cookie,
+    /// Cookies beyond one an initiation.
+    repeated_cookie,
+    /// Transport packets of no session of ours.
+    unknown_session,
+    /// Transport packets that no key of their session opens.
+    bad_packet,
+    /// Transport packets that came before, or are too old to tell.
+    replayed_packet,
+    /// Transport packets of an epoch that cannot be.
+    bad_epoch,
+    /// Transport packets of a session that is too old.
+    dead_session,
+    /// Transport packets whose content is no list of messages.
+    malformed_messages,
+    /// Messages of a type that is not known here.
+    unknown_messages,
+    /// Messages that do not belong where they came.
+    unexpected_messages,
+    /// Encapsulation keys or ciphertexts that are none.
+    bad_post_quantum,
+    /// Certificates that cannot be read.
+    refused_malformed,
+    /// Certificates without an X25519 key.
+    refused_no_key,
+    /// Certificates for another key than the one that was used.
+    refused_other_key,
+    /// Certificates of somebody else than was called.
+    refused_other_name,
+    /// Certificates with our own name.
+    refused_own_name,
+    /// Certificates with another key than the configuration says.
+    refused_pinned,
+    /// Certificates of another authority.
+    refused_unknown_authority,
+    /// Certificates with a forged signature.
+    refused_signature,
+    /// Certificates of an authority that is not valid now.
+    refused_authority,
+    /// Certificates that are not valid yet.
+    refused_not_yet_valid,
+    /// Certificates that have expired.
+    refused_expired,
+    /// Certificates that are revoked.
+    refused_revoked,
+    /// Certificates that do not fit the network.
+    refused_outside_network,
+    /// Nodes that do not agree on post-quantum keys.
+    refused_post_quantum,
+    /// Nodes that nobody named, when there were enough.
+    refused_full,
+    /// Sessions others have opened that were thrown away before they were confirmed: too many, or too old.
+    unconfirmed_sessions,
+    /// Sessions thrown away because a peer has too many.
+    excess_sessions,
+    /// Sessions that were not complete in time.
+    incomplete_sessions,
+    /// Channels that were closed because nothing came.
+    silent_peers,
+    /// Peers that fell silent.
+    unresponsive_peers,
+    /// Times that an authenticated packet came from another address.
+    moves,
+    /// Probes sent.
+    probes_sent,
+    /// Probes received.
+    probes_received,
+    /// Packets of Babel that had no channel to go through.
+    babel_without_channel,
+    /// Packets of Babel that do not fit on the way.
+    babel_too_large,
+    /// Documents that were received whole.
+    documents_received,
+    /// Documents that were of no use: pieces that contradict each other, or the same or an older one again.
+    useless_documents,
+    /// Questions for documents that came too often.
+    excess_wants,
+    /// Closings that peers told us.
+    closings_received,
+    /// Tunnels for which no GRE key was free.
+    no_tunnel_index,
+    /// Times that large packets got lost on a way that used to carry them.
+    black_holes,
+}
