@@ -13,6 +13,7 @@ use re6st_user::{
         Pins,
         load::{Occasion, Request},
     },
+    io::secrets,
     node::start,
 };
 
@@ -31,6 +32,10 @@ pub struct NodeArguments {
 /// Runs the controller until it is told to end.
 pub fn run(arguments: &NodeArguments, bpffs: &Path, sockets: &Path) -> Result<ExitCode> {
     let load = &arguments.load;
+    // before anything secret is read
+    for problem in secrets::keep_in_memory() {
+        eprintln!("note: secrets of this process: {problem}");
+    }
     let config = Config::from_path(&load.config)?;
     let pins = Pins::new(bpffs, &load.instance);
     let request = Request {

@@ -74,11 +74,7 @@ fn check_capabilities(status: &str, user_map: &str) -> Result<(), HostError> {
     const SYS_ADMIN: u64 = 1 << 21;
     const PERFMON: u64 = 1 << 38;
     const BPF: u64 = 1 << 39;
-    let effective = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|text| u64::from_str_radix(text.trim(), 16).ok())
-        .unwrap_or_default();
+    let effective = effective_capabilities(status);
     // CAP_SYS_ADMIN stood for both before Linux 5.8, and still does
     let missing: Vec<&str> = [
         (BPF | SYS_ADMIN, "CAP_BPF"),
@@ -93,12 +89,34 @@ fn check_capabilities(status: &str, user_map: &str) -> Result<(), HostError> {
         let missing = missing.join(", ");
         return Err(HostError::Capability { missing });
     }
-    let whole = user_map.split_whitespace().eq(["0", "0", "4294967295"]);
-    if !whole {
+    if !is_initial_user_namespace(user_map) {
         let missing = "CAP_BPF and CAP_PERFMON";
         return Err(HostError::UserNamespace { missing });
     }
     Ok(())
+}
+
+fn effective_capabilities(status: &str) -> u64 {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|text| u64::from_str_radix(text.trim(), 16).ok())
+        .unwrap_or_default()
+}
+
+fn is_initial_user_namespace(user_map: &str) -> bool {
+    user_map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
+/// Whether this process may lock as much memory as it likes, whatever the limit is (CAP_IPC_LOCK).
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub fn may_lock_any_memory() -> Result<bool, HostError> {
+    const IPC_LOCK: u64 = 1 << 14;
+    let effective = effective_capabilities(&read("/proc/self/status")?);
+    let user_map = read("/proc/self/uid_map")?;
+    Ok(effective & IPC_LOCK != 0 && is_initial_user_namespace(&user_map))
 }
 
 fn read(path: &'static str) -> Result<String, HostError> {

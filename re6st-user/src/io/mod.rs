@@ -12,5 +12,6 @@ pub mod netlink;
 pub mod offload;
 pub mod panics;
 pub mod random;
+pub mod secrets;
 pub mod source;
 pub mod sysctl;

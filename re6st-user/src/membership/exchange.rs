@@ -268,6 +268,14 @@ impl Exchange {
                 self.contact.failed(now.elapsed, CONTACT, &mut self.random);
                 self.problem(now, None, failure.message, actions);
             }
+            FailureKind::Busy(wait) if topic == Topic::NodeKeys => {
+                // this node has asked for many; the others are no part of it
+                self.reached(now, actions);
+                let wait = wait.min(CONTACT.longest);
+                let retry = &mut self.topics[topic as usize];
+                retry.refused(now.elapsed, wait, NODE_KEY, &mut self.random);
+                self.problem(now, Some(topic), failure.message, actions);
+            }
             FailureKind::Busy(wait) => {
                 self.in_touch = false;
                 // whoever says "in months" is not believed, nor who says "at once"
@@ -317,7 +325,7 @@ impl Exchange {
             Topic::HandBack => self.is_behind,
             Topic::Revocations => self.suspicious || held.wants_revocations(),
             Topic::MacKeys => self.uses_mac_keys && held.wanted_mac_keys().is_some(),
-            Topic::NodeKeys => held.node_keys.next().is_some(),
+            Topic::NodeKeys => held.node_keys.next(now.elapsed).is_some(),
             Topic::Parameters => true,
         };
         let contact = match topic {
@@ -327,11 +335,25 @@ impl Exchange {
         };
         let retry = self.topics[topic as usize].not_before();
         let name = match topic {
-            Topic::NodeKeys => held.node_keys.next().map(|(_, due)| due),
+            Topic::NodeKeys => held.node_keys.next(now.elapsed).map(|(_, due)| due),
             _ => None,
         };
         let due = retry.max(contact).max(name.unwrap_or_default());
         wanted.then(|| due.max(self.questions.not_before(QUESTIONS)))
+    }
+
+    /// From when on another question is to be asked in the place of one that waits for news of the network: whoever wants a
+    /// node's key does not wait for that.
+    fn due_instead(
+        &self,
+        asked: Question,
+        now: Now,
+        credentials: &Credentials,
+        held: &Held,
+    ) -> Option<Time> {
+        let (_, wanted) = held.node_keys.next_new().filter(|_| asked.waits())?;
+        let topic = self.due(Topic::NodeKeys, now, credentials, held)?;
+        Some(topic.max(wanted))
     }
 
     /// Asks for what this node wants next, if nothing is asked.
@@ -343,15 +365,11 @@ impl Exchange {
         actions: &mut Vec<Action>,
     ) {
         self.due = None;
-        if let Some((question, _)) = &self.asked {
-            // whoever waits for a node's key does not wait for news of the network
-            let new = held.node_keys.next_new().filter(|_| question.waits());
-            let due = self.due(Topic::NodeKeys, now, credentials, held);
-            self.due = new.and_then(|(_, new)| Some(due?.max(new)));
+        if let Some((question, _)) = self.asked {
+            self.due = self.due_instead(question, now, credentials, held);
             if self.due.is_none_or(|due| due > now.elapsed) {
                 return;
             }
-            self.due = None;
         }
         // a registry that was away first says what is new, then it is known what else to ask
         let first = (!self.in_touch).then_some(Topic::Parameters);
@@ -377,7 +395,7 @@ impl Exchange {
             Topic::NodeKeys => Question::NodeKey {
                 node: held
                     .node_keys
-                    .next()
+                    .next(now.elapsed)
                     .map(|(node, _)| node)
                     .unwrap_or_default(),
             },
@@ -391,6 +409,7 @@ impl Exchange {
             },
         };
         self.asked = Some((question, now));
+        self.due = self.due_instead(question, now, credentials, held);
         actions.push(Action::Ask(question));
     }
 }

@@ -129,9 +129,10 @@ impl NodeKeys {
         self.wanted.insert(node, wanted);
     }
 
-    /// Which name is to be asked for next, and from when on.
-    pub fn next(&self) -> Option<(NodePrefix, Time)> {
-        self.next_of(|_| true)
+    /// Which name is to be asked for next, and from when on. Those that failed wait for the others.
+    pub fn next(&self, now: Time) -> Option<(NodePrefix, Time)> {
+        let new = self.next_new().filter(|(_, due)| *due <= now);
+        new.or_else(|| self.next_of(|_| true))
     }
 
     /// The same among those that were not asked for before: whoever wants them waits.

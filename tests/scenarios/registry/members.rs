@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result};
-use nix::sys::signal::Signal;
+use nix::{sys::signal::Signal, unistd::Pid};
 use serde_json::Value;
 use testbed::{
     host::Host,
@@ -79,6 +79,12 @@ impl Member {
         let process = self.process.take().context("it is not running")?;
         process.stop(Signal::SIGKILL)?;
         Ok(())
+    }
+
+    /// The controller's process.
+    pub(super) fn id(&self) -> Result<Pid> {
+        let process = self.process.as_ref().context("it is not running")?;
+        Ok(process.id())
     }
 
     pub(super) fn said(&self) -> String {

@@ -5,6 +5,7 @@ mod clock;
 mod enrolment;
 mod members;
 mod operator;
+mod secrets;
 mod succession;
 mod support;
 mod tls;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use nix::sys::signal::Signal;
+use nix::{sys::signal::Signal, unistd::Pid};
 use serde_json::Value;
 use testbed::{
     host::{Host, Testbed},
@@ -75,6 +75,12 @@ impl RegistryHost {
         fs::write(&path, fs::read_to_string(&path)? + lines)?;
         registry.serve()?;
         Ok(registry)
+    }
+
+    /// The server's process.
+    pub fn id(&self) -> Result<Pid> {
+        let process = self.process.as_ref().context("it does not serve")?;
+        Ok(process.id())
     }
 
     /// A host on the same Internet.

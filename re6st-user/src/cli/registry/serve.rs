@@ -4,12 +4,18 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use re6st_user::registry::{config::RegistryConfig, server};
+use re6st_user::{
+    io::secrets,
+    registry::{config::RegistryConfig, server},
+};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(config: &RegistryConfig) -> Result<ExitCode> {
+    for problem in secrets::keep_in_memory() {
+        eprintln!("note: secrets of this process: {problem}");
+    }
     // each connection is a file
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
         setrlimit(Resource::RLIMIT_NOFILE, most, most).ok();

@@ -100,3 +100,66 @@ fn a_file_that_is_something_else_is_named() {
     assert!(message.contains("re6st-user conf"), "{message}");
     assert!(!message.contains("PRIVATE"), "{message}");
 }
+
+/// What the node says of its channels.
+fn static_key(
+    certified: bool,
+    text: Result<&str, String>,
+) -> Result<crate::certificate::static_key::StaticPublicKey, String> {
+    let (authority, keys) = (authority(), Keys::new());
+    let certificate = match certified {
+        true => keys.certificate(&authority, 5, 365),
+        false => keys.certificate_without_static_key(&authority, "1/16"),
+    };
+    let own = keys.fixed.to_pem();
+    let texts = Texts {
+        authorities: &authority.certificate().to_pem(),
+        certificate: &certificate.to_pem(),
+        key: &keys.key.to_pem(),
+        static_key: text.map(|text| if text == "own" { &*own } else { text }),
+    };
+    let config = Config::parse(CONFIGURATION).unwrap();
+    let credentials = Credentials::read(&texts, &registry_section(), &config).unwrap();
+    let key = credentials.static_key.map(|key| key.public_key());
+    assert!(key.is_err() || key == Ok(keys.fixed.public_key()));
+    key.map_err(|problem| problem.to_string())
+}
+
+#[test]
+fn without_the_key_of_the_certificate_there_are_no_channels_but_all_else() {
+    assert!(static_key(true, Ok("own")).is_ok());
+    let other = Keys::new().fixed.to_pem();
+    for (certified, text, words) in [
+        (
+            false,
+            Ok("own"),
+            "this node's certificate has no X25519 key: run `re6st-user conf` again",
+        ),
+        (
+            true,
+            Ok(other.as_str()),
+            "x25519.key is not the X25519 key in cert.crt: put the one that belongs to it there, or run",
+        ),
+        (true, Ok("nonsense"), "x25519.key: "),
+        (
+            true,
+            Err("it is not there".to_owned()),
+            "x25519.key: it is not there: put the X25519 key of this node's certificate there, or run",
+        ),
+    ] {
+        let message = static_key(certified, text).expect_err(words);
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+#[test]
+fn that_there_are_no_channels_is_a_warning() {
+    let mut world = super::world::World::without_static_key();
+    world.run(std::time::Duration::from_secs(1));
+    assert!(world.member.channel().is_none());
+    let report = world.member.report(world.now.wall, "");
+    assert_eq!(report.parameters.unwrap().number, 1, "all else works");
+    let channels = "no channels to other nodes: x25519.key: it is not there";
+    let mut warnings = report.warnings.iter();
+    assert!(warnings.any(|warning| warning.starts_with(channels)));
+}

@@ -5,6 +5,7 @@
     reason = "a test says what it wants by stopping"
 )]
 
+mod channel;
 mod contact;
 mod credentials;
 mod documents;

@@ -16,7 +16,7 @@ use crate::{
         request::CertificateRequest,
         revocations::{Revocation, RevocationList},
         serial::Serial,
-        static_key::StaticKey,
+        static_key::{StaticKey, StaticPublicKey},
         subject::Subject,
         verify::Authorities,
     },
@@ -89,6 +89,15 @@ impl Keys {
         self.certificate_from(authority, serial, "1/16", START, days)
     }
 
+    /// The same as a version that knew no X25519 keys made it.
+    pub fn certificate_without_static_key(
+        &self,
+        authority: &Authority,
+        prefix: &str,
+    ) -> NodeCertificate {
+        self.issue(authority, None, 5, prefix, START, 365)
+    }
+
     pub fn certificate_from(
         &self,
         authority: &Authority,
@@ -98,6 +107,18 @@ impl Keys {
         days: u64,
     ) -> NodeCertificate {
         let fixed = Some(self.fixed.public_key());
+        self.issue(authority, fixed, serial, prefix, from, days)
+    }
+
+    fn issue(
+        &self,
+        authority: &Authority,
+        fixed: Option<StaticPublicKey>,
+        serial: u64,
+        prefix: &str,
+        from: Timestamp,
+        days: u64,
+    ) -> NodeCertificate {
         let request = CertificateRequest::make(&self.key, fixed, &Subject::default()).unwrap();
         let terms = NodeTerms {
             serial: Serial::new(serial).unwrap(),
@@ -311,6 +332,28 @@ impl World {
             disk_full: false,
             pending: None,
         }
+    }
+
+    /// Its X25519 key is not there.
+    pub fn without_static_key() -> Self {
+        let mut world = Self::new(365);
+        let Credentials {
+            authorities,
+            certificate,
+            key,
+            ..
+        } = world.member.credentials();
+        let texts = Texts {
+            authorities: &authorities.to_pem(),
+            certificate: &certificate.to_pem(),
+            key: &key.to_pem(),
+            static_key: Err("it is not there".to_owned()),
+        };
+        let config = Config::parse(CONFIGURATION).unwrap();
+        let credentials = Credentials::read(&texts, &registry_section(), &config).unwrap();
+        let babel = config.babel.unwrap();
+        world.member = Member::new(credentials, Held::default(), babel, config.networks, 7);
+        world
     }
 
     /// Something happens now.

@@ -150,7 +150,7 @@ impl Client {
         match self.get("/v1/certificates/node", &name).await {
             Ok(certificate) => Ok(Some(certificate)),
             // of a registry that has no such operation, the code is another
-            Err(ClientError::Refused { code, .. }) if code == "not-found" => Ok(None),
+            Err(ClientError::Refused { code, .. }) if code == "no-such-node" => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -107,7 +107,7 @@ impl From<Refusal> for Problem {
             | Refusal::Disabled(_)
             | Refusal::Forbidden
             | Refusal::RevokedKey { .. } => StatusCode::FORBIDDEN,
-            Refusal::NotFound(_) => StatusCode::NOT_FOUND,
+            Refusal::NotFound(_) | Refusal::NoSuchNode(_) => StatusCode::NOT_FOUND,
             Refusal::Conflict(_) => StatusCode::CONFLICT,
             Refusal::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Refusal::Full { .. } | Refusal::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     certificate::{
         document::{DocumentError, Signed},
+        node_prefix::NodePrefix,
         request::CertificateRequest,
         revocations::RevocationList,
     },
@@ -25,7 +26,7 @@ use crate::{
     registry::{
         api::{
             Authorities, Certificate, Enrolment, Health, HeldDocuments, LONGEST_WAIT, MacKeys,
-            Poll, Renewal, TokenRequest,
+            NodeName, Poll, Renewal, TokenRequest,
         },
         documents::NetworkParameters,
         mail,
@@ -97,6 +98,15 @@ pub fn operations() -> Operations<Face> {
                 "The certificate the registry has for the node",
             ),
             own_certificate,
+        )
+        .get(
+            "/v1/certificates/node",
+            purpose(
+                "node-certificate",
+                Node,
+                "The present certificate of another node, by its name: a few hundred, then one in ten seconds",
+            ),
+            node_certificate,
         )
         .get(
             "/v1/parameters",
@@ -194,6 +204,15 @@ async fn renew(ask: Ask, message: Renewal) -> Result<Found<Certificate>, Problem
 
 async fn own_certificate(ask: Ask, _: Nothing) -> Result<Found<Certificate>, Problem> {
     let reply = ask.state.ask(ask.caller, Command::FetchOwnCertificate);
+    issued(reply.await?).map(Found)
+}
+
+async fn node_certificate(ask: Ask, which: NodeName) -> Result<Found<Certificate>, Problem> {
+    let node = NodePrefix::from_common_name(&which.name)
+        .map_err(|error| Problem::bad_request(format!("name: {error}")))?;
+    let reply = ask
+        .state
+        .ask(ask.caller, Command::FetchNodeCertificate { node });
     issued(reply.await?).map(Found)
 }
 

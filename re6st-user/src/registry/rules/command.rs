@@ -56,6 +56,11 @@ pub enum Command {
     },
     /// A node: its present certificate.
     FetchOwnCertificate,
+    /// A node: the present certificate of another one, whose key it needs for a channel.
+    FetchNodeCertificate {
+        /// The name of the other one.
+        node: NodePrefix,
+    },
     /// A node: the network's parameters.
     FetchParameters,
     /// A node: what is revoked.

@@ -72,6 +72,7 @@ pub struct Rules {
     token_requests: Limiter<IpAddr>,
     mails: Limiter<Email>,
     renewals: Limiter<NodePrefix>,
+    lookups: Limiter<NodePrefix>,
     /// Those that go into the audit log.
     refused_tokens: Limiter<IpAddr>,
     /// The next publication has a higher number.
@@ -93,6 +94,13 @@ const REVOKED: &str = "revoked, and its key with it: ask the operator for a toke
 const UNLIMITED: Rate = Rate {
     count: 1,
     seconds: 0,
+};
+
+/// How often a node may ask for others: once for all peers that it can have, and then now and then. Trying all names of a
+/// network of 2^16 takes a week.
+const LOOKUPS: Rate = Rate {
+    count: 300,
+    seconds: 3_000,
 };
 
 /// How many refused tokens of one network of addresses are noted in the audit log.
@@ -131,6 +139,7 @@ impl Rules {
             mails: Limiter::new(settings.mails, UNLIMITED),
             // of present nodes alone: as many as the tree has
             renewals: Limiter::with_capacity(settings.renewals, UNLIMITED, usize::MAX),
+            lookups: Limiter::with_capacity(LOOKUPS, UNLIMITED, usize::MAX),
             refused_tokens: Limiter::new(REFUSED_TOKENS, ALL_REFUSED_TOKENS),
             settings,
             issuer,
@@ -202,6 +211,7 @@ impl Rules {
             Command::Introduce => self.introduce(now, from),
             Command::HandBack { newer } => self.hand_back(now, random, from, &newer),
             Command::FetchOwnCertificate => self.own_certificate(now, from),
+            Command::FetchNodeCertificate { node } => self.node_certificate(now, from, node),
             Command::FetchParameters => self.fetch_parameters(now, from),
             Command::FetchRevocations => self.fetch_revocations(now, from),
             Command::Time => {

@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 use serde_json::{Map, Value};
 
 use super::refusal::Refusal;
-use crate::certificate::network::Ipv4Network;
+use crate::{certificate::network::Ipv4Network, registry::documents::PostQuantum};
 
 /// What a parameter can be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,6 +19,8 @@ enum Kind {
     Countries,
     /// An IPv4 prefix.
     Ipv4Prefix,
+    /// The name of a [`PostQuantum`].
+    PostQuantum,
 }
 
 /// One parameter that we know.
@@ -50,6 +52,7 @@ const KNOWN: &[Known] = &[
     ),
     known("max-clients", "max_clients", Kind::Integer(0, 65_535)),
     known("min-protocol", "min_protocol", Kind::Integer(1, 255)),
+    known("post-quantum", "post_quantum", Kind::PostQuantum),
     known("same-country", "same_country", Kind::Countries),
     known("tunnel-refresh", "tunnel_refresh", Kind::Integer(1, 86_400)),
     known(
@@ -93,6 +96,10 @@ impl Kind {
             Self::Ipv4Prefix => (
                 ipv4_prefix(value).is_some(),
                 "an IPv4 prefix such as \"10.42.0.0/16\"".to_owned(),
+            ),
+            Self::PostQuantum => (
+                value.as_str().and_then(PostQuantum::from_name).is_some(),
+                "\"required\", \"preferred\" or \"off\"".to_owned(),
             ),
         };
         if good { Ok(()) } else { Err(expected) }
@@ -222,6 +229,7 @@ impl Parameters {
             ("hello-interval", hello.into()),
             ("max-clients", (2 * clients).into()),
             ("min-protocol", 1.into()),
+            ("post-quantum", "preferred".into()),
             ("same-country", Value::Array(Vec::new())),
             ("tunnel-refresh", 300.into()),
             ("update-interval", (4 * hello).min(3_600).into()),
@@ -257,6 +265,7 @@ mod tests {
         assert_eq!(all["update-interval"], 16);
         assert_eq!(all["max-clients"], 14);
         assert_eq!(all["tunnel-refresh"], 300);
+        assert_eq!(all["post-quantum"], "preferred");
     }
 
     #[test]
@@ -266,6 +275,8 @@ mod tests {
             ("client-count", json!(0), json!(256)),
             ("client-count", json!(255), json!(-1)),
             ("encrypt", json!(true), json!("yes")),
+            ("post-quantum", json!("required"), json!("yes")),
+            ("post-quantum", json!("off"), json!(false)),
             ("same-country", json!(["CN", "RU"]), json!(["China"])),
             ("tunnel-refresh", json!(1), json!(1.5)),
         ] {

@@ -48,6 +48,9 @@ pub enum Refusal {
     /// There is no such thing.
     #[error("there is no {0}")]
     NotFound(String),
+    /// There is no node of this name, or its certificate is good for nothing.
+    #[error("there is no node {0}")]
+    NoSuchNode(String),
     /// It contradicts what is there.
     #[error("{0}")]
     Conflict(String),
@@ -81,6 +84,7 @@ impl Refusal {
             Self::RevokedKey { .. } => "revoked-key",
             Self::Forbidden => "forbidden",
             Self::NotFound(_) => "not-found",
+            Self::NoSuchNode(_) => "no-such-node",
             Self::Conflict(_) => "conflict",
             Self::Invalid(_) => "invalid",
             Self::Full { .. } => "full",

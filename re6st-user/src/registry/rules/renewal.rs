@@ -177,6 +177,25 @@ impl Rules {
         Ok(Reply::Present(Box::new(self.summary(prefix, present))))
     }
 
+    /// What the store has for another node, if that is good for anything.
+    pub(super) fn node_certificate(
+        &mut self,
+        now: Timestamp,
+        from: &Caller,
+        node: NodePrefix,
+    ) -> Result<Reply, Refusal> {
+        let (asker, _) = self.present_node(now, from)?;
+        let taken = self.lookups.take(asker, now);
+        taken.map_err(|retry_after| Refusal::TooMany { retry_after })?;
+        let good = self.state.tree.holder(&node);
+        let good = good.filter(|present| present.not_after >= now);
+        let summary = good.map(|present| self.summary(node, present));
+        match summary.filter(|summary| !summary.revoked) {
+            Some(summary) => Ok(Reply::Present(Box::new(summary))),
+            None => Err(Refusal::NoSuchNode(node.common_name())),
+        }
+    }
+
     /// Counts a serial number.
     pub(super) fn next_serial(&mut self) -> Result<Serial, Refusal> {
         let before = self.state.serial;

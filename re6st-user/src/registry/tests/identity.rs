@@ -34,7 +34,12 @@ async fn without_a_certificate_there_is_nothing_for_nodes() {
     let registry = TestRegistry::start().await;
     registry.enrol().await;
 
-    for path in ["/v1/parameters", "/v1/mac-keys", "/v1/certificates/own"] {
+    for path in [
+        "/v1/parameters",
+        "/v1/mac-keys",
+        "/v1/certificates/own",
+        "/v1/certificates/node?name=0/16",
+    ] {
         let outcome: Result<Value, _> = registry.client().get(path, &()).await;
         assert_eq!(refused(outcome), (401, "not-identified".into()), "{path}");
     }
@@ -60,6 +65,26 @@ async fn a_node_gets_parameters_keys_and_its_own_certificate() {
     assert_eq!(own.certificate, node.certificate.to_pem());
     let kept = client.renew(None).await.unwrap();
     assert_eq!(kept.certificate, node.certificate.to_pem(), "it is not due");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_gets_the_certificate_of_another_one_by_its_name() {
+    let registry = TestRegistry::start().await;
+    let (node, other) = (registry.enrol().await, registry.enrol().await);
+    let client = registry.as_node(&node);
+
+    let prefix = other.certificate.prefix();
+    let found = client.node_certificate(prefix).await.unwrap().unwrap();
+
+    assert_eq!(found.certificate, other.certificate.to_pem());
+    assert_eq!(found.common_name, prefix.common_name());
+    let nobody = NodePrefix::from_common_name("77/16").unwrap();
+    assert_eq!(client.node_certificate(nobody).await.unwrap(), None);
+    for name in ["", "1/16/", "0", "2001:db8:42:1::/64"] {
+        let name = json!({ "name": name });
+        let outcome: Result<Value, _> = client.get("/v1/certificates/node", &name).await;
+        assert_eq!(refused(outcome), (400, "bad-request".into()), "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,6 +12,7 @@ mod enrolment;
 mod hostile;
 mod identity;
 mod load;
+mod members;
 mod openapi;
 mod operator;
 mod publication;

@@ -12,6 +12,7 @@ mod clock;
 mod communities;
 mod enrolment;
 mod history;
+mod lookup;
 mod network;
 mod renewal;
 mod restoration;

@@ -1,0 +1,138 @@
+//! The thread of a member and a whole server.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+use tokio::{sync::watch, time::timeout};
+
+use super::support::TestRegistry;
+use crate::{
+    certificate::{
+        key::{KeyAlgorithm, PrivateKey},
+        node::NodeCertificate,
+        node_prefix::NodePrefix,
+        request::CertificateRequest,
+        static_key::{StaticKey, StaticPublicKey},
+        subject::Subject,
+    },
+    config::Config,
+    membership::shell::{Membership, Request, Requests, Standing},
+};
+
+/// A node with an X25519 key, and its files.
+struct Node {
+    folder: TempDir,
+    fixed: StaticKey,
+    prefix: NodePrefix,
+}
+
+impl Node {
+    async fn enrol(registry: &TestRegistry) -> Self {
+        let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+        let fixed = StaticKey::generate().unwrap();
+        let subject = Subject::default();
+        let request = CertificateRequest::make(&key, Some(fixed.public_key()), &subject).unwrap();
+        let issued = registry.client().enrol(&request, None, None).await.unwrap();
+        let certificate = NodeCertificate::from_pem(&issued.certificate).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let address = certificate
+            .prefix()
+            .address(&registry.authorities.network());
+        let text = format!(
+            "addresses = [\"{}\"]\ninterfaces = [\"eth0\"]\nnetworks = [\"2001:db8:42::/48\"]\n[babel]\n[registry]\n\
+             url = \"{}\"\nca = \"ca.crt\"\ncert = \"cert.crt\"\nkey = \"cert.key\"\n",
+            address.unwrap(),
+            registry.url()
+        );
+        for (name, text) in [
+            ("node.toml", text.as_str()),
+            ("ca.crt", &registry.authorities.to_pem()),
+            ("cert.crt", &issued.certificate),
+            ("cert.key", &key.to_pem()),
+            ("x25519.key", &fixed.to_pem()),
+        ] {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        Self {
+            folder,
+            fixed,
+            prefix: certificate.prefix(),
+        }
+    }
+
+    fn open(&self) -> Membership {
+        let folder = self.folder.path();
+        let config = Config::from_path(&folder.join("node.toml")).unwrap();
+        let (registry, babel) = (config.registry.as_ref().unwrap(), config.babel.as_ref());
+        Membership::open(registry, babel.unwrap(), &config, folder, 7).unwrap()
+    }
+
+    async fn start(&self) -> (watch::Receiver<Standing>, Requests) {
+        let (mut standing, requests) = self.open().start().unwrap();
+        let is_there = |standing: &Standing| standing.report.mac_keys.is_some();
+        wait(&mut standing, is_there).await;
+        (standing, requests)
+    }
+}
+
+async fn wait(
+    standing: &mut watch::Receiver<Standing>,
+    is_so: impl FnMut(&Standing) -> bool,
+) -> Standing {
+    let news = standing.wait_for(is_so);
+    let news = timeout(Duration::from_secs(20), news).await;
+    news.unwrap().unwrap().clone()
+}
+
+fn key(standing: &Standing, node: NodePrefix) -> Option<StaticPublicKey> {
+    standing.channel.as_ref()?.keys.get(&node).copied()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_waits_for_news_learns_the_key_of_another_in_seconds_and_keeps_it() {
+    let registry = TestRegistry::start().await;
+    let (node, other) = (Node::enrol(&registry).await, Node::enrol(&registry).await);
+    let (mut standing, requests) = node.start().await;
+    // by now the registry is asked to wait for news, a minute long
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    let begin = Instant::now();
+    assert!(requests.send(Request::NodeKey(other.prefix)));
+    let known = wait(&mut standing, |standing| {
+        key(standing, other.prefix).is_some()
+    });
+    let known = known.await;
+
+    assert_eq!(key(&known, other.prefix), Some(other.fixed.public_key()));
+    assert!(begin.elapsed() < Duration::from_secs(20));
+    let nobody = NodePrefix::from_common_name("77/16").unwrap();
+    assert!(requests.send(Request::NodeKey(nobody)));
+    let is_missing = |standing: &Standing| {
+        let channel = standing.channel.as_ref();
+        channel.is_some_and(|channel| channel.missing.contains(&nobody))
+    };
+    wait(&mut standing, is_missing).await;
+    // what is asked for at the next start
+    let kept = node.open().standing();
+    assert_eq!(key(&kept, other.prefix), Some(other.fixed.public_key()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_from_others_are_judged_and_refused_ones_counted() {
+    let registry = TestRegistry::start().await;
+    let node = Node::enrol(&registry).await;
+    let (mut standing, requests) = node.start().await;
+
+    assert!(requests.send(Request::Document(b"nonsense".to_vec())));
+
+    wait(&mut standing, |standing| {
+        standing.report.refused_documents == 1
+    })
+    .await;
+    // those who ask too much are told
+    let mut flood = (0..10_000).map(|_| requests.send(Request::Document(vec![0; 8])));
+    assert!(!flood.all(|taken| taken));
+}
