@@ -419,6 +419,11 @@ fn a_running_node_goes_on_with_an_interface_that_is_given_another_name() -> Resu
     host.ip(&["link", "property", "add", "dev", "lan0", "altname", "plain"])?;
     let said = start(&[&a, &b])?;
     wait_for(&a, &b, V6, &said)?;
+    assert_ne!(routes_by(&a, "plain")?, "");
+    host.ip_batch("link property add dev lan0 altname office")?;
+    for name in ["lan0", "office"] {
+        assert_eq!(routes_by(&a, name)?, routes_by(&a, "plain")?, "{name}");
+    }
     let pinging = Pinging::start(host, b.address(V6), Duration::from_secs(3))?;
 
     host.ip(&["link", "property", "del", "dev", "lan0", "altname", "plain"])?;
@@ -430,5 +435,18 @@ fn a_running_node_goes_on_with_an_interface_that_is_given_another_name() -> Resu
     let told = log.matches("it is called lan9 now").count();
     assert_eq!(told, 1, "{log}");
     assert!(ping(&b.host, a.address(V6), 3, &[])?.is_perfect());
+    assert_ne!(routes_by(&a, "lan9")?, "");
+    assert_eq!(routes_by(&a, "lan8")?, "");
     Ok(())
+}
+
+/// Destinations of the routes that go by an interface, a line each.
+fn routes_by(node: &Node, name: &str) -> Result<String> {
+    let list = ["status", "routes", "--interface", name, "--json"];
+    let lines = node.re6st_user(&list)?.success()?.stdout;
+    let routes = lines.lines().map(|line| -> Result<String> {
+        let route: Value = serde_json::from_str(line)?;
+        Ok(format!("{}\n", route["to"]))
+    });
+    routes.collect()
 }

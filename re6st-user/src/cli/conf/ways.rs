@@ -31,8 +31,24 @@ impl Interfaces {
         let usable = all
             .into_iter()
             .filter(|interface| interface.up && interface.address.is_some());
-        let usable: Vec<String> = usable.map(|interface| interface.name).collect();
-        let plain = plain(named, &uplinks, &usable)?;
+        let usable: Vec<Names> = usable
+            .map(|interface| [vec![interface.name], interface.alternative_names].concat())
+            .collect();
+        Self::of(named, uplinks, &usable)
+    }
+
+    fn of(named: &[String], mut uplinks: Vec<String>, usable: &[Names]) -> Result<Self> {
+        let plain = plain(named, &uplinks, usable)?;
+        // each interface has one name in the file: what people call it, which may be the one that lasts
+        for uplink in &mut uplinks {
+            let own = usable.iter().find(|names| names.contains(uplink));
+            let called = plain
+                .iter()
+                .find(|name| own.is_some_and(|own| own.contains(name)));
+            if let Some(called) = called {
+                uplink.clone_from(called);
+            }
+        }
         Ok(Self { uplinks, plain })
     }
 
@@ -49,19 +65,36 @@ impl Interfaces {
     }
 }
 
+/// All names of an interface, its alternative names behind its first one.
+type Names = Vec<String>;
+
 /// On which interfaces other nodes are to be found.
-fn plain(named: &[String], uplinks: &[String], usable: &[String]) -> Result<Vec<String>> {
-    let there_are = match usable {
+fn plain(named: &[String], uplinks: &[String], usable: &[Names]) -> Result<Vec<String>> {
+    let first_names: Vec<String> = usable
+        .iter()
+        .flat_map(|names| names.first())
+        .cloned()
+        .collect();
+    let there_are = match first_names.as_slice() {
         [] => "none that is up".to_owned(),
         names => names.join(", "),
     };
-    if let Some(wrong) = named.iter().find(|name| !usable.contains(name)) {
-        bail!(
-            "--interface {wrong}: it is not an Ethernet interface that is up; there are {there_are}"
-        );
+    let mut found = Vec::new();
+    let mut plain = Vec::new();
+    for name in named {
+        let Some(place) = usable.iter().position(|names| names.contains(name)) else {
+            bail!(
+                "--interface {name}: it is not an Ethernet interface that is up; there are {there_are}"
+            );
+        };
+        // it may be named twice, by different names
+        if !found.contains(&place) {
+            found.push(place);
+            plain.push(name.clone());
+        }
     }
-    match (named, uplinks, usable) {
-        ([_, ..], _, _) => Ok(named.to_vec()),
+    match (plain.as_slice(), uplinks, first_names.as_slice()) {
+        ([_, ..], _, _) => Ok(plain),
         (_, [_, ..], _) => Ok(uplinks.to_vec()),
         (_, _, [one]) => Ok(vec![one.clone()]),
         _ => bail!(
@@ -107,8 +140,9 @@ pub fn is_needed(network: Network) -> Result<ExitCode> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may end there")]
 mod tests {
-    use super::{Interfaces, plain};
+    use super::{Interfaces, Names};
 
     #[test]
     fn where_other_nodes_are_is_said_or_found_or_asked_for() {
@@ -122,9 +156,12 @@ mod tests {
             ("", "", "lan0 lan1", None),
             ("", "", "", None),
             ("lan0", "eth0", "eth0", None),
+            ("office", "eth0", "eth0 lan0=office", Some("office")),
+            ("lan0 office lan0", "eth0", "eth0 lan0=office", Some("lan0")),
         ] {
-            let [named, uplinks, usable] = [named, uplinks, usable].map(words);
-            let found = plain(&named, &uplinks, &usable);
+            let [named, uplinks] = [named, uplinks].map(words);
+            let found = Interfaces::of(&named, uplinks.clone(), &all_names(usable));
+            let found = found.map(|found| found.plain);
 
             assert_eq!(
                 found.as_ref().ok(),
@@ -134,7 +171,8 @@ mod tests {
             if let Err(error) = found {
                 let error = error.to_string();
                 assert!(error.contains("--interface"), "{error}");
-                assert!(usable.iter().all(|name| error.contains(name)), "{error}");
+                let mut there_are = usable.split_whitespace();
+                assert!(there_are.all(|name| error.contains(name)), "{error}");
             }
         }
     }
@@ -147,6 +185,20 @@ mod tests {
         };
 
         assert_eq!(interfaces.attached(), words("eth0 lan0"));
+    }
+
+    #[test]
+    fn an_interface_has_one_name_in_the_file() {
+        let usable = all_names("eth0=uplink wlan0");
+        let found = Interfaces::of(&words("uplink"), words("eth0 wlan0"), &usable).unwrap();
+
+        assert_eq!(found.attached(), words("uplink wlan0"));
+    }
+
+    /// `lan0=office eth0`: two interfaces, of which the first has two names.
+    fn all_names(text: &str) -> Vec<Names> {
+        let names = |one: &str| one.split('=').map(str::to_owned).collect();
+        text.split_whitespace().map(names).collect()
     }
 
     fn words(text: &str) -> Vec<String> {

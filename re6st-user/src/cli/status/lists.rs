@@ -12,6 +12,7 @@ use re6st_user::{
         Pins,
         status::{self, TunnelStatus},
     },
+    io::netlink::{Rtnetlink, link::Interface},
     node::control::{self, Question},
     route::RouteKey,
 };
@@ -117,18 +118,19 @@ impl<'a> Source<'a> {
             .filter_map(|route| Some((RouteKey::new(route.to, route.from).ok()?, route.via)))
             .collect();
         let near = filter.near;
+        let by = filter.interface.as_deref().map(By::find).transpose()?;
         for route in self.ask(Question::Routes { from: 0, near }) {
             let mut route = route?;
             let key = RouteKey::deserialize(&route).context("the controller answers otherwise")?;
             configured.remove(&key);
             route["via"] = json!(ways.via(key.to(), key.from())?);
-            if filter.wants(key, &route) {
+            if filter.wants(by.as_ref(), key, &route) {
                 show(key, route)?;
             }
         }
         for (key, via) in configured {
             let route = json!({ "to": key.to(), "from": key.from(), "via": via });
-            if filter.wants(key, &route) {
+            if filter.wants(by.as_ref(), key, &route) {
                 show(key, route)?;
             }
         }
@@ -137,16 +139,42 @@ impl<'a> Source<'a> {
 }
 
 impl RouteFilter {
-    fn wants(&self, key: RouteKey, route: &Value) -> bool {
+    fn wants(&self, by: Option<&By>, key: RouteKey, route: &Value) -> bool {
         let to = key.to();
         let near = self
             .near
             .is_none_or(|near| near.contains(&to) || to.contains(&near));
-        let interface = self.interface.as_ref().is_none_or(|name| {
-            let by = |way: &Value| way["interface_name"] == name.as_str();
-            route["via"] == name.as_str() || ways(route).iter().any(by)
-        });
-        near && interface && (!self.not_installed || route["not-installed"].is_string())
+        let by = by.is_none_or(|by| by.leads(route));
+        near && by && (!self.not_installed || route["not-installed"].is_string())
+    }
+}
+
+/// What routes go by: a tunnel, or an interface by any of its names.
+struct By<'a> {
+    name: &'a str,
+    interface: Option<Interface>,
+}
+
+impl<'a> By<'a> {
+    fn find(name: &'a str) -> Result<Self> {
+        let interface = Rtnetlink::open().and_then(|mut netlink| netlink.interface(name));
+        let interface = interface.with_context(|| format!("look up the interface {name}"))?;
+        Ok(Self { name, interface })
+    }
+
+    fn leads(&self, route: &Value) -> bool {
+        let names = [
+            Some(self.name),
+            self.interface.as_ref().map(|found| found.name.as_str()),
+        ];
+        let via = names.iter().flatten().any(|name| route["via"] == *name);
+        // the configuration may have another of its names, or one that it had before
+        let index = self.interface.as_ref().map(|found| found.index);
+        let by = |way: &Value| {
+            way["interface_name"] == self.name
+                || index.is_some_and(|index| way["interface"] == index)
+        };
+        via || ways(route).iter().any(by)
     }
 }
 
