@@ -59,6 +59,10 @@ fn nodes_relay_in_xdp_replace_and_unload(scene: &Scene) -> Result<()> {
     attached_as_this_kernel_can(scene)?;
 
     scene.relayed_by_xdp("relay", || everybody_reaches_everybody(scene))?;
+    for device in DEVICES {
+        tunnels_of_the_kernels_own_are_carried(scene, device)
+            .with_context(|| format!("{device:?}"))?;
+    }
 
     replaced_without_loss(scene)?;
     scene.load(
@@ -112,6 +116,53 @@ fn everybody_reaches_everybody(scene: &Scene) -> Result<()> {
             transfer a lan {host} {KILOBYTES}
             transfer lan a {a} {KILOBYTES}"
         ))?;
+    }
+    Ok(())
+}
+
+/// Types of devices that encapsulate, by which version of IP, and their options. VXLAN is in `tests/scenarios/stacked.rs`.
+const DEVICES: [(&str, u8, &str); 5] = [
+    ("gre", 4, ""),
+    ("gretap", 4, ""),
+    ("ip6gre", 6, "encaplimit none"),
+    ("ip6gretap", 6, "encaplimit none"),
+    ("geneve", 4, "id 7"),
+];
+
+/// Packets that are encapsulated already when the mesh gets them: a tunnel of the kernel's between mesh addresses.
+fn tunnels_of_the_kernels_own_are_carried(
+    scene: &Scene,
+    (device, version, options): (&str, u8, &str),
+) -> Result<()> {
+    let (a, b) = match version {
+        4 => ("10.42.1.1", "10.42.3.1"),
+        _ => ("2001:db8:42:1::1", "2001:db8:42:3::1"),
+    };
+    for (host, own, peer, address) in [
+        ("a", a, b, "198.51.100.1/24"),
+        ("b", b, a, "198.51.100.2/24"),
+    ] {
+        // a geneve device has no address of its own
+        let local = match device {
+            "geneve" => String::new(),
+            _ => format!("local {own}"),
+        };
+        scene.run(&format!(
+            "on {host} ip link add over0 mtu 1300 type {device} {local} remote {peer} {options}
+            addresses {host} over0 {address}
+            on {host} ip link set over0 up"
+        ))?;
+    }
+    scene.run(&format!(
+        "on a ping -c 1 -W 5 198.51.100.2
+        transfer a b 198.51.100.2 {KILOBYTES}
+        transfer b a 198.51.100.1 {KILOBYTES}
+        on a ip link delete over0
+        on b ip link delete over0"
+    ))?;
+    for (host, instance) in [A, RELAY, B] {
+        let refused = scene.reason(host, instance, "no_headroom")?;
+        ensure!(refused == 0, "{refused} packets of {host}");
     }
     Ok(())
 }
