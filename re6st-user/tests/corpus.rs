@@ -57,6 +57,19 @@ fn signed_babel_packets() {
 }
 
 #[test]
+fn packets_of_the_channel() {
+    replay("channel_initiation", support::channel::initiation);
+    replay("channel_response", support::channel::response);
+    replay("channel_transport", support::channel::transport);
+}
+
+#[test]
+fn what_is_inside_packets_of_the_channel() {
+    replay("channel_items", support::channel::items);
+    replay("channel_messages", support::channel::messages);
+}
+
+#[test]
 fn node_certificates() {
     replay("node_certificate", support::node_certificate);
 }

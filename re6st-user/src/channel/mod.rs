@@ -17,6 +17,7 @@
 //! | [`session`] | sealing and opening transport packets: epochs, ratchet, replay window, limits |
 
 pub mod counters;
+mod epochs;
 pub mod event;
 pub mod handshake;
 pub mod identity;
@@ -33,6 +34,9 @@ pub mod session;
 pub mod settings;
 mod window;
 pub mod wire;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

@@ -9,16 +9,17 @@
 //! | initiator sends in epoch 1 | after [`Session::mix`] | at once |
 //! | responder sends in epoch 1 | after the initiator's first packet of epoch 1 | the same |
 
-use std::{collections::VecDeque, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 use thiserror::Error;
-use zeroize::Zeroize as _;
 
+pub use super::epochs::{Epoch, MAX_AHEAD, MAX_PAST};
 use super::{
-    keys::{Key, Secret},
+    epochs::{NotOpened, Receiver, Sender},
+    keys::Secret,
     noise::Split,
     post_quantum::SharedSecret,
-    window::{Refusal, Window},
+    window::Refusal,
     wire::{
         PacketError, SessionIndex,
         message::Receipt,
@@ -27,34 +28,8 @@ use super::{
 };
 use crate::time::Time;
 
-/// How many epochs further than the last one known a packet may be: so many times the sender may have changed its keys while
-/// nothing came through.
-pub const MAX_AHEAD: usize = 32;
-/// How many epochs before the current one are kept, each for [`SessionSettings::keep_previous`].
-pub const MAX_PAST: usize = 4;
 /// Longest plaintext, in octets.
 pub const MAX_PLAINTEXT: usize = MAX_TRANSPORT - TRANSPORT_HEADER - TAG;
-/// The labels of epochs from 1 on.
-const LABELS: u64 = 255;
-
-/// Which keys of a direction: 0 is the handshake's.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct Epoch(pub u64);
-
-impl Epoch {
-    /// As in a packet's second octet: 0 for epoch 0 alone, then 1 to 255 over and over.
-    pub const fn label(self) -> u8 {
-        match self.0.checked_sub(1) {
-            None => 0,
-            Some(number) => (number % LABELS + 1) as u8,
-        }
-    }
-
-    const fn next(self) -> Self {
-        Self(self.0 + 1)
-    }
-}
-
 /// A session's limits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SessionSettings {
@@ -178,6 +153,16 @@ impl From<Refusal> for OpenError {
     }
 }
 
+impl From<NotOpened> for OpenError {
+    fn from(why: NotOpened) -> Self {
+        match why {
+            NotOpened::UnknownEpoch => Self::UnknownEpoch,
+            NotOpened::Forged => Self::Forged,
+            NotOpened::Library => Self::Library,
+        }
+    }
+}
+
 /// Why a shared secret of ML-KEM is not mixed in.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
 pub enum MixError {
@@ -200,144 +185,6 @@ impl MixError {
             Self::Already => "post_quantum_repeated",
             Self::Library => "library_failed",
         }
-    }
-}
-
-/// A secret of the chain, its epoch, and its key.
-struct Keys {
-    epoch: Epoch,
-    secret: Secret,
-    key: Key,
-}
-
-impl Keys {
-    fn new(epoch: Epoch, secret: Secret) -> Option<Self> {
-        let key = secret.key()?;
-        Some(Self { epoch, secret, key })
-    }
-
-    /// The secret of the epoch after, if there is one yet: that of epoch 1 is made elsewhere.
-    fn following(epoch: Epoch, secret: &Secret, first: Option<&Secret>) -> Option<Secret> {
-        match epoch {
-            Epoch(0) => first.cloned(),
-            _ => Some(secret.ratchet()),
-        }
-    }
-}
-
-struct Sender {
-    keys: Keys,
-    /// The secret of epoch 1, while we are in epoch 0 and know it.
-    first: Option<Secret>,
-    /// The counter of the next packet.
-    counter: u64,
-    /// When the epoch began.
-    since: Time,
-    /// Packets of this epoch.
-    packets: u64,
-}
-
-impl Sender {
-    /// Goes to the next epoch, if there is one.
-    fn advance(&mut self, now: Time) -> Option<()> {
-        let epoch = self.keys.epoch;
-        let secret = Keys::following(epoch, &self.keys.secret, self.first.as_ref())?;
-        self.keys = Keys::new(epoch.next(), secret)?;
-        self.first = None;
-        self.since = now;
-        self.packets = 0;
-        Some(())
-    }
-}
-
-/// Keys of an epoch that is over.
-struct Past {
-    epoch: Epoch,
-    key: Key,
-    until: Time,
-}
-
-struct Receiver {
-    keys: Keys,
-    /// The secret of epoch 1, while we are in epoch 0 and know it.
-    first: Option<Secret>,
-    /// The secrets of the epochs that follow, as far as somebody has asked for them: so that many forged packets cost no
-    /// more than one.
-    ahead: Vec<Secret>,
-    /// Newest first.
-    past: VecDeque<Past>,
-    window: Window,
-}
-
-/// Where a packet's key is.
-#[derive(Clone, Copy)]
-enum Place {
-    Current,
-    Past(usize),
-    /// So many epochs further; 1 at least.
-    Ahead(usize),
-}
-
-impl Receiver {
-    fn place(&self, label: u8) -> Option<Place> {
-        let current = self.keys.epoch;
-        if label == current.label() {
-            return Some(Place::Current);
-        }
-        let past = self.past.iter().position(|it| it.epoch.label() == label);
-        if let Some(place) = past {
-            return Some(Place::Past(place));
-        }
-        let distance = match (label, current.label()) {
-            (0, _) => return None,
-            (label, current) if label > current => u64::from(label - current),
-            // from 0 no label is behind
-            (label, current) => u64::from(label) + LABELS - u64::from(current),
-        };
-        let distance = usize::try_from(distance).ok()?;
-        (distance <= MAX_AHEAD).then_some(Place::Ahead(distance))
-    }
-
-    /// The secret so many epochs further.
-    fn ahead(&mut self, distance: usize) -> Option<&Secret> {
-        // no moves while it grows: they would leave copies behind
-        if self.ahead.capacity() == 0 {
-            self.ahead.reserve_exact(MAX_AHEAD);
-        }
-        while self.ahead.len() < distance.min(MAX_AHEAD) {
-            let epoch = Epoch(self.keys.epoch.0 + self.ahead.len() as u64);
-            let last = self.ahead.last().unwrap_or(&self.keys.secret);
-            let next = Keys::following(epoch, last, self.first.as_ref())?;
-            self.ahead.push(next);
-        }
-        self.ahead.get(distance.checked_sub(1)?)
-    }
-
-    /// A packet has come that is so many epochs further. The keys of the epochs between are kept like those of the current.
-    fn follow(&mut self, distance: usize, key: Key, until: Time) -> Option<()> {
-        let mut key = Some(key);
-        for step in 1..=distance {
-            let secret = self.ahead.get(step - 1)?.clone();
-            let found = match step == distance {
-                true => key.take()?,
-                false => secret.key()?,
-            };
-            let next = Keys {
-                epoch: self.keys.epoch.next(),
-                secret,
-                key: found,
-            };
-            let before = std::mem::replace(&mut self.keys, next);
-            self.past.push_front(Past {
-                epoch: before.epoch,
-                key: before.key,
-                until,
-            });
-            self.past.truncate(MAX_PAST);
-        }
-        self.ahead.drain(..distance.min(self.ahead.len()));
-        self.first = None;
-        Some(())
     }
 }
 
@@ -377,20 +224,8 @@ impl Session {
             created: now,
             confirmed: side == Side::Initiator,
             settings,
-            sender: Sender {
-                first: first(&send),
-                keys: Keys::new(Epoch(0), send)?,
-                counter: 0,
-                since: now,
-                packets: 0,
-            },
-            receiver: Receiver {
-                first: first(&receive),
-                keys: Keys::new(Epoch(0), receive)?,
-                ahead: Vec::new(),
-                past: VecDeque::new(),
-                window: Window::new(),
-            },
+            sender: Sender::new(send.clone(), first(&send), now)?,
+            receiver: Receiver::new(receive.clone(), first(&receive))?,
         };
         if side == Side::Initiator && !post_quantum {
             session.sender.advance(now)?;
@@ -463,12 +298,12 @@ impl Session {
 
     /// When keys of epochs that are over are to be erased by [`Self::erase`].
     pub fn next_deadline(&self) -> Option<Time> {
-        self.receiver.past.iter().map(|past| past.until).min()
+        self.receiver.next_deadline()
     }
 
     /// Erases the keys of epochs that have been over for long enough.
     pub fn erase(&mut self, now: Time) {
-        self.receiver.past.retain(|past| now < past.until);
+        self.receiver.erase(now);
     }
 
     /// Mixes ML-KEM's shared secret into the keys of both directions: they are those of epoch 1. The initiator sends in it
@@ -492,6 +327,25 @@ impl Session {
             self.sender.advance(now).ok_or(MixError::Library)?;
         }
         Ok(())
+    }
+
+    /// The secret of the epoch that we send in.
+    #[cfg(test)]
+    pub(super) fn sending_secret(&self) -> &[u8; 32] {
+        self.sender.keys.secret.octets()
+    }
+
+    /// The AEAD key that we send with.
+    #[cfg(test)]
+    pub(super) fn sending_key(&self) -> zeroize::Zeroizing<[u8; 32]> {
+        self.sender.keys.secret.key_octets()
+    }
+
+    /// The sender's secret of epoch 1, before or while it sends in it.
+    #[cfg(test)]
+    pub(super) fn first_secret(&self) -> &Secret {
+        let keys = &self.sender.keys;
+        self.sender.first.as_ref().unwrap_or(&keys.secret)
     }
 
     /// A transport packet with this plaintext.
@@ -552,32 +406,6 @@ impl Session {
             self.sender.advance(now).ok_or(OpenError::Library)?;
         }
         Ok((epoch, plaintext))
-    }
-}
-
-impl Receiver {
-    fn open(&mut self, packet: &Transport<'_>, until: Time) -> Result<(Epoch, Vec<u8>), OpenError> {
-        let with = |key: &Key| {
-            key.open(packet.counter, packet.header, packet.sealed)
-                .ok_or(OpenError::Forged)
-        };
-        match self.place(packet.label).ok_or(OpenError::UnknownEpoch)? {
-            Place::Current => Ok((self.keys.epoch, with(&self.keys.key)?)),
-            Place::Past(at) => {
-                let past = self.past.get(at).ok_or(OpenError::UnknownEpoch)?;
-                Ok((past.epoch, with(&past.key)?))
-            }
-            Place::Ahead(distance) => {
-                let secret = self.ahead(distance).ok_or(OpenError::UnknownEpoch)?;
-                let key = secret.key().ok_or(OpenError::Library)?;
-                let mut plaintext = with(&key)?;
-                if self.follow(distance, key, until).is_none() {
-                    plaintext.zeroize();
-                    return Err(OpenError::Library);
-                }
-                Ok((self.keys.epoch, plaintext))
-            }
-        }
     }
 }
 

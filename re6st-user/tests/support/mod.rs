@@ -14,6 +14,9 @@ use re6st_user::{config::Config, description::Description};
 mod babel;
 pub use babel::{authenticate as babel_authenticate, decode as babel_decode};
 
+#[path = "channel.rs"]
+pub mod channel;
+
 #[path = "certificate.rs"]
 mod certificate;
 pub use certificate::{certificate_request, node_certificate, signed_document};

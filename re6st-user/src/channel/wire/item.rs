@@ -151,9 +151,10 @@ impl ItemError {
 
 /// A payload's items, as far as we know them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::channel) struct Items<'a> {
+pub struct Items<'a> {
     /// The certificate in DER.
     pub certificate: &'a [u8],
+    /// What else is said.
     pub offer: Offer,
     /// In a response: the responder's index.
     pub index: Option<SessionIndex>,
@@ -161,6 +162,10 @@ pub(in crate::channel) struct Items<'a> {
 
 impl<'a> Items<'a> {
     /// Reads a payload.
+    ///
+    /// # Errors
+    ///
+    /// An item is malformed, comes twice, is missing, or must be understood and is not.
     pub fn parse(payload: &'a [u8]) -> Result<Self, ItemError> {
         let mut certificate = None;
         let mut version = None;

@@ -8,6 +8,9 @@ pub mod message;
 pub mod packet;
 mod reader;
 
+#[cfg(test)]
+mod tests;
+
 pub use item::{Features, Offer, PostQuantum};
 pub use message::{Message, Messages};
 pub use packet::{PacketError, PacketKind, SessionIndex};

@@ -1,0 +1,7 @@
+//! The payload of a handshake message.
+#![no_main]
+
+#[path = "../../re6st-user/tests/support/mod.rs"]
+mod support;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| support::channel::items(input));
