@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::refusal::Refusal;
+
 macro_rules! counters {
     ($($(#[$text:meta])* $name:ident),+ $(,)?) => {
         /// One number for each thing worth counting, since the start.
@@ -42,7 +44,11 @@ counters! {
     replayed_handshake,
     /// Initiations that cannot be decrypted, or whose content is not understood.
     bad_initiation,
-    /// Initiations while this node has no certificate.
+    /// Our own key, from somebody else: a copy of this node, or a mirror.
+    own_key,
+    /// Handshakes that could not be made here: the certificate is too long, or the library fails.
+    handshakes_failed,
+    /// Packets while this node has no certificate, or is shut down.
     no_credentials,
     /// Responses to no initiation of ours.
     unknown_response,
@@ -132,4 +138,27 @@ counters! {
     no_tunnel_index,
     /// Times that large packets got lost on a way that used to carry them.
     black_holes,
+}
+
+impl Counters {
+    pub(super) const fn refused(&mut self, why: Refusal) {
+        let counter = match why {
+            Refusal::Malformed => &mut self.refused_malformed,
+            Refusal::NoKey => &mut self.refused_no_key,
+            Refusal::OtherKey => &mut self.refused_other_key,
+            Refusal::OtherName => &mut self.refused_other_name,
+            Refusal::OwnName => &mut self.refused_own_name,
+            Refusal::Pinned => &mut self.refused_pinned,
+            Refusal::UnknownAuthority => &mut self.refused_unknown_authority,
+            Refusal::Signature => &mut self.refused_signature,
+            Refusal::Authority => &mut self.refused_authority,
+            Refusal::NotYetValid => &mut self.refused_not_yet_valid,
+            Refusal::Expired => &mut self.refused_expired,
+            Refusal::Revoked => &mut self.refused_revoked,
+            Refusal::OutsideNetwork => &mut self.refused_outside_network,
+            Refusal::PostQuantum => &mut self.refused_post_quantum,
+            Refusal::Full => &mut self.refused_full,
+        };
+        *counter += 1;
+    }
 }

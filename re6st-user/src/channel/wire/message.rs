@@ -47,6 +47,8 @@ pub struct TunnelTerms {
     pub has_yours: bool,
     /// The other side is to send from the fixed port, because somebody here is behind NAT (bit 1).
     pub fixed_source_port: bool,
+    /// It knows that the other side has its key, too: there is nothing to answer (bit 2).
+    pub complete: bool,
 }
 
 /// Signed documents that nodes pass on.
@@ -440,6 +442,7 @@ fn tunnel(fields: &mut Reader<'_>) -> Option<TunnelTerms> {
         encapsulation,
         has_yours: flags & 1 != 0,
         fixed_source_port: flags & 2 != 0,
+        complete: flags & 4 != 0,
     })
 }
 
@@ -450,7 +453,11 @@ fn put_tunnel(out: &mut Vec<u8>, terms: TunnelTerms) {
         Encapsulation::Fou => 1,
         Encapsulation::Other(number) => number,
     });
-    out.push(u8::from(terms.has_yours) | u8::from(terms.fixed_source_port) << 1);
+    out.push(
+        u8::from(terms.has_yours)
+            | u8::from(terms.fixed_source_port) << 1
+            | u8::from(terms.complete) << 2,
+    );
 }
 
 /// The messages of a packet's plaintext, one by one. Ends with the first that is refused.

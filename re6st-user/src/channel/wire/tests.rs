@@ -42,14 +42,9 @@ fn message() -> impl Strategy<Value = Message<'static>> {
             Message::EncapsulationKey(Box::leak(Box::new([octet; ENCAPSULATION_KEY])))
         }),
         any::<u8>().prop_map(|octet| Message::Ciphertext(Box::leak(Box::new([octet; CIPHERTEXT])))),
-        (
-            any::<u32>(),
-            any::<u16>(),
-            2..u8::MAX,
-            any::<bool>(),
-            any::<bool>()
-        )
-            .prop_map(|(key, largest, other, has_yours, fixed_source_port)| {
+        (any::<u32>(), any::<u16>(), 2..u8::MAX, any::<[bool; 3]>()).prop_map(
+            |(key, largest, other, flags)| {
+                let [has_yours, fixed_source_port, complete] = flags;
                 Message::Tunnel(TunnelTerms {
                     key,
                     largest,
@@ -59,8 +54,10 @@ fn message() -> impl Strategy<Value = Message<'static>> {
                     },
                     has_yours,
                     fixed_source_port,
+                    complete,
                 })
-            }),
+            }
+        ),
         (any::<u64>(), any::<u64>()).prop_map(|(parameters, revocations)| Message::Have {
             parameters,
             revocations

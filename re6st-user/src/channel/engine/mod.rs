@@ -1,0 +1,775 @@
+//! All channels of a node: who a packet belongs to, and who is let in.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use re6st_common::handshake::mac;
+use subtle::ConstantTimeEq as _;
+
+use super::{
+    Policy, Random,
+    context::{Context, Indexes},
+    counters::Counters,
+    documents::{Documents, Step},
+    event::Event,
+    gre_keys::GreKeys,
+    handshake::{HandshakeError, Received, RespondError, respond},
+    input::{self, ChannelCredentials, Input},
+    output::{Closing, Output},
+    own::Own,
+    peer::{Confirmed, Peer},
+    refusal::Refusal,
+    report::PeerReport,
+    schedule::Schedule,
+    settings::Settings,
+    sources::Sources,
+    wire::{
+        Offer, PacketKind, SessionIndex,
+        packet::{CookieReply, Initiation, Response, Transport},
+    },
+};
+use crate::{
+    certificate::{node_prefix::NodePrefix, static_key::StaticPublicKey},
+    time::{Now, Time, Timestamp},
+};
+
+/// A new certificate of ours is shown to all within so long.
+const RENEWAL: Duration = Duration::from_secs(30);
+/// Refusals that were told to people are remembered, so many.
+const TOLD: usize = 256;
+
+/// A session that somebody has opened, and not confirmed yet: perhaps an old initiation that somebody has sent again.
+struct Unconfirmed {
+    confirmed: Confirmed,
+    node: NodePrefix,
+}
+
+/// All channels of a node.
+pub struct Channels {
+    settings: Settings,
+    counters: Counters,
+    own: Option<Own>,
+    policy: Policy,
+    peers: BTreeMap<NodePrefix, Peer>,
+    configured: BTreeMap<NodePrefix, input::Peer>,
+    /// Peers to be tried once we know who we are.
+    restored: Vec<(NodePrefix, SocketAddr, StaticPublicKey)>,
+    unconfirmed: HashMap<SessionIndex, Unconfirmed>,
+    /// Oldest first.
+    unconfirmed_order: VecDeque<SessionIndex>,
+    indexes: Indexes,
+    keys: GreKeys,
+    sources: Sources,
+    documents: Documents,
+    schedule: Schedule,
+    told: HashSet<(Option<NodePrefix>, IpAddr, Refusal)>,
+    /// The wall clock when certificates were last looked at.
+    checked_at: Timestamp,
+    shut_down: bool,
+}
+
+impl Channels {
+    /// No channels, and nobody to have one with.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            keys: GreKeys::new(settings.tunnel_index_mask, &settings.reserved_indexes),
+            settings,
+            counters: Counters::default(),
+            own: None,
+            policy: Policy::default(),
+            peers: BTreeMap::new(),
+            configured: BTreeMap::new(),
+            restored: Vec::new(),
+            unconfirmed: HashMap::new(),
+            unconfirmed_order: VecDeque::new(),
+            indexes: Indexes::default(),
+            sources: Sources::default(),
+            documents: Documents::default(),
+            schedule: Schedule::default(),
+            told: HashSet::new(),
+            checked_at: Timestamp(0),
+            shut_down: false,
+        }
+    }
+
+    /// Takes what happens, and says what is to be done. What is due by now is done too.
+    pub fn handle(
+        &mut self,
+        now: Now,
+        input: Input<'_>,
+        random: Random<'_>,
+        outputs: &mut Vec<Output>,
+    ) {
+        self.take(now, input, &mut *random, outputs);
+        self.check_time(now, &mut *random, outputs);
+        self.time_out(now, &mut *random, outputs);
+    }
+
+    /// When [`Self::handle`] is to be called at the latest, with [`Input::Time`] if nothing else happens.
+    pub fn next_deadline(&self) -> Option<Time> {
+        if self.shut_down {
+            return None;
+        }
+        let documents = self.documents.deadline();
+        let peers = self.schedule.next();
+        documents.into_iter().chain(peers).min()
+    }
+
+    /// A line for each peer, by name.
+    pub fn peers(&self, now: Now) -> Vec<PeerReport> {
+        let peers = self.peers.values();
+        peers.map(|peer| peer.report(now.elapsed)).collect()
+    }
+
+    /// How often what happened.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// How much is kept.
+    #[cfg(test)]
+    fn sizes(&self) -> Sizes {
+        Sizes {
+            sessions: self.peers.values().map(Peer::sessions).sum(),
+            unconfirmed: self.unconfirmed.len(),
+            indexes: self.indexes.len(),
+            keys: self.keys.len(),
+        }
+    }
+
+    fn take(
+        &mut self,
+        now: Now,
+        input: Input<'_>,
+        random: &mut dyn FnMut(&mut [u8]),
+        outputs: &mut Vec<Output>,
+    ) {
+        match input {
+            Input::Time => {}
+            Input::Datagram { from, to, bytes } => {
+                let way = (
+                    SocketAddr::new(from.ip().to_canonical(), from.port()),
+                    to.to_canonical(),
+                );
+                self.datagram(now, way, bytes, random, outputs);
+            }
+            Input::Credentials(credentials) => {
+                self.credentials(now, *credentials, random, outputs);
+            }
+            Input::PostQuantum(policy) => {
+                self.policy = policy;
+                if policy == Policy::Required {
+                    self.each(now, random, outputs, |peer, context| {
+                        if peer.lacks_post_quantum() {
+                            peer.close(context, Closing::PostQuantum);
+                        }
+                    });
+                }
+            }
+            Input::Peers(peers) => {
+                self.configured = peers.into_iter().map(|peer| (peer.node, peer)).collect();
+                self.configure(now, random, outputs);
+            }
+            Input::PeerKey { node, key } => {
+                self.one(now, node, random, outputs, |peer, context| {
+                    peer.learn_key(context, key);
+                })
+            }
+            Input::Babel {
+                peer,
+                unicast,
+                packet,
+            } => {
+                if !self.peers.contains_key(&peer) {
+                    self.counters.babel_without_channel += 1;
+                }
+                self.one(now, peer, random, outputs, |peer, context| {
+                    peer.babel(context, unicast, packet);
+                });
+            }
+            Input::Held(held) => {
+                if self.documents.hold(held) {
+                    self.each(now, random, outputs, |peer, context| {
+                        peer.exchange.forgive();
+                        peer.tell_have(context.now());
+                    });
+                }
+            }
+            Input::NoTunnel { peer, why } => {
+                self.one(now, peer, random, outputs, |peer, context| {
+                    peer.no_tunnel(context, &why);
+                })
+            }
+            Input::LinkMtu(mtu) => {
+                self.settings.link_mtu = mtu;
+                self.each(now, random, outputs, |peer, context| {
+                    peer.set_link_mtu(context.now(), mtu);
+                });
+            }
+            Input::Moved => self.each(now, random, outputs, Peer::moved),
+            Input::Restored(peers) => {
+                self.restored = peers;
+                self.restore(now, random, outputs);
+            }
+            Input::Reconnect(node) => self.one(now, node, random, outputs, Peer::reconnect),
+            Input::ShutDown => {
+                self.shut_down = true;
+                self.each(now, random, outputs, |peer, context| {
+                    peer.close(context, Closing::ShutDown);
+                });
+            }
+        }
+    }
+
+    /// Peers, and all they share.
+    fn parts<'a>(
+        &'a mut self,
+        now: Now,
+        random: &'a mut dyn FnMut(&mut [u8]),
+        outputs: &'a mut Vec<Output>,
+    ) -> Option<(
+        &'a mut BTreeMap<NodePrefix, Peer>,
+        &'a mut Schedule,
+        Context<'a>,
+    )> {
+        let context = Context {
+            time: now,
+            random,
+            outputs,
+            counters: &mut self.counters,
+            settings: &self.settings,
+            own: self.own.as_ref()?,
+            policy: self.policy,
+            keys: &mut self.keys,
+            indexes: &mut self.indexes,
+            documents: &mut self.documents,
+        };
+        Some((&mut self.peers, &mut self.schedule, context))
+    }
+
+    /// Does something with a peer, if there is one.
+    fn one(
+        &mut self,
+        now: Now,
+        node: NodePrefix,
+        random: &mut dyn FnMut(&mut [u8]),
+        outputs: &mut Vec<Output>,
+        act: impl FnOnce(&mut Peer, &mut Context<'_>),
+    ) {
+        let Some((peers, schedule, mut context)) = self.parts(now, random, outputs) else {
+            return;
+        };
+        if let Some(peer) = peers.get_mut(&node) {
+            act(peer, &mut context);
+            // what follows from it is done with what is due
+            schedule.set(node, Some(now.elapsed));
+        }
+    }
+
+    /// The same with all of them.
+    fn each(
+        &mut self,
+        now: Now,
+        random: &mut dyn FnMut(&mut [u8]),
+        outputs: &mut Vec<Output>,
+        mut act: impl FnMut(&mut Peer, &mut Context<'_>),
+    ) {
+        let Some((peers, schedule, mut context)) = self.parts(now, random, outputs) else {
+            return;
+        };
+        for (node, peer) in peers {
+            act(peer, &mut context);
+            schedule.set(*node, Some(now.elapsed));
+        }
+    }
+
+    /// What is due.
+    fn time_out(&mut self, now: Now, random: &mut dyn FnMut(&mut [u8]), outputs: &mut Vec<Output>) {
+        if self.shut_down {
+            return;
+        }
+        let Some((peers, schedule, mut context)) = self.parts(now, random, outputs) else {
+            return;
+        };
+        while let Some(step) = context.documents.time_out(now.elapsed) {
+            if let Step::Ask(node, ..) | Step::GiveUp(node) = step
+                && let Some(peer) = peers.get_mut(&node)
+            {
+                peer.document_step(&mut context, step);
+            }
+        }
+        // each once: what is due again at once is due when this is called next
+        let mut due = Vec::new();
+        while let Some(node) = schedule.due(now.elapsed) {
+            schedule.set(node, None);
+            due.push(node);
+        }
+        for node in due {
+            let Some(peer) = peers.get_mut(&node) else {
+                continue;
+            };
+            peer.time_out(&mut context);
+            peer.fetch(&mut context);
+            let timers = &context.settings.timers;
+            match peer.may_be_forgotten() {
+                true => {
+                    peers.remove(&node);
+                }
+                false => schedule.set(node, peer.deadline(timers)),
+            }
+        }
+    }
+
+    /// Certificates whose time has come, once a second at most.
+    fn check_time(
+        &mut self,
+        now: Now,
+        random: &mut dyn FnMut(&mut [u8]),
+        outputs: &mut Vec<Output>,
+    ) {
+        if now.wall == self.checked_at {
+            return;
+        }
+        self.checked_at = now.wall;
+        if self
+            .peers
+            .values()
+            .any(|peer| peer.is_out_of_time(now.wall))
+        {
+            self.each(now, random, outputs, |peer, context| {
+                if peer.is_out_of_time(context.wall()) {
+                    peer.check(context);
+                }
+            });
+        }
+    }
+
+    fn credentials(
+        &mut self,
+        now: Now,
+        credentials: ChannelCredentials,
+        random: &mut dyn FnMut(&mut [u8]),
+        outputs: &mut Vec<Output>,
+    ) {
+        let new = Own::new(credentials);
+        let before = self
+            .own
+            .as_ref()
+            .map(|own| (own.node, own.shows_the_same_as(&new)));
+        if before.is_some_and(|(node, _)| node != new.node) {
+            self.each(now, random, outputs, |peer, context| {
+                peer.close(context, Closing::ShutDown);
+            });
+            self.peers.clear();
+            self.schedule = Schedule::default();
+        }
+        self.forget_unconfirmed();
+        self.told.clear();
+        self.own = Some(new);
+        let shown = before.is_none_or(|(_, same)| same);
+        self.each(now, random, outputs, |peer, context| {
+            peer.check(context);
+            if !shown {
+                peer.renew(context, RENEWAL);
+            }
+        });
+        self.configure(now, random, outputs);
+        self.restore(now, random, outputs);
+    }
+
+    /// What the configuration says of peers.
+    fn configure(
+        &mut self,
+        now: Now,
+        random: &mut dyn FnMut(&mut [u8]),
+        outputs: &mut Vec<Output>,
+    ) {
+        let Some(own) = self.own.as_ref().map(|own| own.node) else {
+            return;
+        };
+        if self.configured.remove(&own).is_some() {
+            outputs.push(Output::Event(Event::OwnName));
+        }
+        for node in self.configured.keys() {
+            let mtu = self.settings.link_mtu;
+            let new = || Peer::new(now.elapsed, *node, own, mtu);
+            self.peers.entry(*node).or_insert_with(new);
+        }
+        let configured = std::mem::take(&mut self.configured);
+        self.each(now, random, outputs, |peer, context| {
+            peer.configure(context, configured.get(&peer.node).copied());
+        });
+        self.configured = configured;
+    }
+
+    fn restore(&mut self, now: Now, random: &mut dyn FnMut(&mut [u8]), outputs: &mut Vec<Output>) {
+        let Some(own) = self.own.as_ref().map(|own| own.node) else {
+            return;
+        };
+        for (node, address, key) in std::mem::take(&mut self.restored) {
+            let known = self.peers.contains_key(&node);
+            if node == own || !known && self.unnamed() >= self.settings.served {
+                continue;
+            }
+            let mtu = self.settings.link_mtu;
+            let new = || Peer::new(now.elapsed, node, own, mtu);
+            self.peers.entry(node).or_insert_with(new);
+            self.one(now, node, random, outputs, |peer, context| {
+                peer.restore(context, address, key);
+            });
+        }
+    }
+
+    /// Peers that nobody has named.
+    fn unnamed(&self) -> usize {
+        let peers = self.peers.values();
+        peers.filter(|peer| peer.configured.is_none()).count()
+    }
+
+    fn datagram(
+        &mut self,
+        now: Now,
+        way: (SocketAddr, IpAddr),
+        bytes: &[u8],
+        random: &mut dyn FnMut(&mut [u8]),
+        outputs: &mut Vec<Output>,
+    ) {
+        self.counters.datagrams_received += 1;
+        if self.own.is_none() || self.shut_down {
+            self.counters.no_credentials += 1;
+            return;
+        }
+        match PacketKind::of(bytes) {
+            Some(PacketKind::Initiation) => self.initiation(now, way, bytes, random, outputs),
+            Some(PacketKind::Response) => {
+                let index = Response::parse(bytes).map(|packet| packet.receiver);
+                self.of_opening(now, index.ok(), random, outputs, |peer, index, context| {
+                    peer.response(context, index, way, bytes);
+                });
+            }
+            Some(PacketKind::CookieReply) => match CookieReply::parse(bytes) {
+                Ok(reply) => {
+                    let index = Some(reply.receiver);
+                    let opens = |node: &NodePrefix| {
+                        let peer = self.peers.get(node);
+                        peer.is_some_and(|peer| peer.is_opening(reply.receiver))
+                    };
+                    if !self
+                        .indexes
+                        .owner(reply.receiver)
+                        .is_some_and(|it| opens(&it))
+                    {
+                        self.counters.unknown_cookie += 1;
+                        return;
+                    }
+                    self.of_opening(now, index, random, outputs, |peer, _, context| {
+                        peer.cookie(context, &reply);
+                    });
+                }
+                Err(_) => self.counters.malformed_packets += 1,
+            },
+            Some(PacketKind::Transport) => self.transport(now, way, bytes, random, outputs),
+            None => self.counters.malformed_packets += 1,
+        }
+    }
+
+    /// A packet for a handshake of ours.
+    fn of_opening(
+        &mut self,
+        now: Now,
+        index: Option<SessionIndex>,
+        random: &mut dyn FnMut(&mut [u8]),
+        outputs: &mut Vec<Output>,
+        act: impl FnOnce(&mut Peer, SessionIndex, &mut Context<'_>),
+    ) {
+        let Some(index) = index else {
+            self.counters.malformed_packets += 1;
+            return;
+        };
+        let node = self.indexes.owner(index);
+        let Some(node) = node.filter(|node| self.peers.contains_key(node)) else {
+            self.counters.unknown_response += 1;
+            return;
+        };
+        self.one(now, node, random, outputs, |peer, context| {
+            act(peer, index, context);
+        });
+    }
+
+    /// Somebody calls.
+    fn initiation(
+        &mut self,
+        now: Now,
+        (from, to): (SocketAddr, IpAddr),
+        bytes: &[u8],
+        random: &mut dyn FnMut(&mut [u8]),
+        outputs: &mut Vec<Output>,
+    ) {
+        let Some(own) = &self.own else {
+            return;
+        };
+        let parsed = Initiation::parse(bytes);
+        let (Ok(initiation), limits) = (parsed, self.settings.limits) else {
+            self.counters.malformed_packets += 1;
+            return;
+        };
+        let shown = initiation.head.get(16..24).unwrap_or_default();
+        if !bool::from(mac(own.identity.mac_key(), initiation.head).ct_eq(shown)) {
+            self.counters.wrong_mac += 1;
+            return;
+        }
+        let replay = initiation.noise.first_chunk();
+        if replay.is_some_and(|ephemeral| self.sources.is_replay(ephemeral)) {
+            self.counters.replayed_handshake += 1;
+            return;
+        }
+        if !self
+            .sources
+            .take(now.elapsed, from, &limits, &mut self.counters)
+        {
+            return;
+        }
+        let index = self.indexes.take(own.node, &mut *random);
+        let mut admitted = None;
+        let mut caller = None;
+        let decide = |received: &Received| {
+            let (certificate, until) = own.admit(received, now.wall)?;
+            let node = certificate.prefix();
+            caller = Some(node);
+            self.may_come(node, received)?;
+            admitted = Some((certificate, until));
+            let mut offer = Offer::ours(self.policy);
+            if offer.agree_on_post_quantum(&received.offer).is_none() {
+                return Err(Refusal::PostQuantum);
+            }
+            offer.seen_at = Some(from);
+            Ok(offer)
+        };
+        let session = &self.settings.session;
+        let answered = respond(
+            &own.identity,
+            bytes,
+            index,
+            now.elapsed,
+            session,
+            random,
+            decide,
+        );
+        let (received, response, session) = match answered {
+            Ok(answered) => answered,
+            Err(error) => {
+                self.indexes.give_back(index);
+                self.not_answered(caller, from, &error, outputs);
+                return;
+            }
+        };
+        let Some((certificate, until)) = admitted else {
+            self.indexes.give_back(index);
+            return;
+        };
+        self.sources
+            .remember(now.elapsed, received.ephemeral, &limits);
+        let node = certificate.prefix();
+        let confirmed = Confirmed {
+            session,
+            certificate,
+            until,
+            answered_at: now.elapsed,
+        };
+        self.make_room(now.elapsed, node);
+        self.unconfirmed
+            .insert(index, Unconfirmed { confirmed, node });
+        self.unconfirmed_order.push_back(index);
+        self.counters.initiations_answered += 1;
+        self.counters.datagrams_sent += 1;
+        outputs.push(Output::Send {
+            to: from,
+            from: Some(to),
+            bytes: response,
+        });
+    }
+
+    /// Whether a node that is certified may have a channel.
+    fn may_come(&self, node: NodePrefix, received: &Received) -> Result<(), Refusal> {
+        match self.peers.get(&node) {
+            Some(peer) => {
+                let pinned = peer.configured.and_then(|configured| configured.key);
+                match pinned.is_some_and(|pinned| pinned != received.static_key) {
+                    true => Err(Refusal::Pinned),
+                    false => Ok(()),
+                }
+            }
+            None if self.unnamed() >= self.settings.served => Err(Refusal::Full),
+            None => Ok(()),
+        }
+    }
+
+    fn not_answered(
+        &mut self,
+        caller: Option<NodePrefix>,
+        from: SocketAddr,
+        error: &RespondError<Refusal>,
+        outputs: &mut Vec<Output>,
+    ) {
+        let why = match error {
+            RespondError::Refused(why) => *why,
+            RespondError::Handshake(HandshakeError::PostQuantum) => Refusal::PostQuantum,
+            RespondError::Handshake(HandshakeError::WrongMac) => {
+                self.counters.wrong_mac += 1;
+                return;
+            }
+            RespondError::Handshake(HandshakeError::OwnKey) => {
+                self.counters.own_key += 1;
+                return;
+            }
+            RespondError::Handshake(_) => {
+                self.counters.bad_initiation += 1;
+                return;
+            }
+        };
+        self.counters.refused(why);
+        if self.told.len() < TOLD && self.told.insert((caller, from.ip(), why)) {
+            outputs.push(Output::Event(Event::Refused {
+                peer: caller,
+                address: from,
+                why,
+            }));
+        }
+    }
+
+    /// Room for one more session that is not confirmed yet, of this node.
+    fn make_room(&mut self, now: Time, node: NodePrefix) {
+        let limits = self.settings.limits;
+        let patience = self.settings.timers.completion;
+        loop {
+            let of_node = self.unconfirmed.values().filter(|it| it.node == node);
+            let excess = of_node.count() >= limits.unconfirmed_of_node.max(1);
+            let full = self.unconfirmed.len() >= limits.unconfirmed.max(1);
+            let unconfirmed = &self.unconfirmed;
+            let old = |index: &SessionIndex| match unconfirmed.get(index) {
+                None => true,
+                Some(it) => {
+                    full || excess && it.node == node
+                        || now.since(it.confirmed.answered_at) >= patience
+                }
+            };
+            let Some(at) = self.unconfirmed_order.iter().position(old) else {
+                return;
+            };
+            if let Some(index) = self.unconfirmed_order.remove(at)
+                && self.unconfirmed.remove(&index).is_some()
+            {
+                self.indexes.give_back(index);
+                self.counters.unconfirmed_sessions += 1;
+            }
+        }
+    }
+
+    fn forget_unconfirmed(&mut self) {
+        for (index, _) in self.unconfirmed.drain() {
+            self.indexes.give_back(index);
+        }
+        self.unconfirmed_order.clear();
+    }
+
+    fn transport(
+        &mut self,
+        now: Now,
+        way: (SocketAddr, IpAddr),
+        bytes: &[u8],
+        random: &mut dyn FnMut(&mut [u8]),
+        outputs: &mut Vec<Output>,
+    ) {
+        let Ok(packet) = Transport::parse(bytes) else {
+            self.counters.malformed_packets += 1;
+            return;
+        };
+        let index = packet.receiver;
+        if self.unconfirmed.contains_key(&index) {
+            self.confirm(now, index, way, bytes, random, outputs);
+            return;
+        }
+        let node = self.indexes.owner(index);
+        let Some(node) = node.filter(|node| self.peers.contains_key(node)) else {
+            self.counters.unknown_session += 1;
+            return;
+        };
+        self.one(now, node, random, outputs, |peer, context| {
+            peer.packet(context, index, way, bytes);
+        });
+    }
+
+    /// The first packet of a session that somebody has opened: it is no replay, so it counts.
+    fn confirm(
+        &mut self,
+        now: Now,
+        index: SessionIndex,
+        (from, to): (SocketAddr, IpAddr),
+        bytes: &[u8],
+        random: &mut dyn FnMut(&mut [u8]),
+        outputs: &mut Vec<Output>,
+    ) {
+        let Some(unconfirmed) = self.unconfirmed.get_mut(&index) else {
+            return;
+        };
+        let opened = unconfirmed.confirmed.session.open(now.elapsed, bytes);
+        let (epoch, plaintext) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.counters.not_opened(error);
+                return;
+            }
+        };
+        let Some(unconfirmed) = self.unconfirmed.remove(&index) else {
+            return;
+        };
+        self.unconfirmed_order.retain(|it| *it != index);
+        let node = unconfirmed.node;
+        let answered_at = unconfirmed.confirmed.answered_at;
+        if now.elapsed.since(answered_at) >= self.settings.timers.completion {
+            self.indexes.give_back(index);
+            self.counters.unconfirmed_sessions += 1;
+            return;
+        }
+        let full = !self.peers.contains_key(&node) && self.unnamed() >= self.settings.served;
+        let Some(own) = self.own.as_ref().filter(|_| !full) else {
+            self.indexes.give_back(index);
+            self.counters.refused(Refusal::Full);
+            return;
+        };
+        let mtu = self.settings.link_mtu;
+        let new = || Peer::new(now.elapsed, node, own.node, mtu);
+        self.peers.entry(node).or_insert_with(new);
+        self.indexes.give(index, node);
+        self.one(now, node, random, outputs, |peer, context| {
+            peer.confirmed(context, unconfirmed.confirmed, from, to);
+            let plaintext = (epoch.0 == 0, &plaintext[..]);
+            peer.first_packet(context, index, (from, to), bytes, plaintext);
+        });
+    }
+}
+
+/// How much is kept.
+#[cfg(test)]
+#[derive(Debug)]
+struct Sizes {
+    sessions: usize,
+    unconfirmed: usize,
+    indexes: usize,
+    keys: usize,
+}
+
+impl std::fmt::Debug for Channels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Channels")
+            .field("peers", &self.peers.len())
+            .field("unconfirmed", &self.unconfirmed.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,14 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what it wants by stopping"
+)]
+
+mod certificates;
+mod connections;
+mod disorder;
+mod documents;
+mod keys;
+mod packets;
+mod world;

@@ -1,0 +1,556 @@
+//! Nodes on a simulated network whose time moves only when a test says so, and a data plane that does what the engine says.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::LazyLock,
+    time::Duration,
+};
+
+use crate::{
+    babel::random::Random,
+    certificate::{
+        authority::{Authority, AuthorityTerms},
+        issue::NodeTerms,
+        key::{KeyAlgorithm, PrivateKey},
+        network::SubjectSerial,
+        node::NodeCertificate,
+        node_prefix::NodePrefix,
+        request::CertificateRequest,
+        revocations::{Revocation, RevocationList},
+        serial::Serial,
+        static_key::{StaticKey, StaticPublicKey},
+        subject::Subject,
+        verify::Authorities,
+    },
+    channel::{
+        ChannelCredentials, Channels, Closing, Counters, Event, Input, Output, Peer, PeerReport,
+        PeerState, Quality, Settings, Tunnel,
+    },
+    time::{DAY, Now, Time, Timestamp},
+};
+
+pub const SECOND: Duration = Duration::from_secs(1);
+pub const MILLISECOND: Duration = Duration::from_millis(1);
+/// The moment tests begin: 2026-01-01.
+pub const START: Timestamp = Timestamp(1_767_225_600);
+const NETWORK: &str = "2001:db8:42::/48";
+const PORT: u16 = 4754;
+/// Where the first node is.
+pub const PORT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 1, 1)), PORT);
+
+pub fn authority_of(network: &str) -> Authority {
+    let terms = AuthorityTerms {
+        network: network.parse().unwrap(),
+        common_name: "test network",
+        subject: &Subject::default(),
+        not_before: START.minus(30 * DAY),
+        not_after: START.plus(3650 * DAY),
+    };
+    let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+    Authority::create(key, &terms).unwrap()
+}
+
+pub static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| authority_of(NETWORK));
+/// What all nodes sign with: channels do not use it.
+static KEY: LazyLock<PrivateKey> =
+    LazyLock::new(|| PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap());
+/// The static keys and certificates of nodes 1 to 8, for a year.
+static NODES: LazyLock<Vec<(String, NodeCertificate)>> = LazyLock::new(|| {
+    let node = |number: u64| {
+        let key = StaticKey::generate().unwrap();
+        let certificate = Certificate::of(number).issue(&key);
+        (key.to_pem().to_string(), certificate)
+    };
+    (1..=8).map(node).collect()
+});
+
+pub fn name(number: u64) -> NodePrefix {
+    NodePrefix::new(number.into(), 16).unwrap()
+}
+
+/// What a certificate says.
+pub struct Certificate<'a> {
+    pub authority: &'a Authority,
+    pub name: NodePrefix,
+    pub serial: u64,
+    pub from: Timestamp,
+    pub until: Timestamp,
+}
+
+impl Certificate<'static> {
+    /// Of this node, for a year.
+    pub fn of(number: u64) -> Self {
+        Self {
+            authority: &AUTHORITY,
+            name: name(number),
+            serial: number,
+            from: START.minus(DAY),
+            until: START.plus(365 * DAY),
+        }
+    }
+}
+
+impl Certificate<'_> {
+    pub fn issue(&self, key: &StaticKey) -> NodeCertificate {
+        let fixed = Some(key.public_key());
+        let request = CertificateRequest::make(&KEY, fixed, &Subject::default()).unwrap();
+        let terms = NodeTerms {
+            serial: Serial::new(self.serial).unwrap(),
+            prefix: self.name,
+            subject_serial: SubjectSerial(1),
+            not_before: self.from,
+            not_after: self.until,
+        };
+        self.authority
+            .issue_node((&request).into(), &terms)
+            .unwrap()
+    }
+}
+
+pub fn key_of(number: u64) -> StaticKey {
+    StaticKey::from_pem(&NODES[number as usize - 1].0).unwrap()
+}
+
+pub fn public_key_of(number: u64) -> StaticPublicKey {
+    key_of(number).public_key()
+}
+
+/// The credentials of a node, when these serials are revoked.
+pub fn credentials(number: u64, revoked: &[u64]) -> ChannelCredentials {
+    let certificate = NODES[number as usize - 1].1.clone();
+    credentials_with(key_of(number), certificate, revoked)
+}
+
+pub fn credentials_with(
+    key: StaticKey,
+    certificate: NodeCertificate,
+    revoked: &[u64],
+) -> ChannelCredentials {
+    let mut list = RevocationList::default();
+    for serial in revoked {
+        let revocation = Revocation {
+            at: START,
+            not_after: START.plus(365 * DAY),
+        };
+        let issuer = AUTHORITY.certificate().key_id();
+        list.insert(issuer, Serial::new(*serial).unwrap(), revocation);
+    }
+    ChannelCredentials {
+        key,
+        certificate,
+        authorities: Authorities::new(AUTHORITY.certificate().clone()),
+        revoked: list,
+    }
+}
+
+/// The network between all.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    pub delay: Duration,
+    /// Up to so much more, each packet for itself: so they overtake each other.
+    pub jitter: Duration,
+    /// In percent.
+    pub loss: u64,
+    /// In percent.
+    pub duplication: u64,
+    /// Octets of the largest IP packet.
+    pub mtu: usize,
+}
+
+impl Default for Way {
+    fn default() -> Self {
+        Self {
+            delay: MILLISECOND * 10,
+            jitter: Duration::ZERO,
+            loss: 0,
+            duplication: 0,
+            mtu: 1500,
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Payload {
+    Channel(Vec<u8>),
+    /// GRE key.
+    Data(u32),
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Packet {
+    pub at: Time,
+    pub number: u64,
+    pub from: SocketAddr,
+    pub to: SocketAddr,
+    pub payload: Payload,
+}
+
+/// A node, which may be switched off.
+pub struct Node {
+    pub number: u64,
+    pub channels: Option<Channels>,
+    pub settings: Settings,
+    pub address: SocketAddr,
+    /// How it is seen from outside, if it is behind a NAT.
+    pub nat: Option<SocketAddr>,
+    /// Seconds that its wall clock is ahead, or behind.
+    pub clock: i64,
+    pub peers: Vec<Peer>,
+    pub knows: bool,
+    pub tunnels: BTreeMap<NodePrefix, Tunnel>,
+    pub quality: BTreeMap<NodePrefix, Quality>,
+    pub closed: Vec<(NodePrefix, Closing)>,
+    pub events: Vec<Event>,
+    pub babel: Vec<(NodePrefix, bool, Vec<u8>)>,
+    pub documents: Vec<Vec<u8>>,
+    pub wanted_keys: u64,
+    pub data_received: u64,
+    pub data_refused: u64,
+    random: Random,
+    /// Until then it stands still.
+    pub stalled_until: Time,
+}
+
+impl Node {
+    pub fn wall(&self, now: Time) -> Timestamp {
+        let seconds = START.0 + now.0 / 1_000_000;
+        Timestamp(seconds.saturating_add_signed(self.clock))
+    }
+
+    pub fn counters(&self) -> &Counters {
+        self.channels.as_ref().unwrap().counters()
+    }
+}
+
+/// The whole network.
+pub struct World {
+    pub now: Time,
+    pub nodes: Vec<Node>,
+    pub way: Way,
+    pub cut: bool,
+    pub queue: BinaryHeap<Reverse<Packet>>,
+    pub dice: Random,
+    pub packets: u64,
+    /// All datagrams of channels that were sent.
+    pub recorded: Option<Vec<Packet>>,
+}
+
+impl World {
+    /// So many nodes that are switched on and know each other's keys, and have nobody to call.
+    pub fn new(nodes: u64, seed: u64) -> Self {
+        let mut world = Self {
+            now: Time(1_000_000),
+            nodes: Vec::new(),
+            way: Way::default(),
+            cut: false,
+            queue: BinaryHeap::new(),
+            dice: Random::new(seed),
+            packets: 0,
+            recorded: None,
+        };
+        for number in 1..=nodes {
+            world.nodes.push(Node {
+                number,
+                channels: None,
+                settings: Settings::default(),
+                address: address(number, 1),
+                nat: None,
+                clock: 0,
+                peers: Vec::new(),
+                knows: true,
+                tunnels: BTreeMap::new(),
+                quality: BTreeMap::new(),
+                closed: Vec::new(),
+                events: Vec::new(),
+                babel: Vec::new(),
+                documents: Vec::new(),
+                wanted_keys: 0,
+                data_received: 0,
+                data_refused: 0,
+                random: Random::new(seed ^ number << 32),
+                stalled_until: Time(0),
+            });
+            world.boot(number);
+        }
+        world
+    }
+
+    /// Two nodes, of which the first calls the second.
+    pub fn pair(seed: u64) -> Self {
+        let mut world = Self::new(2, seed);
+        world.call(1, 2);
+        world
+    }
+
+    pub fn node(&mut self, number: u64) -> &mut Node {
+        &mut self.nodes[number as usize - 1]
+    }
+
+    /// A new life; what it knew is gone.
+    pub fn boot(&mut self, number: u64) {
+        let node = self.node(number);
+        node.channels = Some(Channels::new(node.settings.clone()));
+        node.tunnels.clear();
+        let peers = node.peers.clone();
+        let credentials = Box::new(credentials(number, &[]));
+        self.input(number, Input::Credentials(credentials));
+        self.input(number, Input::Peers(peers));
+    }
+
+    /// One calls the other from now on.
+    pub fn call(&mut self, from: u64, to: u64) {
+        let target = self.node(to);
+        let address = target.nat.unwrap_or(target.address);
+        let node = self.node(from);
+        node.peers.push(Peer {
+            node: name(to),
+            address: Some(address),
+            key: None,
+        });
+        let peers = node.peers.clone();
+        self.input(from, Input::Peers(peers));
+    }
+
+    pub fn input(&mut self, number: u64, input: Input<'_>) {
+        let now = self.now;
+        let node = self.node(number);
+        let wall = node.wall(now);
+        let Some(channels) = &mut node.channels else {
+            return;
+        };
+        let mut outputs = Vec::new();
+        let random = &mut node.random;
+        let mut fill = |octets: &mut [u8]| {
+            for octet in octets {
+                *octet = random.next() as u8;
+            }
+        };
+        channels.handle(Now { elapsed: now, wall }, input, &mut fill, &mut outputs);
+        self.outputs(number, outputs);
+    }
+
+    fn outputs(&mut self, number: u64, outputs: Vec<Output>) {
+        for output in outputs {
+            let node = self.node(number);
+            match output {
+                Output::Send { to, bytes, .. } => {
+                    let from = node.nat.unwrap_or(node.address);
+                    self.send(from, to, Payload::Channel(bytes));
+                }
+                Output::WantKey(peer) => {
+                    node.wanted_keys += 1;
+                    if node.knows {
+                        let key = public_key_of(peer.number() as u64);
+                        self.input(number, Input::PeerKey { node: peer, key });
+                    }
+                }
+                Output::Tunnel { peer, tunnel } => {
+                    let mask = node.settings.tunnel_index_mask;
+                    let indexes = |tunnel: &Tunnel| {
+                        let accept = tunnel.accept.iter();
+                        accept.map(|key| key & mask).collect::<Vec<_>>()
+                    };
+                    let ours = indexes(&tunnel);
+                    let others = node.tunnels.iter().filter(|(it, _)| **it != peer);
+                    for (_, other) in others {
+                        let shared = indexes(other).iter().any(|index| ours.contains(index));
+                        assert!(!shared, "two tunnels share an index");
+                    }
+                    node.tunnels.insert(peer, tunnel);
+                }
+                Output::Closed { peer, why } => {
+                    assert!(node.tunnels.remove(&peer).is_some(), "closed, not open");
+                    node.closed.push((peer, why));
+                }
+                Output::Babel {
+                    peer,
+                    to_group,
+                    packet,
+                } => node.babel.push((peer, to_group, packet)),
+                Output::Quality { peer, quality } => {
+                    node.quality.insert(peer, quality);
+                }
+                Output::Document(document) => node.documents.push(document),
+                Output::Event(event) => node.events.push(event),
+            }
+        }
+    }
+
+    /// Puts a packet on its way.
+    pub fn send(&mut self, from: SocketAddr, to: SocketAddr, payload: Payload) {
+        self.packets += 1;
+        let way = self.way;
+        let size = match &payload {
+            Payload::Channel(bytes) => bytes.len() + if to.is_ipv4() { 28 } else { 48 },
+            Payload::Data(_) => 100,
+        };
+        let channel = matches!(payload, Payload::Channel(_));
+        let packet = Packet {
+            at: self.now,
+            number: self.packets,
+            from,
+            to,
+            payload,
+        };
+        if let Some(recorded) = self.recorded.as_mut().filter(|_| channel) {
+            recorded.push(packet.clone());
+        }
+        let lost = channel && self.dice.below(100) < way.loss;
+        if self.cut || lost || size > way.mtu {
+            return;
+        }
+        let copies = 1 + u64::from(channel && self.dice.below(100) < way.duplication);
+        for _ in 0..copies {
+            let mut packet = packet.clone();
+            packet.at = self.now + way.delay + self.dice.between(Duration::ZERO, way.jitter);
+            self.queue.push(Reverse(packet));
+        }
+    }
+
+    /// A packet of the data plane, with the key that is used now.
+    pub fn send_data(&mut self, from: u64, to: u64) {
+        let node = self.node(from);
+        let Some(tunnel) = node.tunnels.get(&name(to)).cloned() else {
+            return;
+        };
+        let source = node.nat.unwrap_or(node.address);
+        self.send(source, tunnel.remote, Payload::Data(tunnel.send));
+    }
+
+    fn deliver(&mut self, packet: Packet) {
+        let fits = |node: &Node| packet.to == node.nat.unwrap_or(node.address);
+        let Some(node) = self.nodes.iter_mut().find(|node| fits(node)) else {
+            return;
+        };
+        let (number, local) = (node.number, node.address.ip());
+        match packet.payload {
+            Payload::Channel(bytes) => {
+                let from = packet.from;
+                let to = local;
+                self.input(
+                    number,
+                    Input::Datagram {
+                        from,
+                        to,
+                        bytes: &bytes,
+                    },
+                );
+            }
+            Payload::Data(key) => {
+                let accepts = |tunnel: &Tunnel| {
+                    tunnel.remote.ip() == packet.from.ip() && tunnel.accept.contains(&key)
+                };
+                match node.tunnels.values().any(accepts) {
+                    true => node.data_received += 1,
+                    false => node.data_refused += 1,
+                }
+            }
+        }
+    }
+
+    fn next(&self) -> Option<(Time, Option<u64>)> {
+        let due = |node: &Node| {
+            let at = node.channels.as_ref()?.next_deadline()?;
+            Some((at.max(node.stalled_until), Some(node.number)))
+        };
+        let nodes = self.nodes.iter().filter_map(due).min();
+        let packet = self.queue.peek().map(|packet| (packet.0.at, None));
+        [packet, nodes].into_iter().flatten().min_by_key(|it| it.0)
+    }
+
+    /// Lets time pass.
+    pub fn run(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        let mut turns = 0;
+        while let Some((at, node)) = self.next().filter(|next| next.0 <= end) {
+            turns = if at > self.now { 0 } else { turns + 1 };
+            assert!(turns < 10_000, "time stands still");
+            self.now = self.now.max(at);
+            match node {
+                Some(number) => self.input(number, Input::Time),
+                None => {
+                    if let Some(Reverse(packet)) = self.queue.pop() {
+                        self.deliver(packet);
+                    }
+                }
+            }
+        }
+        self.now = end;
+    }
+
+    /// What people are shown of one's channel to the other.
+    pub fn report(&mut self, of: u64, peer: u64) -> Option<PeerReport> {
+        let now = self.now;
+        let node = self.node(of);
+        let wall = node.wall(now);
+        let peers = node.channels.as_ref()?.peers(Now { elapsed: now, wall });
+        let name = name(peer).common_name();
+        peers.into_iter().find(|report| report.peer == name)
+    }
+
+    pub fn is_connected(&mut self, of: u64, peer: u64) -> bool {
+        let report = self.report(of, peer);
+        report.is_some_and(|report| report.state == PeerState::Connected)
+    }
+
+    /// Both have a channel to the other, and what each sends with its key is taken.
+    pub fn assert_connected(&mut self, one: u64, other: u64) {
+        for (of, peer) in [(one, other), (other, one)] {
+            let report = self.report(of, peer);
+            assert!(
+                self.is_connected(of, peer),
+                "{of} to {peer}: {report:#?}, {:#?}",
+                self.node(of).events
+            );
+            let (from, to) = (self.node(of), name(peer));
+            assert!(
+                from.tunnels.contains_key(&to),
+                "no tunnel from {of} to {peer}"
+            );
+            let before = self.node(peer).data_received;
+            let way = std::mem::take(&mut self.way);
+            self.send_data(of, peer);
+            self.run(way.delay.max(MILLISECOND * 50));
+            self.way = way;
+            assert_eq!(
+                self.node(peer).data_received,
+                before + 1,
+                "{peer} does not take what {of} sends"
+            );
+        }
+    }
+}
+
+/// An address of a node: it has several.
+pub fn address(node: u64, which: u8) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, node as u8, which)), PORT)
+}
+
+fn number_from_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Tells how to repeat what failed.
+struct Replay(u64);
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("to repeat this: RE6ST_SEED={} and the test's name", self.0);
+        }
+    }
+}
+
+/// Runs a scenario with so many seeds, or as many as RE6ST_SEEDS says, or with the one of RE6ST_SEED.
+pub fn with_seeds(count: u64, scenario: impl Fn(u64)) {
+    let seeds = match number_from_environment("RE6ST_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 1..1 + number_from_environment("RE6ST_SEEDS").unwrap_or(count),
+    };
+    for seed in seeds {
+        let _replay = Replay(seed);
+        scenario(seed);
+    }
+}

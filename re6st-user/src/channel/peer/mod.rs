@@ -1,0 +1,586 @@
+//! One peer: its sessions, of which the newest that both ends can use carries all, and the tunnel that goes with it.
+//!
+//! Sessions are only carriers: several may be alive, whoever opened them. Of the two nodes the one with the lower name leads:
+//! it uses the newest complete session, and the other one follows. So both soon use the same, also when both have called at
+//! the same time; the older ones, and their GRE keys, are accepted until nothing has come for a while.
+
+pub(super) use receive::Confirmed;
+
+mod carrier;
+mod due;
+mod message;
+mod opening;
+mod receive;
+mod report;
+
+use std::net::{IpAddr, SocketAddr};
+
+use carrier::{Carrier, Stage};
+use opening::Opening;
+
+use super::{
+    context::Context,
+    documents::Exchange,
+    event::Event,
+    input,
+    output::{Closing, Output, Tunnel},
+    path_mtu::{BASE, PathMtu},
+    quality::{Meter, Probing},
+    session::Session,
+    wire::{
+        Message, SessionIndex,
+        message::{CloseReason, Encapsulation, TunnelTerms},
+    },
+};
+use crate::{
+    certificate::{node::NodeCertificate, node_prefix::NodePrefix, static_key::StaticPublicKey},
+    time::{Time, Timestamp},
+};
+
+/// Octets before and behind the plaintext of a transport packet.
+const TRANSPORT: u16 = 16 + 16;
+/// What every tunnel is taken to carry until something else is known (RFC 8200, section 5).
+const LEAST_INNER: u16 = 1_280;
+
+/// Octets of a datagram with its UDP and IP headers.
+fn octets(address: SocketAddr, bytes: &[u8]) -> u64 {
+    u64::from(headers(address)) + bytes.len() as u64
+}
+
+/// Octets of the UDP and IP headers of what is sent there.
+fn headers(address: SocketAddr) -> u16 {
+    match address.ip().to_canonical() {
+        IpAddr::V4(_) => 28,
+        IpAddr::V6(_) => 48,
+    }
+}
+
+/// One peer.
+pub(super) struct Peer {
+    pub node: NodePrefix,
+    pub configured: Option<input::Peer>,
+    /// Known from the life before, and to be tried.
+    pub restored: bool,
+    pub key: Option<StaticPublicKey>,
+    /// Its certificate, and the last second that the network vouches for it.
+    certificate: Option<(NodeCertificate, Timestamp)>,
+    /// Where it was heard last.
+    address: Option<SocketAddr>,
+    /// Our address that it sends to.
+    local: Option<IpAddr>,
+    /// Where it sees us.
+    seen_at: Option<SocketAddr>,
+    /// Oldest first.
+    carriers: Vec<Carrier>,
+    /// The one that carries all.
+    current: Option<SessionIndex>,
+    rekey_at: Time,
+    opening: Opening,
+    meter: Meter,
+    path: PathMtu,
+    /// As it was told last.
+    tunnel: Option<Tunnel>,
+    pub exchange: Exchange,
+    have_at: Time,
+    /// The peer is to be told where we see it.
+    owes_seen_at: bool,
+    nat_said: bool,
+    last_handshake: Option<Time>,
+    trouble: Option<String>,
+    sent: u64,
+    received: u64,
+}
+
+impl Peer {
+    pub fn new(now: Time, node: NodePrefix, own: NodePrefix, link_mtu: u16) -> Self {
+        Self {
+            node,
+            configured: None,
+            restored: false,
+            key: None,
+            certificate: None,
+            address: None,
+            local: None,
+            seen_at: None,
+            carriers: Vec::new(),
+            current: None,
+            rekey_at: now,
+            opening: Opening::default(),
+            meter: Meter::new(now, own < node, Probing::default()),
+            path: PathMtu::new(now, link_mtu),
+            tunnel: None,
+            exchange: Exchange::default(),
+            have_at: now,
+            owes_seen_at: false,
+            nat_said: false,
+            last_handshake: None,
+            trouble: None,
+            sent: 0,
+            received: 0,
+        }
+    }
+
+    /// Nobody has named it, it has no session, and it is not tried any more.
+    pub fn may_be_forgotten(&self) -> bool {
+        self.configured.is_none() && self.carriers.is_empty() && !self.wants_session(Time(0))
+    }
+
+    /// How many sessions there are.
+    #[cfg(test)]
+    pub const fn sessions(&self) -> usize {
+        self.carriers.len()
+    }
+
+    /// What the configuration says, or no longer says.
+    pub fn configure(&mut self, context: &mut Context<'_>, configured: Option<input::Peer>) {
+        let before = std::mem::replace(&mut self.configured, configured);
+        if before == configured {
+            return;
+        }
+        if let Some(configured) = configured {
+            if configured.key.is_some() {
+                self.key = configured.key;
+            }
+            self.opening.again(context.now());
+        }
+    }
+
+    /// Its key is known now.
+    pub fn learn_key(&mut self, context: &mut Context<'_>, key: StaticPublicKey) {
+        let pinned = self.configured.and_then(|configured| configured.key);
+        if self.key == Some(key) || pinned.is_some() {
+            return;
+        }
+        self.key = Some(key);
+        self.open_anew(context);
+    }
+
+    /// A peer of the life before.
+    pub fn restore(&mut self, context: &mut Context<'_>, at: SocketAddr, key: StaticPublicKey) {
+        self.restored = true;
+        self.address.get_or_insert(at);
+        self.key.get_or_insert(key);
+        self.opening.again(context.now());
+    }
+
+    /// A new handshake at once.
+    pub fn reconnect(&mut self, context: &mut Context<'_>) {
+        self.open_anew(context);
+        self.opening.forced = true;
+    }
+
+    /// A new handshake within a while, for there is a new certificate to show.
+    pub fn renew(&mut self, context: &mut Context<'_>, within: std::time::Duration) {
+        self.open_anew(context);
+        if self.current.is_some() {
+            self.opening.forced = true;
+            let wait = context.about(within);
+            self.opening.at = context.now() + wait;
+        }
+    }
+
+    /// The data plane has no tunnel for it: with other keys there may be one.
+    pub fn no_tunnel(&mut self, context: &mut Context<'_>, why: &str) {
+        self.trouble = Some(format!("no tunnel: {why}"));
+        self.opening.forced = true;
+        let retry = context.settings.timers.retry_max;
+        let wait = context.about(retry);
+        self.opening.wait_for(context.now() + wait);
+    }
+
+    /// Our addresses or routes have changed.
+    pub fn moved(&mut self, context: &mut Context<'_>) {
+        let now = context.now();
+        self.local = None;
+        self.meter.suspect(now);
+        self.path.suspect(now);
+        if self.current.is_none() {
+            self.opening.again(now);
+        }
+    }
+
+    /// The largest packet of our own links is another one.
+    pub fn set_link_mtu(&mut self, now: Time, mtu: u16) {
+        self.path.set_upper(now, mtu);
+    }
+
+    fn carrier(&mut self, index: SessionIndex) -> Option<&mut Carrier> {
+        let mut carriers = self.carriers.iter_mut();
+        carriers.find(|it| it.session.index() == index)
+    }
+
+    fn current(&self) -> Option<&Carrier> {
+        let index = self.current?;
+        self.carriers.iter().find(|it| it.session.index() == index)
+    }
+
+    /// Of the two, it is for this node to choose the session.
+    fn leads(&self, context: &Context<'_>) -> bool {
+        context.own.node < self.node
+    }
+
+    /// A session that somebody has opened.
+    fn add(&mut self, context: &mut Context<'_>, session: Session, stage: Stage) {
+        let now = context.now();
+        let index = session.index();
+        let Some(key) = context.keys.take(context.random) else {
+            context.indexes.give_back(index);
+            context.counters.no_tunnel_index += 1;
+            let text = "no GRE key is free".to_owned();
+            if self.trouble.as_ref() != Some(&text) {
+                self.trouble = Some(text);
+                context.event(Event::NoTunnelIndex(self.node));
+            }
+            return;
+        };
+        self.carriers.push(Carrier::new(now, session, key, stage));
+        while self.carriers.len() > context.settings.limits.sessions.max(2) {
+            let mut carriers = self.carriers.iter();
+            let oldest = carriers.position(|it| Some(it.session.index()) != self.current);
+            let Some(oldest) = oldest else { break };
+            context.counters.excess_sessions += 1;
+            self.drop_carrier(context, oldest);
+        }
+    }
+
+    fn drop_carrier(&mut self, context: &mut Context<'_>, at: usize) {
+        let carrier = self.carriers.remove(at);
+        let index = carrier.session.index();
+        context.keys.give_back(carrier.key);
+        context.indexes.give_back(index);
+        if self.current == Some(index) {
+            self.current = None;
+        }
+    }
+
+    /// All that has changed since is told: sessions to use, the tunnel.
+    fn settle(&mut self, context: &mut Context<'_>) {
+        let now = context.now();
+        for at in 0..self.carriers.len() {
+            let Some(carrier) = self.carriers.get_mut(at) else {
+                break;
+            };
+            if carrier.complete_at.is_none() && carrier.is_complete() {
+                carrier.complete_at = Some(now);
+                context.counters.sessions_completed += 1;
+                self.last_handshake = Some(now);
+            }
+        }
+        let best = self.best(context);
+        if best.is_some() && best != self.current {
+            self.use_carrier(context, best);
+        }
+        self.update_tunnel(context);
+    }
+
+    /// The session to use.
+    fn best(&self, context: &Context<'_>) -> Option<SessionIndex> {
+        let complete = || self.carriers.iter().filter(|it| it.complete_at.is_some());
+        let newest = complete().max_by_key(|it| it.complete_at);
+        let chosen = match self.leads(context) {
+            true => newest,
+            false => {
+                let last = |it: &&Carrier| it.used.map(|(_, last)| last);
+                let first = |it: &&Carrier| it.used.map(|(first, _)| first);
+                // a session that it has gone to is not left for one that it still used a moment ago
+                let latest = complete().filter(|it| it.used.is_some()).max_by_key(first);
+                let steady = complete().filter(|it| it.used.is_some()).max_by_key(last);
+                match (latest, steady) {
+                    (Some(latest), Some(steady)) => {
+                        let gap = last(&steady)
+                            .zip(last(&latest))
+                            .map(|(steady, latest)| steady.since(latest));
+                        let left = gap.is_some_and(|gap| gap >= std::time::Duration::from_secs(1));
+                        Some(if left { steady } else { latest })
+                    }
+                    _ => self.current().or(newest),
+                }
+            }
+        };
+        chosen.map(|it| it.session.index())
+    }
+
+    fn use_carrier(&mut self, context: &mut Context<'_>, index: Option<SessionIndex>) {
+        let now = context.now();
+        if let Some(before) = self.current.and_then(|before| self.carrier(before)) {
+            before.current_until = now;
+        }
+        let first = self.current.is_none();
+        self.current = index;
+        let Some((ours, created, post_quantum)) = self.current().map(|it| {
+            (
+                it.is_ours(),
+                it.session.created(),
+                it.session.is_post_quantum(),
+            )
+        }) else {
+            return;
+        };
+        self.opened(context);
+        let timers = context.settings.timers;
+        let age = match ours {
+            true => timers.rekey,
+            false => timers.rekey + timers.rekey_other,
+        };
+        self.rekey_at = created + age;
+        if first {
+            self.trouble = None;
+            self.meter.heard(now);
+            self.exchange.look_for_successions();
+            self.owes_seen_at = true;
+            self.have_at = now;
+            if let Some(address) = self.address {
+                context.event(Event::Connected {
+                    peer: self.node,
+                    address,
+                    post_quantum,
+                });
+            }
+        }
+        // it shows the peer which session is used
+        self.meter.suspect(now);
+    }
+
+    /// The tunnel as it should be; none before the peer has said anything of it.
+    fn wanted_tunnel(&self, context: &Context<'_>) -> Option<Tunnel> {
+        let by = self.current().or_else(|| {
+            let mut newest = self.carriers.iter().rev();
+            newest.find(|it| it.is_ready() && it.terms.is_some())
+        })?;
+        let terms = by.terms?;
+        let remote = self.address?;
+        let local = self
+            .local
+            .or_else(|| self.tunnel.as_ref().map(|it| it.local))?;
+        let ready = self.carriers.iter().rev().filter(|it| it.is_ready());
+        let overhead = headers(remote) + 8;
+        let fits = self.path.size().saturating_sub(overhead);
+        let fits = match self.path.is_known() {
+            true => fits,
+            false => fits.max(LEAST_INNER),
+        };
+        Some(Tunnel {
+            remote,
+            local,
+            accept: ready.map(|it| it.key).collect(),
+            send: terms.key,
+            mtu: fits.min(terms.largest).min(context.settings.inner_mtu),
+            fixed_source_port: terms.fixed_source_port || self.is_behind_nat(context),
+        })
+    }
+
+    fn update_tunnel(&mut self, context: &mut Context<'_>) {
+        let wanted = self.wanted_tunnel(context);
+        if let Some(tunnel) = wanted.filter(|tunnel| self.tunnel.as_ref() != Some(tunnel)) {
+            self.tunnel = Some(tunnel.clone());
+            let peer = self.node;
+            context.outputs.push(Output::Tunnel { peer, tunnel });
+        }
+    }
+
+    /// The peer sees us elsewhere than we are.
+    fn is_behind_nat(&self, context: &Context<'_>) -> bool {
+        let (Some(seen), Some(local)) = (self.seen_at, self.local) else {
+            return false;
+        };
+        (seen.ip().to_canonical(), seen.port()) != (local.to_canonical(), context.settings.port)
+    }
+
+    /// The peer says where it sees us.
+    fn is_seen_at(&mut self, context: &mut Context<'_>, seen: SocketAddr) {
+        let before = self.is_behind_nat(context);
+        self.seen_at = Some(seen);
+        let behind = self.is_behind_nat(context);
+        if behind && !self.nat_said {
+            self.nat_said = true;
+            let peer = self.node;
+            context.event(Event::BehindNat { peer, seen });
+        }
+        if behind != before {
+            let now = context.now();
+            for carrier in self.carriers.iter_mut().filter(|it| it.is_ready()) {
+                carrier.terms_changed = true;
+                carrier.repeat = carrier::Repeat::new(now);
+            }
+        }
+    }
+
+    /// What we say of the tunnel in a session.
+    fn own_terms(&self, context: &Context<'_>, carrier: &Carrier) -> TunnelTerms {
+        TunnelTerms {
+            key: carrier.key,
+            largest: context.settings.inner_mtu,
+            encapsulation: Encapsulation::Fou,
+            has_yours: carrier.terms.is_some(),
+            fixed_source_port: self.is_behind_nat(context),
+            complete: carrier.is_complete() && !carrier.terms_changed,
+        }
+    }
+
+    fn transmit(
+        &mut self,
+        context: &mut Context<'_>,
+        to: SocketAddr,
+        from: Option<IpAddr>,
+        bytes: Vec<u8>,
+    ) {
+        context.counters.datagrams_sent += 1;
+        self.sent += octets(to, &bytes);
+        context.outputs.push(Output::Send { to, from, bytes });
+    }
+
+    /// Seals and sends, in this session.
+    fn send(&mut self, context: &mut Context<'_>, index: SessionIndex, plaintext: &[u8]) {
+        let now = context.now();
+        let Some(to) = self.address else {
+            return;
+        };
+        let Some(carrier) = self.carrier(index) else {
+            return;
+        };
+        // a session that seals no more is dropped when it is looked at next
+        if let Ok(packet) = carrier.session.seal(now, plaintext) {
+            let from = self.local;
+            self.transmit(context, to, from, packet);
+        }
+    }
+
+    /// Sends messages in the session that is used.
+    fn say(&mut self, context: &mut Context<'_>, messages: &[Message<'_>]) {
+        if let Some(index) = self.current {
+            let mut plaintext = Vec::new();
+            for message in messages {
+                message.encode(&mut plaintext);
+            }
+            self.send(context, index, &plaintext);
+        }
+    }
+
+    /// A packet of Babel.
+    pub fn babel(&mut self, context: &mut Context<'_>, unicast: bool, packet: &[u8]) {
+        let Some(address) = self.address.filter(|_| self.current.is_some()) else {
+            context.counters.babel_without_channel += 1;
+            return;
+        };
+        let room = self.path.size().max(BASE) - headers(address) - TRANSPORT - 4;
+        if packet.len() > usize::from(room) {
+            context.counters.babel_too_large += 1;
+            return;
+        }
+        self.say(context, &[Message::Babel { unicast, packet }]);
+    }
+
+    /// Begins to fetch what it has and we lack.
+    pub fn fetch(&mut self, context: &mut Context<'_>) {
+        let now = context.now();
+        while self.current.is_some()
+            && let Some(wanted) = context.documents.wants_of(now, &self.exchange)
+        {
+            let step = context
+                .documents
+                .fetch(now, self.node, &mut self.exchange, wanted);
+            self.document_step(context, step);
+        }
+    }
+
+    /// Our documents are others.
+    pub const fn tell_have(&mut self, now: Time) {
+        self.have_at = now;
+    }
+
+    /// Whether it is still good, by what is known now.
+    pub fn check(&mut self, context: &mut Context<'_>) {
+        let Some((certificate, _)) = &self.certificate else {
+            return;
+        };
+        match context.own.good_until(certificate, context.wall()) {
+            Ok(until) => {
+                if let Some((_, good_until)) = &mut self.certificate {
+                    *good_until = until;
+                }
+            }
+            Err(why) if self.carriers.is_empty() => {
+                self.trouble = Some(why.to_string());
+            }
+            Err(why) => {
+                context.counters.refused(why);
+                self.close(context, why.into());
+            }
+        }
+    }
+
+    /// Whether its time has come.
+    pub fn is_out_of_time(&self, now: Timestamp) -> bool {
+        let until = self.certificate.as_ref().map(|(_, until)| *until);
+        !self.carriers.is_empty() && until.is_some_and(|until| now > until)
+    }
+
+    /// The session in use does without ML-KEM.
+    pub fn lacks_post_quantum(&self) -> bool {
+        self.carriers.iter().any(|it| !it.session.is_post_quantum())
+    }
+
+    /// Ends all sessions, and tells the peer.
+    pub fn close(&mut self, context: &mut Context<'_>, why: Closing) {
+        let text = why.told();
+        let newest = self.current.or_else(|| {
+            let newest = self.carriers.last();
+            newest.map(|it| it.session.index())
+        });
+        if let (Some(index), Some((reason, text))) = (newest, text) {
+            let mut plaintext = Vec::new();
+            Message::Close { reason, text }.encode(&mut plaintext);
+            self.send(context, index, &plaintext);
+        }
+        self.end(context, why);
+    }
+
+    /// Ends all sessions.
+    fn end(&mut self, context: &mut Context<'_>, why: Closing) {
+        let now = context.now();
+        while !self.carriers.is_empty() {
+            self.drop_carrier(context, 0);
+        }
+        self.current = None;
+        self.open_anew(context);
+        self.opening.forced = false;
+        context.documents.forget(self.node);
+        self.exchange = Exchange::default();
+        self.path.forget_way(now);
+        self.meter = Meter::new(now, self.leads(context), Probing::default());
+        self.trouble = Some(why.to_string());
+        let (peer, told) = (self.node, why.clone());
+        if self.tunnel.take().is_some() {
+            context.outputs.push(Output::Closed { peer, why });
+            context.event(Event::Closed { peer, why: told });
+        }
+    }
+}
+
+impl Closing {
+    /// What the peer is told; nothing if it would not hear it.
+    fn told(&self) -> Option<(CloseReason, &'static str)> {
+        Some(match self {
+            Self::Silent | Self::Told(_) => return None,
+            Self::ShutDown => (CloseReason::ShutDown, "the node is shut down"),
+            Self::Revoked => (CloseReason::Revoked, "your certificate is revoked"),
+            Self::Expired => (
+                CloseReason::Expired,
+                "your certificate is not valid at this time; is the clock right?",
+            ),
+            Self::NotTrusted => (
+                CloseReason::NotAuthorised,
+                "your certificate is not of an authority that is trusted here",
+            ),
+            Self::PostQuantum => (
+                CloseReason::NotAuthorised,
+                "post-quantum keys are required here",
+            ),
+            Self::OwnName => (CloseReason::NotAuthorised, "you have the name of this node"),
+            Self::OtherKey => (
+                CloseReason::NotAuthorised,
+                "another key than yours is wanted here",
+            ),
+        })
+    }
+}

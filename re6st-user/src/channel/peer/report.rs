@@ -1,0 +1,64 @@
+//! A peer's line of `status peers`.
+
+use super::Peer;
+use crate::{
+    channel::report::{OpenedBy, PeerReport, PeerState},
+    time::Time,
+};
+
+impl Peer {
+    /// What people are shown.
+    pub(in crate::channel) fn report(&self, now: Time) -> PeerReport {
+        let current = self.current();
+        let state = match current {
+            Some(_) if self.meter.unresponsive_since().is_some() => PeerState::Unresponsive,
+            Some(_) => PeerState::Connected,
+            None if self.key.is_none() && self.opening.is_under_way() => PeerState::NoKey,
+            None if self.opening.is_under_way() || !self.carriers.is_empty() => PeerState::Opening,
+            None => PeerState::Waiting,
+        };
+        let why = self.trouble.clone().or_else(|| self.waits_for(state));
+        let local_port_differs = self.tunnel.as_ref().is_some_and(|it| it.fixed_source_port);
+        PeerReport {
+            peer: self.node.common_name(),
+            configured: self.configured.is_some(),
+            address: self
+                .address
+                .or_else(|| self.configured.and_then(|peer| peer.address)),
+            seen_at: self.seen_at,
+            state,
+            why,
+            opened_by: current.map(|it| match it.is_ours() {
+                true => OpenedBy::Us,
+                false => OpenedBy::Peer,
+            }),
+            certificate_expires: self
+                .certificate
+                .as_ref()
+                .map(|(certificate, _)| certificate.not_after()),
+            last_handshake: self.last_handshake.map(|at| now.since(at)),
+            key_age: current.map(|it| now.since(it.session.created())),
+            quality: self.meter.quality(),
+            sent: self.sent,
+            received: self.received,
+            path_mtu: current.map(|_| self.path.size()),
+            tunnel_mtu: self.tunnel.as_ref().map(|tunnel| tunnel.mtu),
+            post_quantum: current.map(|it| it.session.is_post_quantum()),
+            payload_encrypted: false,
+            nat: local_port_differs,
+        }
+    }
+
+    fn waits_for(&self, state: PeerState) -> Option<String> {
+        let text = match state {
+            PeerState::Waiting => "the configuration has no address for it: it has to come",
+            PeerState::NoKey => "nobody has said what its key is so far",
+            PeerState::Opening if self.opening.tries > 3 => {
+                "it does not answer: is that its address, and does UDP get through?"
+            }
+            PeerState::Unresponsive => "it does not answer probes",
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+}
