@@ -37,7 +37,7 @@ const FLOORS: &[&str] = &[
 ];
 
 /// The same of `babel`: the speaker, the machines it hands on to, and what these are made of.
-const BABEL: [&str; 22] = [
+const BABEL: [&str; 23] = [
     "recording",
     "speaker",
     "restart",
@@ -57,6 +57,7 @@ const BABEL: [&str; 22] = [
     "settings",
     "limits",
     "filter",
+    "origins",
     "timers",
     "random",
     "quantities",

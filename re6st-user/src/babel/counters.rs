@@ -56,6 +56,14 @@ counters! {
     refused_reserved,
     /// Routes of others to an address of our own, refused.
     refused_own_addresses,
+    /// Routes of a part of the network, or out of it, of origins that are no node of it, refused.
+    refused_nameless_origins,
+    /// Routes of a part of the network that is not their origin's, refused.
+    refused_foreign_origins,
+    /// Routes that a neighbour announced as its own and its certificate does not give it, refused.
+    refused_not_entitled,
+    /// Default routes that a neighbour announced as its own and that is no gateway, refused.
+    refused_no_gateway,
     /// Routes that expired.
     expired_routes,
     /// Route requests received.

@@ -1,7 +1,8 @@
 //! What happens to a speaker.
 
-use std::net::Ipv6Addr;
+use std::{net::Ipv6Addr, time::Duration};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -80,6 +81,34 @@ pub enum Input {
         neighbour: Option<Ipv6Addr>,
         /// In 256ths: 256 is the plain cost, 0 counts as 1.
         multiplier: u16,
+    },
+    /// How good the link of an interface is whose settings say [`InterfaceSettings::measured`]; ignored of others. It holds until
+    /// something else is said. Loss is in 65,536ths, of so many of the last packets as whoever measures thinks fit; it is smoothed
+    /// over minutes here.
+    Quality {
+        /// Where.
+        interface: InterfaceId,
+        /// `None` if it was not measured.
+        round_trip: Option<Duration>,
+        /// Of what we send.
+        loss_out: u16,
+        /// Of what the neighbour sends.
+        loss_in: u16,
+        /// Whether it gives signs of life; without any it is avoided where there is another way.
+        responsive: bool,
+    },
+    /// What the neighbour at the other end of a tunnel may announce as its own, by its certificate: from now on, and until the
+    /// interface is removed. It may be told before the interface is. Without [`super::settings::Settings::origins`] it does not
+    /// matter.
+    Entitlement {
+        /// Where.
+        interface: InterfaceId,
+        /// The first seven octets of the neighbour's router-id: [`super::origins::name_of`].
+        router_id_prefix: [u8; 7],
+        /// Its prefix, and the IPv4 subnet that goes with it.
+        prefixes: Vec<IpNet>,
+        /// Default routes, by source or not, as well.
+        gateway: bool,
     },
     /// Nothing but time has passed.
     Time,

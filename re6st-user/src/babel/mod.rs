@@ -20,6 +20,7 @@ pub mod limits;
 mod link;
 pub mod martian;
 pub mod message;
+pub mod origins;
 pub mod output;
 pub mod quantities;
 pub mod random;

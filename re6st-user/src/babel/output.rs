@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::{
     input::{Distance, InstalledRoute, InterfaceId},
+    origins::Refusal,
     quantities::{Metric, RouterId, SequenceNumber},
 };
 use crate::route::RouteKey;
@@ -123,6 +124,20 @@ pub enum Event {
         /// Of which route.
         route: RouteKey,
     },
+    /// A neighbour announces what its origin may not; it is ignored. Said seldom, counters tell how often.
+    RouteRefused {
+        /// Where.
+        interface: InterfaceId,
+        /// Who said so.
+        address: Ipv6Addr,
+        /// Of which route.
+        route: RouteKey,
+        /// The origin.
+        #[serde(serialize_with = "as_text")]
+        router_id: RouterId,
+        /// Why.
+        why: Refusal,
+    },
     /// A bound was reached, for the first time since long; its counter tells how often.
     LimitReached {
         /// Where.
@@ -149,6 +164,7 @@ impl Event {
             | Self::PathNarrow { interface, .. }
             | Self::PathWide { interface, .. }
             | Self::DuplicateRouterId { interface, .. }
+            | Self::RouteRefused { interface, .. }
             | Self::LimitReached { interface, .. } => Some(*interface),
             Self::RestartOver { .. } => None,
         }
@@ -177,6 +193,17 @@ impl Event {
             Self::DuplicateRouterId { address, route, .. } => format!(
                 "{address} on {place} announces {} with our router-id as an origin: is another node using it?",
                 route.to()
+            ),
+            Self::RouteRefused {
+                address,
+                route,
+                router_id,
+                why,
+                ..
+            } => format!(
+                "neighbour {address} on {place} announces {} {}: ignored",
+                route.to(),
+                why.words(*router_id)
             ),
             Self::LimitReached { limit, .. } => format!("limit reached on {place}: {limit}"),
             Self::RestartOver { removed } => {
@@ -224,6 +251,8 @@ pub struct NeighbourSnapshot {
     pub multiplier: u16,
     /// Smoothed round-trip time, in microseconds, if measured.
     pub round_trip_microseconds: Option<u32>,
+    /// Packets lost on either way, in 65,536ths and smoothed, if measured.
+    pub loss: Option<u16>,
     /// Whether it is of our kind: it answers probes.
     pub probing: bool,
     /// Whether it leaves probes unanswered now, and so is avoided where there is another way.

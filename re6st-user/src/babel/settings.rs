@@ -7,7 +7,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{filter::Filter, limits::Limits, quantities::RouterId};
+use super::{filter::Filter, limits::Limits, origins::Origins, quantities::RouterId};
+
+/// A tenth, in 256ths.
+const fn tenth() -> u16 {
+    26
+}
 
 /// Of the whole speaker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,8 +29,15 @@ pub struct Settings {
     /// For how long another route must be better before it replaces one that still works; a route that is better by a
     /// quarter replaces it at once (RFC 8966 section 3.6, hysteresis).
     pub hysteresis: Duration,
+    /// In 256ths of what was announced: a metric that changes by less is not announced before the next full announcement (RFC 8966
+    /// section 3.7.2 leaves it to us). 0: all changes are announced at once, and what links cost follows what is measured exactly.
+    #[serde(default = "tenth")]
+    pub small_change: u16,
     /// Which selected routes are put into the data plane. Others are announced all the same.
     pub install: Filter,
+    /// Whether, and in which network, only its own nodes may announce its parts, each its own, and routes out of it.
+    #[serde(default)]
+    pub origins: Option<Origins>,
     /// Fast failure detection between speakers of our kind.
     pub probing: Probing,
     /// Bounds on what neighbours may make us keep or do.
@@ -41,7 +53,9 @@ impl Settings {
             restart_time: Duration::from_secs(60),
             hold_time: Duration::from_secs(64),
             hysteresis: Duration::from_secs(4),
+            small_change: tenth(),
             install: Filter::default(),
+            origins: None,
             probing: Probing::default(),
             limits: Limits::default(),
         }
@@ -104,6 +118,10 @@ pub struct InterfaceSettings {
     /// They hear of nothing but our own routes: what comes from there is not passed on.
     #[serde(default)]
     pub own_only: bool,
+    /// Somebody else measures the link and says how it is ([`super::input::Input::Quality`]): the channel of a tunnel. Babel
+    /// sends no probes, times or large packets of its own there, and counts the loss.
+    #[serde(default)]
+    pub measured: bool,
 }
 
 impl InterfaceSettings {
@@ -113,6 +131,11 @@ impl InterfaceSettings {
             InterfaceKind::Lan => self.name.clone(),
             InterfaceKind::Tunnel => format!("tunnel {}", self.name),
         }
+    }
+
+    /// Whether round-trip time is measured by Babel itself (RFC 9616).
+    pub const fn sends_times(&self) -> bool {
+        self.round_trip.is_some() && !self.measured
     }
 
     /// The defaults for a kind of interface, with Hellos every 4 and updates every 16 seconds.
@@ -132,6 +155,7 @@ impl InterfaceSettings {
             accept: Filter::default(),
             announce: Filter::default(),
             own_only: false,
+            measured: false,
         }
     }
 }

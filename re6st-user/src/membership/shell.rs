@@ -21,7 +21,7 @@ use super::{
     report::Report,
 };
 use crate::{
-    certificate::{node_prefix::NodePrefix, tls::Trust},
+    certificate::{network::Network, node_prefix::NodePrefix, tls::Trust},
     config::{Babel, Config, Registry},
     io::{
         clock::{Clock, wall},
@@ -158,6 +158,15 @@ impl Membership {
             client: None,
             notes,
         })
+    }
+
+    /// Which node of which network this one is.
+    pub fn node(&self) -> (NodePrefix, Network) {
+        let credentials = self.member.credentials();
+        (
+            credentials.certificate.prefix(),
+            credentials.authorities.network(),
+        )
     }
 
     /// How it is now.

@@ -13,17 +13,19 @@ use super::{
     instance::Instance,
     journal::{Former, Journal, Origin},
     recorder::{Empty, Recorder},
-    state::State,
+    state::{Kept, State},
     wishes::Wanted,
 };
 use crate::{
     babel::{
         input::{InstalledRoute, Restored},
         limits::Limits,
+        origins::{self, Origins},
         quantities::RouterId,
         recording::Start,
         settings::Settings,
     },
+    certificate::{network::Network, node_prefix::NodePrefix},
     config::{Babel, Config},
     dataplane::bpf::{
         InstanceName, Pins,
@@ -69,9 +71,6 @@ pub fn start(request: &Request<'_>, sockets: &Path, record: Option<&Path>) -> Re
     let mut state = State::open(&directory)
         .with_context(|| format!("open the state directory {}", directory.display()))?;
     let identity = babel.router_id.unwrap_or_else(|| router_id(config));
-    let router_id = babel
-        .router_id
-        .unwrap_or_else(|| kept_router_id(&mut state, identity));
     let former = Former::read(&directory)
         .with_context(|| format!("read the distances kept in {}", directory.display()))?;
     let origin = Origin::now().context("read which boot this is")?;
@@ -84,6 +83,10 @@ pub fn start(request: &Request<'_>, sockets: &Path, record: Option<&Path>) -> Re
         .as_ref()
         .map(|registry| Membership::open(registry, babel, config, &directory, seed))
         .transpose()?;
+    let node = membership.as_ref().map(Membership::node);
+    let router_id = babel
+        .router_id
+        .unwrap_or_else(|| kept_router_id(&mut state, identity, node.map(|(node, _)| node)));
     let mut notes = membership
         .as_mut()
         .map(|membership| std::mem::take(&mut membership.notes))
@@ -106,7 +109,7 @@ pub fn start(request: &Request<'_>, sockets: &Path, record: Option<&Path>) -> Re
     let tunnels = instance.tunnels(&summary.tunnels);
     let start = Start {
         now: clock.elapsed(),
-        settings: settings(config, babel, router_id),
+        settings: settings(config, babel, router_id, node.map(|(_, network)| network)),
         restored: Restored {
             sequence_number: state.kept.sequence_number,
             // without Babel nobody would let them expire: they all go
@@ -172,11 +175,17 @@ fn hold(sockets: &Path, instance: &InstanceName) -> Result<Lock> {
     }
 }
 
-fn settings(config: &Config, babel: &Babel, router_id: RouterId) -> Settings {
+fn settings(
+    config: &Config,
+    babel: &Babel,
+    router_id: RouterId,
+    network: Option<Network>,
+) -> Settings {
     let mut settings = Settings::new(router_id);
     settings.addresses = config.addresses.iter().map(ipnet::IpNet::addr).collect();
     settings.limits = Limits::of_prefixes(babel.maximum_prefixes);
     settings.install = babel.install_filter.clone();
+    settings.origins = network.map(|network| Origins { network });
     if let Some(timeout) = babel.probe_timeout {
         settings.probing.timeout = timeout;
         settings.probing.interval = settings.probing.interval.min(timeout / 3);
@@ -212,18 +221,44 @@ fn state_directory(babel: &Babel, pins: &Pins) -> PathBuf {
         .unwrap_or_else(|| Path::new(STATE).join(pins.instance().device()))
 }
 
-/// The one of before. Without its sequence number routes of the same router-id would not be believed for minutes (RFC 8966
-/// section 3.2.1), so a node that remembers nothing takes another. A life that kept the number alone had its identity for one.
-fn kept_router_id(state: &mut State, identity: RouterId) -> RouterId {
-    let kept = state.kept.router_id;
-    let former = state.kept.sequence_number.map(|_| identity);
-    let router_id = match kept.or(former) {
-        Some(router_id) => router_id,
-        None => RouterId::new(random::number().to_be_bytes()).unwrap_or(identity),
-    };
+/// Ours unless configured: of a node with a certificate the one that names it, of others the one of before.
+fn kept_router_id(state: &mut State, identity: RouterId, node: Option<NodePrefix>) -> RouterId {
+    let random = random::number();
+    let router_id = node
+        .and_then(|node| named_router_id(&state.kept, &node, random))
+        .unwrap_or_else(|| unnamed_router_id(&state.kept, identity, random));
     // written together with the number, before anything is announced
     state.kept.router_id = Some(router_id);
     router_id
+}
+
+/// The one that names a node, `None` if its prefix is too long for that. Its last octet tells lives apart: without the sequence
+/// number of the last one it is another. A node that had a router-id of another form, or another prefix, is to others as one that
+/// lost all: what it announced as that is replaced, neighbour by neighbour, by what it announces now.
+fn named_router_id(kept: &Kept, node: &NodePrefix, random: u64) -> Option<RouterId> {
+    let [life, other_life, ..] = random.to_be_bytes();
+    let name = origins::name_of(origins::router_id_of(node, 0)?);
+    let before = kept.router_id.filter(|id| origins::name_of(*id) == name);
+    match (before, kept.sequence_number) {
+        (Some(before), Some(_)) => Some(before),
+        (Some(before), None) => {
+            let [.., last] = before.octets();
+            let another = last.wrapping_add(other_life.max(1));
+            origins::router_id_of(node, another)
+        }
+        (None, _) => origins::router_id_of(node, life),
+    }
+}
+
+/// The one of before. Without its sequence number routes of the same router-id would not be believed for minutes (RFC 8966
+/// section 3.2.1), so a node that remembers nothing takes another, which names no node of a managed network. A life that kept
+/// the number alone had its identity for one.
+fn unnamed_router_id(kept: &Kept, identity: RouterId, random: u64) -> RouterId {
+    let unnamed = |id: &RouterId| origins::node_of(*id).is_none();
+    let former = kept.sequence_number.map(|_| identity);
+    let before = kept.router_id.filter(unnamed).or(former);
+    let another = || RouterId::new((random | 1 << 63).to_be_bytes());
+    before.or_else(another).unwrap_or(identity)
 }
 
 /// The same for the same first address, another for any other.
@@ -234,4 +269,79 @@ fn router_id(config: &Config) -> RouterId {
     RouterId::new(octets)
         .or_else(|| RouterId::new([1; 8]))
         .unwrap_or_else(|| router_id(config))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::expect_used, reason = "a test may end there")]
+
+    use super::*;
+    use crate::babel::quantities::SequenceNumber;
+
+    fn id(octets: [u8; 8]) -> RouterId {
+        RouterId::new(octets).expect("not reserved")
+    }
+
+    fn kept(router_id: Option<[u8; 8]>, number: Option<u16>) -> Kept {
+        Kept {
+            router_id: router_id.map(id),
+            sequence_number: number.map(SequenceNumber),
+            ..Kept::default()
+        }
+    }
+
+    #[test]
+    fn a_node_with_a_certificate_is_named_by_its_router_id_and_lives_differ_in_the_last_octet() {
+        let node = NodePrefix::from_common_name("1/16").expect("a name");
+        let name = |life| id([16, 0, 1, 0, 0, 0, 0, life]);
+        let random = u64::from_be_bytes([7, 9, 1, 1, 1, 1, 1, 1]);
+        let before = Some([16, 0, 1, 0, 0, 0, 0, 5]);
+        let cases = [
+            (kept(None, None), name(7), "the first life"),
+            (kept(before, Some(8)), name(5), "the same life"),
+            (kept(before, None), name(14), "the number was lost"),
+            (kept(Some([3; 8]), Some(8)), name(7), "a hash before"),
+            (
+                kept(Some([16, 0, 2, 0, 0, 0, 0, 5]), Some(8)),
+                name(7),
+                "another prefix before",
+            ),
+            (kept(None, Some(8)), name(7), "of an old version"),
+        ];
+        for (kept, expected, what) in cases {
+            assert_eq!(
+                named_router_id(&kept, &node, random),
+                Some(expected),
+                "{what}"
+            );
+        }
+        let unlucky = u64::from_be_bytes([7, 0, 1, 1, 1, 1, 1, 1]);
+        let found = named_router_id(&kept(before, None), &node, unlucky);
+        assert_eq!(found, Some(name(6)), "never the same");
+    }
+
+    #[test]
+    fn whoever_has_no_name_names_nobody() {
+        let long = NodePrefix::from_common_name("5/49").expect("a name");
+        assert_eq!(named_router_id(&kept(None, None), &long, 1), None);
+        let (identity, random) = (id([9; 8]), u64::from_be_bytes([16, 0, 1, 0, 0, 0, 0, 5]));
+        let cases = [
+            (kept(None, None), id([144, 0, 1, 0, 0, 0, 0, 5]), "random"),
+            (kept(Some([0xc3; 8]), Some(8)), id([0xc3; 8]), "as before"),
+            (kept(Some([0xc3; 8]), None), id([0xc3; 8]), "as before"),
+            (kept(None, Some(8)), identity, "of an old version"),
+            (
+                kept(Some([16, 0, 1, 0, 0, 0, 0, 5]), None),
+                id([144, 0, 1, 0, 0, 0, 0, 5]),
+                "a name before",
+            ),
+        ];
+        for (kept, expected, what) in cases {
+            assert_eq!(
+                unnamed_router_id(&kept, identity, random),
+                expected,
+                "{what}"
+            );
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The interface table (RFC 8966 section 3.2.2).
 
+use super::quality::Quality;
 use crate::babel::{
     limits::TokenBucket,
     quantities::SequenceNumber,
@@ -40,6 +41,8 @@ pub struct Interface {
     pub arrivals: TokenBucket,
     /// Large packets do not reach all neighbours.
     pub narrow: bool,
+    /// As its channel says, if that measures it.
+    pub quality: Quality,
 }
 
 impl Interface {
@@ -54,6 +57,7 @@ impl Interface {
             multiplier: 256,
             arrivals: TokenBucket::new(ARRIVALS_PER_SECOND, ARRIVALS_AT_ONCE),
             narrow: false,
+            quality: Quality::default(),
         }
     }
 

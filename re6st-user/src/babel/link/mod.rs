@@ -3,9 +3,11 @@
 //! Going in: interfaces as they come and go, packets, the passage of time. Coming out: [`Change`]s.
 
 mod interface;
+mod measured;
 mod neighbour;
 mod path_mtu;
 mod probing;
+mod quality;
 mod receive;
 mod rtt;
 mod send;
@@ -23,7 +25,7 @@ use self::{
     interface::{Interface, QUICK_HELLOS},
     neighbour::{Neighbour, Neighbours},
 };
-pub use self::{receive::Arrival, time_out::Timer};
+pub use self::{quality::Report, receive::Arrival, time_out::Timer};
 use super::{
     context::Context,
     ids::{Audience, NeighbourId},
@@ -122,8 +124,12 @@ impl Links {
                 || interface.settings.own_only != settings.own_only
                 || renumbered,
         };
+        let otherwise = interface.settings.measured != settings.measured;
         interface.settings = settings;
         let was_up = std::mem::replace(&mut interface.up, true);
+        if otherwise {
+            self.measured_otherwise(context, id);
+        }
         self.start(context, id, !was_up);
         renewed
     }
@@ -258,10 +264,11 @@ impl Links {
         })
     }
 
-    /// Whether a neighbour is of our kind: it sends or answers probes.
+    /// Whether a neighbour is of our kind: it sends or answers probes, or is at the other end of a channel.
     pub fn is_of_our_kind(&self, id: NeighbourId) -> bool {
         let neighbour = self.neighbours.get(id);
-        neighbour.is_some_and(|neighbour| neighbour.probes.peer)
+        neighbour
+            .is_some_and(|neighbour| neighbour.probes.peer || self.is_measured(neighbour.interface))
     }
 
     /// Whether there is no neighbour that packets could go to.
@@ -312,7 +319,8 @@ impl Links {
             return;
         };
         let cost = neighbour.present_cost(&interface.settings);
-        if !neighbour.differs_much(cost, &interface.settings) {
+        let exact = context.settings.small_change == 0;
+        if !neighbour.differs_much(cost, &interface.settings, exact) {
             return;
         }
         let before = std::mem::replace(&mut neighbour.cost, cost);
@@ -322,8 +330,7 @@ impl Links {
             (true, false) => {
                 context.event(Event::NeighbourUp { interface, address });
                 self.changes.push(Change::Uninformed(id));
-                let first = context.random.between(PATH_MTU_AFTER.0, PATH_MTU_AFTER.1);
-                self.timers.set(Timer::PathMtu(id), context.now + first);
+                self.expect_path_mtu(context, id);
             }
             (false, true) => context.event(Event::NeighbourDown {
                 interface,
@@ -372,9 +379,11 @@ impl Links {
         let Some(neighbour) = neighbour.filter(|neighbour| neighbour.probes.peer) else {
             return;
         };
-        let asks_first = self
-            .settings(neighbour.interface)
-            .is_some_and(|settings| settings.link_local < neighbour.address);
+        let settings = self.settings(neighbour.interface);
+        let Some(settings) = settings.filter(|settings| !settings.measured) else {
+            return;
+        };
+        let asks_first = settings.link_local < neighbour.address;
         let probing = &context.settings.probing;
         let quiet = match asks_first {
             true => probing.interval,
@@ -399,9 +408,7 @@ impl Links {
             // a graceful restart: it counts on what we said before, until enough of its Hellos came or that is too old
             return None;
         }
-        let echo = neighbour
-            .last_hello
-            .filter(|_| settings.round_trip.is_some());
+        let echo = neighbour.last_hello.filter(|_| settings.sends_times());
         Some(Message::IHeardYou {
             address: Some(IpAddr::V6(neighbour.address)),
             reception_cost,

@@ -2,7 +2,12 @@
 
 use std::{collections::HashMap, net::Ipv6Addr, time::Duration};
 
-use super::{path_mtu::PathMtu, probing::ProbeState, rtt::SmoothedRoundTrip};
+use super::{
+    path_mtu::PathMtu,
+    probing::ProbeState,
+    quality::{Quality, loss_penalty},
+    rtt::SmoothedRoundTrip,
+};
 use crate::{
     babel::{
         ids::NeighbourId,
@@ -27,6 +32,10 @@ pub struct HelloHistory {
 /// Of the last Hello; 0 if none was scheduled.
 type Interval16 = u16;
 
+/// Smaller changes of a cost that follows from what is measured are noise.
+const LEAST_CHANGE: u16 = 8;
+/// Where somebody else measures loss and answers are there, so many of the last Hellos must be lost before a link is unusable.
+const MEASURED: u32 = 6;
 /// A jump of sequence numbers farther than this is a restart (appendix A.1).
 const LARGEST_JUMP: i16 = 16;
 
@@ -93,6 +102,8 @@ pub struct Neighbour {
     /// Its clock when it sent its last Hello, ours when we got that.
     pub last_hello: Option<(u32, Time)>,
     pub round_trip: SmoothedRoundTrip,
+    /// Of packets either way, in 65,536ths, if that is measured.
+    pub loss: u16,
     /// Of the cost, in 256ths.
     pub multiplier: u16,
     /// Of the link, as its routes are compared with: follows the true cost, but not its smallest moves.
@@ -119,6 +130,7 @@ impl Neighbour {
             transmission_cost: Metric::INFINITY,
             last_hello: None,
             round_trip: SmoothedRoundTrip::default(),
+            loss: 0,
             multiplier: 256,
             cost: Metric::INFINITY,
             removed: false,
@@ -144,10 +156,12 @@ impl Neighbour {
         }
         let multicast = self.multicast.reception_cost(settings.cost);
         let heard = multicast.min(self.unicast.reception_cost(settings.cost));
-        // whoever answers probes is there: two Hellos lost of three are bad luck, all three are not
-        let recent = (self.multicast.bits | self.unicast.bits) >> 13 != 0;
+        // whoever answers probes is there: two Hellos lost of three are bad luck, all three are not; where loss is measured it
+        // counts already, and all of the last six are not
+        let last = if settings.measured { MEASURED } else { 3 };
+        let recent = (self.multicast.bits | self.unicast.bits) >> (16 - last) != 0;
         let Cost::TwoOutOfThree { nominal } = settings.cost;
-        match heard.is_infinite() && recent && self.is_sure_to_be_there() {
+        match heard.is_infinite() && recent && self.is_sure_to_be_there(settings) {
             true => Metric(nominal.clamp(1, u16::MAX - 1)),
             false => heard,
         }
@@ -159,9 +173,17 @@ impl Neighbour {
         newest == 0 || self.probes.unresponsive
     }
 
-    /// Of our kind, was usable before, and leaves no probe unanswered.
-    const fn is_sure_to_be_there(&self) -> bool {
-        self.probes.peer && !self.probes.unresponsive && !self.cost.is_infinite()
+    /// Of our kind, was usable before, and leaves no probe unanswered, ours or its channel's.
+    const fn is_sure_to_be_there(&self, settings: &InterfaceSettings) -> bool {
+        let asked = self.probes.peer || settings.measured;
+        asked && !self.probes.unresponsive && !self.cost.is_infinite()
+    }
+
+    /// What its channel says.
+    pub const fn take_quality(&mut self, quality: &Quality) {
+        self.round_trip = quality.round_trip;
+        self.loss = quality.loss();
+        self.probes.unresponsive = !quality.responsive;
     }
 
     /// What the link costs now (section 3.4.3, appendix A.2): never 0, or routes could loop, whatever the neighbour
@@ -175,7 +197,13 @@ impl Neighbour {
         let penalty = settings
             .round_trip
             .map_or(0, |profile| self.round_trip.penalty(&profile));
-        let whole = u64::from(link + u32::from(penalty)) * u64::from(self.multiplier.max(1)) / 256;
+        let lost = if settings.measured {
+            loss_penalty(self.loss)
+        } else {
+            0
+        };
+        let penalty = u32::from(penalty) + u32::from(lost);
+        let whole = u64::from(link + penalty) * u64::from(self.multiplier.max(1)) / 256;
         // once, also if it finds us unresponsive too
         let bad = self.probes.unresponsive || self.path_mtu.narrow;
         let avoided = bad && whole < u64::from(UNRESPONSIVE);
@@ -184,17 +212,18 @@ impl Neighbour {
     }
 
     /// Whether a changed cost is worth comparing its routes again: becoming usable or unusable always, otherwise a
-    /// change by an eighth where the cost follows from measured times.
-    pub fn differs_much(&self, cost: Metric, settings: &InterfaceSettings) -> bool {
+    /// change by an eighth where the cost follows from what is measured; with `exact` any change.
+    pub fn differs_much(&self, cost: Metric, settings: &InterfaceSettings, exact: bool) -> bool {
         if cost == self.cost {
             return false;
         }
-        let fluctuates = settings.round_trip.is_some();
+        let fluctuates = settings.round_trip.is_some() || settings.measured;
         let change = cost.0.abs_diff(self.cost.0);
-        !fluctuates
+        exact
+            || !fluctuates
             || cost.is_infinite()
             || self.cost.is_infinite()
-            || change >= (self.cost.0 / 8).max(8)
+            || change >= (self.cost.0 / 8).max(LEAST_CHANGE)
     }
 }
 

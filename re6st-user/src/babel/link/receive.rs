@@ -63,11 +63,15 @@ impl Links {
         })
     }
 
-    /// Any packet is a sign of life.
+    /// Any packet is a sign of life, unless somebody else looks for those.
     pub fn sign_of_life(&mut self, context: &mut Context, arrival: &Arrival, restarting: bool) {
         let Some(id) = self.neighbours.find(arrival.interface, arrival.source) else {
             return;
         };
+        if self.is_measured(arrival.interface) {
+            // whoever measures says so
+            return;
+        }
         let neighbour = self.neighbours.get_mut(id);
         let revived = neighbour.is_some_and(|neighbour| neighbour.probes.heard(context.now));
         self.expect_sign(context, id);
@@ -226,9 +230,10 @@ impl Links {
         let now = context.now;
         let greets = |interface: &mut Interface| {
             let greets = room && interface.arrivals.take(now);
-            greets.then_some(interface.multiplier)
+            greets.then_some((interface.multiplier, interface.quality))
         };
-        let Some(multiplier) = self.interfaces.get_mut(&interface).and_then(greets) else {
+        let Some((multiplier, quality)) = self.interfaces.get_mut(&interface).and_then(greets)
+        else {
             context.counters.limited_neighbours += 1;
             context.limit_reached(interface, "neighbours");
             return None;
@@ -236,6 +241,10 @@ impl Links {
         let rate = limits.requests_per_second;
         let mut neighbour = Neighbour::new(interface, address, rate, now);
         neighbour.multiplier = multiplier;
+        let measured = self.is_measured(interface);
+        if measured {
+            neighbour.take_quality(&quality);
+        }
         let id = self.neighbours.insert(neighbour);
         self.changes.push(Change::New {
             id,
@@ -245,7 +254,9 @@ impl Links {
         self.say_hello_quickly(context, interface);
         let all = Message::RouteRequest { route: None };
         self.changes.push(Change::Soon(id, all));
-        self.send_probe(context, id);
+        if !measured {
+            self.send_probe(context, id);
+        }
         context.event(Event::NewNeighbour { interface, address });
         Some(id)
     }
@@ -285,6 +296,7 @@ impl Links {
         let profile = self
             .interfaces
             .get(&arrival.interface)
+            .filter(|interface| interface.settings.sends_times())
             .and_then(|interface| interface.settings.round_trip);
         if let (Some(profile), Some(echo), Some(answer_sent)) = (profile, timestamps, arrival.hello)
         {

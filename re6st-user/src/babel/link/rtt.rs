@@ -41,11 +41,17 @@ pub struct SmoothedRoundTrip(Option<u32>);
 impl SmoothedRoundTrip {
     /// Counts a sample in: an exponential average (RFC 9616 section 4).
     pub fn add(&mut self, sample: Duration, profile: &RoundTrip) {
-        let sample = sample.as_micros() as u64;
-        let weight = u64::from(profile.decay);
+        self.approach(sample, u64::from(profile.decay), 256);
+    }
+
+    /// Goes `part` of `whole` of the way to a sample; all of it to the first.
+    pub fn approach(&mut self, sample: Duration, part: u64, whole: u64) {
+        let sample = sample.as_micros().min(u128::from(LONGEST));
+        let (part, whole) = (u128::from(part), u128::from(whole.max(1)));
+        let rest = whole.saturating_sub(part);
         self.0 = Some(match self.0 {
             None => sample as u32,
-            Some(old) => ((weight * sample + (256 - weight) * u64::from(old)) / 256) as u32,
+            Some(old) => ((part * sample + rest * u128::from(old)) / whole) as u32,
         });
     }
 

@@ -54,6 +54,7 @@ impl Links {
 
     /// A multicast Hello, and what its neighbours must hear with it.
     fn send_hello(&mut self, context: &mut Context, id: InterfaceId, restarting: bool) {
+        self.hold_quality(context, id, restarting);
         let interface = self.interfaces.get_mut(&id);
         let Some(interface) = interface.filter(|interface| interface.up) else {
             return;
@@ -64,7 +65,7 @@ impl Links {
         let interval = interface.settings.hello_interval;
         let sequence_number = interface.hello_number;
         interface.hello_number = sequence_number.next();
-        let timed = interface.settings.round_trip.is_some();
+        let timed = interface.settings.sends_times();
         let tunnel = interface.settings.kind == InterfaceKind::Tunnel;
         let all = quick || interface.hellos.is_multiple_of(3) || tunnel || timed;
         let continues = interface.continuing_hellos > 0;

@@ -12,6 +12,7 @@ use crate::{
         ids::{DestinationId, NeighbourId},
         martian,
         message::Update,
+        origins::Refusal,
         output::Event,
         quantities::{Interval, Metric},
         settings::{InterfaceKind, InterfaceSettings},
@@ -26,6 +27,8 @@ pub struct Import<'a> {
     pub settings: &'a InterfaceSettings,
     /// The prefix is nothing but an address of ours.
     pub own_address: bool,
+    /// Its origin may not announce it.
+    pub refusal: Option<Refusal>,
 }
 
 impl Rib {
@@ -152,6 +155,8 @@ impl Rib {
         context.counters.filtered_updates += u64::from(added.is_none());
         if own {
             self.heard_ourselves(context, from, update);
+        } else {
+            self.refuse_update(context, from, update, import.refusal);
         }
         Some(Route {
             router_id,
@@ -166,7 +171,11 @@ impl Rib {
             interval: update.interval,
             generation,
             next_hop: next_hop.unwrap_or(0),
-            ignored: own || own_address || added.is_none() || next_hop.is_none(),
+            ignored: own
+                || own_address
+                || added.is_none()
+                || next_hop.is_none()
+                || import.refusal.is_some(),
             asked: false,
         })
     }

@@ -10,6 +10,7 @@ pub mod decide;
 mod digest;
 mod distances;
 mod own;
+mod refused;
 mod restored;
 mod select;
 mod sender;
@@ -32,6 +33,7 @@ use self::{
     decide::{Costs, Sought},
     digest::Announced,
     own::OwnNumber,
+    refused::Refusals,
     sender::Senders,
 };
 use super::{
@@ -87,6 +89,8 @@ pub struct Rib {
     /// What somebody else announced last with our router-id.
     duplicate: Option<DestinationId>,
     sought: Sought,
+    /// What was not taken of neighbours.
+    refusals: Refusals,
     /// Routes of before the restart that have not been heard again.
     restored: HashMap<DestinationId, InstalledRoute>,
     /// The feasibility distances of before, while it lasts.
@@ -120,6 +124,7 @@ impl Rib {
             own_number: OwnNumber::new(context, restored.sequence_number),
             duplicate: None,
             sought: Sought::new(),
+            refusals: Refusals::default(),
             restored: HashMap::new(),
             restored_distances: HashMap::new(),
             restart_over,

@@ -316,7 +316,8 @@ impl Rib {
             (Some(old), Some(new)) if old.router_id != new.router_id => (new, true, true),
             (Some(old), Some(new)) => {
                 let change = old.metric.0.abs_diff(new.metric.0);
-                let big = u32::from(change) * 8 >= u32::from(old.metric.0) && change > 0;
+                let small = u32::from(old.metric.0) * u32::from(context.settings.small_change);
+                let big = u32::from(change) * 256 >= small && change > 0;
                 if !(big || exact && old != new) {
                     return;
                 }

@@ -13,15 +13,16 @@ use super::{
     input::{Input, InterfaceId, Restored},
     link::{self, Arrival, Links},
     message::{Message, Update},
+    origins::{Entitlement, Refusal},
     output::{GROUP, Output},
-    quantities::SequenceNumber,
+    quantities::{RouterId, SequenceNumber},
     request::{self, Requests, SequenceNumberRequest},
     restart::{self, Restart},
     rib::{self, Import, Rib},
     settings::{InterfaceSettings, Settings},
     wire,
 };
-use crate::time::Time;
+use crate::{route::RouteKey, time::Time};
 
 /// Steps of work that each kind of what is due may take in one call, so that it stays short: a few milliseconds. What is left
 /// is due at once.
@@ -37,6 +38,8 @@ pub struct Speaker {
     announcer: Announcer,
     requests: Requests,
     restart: Restart,
+    /// What neighbours at the other end of tunnels may announce as their own.
+    entitlements: BTreeMap<InterfaceId, Entitlement>,
     /// What people call interfaces, also those that are gone.
     names: BTreeMap<InterfaceId, String>,
 }
@@ -54,6 +57,7 @@ impl Speaker {
             links: Links::default(),
             announcer: Announcer::new(now),
             requests: Requests::default(),
+            entitlements: BTreeMap::new(),
             names: BTreeMap::new(),
         }
     }
@@ -69,6 +73,8 @@ impl Speaker {
             Input::InterfaceRemoved { interface } => {
                 self.links(|links, context| links.remove_interface(context, interface));
                 self.announcer.remove(interface);
+                self.entitlements.remove(&interface);
+                self.rib.forget_refusals(interface);
             }
             Input::Carrier { interface, up } => {
                 self.links(|links, context| links.carrier(context, interface, up));
@@ -98,6 +104,37 @@ impl Speaker {
             } => self.links(|links, context| {
                 links.set_multiplier(context, interface, neighbour, multiplier);
             }),
+            Input::Quality {
+                interface,
+                round_trip,
+                loss_out,
+                loss_in,
+                responsive,
+            } => {
+                let report = link::Report {
+                    round_trip,
+                    loss_out,
+                    loss_in,
+                    responsive,
+                };
+                let restarting = self.is_restarting();
+                self.links(|links, context| {
+                    links.set_quality(context, interface, &report, restarting);
+                });
+            }
+            Input::Entitlement {
+                interface,
+                router_id_prefix,
+                prefixes,
+                gateway,
+            } => {
+                let entitlement = Entitlement {
+                    name: router_id_prefix,
+                    prefixes,
+                    gateway,
+                };
+                self.entitle(interface, entitlement);
+            }
             Input::Time => {}
             Input::ShutDown => self.shut_down(),
         }
@@ -320,12 +357,40 @@ impl Speaker {
         if let Some(import) = settings.map(|settings| Import {
             settings,
             own_address: self.links.is_own(&self.context, update.route.to()),
+            refusal: update
+                .router_id
+                .and_then(|router_id| self.refusal(arrival.interface, &update.route, router_id)),
         }) {
             let before = self.rib.changes();
             self.rib
                 .acquire(&mut self.context, from, id, update, import);
             self.follow(before);
         }
+    }
+
+    /// Why a route is not taken of the neighbours of an interface; `None` if it is.
+    fn refusal(&self, at: InterfaceId, route: &RouteKey, by: RouterId) -> Option<Refusal> {
+        let origins = self.context.settings.origins?;
+        origins.refusal(self.entitlements.get(&at), route, by)
+    }
+
+    /// Whoever is at the other end of a tunnel may announce this as its own from now on.
+    fn entitle(&mut self, interface: InterfaceId, entitlement: Entitlement) {
+        let before = self.entitlements.insert(interface, entitlement.clone());
+        let Some(origins) = self.context.settings.origins else {
+            return;
+        };
+        if before.as_ref() == Some(&entitlement) {
+            return;
+        }
+        for neighbour in self.links.of_interface(interface) {
+            self.routes(|rib, context| {
+                rib.judge_again(context, neighbour, |route, router_id| {
+                    origins.refusal(Some(&entitlement), route, router_id)
+                });
+            });
+        }
+        self.links(|links, context| links.reassess(context, interface, true));
     }
 
     /// A neighbour took back all it announced.

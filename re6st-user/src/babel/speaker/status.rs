@@ -62,6 +62,7 @@ impl Speaker {
                 cost: neighbour.present_cost(settings),
                 multiplier: neighbour.multiplier,
                 round_trip_microseconds: neighbour.round_trip.microseconds(),
+                loss: settings.measured.then_some(neighbour.loss),
                 probing: neighbour.probes.peer,
                 unresponsive: neighbour.probes.unresponsive,
                 narrow: neighbour.path_mtu.narrow,
@@ -101,7 +102,35 @@ impl Speaker {
         limits
             .chain(narrow)
             .chain(self.shared_router_id())
+            .chain(self.refused(now))
+            .chain(self.refused_elsewhere())
             .collect()
+    }
+
+    /// What neighbours announce and their origins may not.
+    fn refused(&self, now: Time) -> impl Iterator<Item = String> {
+        self.rib.refused(now).map(|(interface, why, refused)| {
+            format!(
+                "{}: neighbour {} announces {} {}: that is ignored",
+                self.place(interface),
+                refused.address,
+                refused.route.to(),
+                why.words(refused.router_id)
+            )
+        })
+    }
+
+    /// Whether other nodes of the network refuse what we announce.
+    fn refused_elsewhere(&self) -> Option<String> {
+        let (origins, own) = (self.context.settings.origins?, self.settings().router_id);
+        let mut routes = self.rib.own().keys();
+        let (route, why) =
+            routes.find_map(|route| Some((route, origins.refusal(None, route, own)?)))?;
+        Some(format!(
+            "other nodes of the network refuse {}, which this one announces {}",
+            route.to(),
+            why.words(own)
+        ))
     }
 
     /// Whether somebody else announces routes with our router-id: these routes have no way here, nor ours there.
