@@ -109,6 +109,10 @@ pub struct Tunnel {
     pub mtu: Option<u16>,
     /// The UDP source port.
     pub source_port: SourcePort,
+    /// The UDP port of the peer, where a NAT has made it another; that of the instance if there is none.
+    pub remote_port: Option<u16>,
+    /// Agreed with a peer through its channel, not written in the file.
+    pub of_peer: bool,
 }
 
 /// The outer headers of a tunnel.
@@ -133,12 +137,30 @@ impl Encapsulation {
 }
 
 /// The GRE keys of a tunnel. Not shown by `Debug`: who knows them and can forge an address can send.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Keys {
     /// The key we accept.
     pub local: u32,
+    /// Keys of before that are accepted a little longer; none in the file.
+    pub former: Vec<u32>,
     /// The key we send.
     pub remote: u32,
+}
+
+impl Keys {
+    /// One key each way.
+    pub const fn new(local: u32, remote: u32) -> Self {
+        Self {
+            local,
+            former: Vec::new(),
+            remote,
+        }
+    }
+
+    /// All keys we accept, the newest first.
+    pub fn accepted(&self) -> impl Iterator<Item = u32> {
+        std::iter::once(self.local).chain(self.former.iter().copied())
+    }
 }
 
 impl fmt::Debug for Keys {
@@ -347,6 +369,25 @@ impl Config {
             tunnel_index_bits,
             ..self.clone()
         })
+    }
+
+    /// Puts another tunnel in the place of the one with the same name, if there is one. False if the keys do not tell all
+    /// apart: then nothing has changed.
+    pub fn replace_tunnel(&mut self, tunnel: &Tunnel) -> bool {
+        let mut own = self.tunnels.iter_mut();
+        let Some(place) = own.find(|own| own.name == tunnel.name) else {
+            return true;
+        };
+        let before = std::mem::replace(place, tunnel.clone());
+        let Some(bits) = tunnel::fewest_bits(&self.tunnels) else {
+            let mut own = self.tunnels.iter_mut();
+            if let Some(place) = own.find(|own| own.name == before.name) {
+                *place = before;
+            }
+            return false;
+        };
+        self.tunnel_index_bits = bits;
+        true
     }
 
     /// A tunnel by its name.

@@ -101,12 +101,11 @@ fn a_good_file_says_what_it_says() {
             remote: "192.0.2.7".parse().unwrap(),
             local: Some("192.0.2.1".parse().unwrap()),
             encapsulation: Encapsulation::Fou,
-            keys: Keys {
-                local: 7,
-                remote: 8
-            },
+            keys: Keys::new(7, 8),
             mtu: Some(1420),
             source_port: SourcePort::Fixed,
+            remote_port: None,
+            of_peer: false,
         }
     );
     assert_eq!(config.tunnels[1].encapsulation, Encapsulation::Gre);

@@ -71,12 +71,14 @@ fn one(raw: &raw::Tunnel, networks: &[IpNet], carries_ipv6: bool) -> Result<Tunn
         remote,
         local: local(raw, remote)?,
         encapsulation,
-        keys: Keys {
-            local: gre_key(&key("key.local"), &raw.key.local)?,
-            remote: gre_key(&key("key.remote"), &raw.key.remote)?,
-        },
+        keys: Keys::new(
+            gre_key(&key("key.local"), &raw.key.local)?,
+            gre_key(&key("key.remote"), &raw.key.remote)?,
+        ),
         mtu: mtu(raw, encapsulation, remote, carries_ipv6)?,
         source_port: source_port(raw, encapsulation)?,
+        remote_port: None,
+        of_peer: false,
     })
 }
 
@@ -233,8 +235,10 @@ fn collision_in(bits: u32, tunnels: &[Tunnel]) -> Option<(usize, usize)> {
     let mask = (1 << bits) - 1;
     let mut seen = HashMap::with_capacity(tunnels.len());
     tunnels.iter().enumerate().find_map(|(position, tunnel)| {
-        let earlier = seen.insert(tunnel.keys.local & mask, position)?;
-        Some((earlier, position))
+        tunnel.keys.accepted().find_map(|key| {
+            let earlier = seen.insert(key & mask, position)?;
+            Some((earlier, position))
+        })
     })
 }
 

@@ -82,9 +82,15 @@ pub trait DataPlane {
     /// Removes a next hop. No route may use it any more.
     fn remove_next_hop(&mut self, id: u32) -> Result<(), DataPlaneError>;
 
-    /// Opens a tunnel, whose counters are zero then, or changes it: what its peer must send, and how to send to it. Its number
-    /// is `tunnel.next_hop`, which it has until it is removed, whatever others come and go.
-    fn set_tunnel(&mut self, tunnel: &Tunnel, next_hop: &NextHop) -> Result<(), DataPlaneError>;
+    /// Opens a tunnel, whose counters are zero then, or changes it: what its peer must send, an entry for each key that is
+    /// accepted, and how to send to it. `id` is its next hop's number, which it has until it is removed, whatever others come
+    /// and go.
+    fn set_tunnel(
+        &mut self,
+        id: u32,
+        accepted: &[Tunnel],
+        next_hop: &NextHop,
+    ) -> Result<(), DataPlaneError>;
 
     /// Closes a tunnel. No route may use it any more.
     fn remove_tunnel(&mut self, id: u32) -> Result<(), DataPlaneError>;

@@ -3,7 +3,7 @@
 //! | change | writes, in order |
 //! |---|---|
 //! | a route | as [`fib`](super::fib) says |
-//! | a tunnel comes | its counters become zero; NEXT_HOPS: how to send; FIB_TRIE: our outer address; TUNNELS: what is accepted |
+//! | a tunnel comes | its counters become zero; NEXT_HOPS: how to send; FIB_TRIE: our outer address; TUNNELS: what is accepted, an entry for each key |
 //! | a tunnel changes | the same, but for its counters; what only the former needed goes last |
 //! | a tunnel goes, when no route leads there | TUNNELS; FIB_TRIE: our outer address, if no other tunnel has it; NEXT_HOPS |
 //!
@@ -142,11 +142,11 @@ impl<M: MapEntries> Plane<M> {
         Ok(())
     }
 
-    /// Frees a tunnel's entries of TUNNELS but one, and forgets the outer addresses that no tunnel has any more.
-    fn accept_no_more(&mut self, id: u32, but: Option<u32>) -> Result<(), DataPlaneError> {
+    /// Frees a tunnel's entries of TUNNELS but some, and forgets the outer addresses that no tunnel has any more.
+    fn accept_no_more(&mut self, id: u32, but: &[u32]) -> Result<(), DataPlaneError> {
         self.stale = true;
         let stale =
-            |(index, tunnel): &(&u32, &Tunnel)| tunnel.next_hop == id && Some(**index) != but;
+            |(index, tunnel): &(&u32, &Tunnel)| tunnel.next_hop == id && !but.contains(index);
         while let Some((&index, _)) = self.tunnels.iter().find(stale) {
             self.maps.write_tunnel(index, &Tunnel::FREE)?;
             self.tunnels.remove(&index);
@@ -203,22 +203,41 @@ impl<M: MapEntries> DataPlane for Plane<M> {
         Ok(())
     }
 
-    fn set_tunnel(&mut self, tunnel: &Tunnel, next_hop: &NextHop) -> Result<(), DataPlaneError> {
-        let (id, index) = (tunnel.next_hop, self.index(tunnel));
+    fn set_tunnel(
+        &mut self,
+        id: u32,
+        accepted: &[Tunnel],
+        next_hop: &NextHop,
+    ) -> Result<(), DataPlaneError> {
         self.in_range(id)?;
-        let there = self.tunnels.get(&index).copied();
-        if there.is_some_and(|there| there.next_hop != id) {
-            return Err(DataPlaneError::KeyInUse { index });
+        let mut indexes = Vec::with_capacity(accepted.len());
+        for tunnel in accepted {
+            let index = self.index(tunnel);
+            let there = self.tunnels.get(&index);
+            if indexes.contains(&index) || there.is_some_and(|there| there.next_hop != id) {
+                return Err(DataPlaneError::KeyInUse { index });
+            }
+            indexes.push(index);
         }
         if !self.next_hops.contains_key(&id) {
             self.maps.clear_counters(id)?;
         }
         self.set_next_hop(id, next_hop)?;
-        if there == Some(*tunnel) && !self.stale {
+        for (index, tunnel) in indexes.iter().zip(accepted) {
+            let tunnel = Tunnel {
+                next_hop: id,
+                ..*tunnel
+            };
+            if self.tunnels.get(index) != Some(&tunnel) {
+                self.stale = true;
+                self.accept(*index, &tunnel)?;
+            }
+        }
+        let of_it = self.tunnels.values().filter(|tunnel| tunnel.next_hop == id);
+        if !self.stale && of_it.count() == accepted.len() {
             return Ok(());
         }
-        self.accept(index, tunnel)?;
-        self.accept_no_more(id, Some(index))
+        self.accept_no_more(id, &indexes)
     }
 
     fn remove_tunnel(&mut self, id: u32) -> Result<(), DataPlaneError> {
@@ -228,7 +247,7 @@ impl<M: MapEntries> DataPlane for Plane<M> {
             return Err(DataPlaneError::NoSuchNextHop { id });
         }
         self.without_routes(id)?;
-        self.accept_no_more(id, None)?;
+        self.accept_no_more(id, &[])?;
         self.remove_next_hop(id)
     }
 

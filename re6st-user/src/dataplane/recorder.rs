@@ -10,7 +10,7 @@ use super::{
 };
 
 /// What the recorder was told, in order. Calls that failed are not among them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// [`DataPlane::set_route`].
     SetRoute(Route),
@@ -21,7 +21,7 @@ pub enum Call {
     /// [`DataPlane::remove_next_hop`].
     RemoveNextHop(u32),
     /// [`DataPlane::set_tunnel`].
-    SetTunnel(Tunnel, NextHop),
+    SetTunnel(Vec<Tunnel>, NextHop),
     /// [`DataPlane::remove_tunnel`].
     RemoveTunnel(u32),
 }
@@ -84,9 +84,14 @@ impl DataPlane for Recorder {
         self.note(Call::RemoveNextHop(id), outcome)
     }
 
-    fn set_tunnel(&mut self, tunnel: &Tunnel, next_hop: &NextHop) -> Result<(), DataPlaneError> {
-        let outcome = self.plane.set_tunnel(tunnel, next_hop);
-        self.note(Call::SetTunnel(*tunnel, *next_hop), outcome)
+    fn set_tunnel(
+        &mut self,
+        id: u32,
+        accepted: &[Tunnel],
+        next_hop: &NextHop,
+    ) -> Result<(), DataPlaneError> {
+        let outcome = self.plane.set_tunnel(id, accepted, next_hop);
+        self.note(Call::SetTunnel(accepted.to_vec(), *next_hop), outcome)
     }
 
     fn remove_tunnel(&mut self, id: u32) -> Result<(), DataPlaneError> {

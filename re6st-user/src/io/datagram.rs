@@ -22,16 +22,6 @@ const RECEIVE_BUFFER: usize = 8 << 20;
 /// Traffic class CS6, network control.
 const NETWORK_CONTROL: i32 = 0xc0;
 
-/// Send without checksum over IPv6 (RFC 6935).
-#[derive(Clone)]
-struct NoChecksumSent;
-nix::setsockopt_impl!(
-    NoChecksumSent,
-    libc::IPPROTO_UDP,
-    libc::UDP_NO_CHECK6_TX,
-    bool,
-    sockopt::SetBool
-);
 /// Take packets without checksum over IPv6.
 #[derive(Clone)]
 struct NoChecksumTaken;
@@ -41,6 +31,27 @@ nix::setsockopt_impl!(
     libc::UDP_NO_CHECK6_RX,
     bool,
     sockopt::SetBool
+);
+
+/// Whether packets may be fragmented, over IPv4.
+#[derive(Clone)]
+struct ProbePath4;
+nix::setsockopt_impl!(
+    ProbePath4,
+    libc::IPPROTO_IP,
+    libc::IP_MTU_DISCOVER,
+    libc::c_int,
+    sockopt::SetStruct<libc::c_int>
+);
+/// The same over IPv6.
+#[derive(Clone)]
+struct ProbePath6;
+nix::setsockopt_impl!(
+    ProbePath6,
+    libc::IPPROTO_IPV6,
+    libc::IPV6_MTU_DISCOVER,
+    libc::c_int,
+    sockopt::SetStruct<libc::c_int>
 );
 
 /// A received packet.
@@ -97,13 +108,14 @@ impl Socket {
         self.socket.join_multicast_v6(&group, interface)
     }
 
-    /// What carries `fou` tunnels, of both IP versions.
+    /// What carries `fou` tunnels and channels, of both IP versions. Nothing is fragmented: channels find out what paths carry.
     pub fn fou(port: u16) -> io::Result<Self> {
         let socket = open(Domain::IPV6, Type::DGRAM, None)?;
         socket.set_only_v6(false)?;
         setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
-        setsockopt(&socket, NoChecksumSent, &true)?;
         setsockopt(&socket, NoChecksumTaken, &true)?;
+        setsockopt(&socket, ProbePath4, &libc::IP_PMTUDISC_PROBE)?;
+        setsockopt(&socket, ProbePath6, &libc::IPV6_PMTUDISC_PROBE)?;
         bind(&socket, port)?;
         Ok(Self::new(socket, false))
     }

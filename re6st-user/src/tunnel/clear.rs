@@ -32,7 +32,8 @@ impl<P: DataPlane> TunnelDriver for ClearTunnels<'_, P> {
         };
         let with_tc = below.flags & interface::TRANSMIT_WITH_TC != 0;
         let next_hop = tunnel.next_hop(self.port, with_tc);
-        Ok(self.plane.set_tunnel(&tunnel.entry(number), &next_hop)?)
+        let accepted = tunnel.entries(number);
+        Ok(self.plane.set_tunnel(number, &accepted, &next_hop)?)
     }
 
     fn close(&mut self, number: u32) -> Result<(), TunnelError> {
@@ -82,12 +83,11 @@ mod tests {
             remote: "192.0.2.7".parse().unwrap(),
             local: None,
             encapsulation: Encapsulation::Fou,
-            keys: Keys {
-                local: 0x705,
-                remote: 8,
-            },
+            keys: Keys::new(0x705, 8),
             mtu: None,
             source_port: SourcePort::Flow,
+            remote_port: None,
+            of_peer: false,
         };
         ResolvedTunnel::example(&tunnel, ETH0, mtu)
     }

@@ -57,8 +57,10 @@ impl Plan {
             .iter()
             .map(|tunnel| (tunnel.tunnel.name.as_str(), tunnel.mtu))
             .collect();
+        // those of peers come and go, and their MTU follows the path: each of their routes says it
         let mtus = || {
-            config.tunnels.iter().map(|tunnel| {
+            let lasting = config.tunnels.iter().filter(|tunnel| !tunnel.of_peer);
+            lasting.map(|tunnel| {
                 let used = by_name.get(tunnel.name.as_str()).copied();
                 used.unwrap_or_else(|| resolve::expected_mtu(tunnel))
             })

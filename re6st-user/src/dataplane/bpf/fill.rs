@@ -95,19 +95,21 @@ pub fn next_hops(
     Ok(())
 }
 
-/// The entries of TUNNELS and NEXT_HOPS of each tunnel.
+/// The entries of TUNNELS and NEXT_HOPS of each tunnel: as many as it accepts keys.
 pub fn entries(
     config: &Config,
     tunnels: &[ResolvedTunnel],
     manifest: &Manifest,
     transmit: &Transmit,
 ) -> Result<Vec<(Tunnel, NextHop)>, BpfError> {
-    let entries = tunnels.iter().map(|tunnel| {
+    let mut entries = Vec::with_capacity(tunnels.len());
+    for tunnel in tunnels {
         let with_tc = transmit.needs_tc(tunnel.interface);
         let next_hop = tunnel.next_hop(config.port, with_tc);
-        Ok((tunnel.entry(number(manifest, tunnel)?), next_hop))
-    });
-    entries.collect()
+        let accepted = tunnel.entries(number(manifest, tunnel)?);
+        entries.extend(accepted.into_iter().map(|tunnel| (tunnel, next_hop)));
+    }
+    Ok(entries)
 }
 
 fn number(manifest: &Manifest, tunnel: &ResolvedTunnel) -> Result<u32, BpfError> {

@@ -239,6 +239,8 @@ fn mtu(config: &Config, tunnel: &config::Tunnel, interface: &Interface) -> Resul
     let mtu = match tunnel.mtu.map(u32::from) {
         None => fits.min(DEFAULT_MTU),
         Some(mtu) if mtu <= fits => mtu,
+        // what was found of the path lately
+        Some(_) if tunnel.of_peer => fits,
         Some(mtu) => {
             return Err(BpfError::Conflict(format!(
                 "tunnel {name}: `mtu = {mtu}` does not fit {} (MTU {}) with {outer} bytes of outer headers: at most {fits}",
@@ -302,7 +304,7 @@ fn find_neighbours(
 }
 
 impl ResolvedTunnel {
-    /// The headers we send, to the tunnels' port.
+    /// The headers we send, to the tunnels' port or the one that the peer's NAT has chosen.
     fn outer(&self, port: u16) -> OuterHeaders {
         let tunnel = &self.tunnel;
         OuterHeaders {
@@ -310,23 +312,24 @@ impl ResolvedTunnel {
             remote: tunnel.remote,
             udp: (tunnel.encapsulation == Encapsulation::Fou).then_some(UdpPorts {
                 source: (tunnel.source_port == SourcePort::Fixed).then_some(port),
-                destination: port,
+                destination: tunnel.remote_port.unwrap_or(port),
             }),
             key: tunnel.keys.remote,
         }
     }
 
-    /// The entry of TUNNELS: what the peer must send.
-    pub fn entry(&self, next_hop: u32) -> Tunnel {
-        Tunnel {
+    /// The entries of TUNNELS, one for each key: what the peer must send.
+    pub fn entries(&self, next_hop: u32) -> Vec<Tunnel> {
+        let entry = |key| Tunnel {
             next_hop,
-            key: self.tunnel.keys.local,
+            key,
             interface: self.interface,
             vlan: self.vlan,
             encapsulation: self.outer(0).encapsulation(),
             remote: Address::from(self.tunnel.remote).octets(),
             local: Address::from(self.local).octets(),
-        }
+        };
+        self.tunnel.keys.accepted().map(entry).collect()
     }
 
     /// The entry of NEXT_HOPS: what we send. `with_tc`: the interface takes no frames from XDP.

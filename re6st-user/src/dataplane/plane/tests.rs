@@ -184,7 +184,7 @@ proptest! {
                     // no packet has counted for it yet
                     plane.maps.maps.tunnel_counters.insert(id, TunnelCounters { sent_packets: 9, ..Default::default() });
                     let new = tunnel(id, key, local);
-                    match plane.set_tunnel(&new, &next_hop(1)) {
+                    match plane.set_tunnel(id, &[new], &next_hop(1)) {
                         Ok(()) => {
                             open.insert(id, new);
                             prop_assert_eq!(plane.tunnel_counters(id).unwrap(), TunnelCounters::default());
@@ -196,7 +196,7 @@ proptest! {
                 Step::Change(which, key, local) => if let Some(id) = chosen(which) {
                     let new = tunnel(id, key, local);
                     let before = plane.maps.maps.tunnel_counters.get(&id).copied();
-                    if plane.set_tunnel(&new, &next_hop(2)).is_ok() {
+                    if plane.set_tunnel(id, &[new], &next_hop(2)).is_ok() {
                         open.insert(id, new);
                     } else if let Some(now) = plane.tunnels.values().find(|now| now.next_hop == id) {
                         open.insert(id, *now);
@@ -232,7 +232,9 @@ proptest! {
 #[test]
 fn a_number_goes_to_another_tunnel_only_when_no_route_leads_there() {
     let mut plane = plane();
-    plane.set_tunnel(&tunnel(3, 1, 1), &next_hop(1)).unwrap();
+    plane
+        .set_tunnel(3, &[tunnel(3, 1, 1)], &next_hop(1))
+        .unwrap();
     plane.set_next_hop(4, &next_hop(1)).unwrap();
     plane.set_route(route(3)).unwrap();
 
@@ -243,7 +245,7 @@ fn a_number_goes_to_another_tunnel_only_when_no_route_leads_there() {
         matches!(in_use, DataPlaneError::NextHopInUse { id: 3, routes: 1 }),
         "{in_use}"
     );
-    let taken = plane.set_tunnel(&tunnel(5, 9, 1), &next_hop(1));
+    let taken = plane.set_tunnel(5, &[tunnel(5, 9, 1)], &next_hop(1));
     let taken = taken.unwrap_err();
     assert!(
         matches!(taken, DataPlaneError::KeyInUse { index: 1 }),
@@ -256,4 +258,30 @@ fn a_number_goes_to_another_tunnel_only_when_no_route_leads_there() {
         plane.set_next_hop(id, &next_hop(1)).unwrap();
     }
     assert!(plane.free_next_hop(0).is_err(), "there is no room");
+}
+
+#[test]
+fn a_renewed_key_is_accepted_before_the_former_one_is_not() {
+    let mut plane = plane();
+    let accepted = |plane: &Plane<Refusing>| -> Vec<u32> {
+        let tunnels = plane.maps.maps.tunnels.values();
+        tunnels.map(|tunnel| tunnel.key).collect()
+    };
+    let [first, second] = [tunnel(3, 1, 1), tunnel(3, 2, 1)];
+    plane.set_tunnel(3, &[first], &next_hop(1)).unwrap();
+
+    plane.set_tunnel(3, &[second, first], &next_hop(1)).unwrap();
+    assert_eq!(accepted(&plane), [1, 2], "both");
+
+    plane.set_tunnel(3, &[second], &next_hop(1)).unwrap();
+    assert_eq!(accepted(&plane), [2]);
+    let twice = plane.set_tunnel(3, &[second, tunnel(3, 10, 1)], &next_hop(1));
+    assert!(matches!(
+        twice.unwrap_err(),
+        DataPlaneError::KeyInUse { index: 2 }
+    ));
+    plane.set_tunnel(3, &[], &next_hop(1)).unwrap();
+    assert_eq!(accepted(&plane), [] as [u32; 0], "it only sends");
+    plane.remove_tunnel(3).unwrap();
+    assert!(plane.maps.wrong.is_empty(), "{:?}", plane.maps.wrong);
 }

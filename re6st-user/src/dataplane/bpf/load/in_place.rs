@@ -44,8 +44,11 @@ fn differs_in_tunnels(now: &Config, then: &Config) -> bool {
 /// Whether their keys' low bits are different.
 fn tells_apart(then: &Config, mask: u32) -> bool {
     let mut seen = BTreeSet::new();
-    let mut keys = then.tunnels.iter().map(|tunnel| tunnel.keys.local & mask);
-    keys.all(|index| seen.insert(index))
+    let mut keys = then
+        .tunnels
+        .iter()
+        .flat_map(|tunnel| tunnel.keys.accepted());
+    keys.all(|key| seen.insert(key & mask))
 }
 
 /// Whether static routes lead through the same tunnels.
