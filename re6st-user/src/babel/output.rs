@@ -9,7 +9,7 @@ use super::{
     origins::Refusal,
     quantities::{Metric, RouterId, SequenceNumber},
 };
-use crate::route::RouteKey;
+use crate::{route::RouteKey, time::Time};
 
 /// The group of all Babel speakers of a link (RFC 8966 section 4.2).
 pub const GROUP: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 6);
@@ -58,6 +58,17 @@ pub struct OutgoingPacket {
     /// Where 4 octets of the sender's clock are to be written ([`crate::time::Time::timestamp`], big endian) as late as
     /// possible before it is signed and sent (RFC 9616 section 3.1).
     pub timestamp_at: Option<usize>,
+}
+
+impl OutgoingPacket {
+    /// Its octets, with the time it is sent.
+    pub fn stamped(self, now: Time) -> Vec<u8> {
+        let mut bytes = self.bytes;
+        if let Some(place) = self.timestamp_at.and_then(|at| bytes.get_mut(at..at + 4)) {
+            place.copy_from_slice(&now.timestamp().to_be_bytes());
+        }
+        bytes
+    }
 }
 
 /// What people may want to read in a log. [`Self::words`] puts it into words.

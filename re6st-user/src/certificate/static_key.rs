@@ -27,6 +27,7 @@ const PUBLIC_PREFIX: [u8; 12] = [
 const ID_X25519: Oid<'static> = oid!(1.3.101.110);
 
 /// A private X25519 key (RFC 7748). Erased when dropped.
+#[derive(Clone)]
 pub struct StaticKey(StaticSecret);
 
 impl StaticKey {

@@ -10,6 +10,7 @@ mod conf;
 mod generate;
 mod load;
 mod node;
+mod peer;
 mod registry;
 mod reload;
 mod replay;
@@ -57,6 +58,8 @@ Examples:
     Node(node::NodeArguments),
     /// Have a running node take up its configuration anew, without losing a packet.
     Reload(reload::ReloadArguments),
+    /// Do something about one peer of a running node.
+    Peer(peer::PeerArguments),
     /// Become a node of a network: get a certificate from its registry, and a configuration to start with.
     Conf(conf::ConfArguments),
     /// Serve the registry of a network, or, with a subcommand, make and manage it.
@@ -83,6 +86,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Load(command) => load::run(command, &arguments.bpffs, &arguments.sockets),
         Command::Node(command) => node::run(command, &arguments.bpffs, &arguments.sockets),
         Command::Reload(command) => reload::run(command, &arguments.sockets),
+        Command::Peer(command) => peer::run(command, &arguments.sockets),
         Command::Conf(command) => conf::run(command),
         Command::Registry(command) => registry::run(command),
         Command::Replay(command) => replay::run(command),

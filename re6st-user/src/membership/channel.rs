@@ -9,6 +9,7 @@ use super::{credentials::Credentials, held::Held};
 use crate::{
     certificate::{
         document::Signed,
+        network::Ipv4Network,
         node::NodeCertificate,
         node_prefix::NodePrefix,
         revocations::RevocationList,
@@ -33,6 +34,8 @@ pub struct ChannelStanding {
     pub revoked: Arc<RevocationList>,
     /// Whether keys are to withstand quantum computers.
     pub post_quantum: PostQuantum,
+    /// The network's IPv4, if it has one: each node has a subnet of it.
+    pub ipv4: Option<Ipv4Network>,
     /// Signed documents, for nodes that do not have them.
     pub held: Arc<Documents>,
     /// The X25519 keys of other nodes that are known.
@@ -107,6 +110,7 @@ pub fn again(
         }
         standing.held = Arc::new(documents);
         standing.post_quantum = post_quantum(held);
+        standing.ipv4 = held.network().and_then(NetworkParameters::ipv4);
         is_another = true;
     }
     if !Arc::ptr_eq(&standing.keys, held.node_keys.keys())
@@ -129,6 +133,7 @@ fn first(credentials: &Credentials, held: &Held) -> Option<ChannelStanding> {
         authorities: Arc::new(credentials.authorities.clone()),
         revoked: Arc::new(held.revoked().clone()),
         post_quantum: post_quantum(held),
+        ipv4: held.network().and_then(NetworkParameters::ipv4),
         held: Arc::new(Documents::of(held)),
         keys: Arc::clone(held.node_keys.keys()),
         missing: Arc::clone(held.node_keys.missing()),

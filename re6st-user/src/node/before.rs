@@ -6,9 +6,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use re6st_common::{encapsulation::OuterHeaders, maps::NextHop as NextHopEntry};
 
 use super::{
-    install,
+    install, peers,
     state::State,
     transport::{OpenTunnel, tunnel_id},
 };
@@ -18,9 +19,14 @@ use crate::{
         message::NextHop,
         quantities::Metric,
     },
+    config::{Encapsulation, Keys, SourcePort, Tunnel},
     dataplane::{
         Route,
-        bpf::{Manifest, Pins, maps::Maps, status::lookup::Lookup},
+        bpf::{
+            Manifest, Pins,
+            maps::{self, Maps},
+            status::lookup::Lookup,
+        },
     },
     io::netlink::{
         Rtnetlink,
@@ -37,6 +43,50 @@ pub struct Before {
     pub routes: HashMap<RouteKey, Way>,
     /// Those of them that go through tunnels, with the next hops' numbers.
     pub kept: Vec<Route>,
+    /// Tunnels that were agreed on with peers.
+    pub of_peers: Vec<Tunnel>,
+}
+
+/// The tunnels to peers in the maps. One that makes no sense is passed over: its peer agrees on another.
+fn of_peers(maps: &Maps, manifest: &Manifest) -> Result<Vec<Tunnel>> {
+    let names = manifest.tunnels.iter();
+    let mut names = names
+        .filter(|(name, _)| peers::node(name).is_some())
+        .peekable();
+    if names.peek().is_none() {
+        return Ok(Vec::new());
+    }
+    let next_hops = maps.current_next_hops()?;
+    let accepted = maps::all(&maps.tunnels()?, "TUNNELS")?;
+    let tunnel = |(name, number): (&String, &u32)| {
+        let keys = accepted.iter().filter(|entry| entry.next_hop == *number);
+        let next_hop = next_hops.get(*number as usize)?;
+        of_peer(name, keys.map(|entry| entry.key).collect(), next_hop)
+    };
+    Ok(names.filter_map(tunnel).collect())
+}
+
+/// A tunnel to a peer as the maps have it.
+fn of_peer(name: &str, accepted: Vec<u32>, next_hop: &NextHopEntry) -> Option<Tunnel> {
+    let outer = OuterHeaders::read(next_hop)?;
+    let udp = outer.udp?;
+    let (local, former) = accepted.split_first()?;
+    let mut keys = Keys::new(*local, outer.key);
+    keys.former = former.to_vec();
+    Some(Tunnel {
+        name: name.to_owned(),
+        remote: outer.remote,
+        local: Some(outer.local),
+        encapsulation: Encapsulation::Fou,
+        keys,
+        mtu: u16::try_from(next_hop.mtu).ok(),
+        source_port: match udp.source {
+            Some(_) => SourcePort::Fixed,
+            None => SourcePort::Flow,
+        },
+        remote_port: Some(udp.destination),
+        of_peer: true,
+    })
 }
 
 impl Before {
@@ -71,7 +121,11 @@ impl Before {
                 kept.push(route);
             }
         }
-        Ok(Self { routes, kept })
+        Ok(Self {
+            routes,
+            kept,
+            of_peers: of_peers(&Maps::new(pins.folder()), &manifest)?,
+        })
     }
 
     /// What the speaker shall know of it: `tunnels` are those that are used.

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::{install::InstallCounters, journal::JournalCounters};
 use crate::{
     babel::output::{Page, RouteSnapshot},
+    channel::{self, PeerReport},
     dataplane::bpf::InstanceName,
     membership, routing,
 };
@@ -45,6 +46,16 @@ pub enum Question {
         /// Where the page begins.
         from: u32,
     },
+    /// A [`Page`] of [`PeerEntry`]s.
+    Peers {
+        /// Where the page begins.
+        from: u32,
+    },
+    /// Makes a new handshake with a peer: [`Reconnected`].
+    Reconnect {
+        /// The name in its certificate.
+        peer: String,
+    },
     /// Takes up its configuration anew: [`Reloaded`].
     Reload,
     /// A [`Page`] of [`RouteReport`]s.
@@ -61,8 +72,10 @@ impl Question {
     #[must_use]
     pub fn continued(mut self, at: u32) -> Self {
         match &mut self {
-            Self::Summary | Self::Reload => {}
-            Self::Neighbours { from } | Self::Routes { from, .. } => *from = at,
+            Self::Summary | Self::Reload | Self::Reconnect { .. } => {}
+            Self::Neighbours { from } | Self::Peers { from } | Self::Routes { from, .. } => {
+                *from = at;
+            }
         }
         self
     }
@@ -81,6 +94,8 @@ pub struct Summary {
     pub warnings: Vec<String>,
     /// Packets refused before the protocol saw them, by reason.
     pub refused: BTreeMap<String, u64>,
+    /// Of channels to peers; none if there can be none.
+    pub channels: Option<channel::Counters>,
     /// Of routes.
     pub installing: InstallCounters,
     /// Of the file of feasibility distances.
@@ -97,6 +112,42 @@ pub enum Reloaded {
     Changes(Vec<String>),
     /// Why nothing has.
     Refused(String),
+}
+
+/// What came of [`Question::Reconnect`].
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reconnected {
+    /// A handshake has begun.
+    Begun,
+    /// Why not.
+    Refused(String),
+}
+
+/// A peer of a managed mesh.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PeerEntry {
+    /// Its channel.
+    #[serde(flatten)]
+    pub channel: PeerReport,
+    /// What its tunnel has carried, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tunnel: Option<TunnelTraffic>,
+}
+
+/// What a tunnel has carried.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TunnelTraffic {
+    /// To the peer.
+    pub sent_packets: u64,
+    /// Of inner packets.
+    pub sent_bytes: u64,
+    /// From the peer.
+    pub received_packets: u64,
+    /// Of inner packets.
+    pub received_bytes: u64,
 }
 
 /// A route.

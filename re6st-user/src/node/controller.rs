@@ -22,6 +22,7 @@ use super::{
     instance::Instance,
     journal::Journal,
     orders::{Ending, Order, Orders},
+    peers::{self, Peers},
     recorder::Recorder,
     reload::Reload,
     solitude::{self, Solitude},
@@ -38,6 +39,7 @@ use crate::{
         quantities::Metric,
         settings::InterfaceSettings,
     },
+    channel,
     config::{Babel, Config},
     dataplane::bpf::plane::BpfDataPlane,
     io::{
@@ -48,11 +50,11 @@ use crate::{
     },
     membership::{
         babel::BabelParameters,
-        shell::{Membership, Standing},
+        shell::{Membership, Requests, Standing},
     },
     route::RouteKey,
     routing::Routing,
-    time::Time,
+    time::{Now, Time},
 };
 
 /// Token of the netlink monitor; interface indexes and places of carriers stay below.
@@ -73,7 +75,7 @@ pub struct Controller {
     /// What of it the network's parameters may change.
     pub(super) parameters: BabelParameters,
     pub(super) membership: Option<watch::Receiver<Standing>>,
-    clock: Clock,
+    pub(super) clock: Clock,
     pub(super) routing: Box<dyn Routing>,
     pub(super) transport: Transport,
     pub(super) installer: Installer<BpfDataPlane, Rtnetlink>,
@@ -95,6 +97,8 @@ pub struct Controller {
     pub(super) known: BTreeMap<InterfaceId, (bool, Option<InterfaceSettings>)>,
     /// What is still to be done of a reload.
     pub(super) reload: Option<Reload>,
+    /// The channels to peers of a managed mesh.
+    pub(super) peers: Option<Peers>,
     outputs: Vec<Output>,
     _control: control::Place,
     _lock: Lock,
@@ -109,7 +113,7 @@ pub struct Outside {
     monitor: Monitor,
     orders: Orders,
     readiness: Readiness,
-    membership: Option<watch::Receiver<Standing>>,
+    membership: Option<(watch::Receiver<Standing>, Requests)>,
     control: control::Place,
 }
 
@@ -124,7 +128,7 @@ impl Outside {
         membership: Option<Membership>,
         routes: u32,
     ) -> Result<Self> {
-        let transport = Transport::new(config.port, &config.tunnels)
+        let transport = Transport::new(config.port, &config.tunnels, membership.is_some())
             .context("open the sockets of the tunnels")?;
         let netlink = Rtnetlink::open().context("open rtnetlink")?;
         let monitor = Monitor::open(routes).context("open the socket for changes of the host")?;
@@ -136,9 +140,9 @@ impl Outside {
         let (listener, place) =
             control::listen(control).with_context(|| format!("listen on {}", control.display()))?;
         let membership = membership.map(Membership::start).transpose()?;
-        let (membership, _requests) = membership.unzip();
-        let orders = Orders::begin(listener, membership.clone())
-            .context("wait for signals and connections")?;
+        let standing = membership.as_ref().map(|(standing, _)| standing.clone());
+        let orders =
+            Orders::begin(listener, standing).context("wait for signals and connections")?;
         readiness.add(orders.as_fd(), ORDERS)?;
         Ok(Self {
             transport,
@@ -198,15 +202,20 @@ impl Controller {
     ) -> Self {
         let parameters = outside.membership.as_ref().map_or_else(
             || BabelParameters::configured(&babel),
-            |standing| standing.borrow().babel.clone(),
+            |(standing, _)| standing.borrow().babel.clone(),
         );
+        let (membership, requests) = outside.membership.unzip();
+        let peers = requests.map(|requests| {
+            let settings = peers::settings(&config, instance.manifest.settings.tunnel_mask);
+            Peers::new(requests, settings, &config, clock.elapsed())
+        });
         let mut troubles = Troubles::default();
         troubles.loaded(&instance.manifest.missing);
         Self {
             config,
             babel,
             parameters,
-            membership: outside.membership,
+            membership,
             clock,
             routing,
             transport: outside.transport,
@@ -225,6 +234,7 @@ impl Controller {
             tick: None,
             known: BTreeMap::new(),
             reload: None,
+            peers,
             outputs: Vec::new(),
             _control: outside.control,
             _lock: lock,
@@ -233,6 +243,10 @@ impl Controller {
 
     pub(super) fn now(&self) -> Time {
         self.clock.elapsed()
+    }
+
+    pub(super) fn wall_and_elapsed(&self) -> Now {
+        self.clock.now()
     }
 
     /// Writes a line of the log, unless it was written often lately.
@@ -264,6 +278,8 @@ impl Controller {
         self.keep_distances();
         self.announce();
         self.look_around()?;
+        self.tell_channels();
+        self.go_on_with_channels();
         self.look_after();
         let outcome = loop {
             if let Some(outcome) = self.turn().transpose() {
@@ -272,6 +288,7 @@ impl Controller {
         };
         if matches!(outcome, Ok(Ending::ForGood)) {
             self.handle(Input::ShutDown);
+            self.channel(channel::Input::ShutDown);
         }
         self.recorder.iter_mut().for_each(Recorder::flush);
         self.journal.flush(self.now());
@@ -286,6 +303,7 @@ impl Controller {
         let mut events = [EpollEvent::empty(); SOCKETS];
         let ready = self.readiness.wait(self.calm(), &mut events)?;
         let ending = self.receive(ready);
+        self.go_on_with_channels();
         self.go_on_with_reload();
         self.look_around()?;
         self.carry_out();
@@ -301,8 +319,10 @@ impl Controller {
         let deadline = self.routing.next_deadline();
         let deadline = deadline.map(|deadline| deadline.since(self.now()));
         let look = self.host.wait(self.now());
+        let channels = self.peers.as_ref().and_then(Peers::next_deadline);
+        let channels = channels.map(|deadline| deadline.since(self.now()));
         let tick = self.tick.map(|tick| tick.since(self.now()));
-        [deadline, look, tick, self.reload_wait()]
+        [deadline, look, tick, channels, self.reload_wait()]
             .into_iter()
             .flatten()
             .min()
@@ -437,6 +457,10 @@ impl Controller {
                 destination,
                 packet,
             } => {
+                if let Some(peer) = self.peer_of(interface) {
+                    self.send_to_peer(peer, destination, packet);
+                    return;
+                }
                 let now = self.now();
                 let sent = self.transport.send(now, interface, destination, packet);
                 if let Err(error) = sent {
@@ -536,6 +560,7 @@ impl Controller {
             return;
         };
         let parameters = standing.borrow_and_update().babel.clone();
+        self.tell_channels();
         if parameters == self.parameters {
             return;
         }

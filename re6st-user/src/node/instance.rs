@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     babel::{input::InterfaceId, quantities::RouterId},
+    certificate::node_prefix::NodePrefix,
     config::Config,
     dataplane::{
         Route,
@@ -52,6 +53,8 @@ pub struct Instance {
     mode: Option<Mode>,
     allow_tcx: bool,
     router_id: RouterId,
+    /// The name in this node's certificate, if it has one.
+    node: Option<NodePrefix>,
     /// What the last load did.
     pub manifest: Manifest,
     /// The MTU of each tunnel that was used then, in bytes: static routes have it.
@@ -73,6 +76,7 @@ impl Instance {
         now: Time,
         request: &Request<'_>,
         router_id: RouterId,
+        node: Option<NodePrefix>,
         summary: &Summary,
     ) -> Result<Self, BpfError> {
         Ok(Self {
@@ -81,6 +85,7 @@ impl Instance {
             mode: request.mode,
             allow_tcx: request.allow_tcx,
             router_id,
+            node,
             manifest: summary.manifest.clone(),
             mtus: mtus(summary),
             other_end: summary.other_end,
@@ -185,9 +190,11 @@ impl Instance {
     /// A tunnel, and our address in it.
     pub fn opened(&self, resolved: &ResolvedTunnel) -> OpenTunnel {
         let (device, name) = (self.pins.instance().device(), &resolved.tunnel.name);
+        let own = self.node.filter(|_| resolved.tunnel.of_peer);
         OpenTunnel {
             resolved: resolved.clone(),
-            link_local: link_local(device, self.router_id, name),
+            link_local: own
+                .map_or_else(|| link_local(device, self.router_id, name), peer_link_local),
         }
     }
 
@@ -269,6 +276,13 @@ fn number(pins: &Pins) -> Result<Option<u64>, BpfError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         map => bpf_call::information(map.during(what)?, "map_id").during(what),
     }
+}
+
+/// A node's address inside tunnels to its peers, which know it by its name.
+pub fn peer_link_local(node: NodePrefix) -> Ipv6Addr {
+    let name = u64::try_from(node.number()).unwrap_or(u64::MAX);
+    let low = u64::from(node.length()) << 56 | name & ((1 << 56) - 1);
+    Ipv6Addr::from(0xfe80_u128 << 112 | u128::from(low))
 }
 
 /// Our address inside a tunnel: the same after a restart.

@@ -20,6 +20,7 @@ use crate::{
         output::GROUP,
         settings::{InterfaceKind, InterfaceSettings, RoundTrip},
     },
+    channel,
     dataplane::bpf::{
         fill,
         maps::Maps,
@@ -40,6 +41,9 @@ impl Controller {
             }
             Change::Route { route, metric } => self.installer.disturbed(*route, *metric),
             Change::Everything => self.installer.refresh_routers(),
+            Change::Addresses { index, .. } if !self.instance.is_device(*index, &[]) => {
+                self.channel(channel::Input::Moved);
+            }
             _ => {}
         }
         let (host, uses) = self.host_and_uses();
@@ -82,11 +86,15 @@ impl Controller {
                 self.tell(&name, outcome);
             }
             Finding::Underlays(attached) => {
+                let mtus = attached.values().map(|interface| interface.mtu);
+                let mtu = u16::try_from(mtus.max().unwrap_or(1500)).unwrap_or(u16::MAX);
+                self.channel(channel::Input::LinkMtu(mtu));
                 let outcome = self.refresh(&attached).context("interfaces");
                 self.tell("interfaces", outcome.map(|()| None));
             }
             Finding::Way(tunnel, now) => {
                 self.change_tunnel_and_tell(tunnel, *now);
+                self.channel(channel::Input::Moved);
             }
             Finding::Mended(text) => self.say(&text),
             Finding::Routes => {
@@ -142,7 +150,7 @@ impl Controller {
         self.tell(&what, outcome.map(|()| None));
     }
 
-    fn change_tunnel(&mut self, id: InterfaceId, now: ResolvedTunnel) -> Result<()> {
+    pub(super) fn change_tunnel(&mut self, id: InterfaceId, now: ResolvedTunnel) -> Result<()> {
         self.installer.change_tunnel(id, &now)?;
         let Some(link) = self.transport.tunnels.get_mut(&id) else {
             return Ok(());
@@ -187,6 +195,7 @@ impl Controller {
         let mut settings = InterfaceSettings::new(InterfaceKind::Tunnel, link.link_local);
         settings.name.clone_from(&link.resolved.tunnel.name);
         settings.mtu = link.resolved.mtu;
+        settings.measured = link.resolved.tunnel.of_peer;
         // not every speaker takes IPv4 routes by an IPv6 next hop (RFC 9229)
         let mut addresses = self.config.addresses.iter();
         settings.ipv4 = addresses.find_map(|address| match address {

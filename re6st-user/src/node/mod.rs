@@ -10,6 +10,7 @@
 //! | `reload` | another configuration, taken up |
 //! | `tunnels` | tunnels opened and closed, one by one |
 //! | `repair` | what somebody else has changed of it, put right |
+//! | `peers` | channels to peers, and what follows from what they agree on |
 //! | [`lan`] | whether and how Babel can be spoken on a plain interface, pure |
 //! | [`install`] | routes into the data plane and the kernel |
 //! | [`kernel`] | the kernel's table, as `install` uses it |
@@ -37,6 +38,7 @@ pub mod kernel;
 pub mod lan;
 mod links;
 mod orders;
+mod peers;
 pub mod recorder;
 mod reload;
 mod repair;

@@ -150,12 +150,8 @@ fn changed_peers(now: &[Peer], then: &[Peer]) -> Vec<String> {
 /// Whether a tunnel leads elsewhere, or is another to its peer: what is changed at once and what needs no draining does not
 /// matter.
 pub(super) fn is_another(tunnel: &Tunnel, other: &Tunnel) -> bool {
-    (
-        tunnel.remote,
-        tunnel.local,
-        tunnel.encapsulation,
-        tunnel.keys,
-    ) != (other.remote, other.local, other.encapsulation, other.keys)
+    let identity = |tunnel: &Tunnel| (tunnel.remote, tunnel.local, tunnel.encapsulation);
+    identity(tunnel) != identity(other) || tunnel.keys != other.keys
 }
 
 /// A configuration with the tunnels that go as well. `None` where they and the new ones cannot be told apart.
@@ -189,7 +185,7 @@ impl Controller {
     /// What is wrong with the file, or cannot be loaded.
     pub(super) fn reload(&mut self) -> Result<Vec<String>> {
         let path = self.instance.config_path().to_owned();
-        let then = Config::from_path(&path)?;
+        let then = self.with_peers(&Config::from_path(&path)?)?;
         if let Some(standing) = &self.membership {
             let own = standing.borrow().node;
             if let Some(error) = CredentialsError::own_peer(own, &then.peers) {
@@ -263,10 +259,12 @@ impl Controller {
     }
 
     fn finish(&mut self, reload: Reload) -> Result<()> {
-        if self.config == reload.config {
+        // peers may have come and gone meanwhile
+        let config = self.with_peers(&reload.config)?;
+        if self.config == config {
             return Ok(());
         }
-        match self.take_up(reload.config.clone()) {
+        match self.take_up(config) {
             Ok(told) => {
                 told.iter().for_each(|told| self.say(told));
                 Ok(())
@@ -289,10 +287,11 @@ impl Controller {
             None => self.load(config)?,
         };
         self.take_up_babel(babel);
+        self.tell_peers();
         Ok(told)
     }
 
-    fn load(&mut self, config: Config) -> Result<Vec<String>> {
+    pub(super) fn load(&mut self, config: Config) -> Result<Vec<String>> {
         let before = std::mem::replace(&mut self.config, config);
         let installed = self.routing.installed();
         let kept = self.installer.kept(&installed);

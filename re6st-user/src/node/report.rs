@@ -1,12 +1,21 @@
 //! What people are told of a running node. Each answer is short: it is made within the loop.
 
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
 
 use super::{
-    control::{Question, Reloaded, RouteReport, Summary},
+    control::{PeerEntry, Question, Reconnected, Reloaded, RouteReport, Summary, TunnelTraffic},
     controller::Controller,
 };
-use crate::{babel::output::Page, dataplane::bpf::error::chain as in_one_line};
+use crate::{
+    babel::output::Page,
+    certificate::node_prefix::NodePrefix,
+    channel,
+    dataplane::{DataPlane as _, bpf::error::chain as in_one_line},
+};
+
+/// Peers told of in one answer.
+const PEERS: usize = 128;
 
 impl Controller {
     /// The answer to a question, as JSON.
@@ -16,6 +25,11 @@ impl Controller {
             Question::Reload => json(&match self.reload_and_say() {
                 Ok(changes) => Reloaded::Changes(changes),
                 Err(error) => Reloaded::Refused(in_one_line(error.as_ref())),
+            }),
+            Question::Peers { from } => json(&self.peer_page(*from)),
+            Question::Reconnect { peer } => json(&match self.reconnect(peer) {
+                Ok(()) => Reconnected::Begun,
+                Err(error) => Reconnected::Refused(format!("{error:#}")),
             }),
             Question::Neighbours { from } => json(&self.routing.neighbour_page(*from)),
             Question::Routes { from, near } => {
@@ -30,6 +44,50 @@ impl Controller {
                 })
             }
         }
+    }
+
+    fn peer_page(&self, from: u32) -> Page<PeerEntry> {
+        let all = match &self.peers {
+            Some(peers) => peers.channels.peers(self.wall_and_elapsed()),
+            None => Vec::new(),
+        };
+        let rest = all.len() > from as usize + PEERS;
+        let page = all.into_iter().skip(from as usize).take(PEERS);
+        let items = page.map(|channel| PeerEntry {
+            tunnel: self.traffic(&channel.peer),
+            channel,
+        });
+        Page {
+            items: items.collect(),
+            next: rest.then_some(from + PEERS as u32),
+        }
+    }
+
+    fn traffic(&self, tunnel: &str) -> Option<TunnelTraffic> {
+        let number = self.instance.manifest.tunnels.get(tunnel)?;
+        let counters = self.installer.plane.tunnel_counters(*number).ok()?;
+        Some(TunnelTraffic {
+            sent_packets: counters.sent_packets,
+            sent_bytes: counters.sent_bytes,
+            received_packets: counters.received_packets,
+            received_bytes: counters.received_bytes,
+        })
+    }
+
+    fn reconnect(&mut self, name: &str) -> Result<()> {
+        let node = NodePrefix::from_common_name(name)
+            .with_context(|| format!("{name:?} is no node's name, which is such as 1/16"))?;
+        let Some(peers) = &self.peers else {
+            bail!("this node has no channels: it is not of a managed mesh");
+        };
+        let known = peers.channels.peers(self.wall_and_elapsed());
+        ensure!(
+            known.iter().any(|peer| peer.peer == node.common_name()),
+            "{name} is no peer of this node: `re6st-user status peers` lists them"
+        );
+        self.channel(channel::Input::Reconnect(node));
+        self.go_on_with_channels();
+        Ok(())
     }
 
     fn summary(&self) -> Summary {
@@ -49,6 +107,7 @@ impl Controller {
             ]
             .concat(),
             refused: self.transport.counters.clone(),
+            channels: self.peers.as_ref().map(|peers| *peers.channels.counters()),
             installing: self.installer.counters,
             distances: self.journal.counters,
             registry: membership.map(|standing| standing.borrow().report.clone()),

@@ -26,7 +26,7 @@ use crate::{
         settings::Settings,
     },
     certificate::{network::Network, node_prefix::NodePrefix},
-    config::{Babel, Config},
+    config::{Babel, Config, Tunnel},
     dataplane::bpf::{
         InstanceName, Pins,
         load::{self, Request},
@@ -98,13 +98,26 @@ pub fn start(request: &Request<'_>, sockets: &Path, record: Option<&Path>) -> Re
     if config.babel.is_none() {
         before.kept.clear();
     }
+    if node.is_none() {
+        before.of_peers.clear();
+    }
+    // their packets go on, until a handshake renews them
+    let with_peers = with_peers(config, std::mem::take(&mut before.of_peers));
+    let config = &with_peers;
 
     let summary = load::load(&Request {
+        config,
         kept: &before.kept,
         ..*request
     })?;
     let clock = Clock::new();
-    let instance = Instance::new(clock.elapsed(), request, identity, &summary)?;
+    let instance = Instance::new(
+        clock.elapsed(),
+        request,
+        identity,
+        node.map(|(node, _)| node),
+        &summary,
+    )?;
     let (journal, distances, unusable) = Journal::open(former, origin.with(&instance.numbers()?));
     let tunnels = instance.tunnels(&summary.tunnels);
     let start = Start {
@@ -157,6 +170,18 @@ pub fn start(request: &Request<'_>, sockets: &Path, record: Option<&Path>) -> Re
         held,
     );
     Ok(Started { controller, notes })
+}
+
+/// A configuration with the tunnels of peers that its own leave room for.
+fn with_peers(config: &Config, of_peers: Vec<Tunnel>) -> Config {
+    let mut all = config.clone();
+    for tunnel in of_peers {
+        let tunnels = all.tunnels.iter().cloned().chain([tunnel]);
+        if let Some(more) = all.with_tunnels(tunnels.collect()) {
+            all = more;
+        }
+    }
+    all
 }
 
 /// There is one node an instance.

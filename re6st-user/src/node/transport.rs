@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     io,
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
@@ -63,6 +63,17 @@ pub struct OpenTunnel {
     pub link_local: Ipv6Addr,
 }
 
+/// A packet of a channel.
+#[derive(Debug)]
+pub struct ChannelDatagram {
+    /// Who sent it.
+    pub from: SocketAddr,
+    /// The address of ours that it was sent to.
+    pub to: IpAddr,
+    /// Without IP and UDP headers.
+    pub bytes: Vec<u8>,
+}
+
 /// A plain interface.
 #[derive(Debug)]
 pub struct OpenLan {
@@ -103,7 +114,7 @@ pub struct Transport {
     pub tunnels: BTreeMap<InterfaceId, OpenTunnel>,
     /// By the speaker's number.
     pub lans: BTreeMap<InterfaceId, OpenLan>,
-    /// Tunnels by the key we accept.
+    /// Tunnels of the file by the key we accept. Babel's packets of peers come through channels alone.
     by_key: HashMap<u32, InterfaceId>,
     port: u16,
     /// All link-local addresses that we have on an interface.
@@ -112,11 +123,13 @@ pub struct Transport {
     impostors: BTreeMap<(InterfaceId, Ipv6Addr), Time>,
     /// What was refused or failed, by reason.
     pub counters: BTreeMap<String, u64>,
+    /// Packets of channels.
+    pub arrived: Vec<ChannelDatagram>,
 }
 
 impl Transport {
-    /// Opens the sockets that the tunnels of a configuration need.
-    pub fn new(port: u16, tunnels: &[Tunnel]) -> io::Result<Self> {
+    /// Opens the sockets that the tunnels of a configuration need. `channels`: and those of channels.
+    pub fn new(port: u16, tunnels: &[Tunnel], channels: bool) -> io::Result<Self> {
         let mut transport = Self {
             carriers: Vec::new(),
             carried: Vec::new(),
@@ -127,14 +140,19 @@ impl Transport {
             addresses: BTreeMap::new(),
             impostors: BTreeMap::new(),
             counters: BTreeMap::new(),
+            arrived: Vec::new(),
         };
+        transport.open(channels.then_some(Carried::Fou).into_iter().collect())?;
         transport.open_carriers(tunnels)?;
         Ok(transport)
     }
 
     /// Opens the sockets that these tunnels need as well.
     pub fn open_carriers(&mut self, tunnels: &[Tunnel]) -> io::Result<()> {
-        let needed: BTreeSet<Carried> = tunnels.iter().map(Carried::by).collect();
+        self.open(tunnels.iter().map(Carried::by).collect())
+    }
+
+    fn open(&mut self, needed: BTreeSet<Carried>) -> io::Result<()> {
         for carried in needed {
             if self.carried.contains(&carried) {
                 continue;
@@ -158,22 +176,27 @@ impl Transport {
         &mut self,
         tunnels: BTreeMap<InterfaceId, OpenTunnel>,
     ) -> BTreeMap<InterfaceId, OpenTunnel> {
-        let keys = tunnels
+        let in_clear = tunnels
             .iter()
-            .map(|(id, link)| (link.resolved.tunnel.keys.local, *id));
+            .filter(|(_, link)| !link.resolved.tunnel.of_peer);
+        let keys = in_clear.map(|(id, link)| (link.resolved.tunnel.keys.local, *id));
         self.by_key = keys.collect();
         std::mem::replace(&mut self.tunnels, tunnels)
     }
 
     /// Begins on a tunnel that was opened.
     pub fn add_tunnel(&mut self, id: InterfaceId, link: OpenTunnel) {
-        self.by_key.insert(link.resolved.tunnel.keys.local, id);
+        if !link.resolved.tunnel.of_peer {
+            self.by_key.insert(link.resolved.tunnel.keys.local, id);
+        }
         self.tunnels.insert(id, link);
     }
 
     /// Ends on a tunnel that is to be closed.
     pub fn remove_tunnel(&mut self, id: InterfaceId) {
-        if let Some(link) = self.tunnels.remove(&id) {
+        if let Some(link) = self.tunnels.remove(&id)
+            && !link.resolved.tunnel.of_peer
+        {
             self.by_key.remove(&link.resolved.tunnel.keys.local);
         }
     }
@@ -247,13 +270,7 @@ impl Transport {
         destination: Ipv6Addr,
         packet: OutgoingPacket,
     ) -> io::Result<()> {
-        let OutgoingPacket {
-            mut bytes,
-            timestamp_at,
-        } = packet;
-        if let Some(place) = timestamp_at.and_then(|at| bytes.get_mut(at..at + 4)) {
-            place.copy_from_slice(&now.timestamp().to_be_bytes());
-        }
+        let bytes = packet.stamped(now);
         let outcome = if let Some(link) = self.tunnels.get(&interface) {
             self.send_through(link, destination, &bytes)
         } else {
@@ -263,6 +280,36 @@ impl Transport {
             self.count(format!("not sent: {error}"));
         }
         outcome
+    }
+
+    /// Sends a packet of a channel, from an address of ours if the peer knows one.
+    ///
+    /// # Errors
+    /// Why it was not; that is counted.
+    pub fn send_channel(
+        &mut self,
+        to: SocketAddr,
+        from: Option<IpAddr>,
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        let any: IpAddr = match to {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let outcome = self
+            .carrier(Carried::Fou)
+            .and_then(|socket| socket.send(bytes, from.unwrap_or(any), to.ip(), to.port(), 0));
+        if let Err(error) = &outcome {
+            self.count(format!("channel packet not sent: {error}"));
+        }
+        outcome
+    }
+
+    fn carrier(&self, carried: Carried) -> io::Result<&Socket> {
+        let place = self.carried.iter().position(|kind| *kind == carried);
+        place
+            .and_then(|place| self.carriers.get(place))
+            .ok_or_else(|| io::Error::other("no socket"))
     }
 
     fn send_through(
@@ -279,10 +326,7 @@ impl Transport {
             Carried::Fou => self.port,
             Carried::Gre4 | Carried::Gre6 => 0,
         };
-        let place = self.carried.iter().position(|kind| *kind == carried);
-        let socket = place
-            .and_then(|place| self.carriers.get(place))
-            .ok_or_else(|| io::Error::other("no socket"))?;
+        let socket = self.carrier(carried)?;
         socket.send(&bytes, link.resolved.local, tunnel.remote, port, 0)
     }
 
@@ -325,6 +369,15 @@ impl Transport {
                     continue;
                 }
             };
+            // no GRE header begins like that
+            if matches!(datagram.bytes.first(), Some(1..=0x1f)) && datagram.port != 0 {
+                self.arrived.push(ChannelDatagram {
+                    from: SocketAddr::new(datagram.source, datagram.port),
+                    to: datagram.destination,
+                    bytes: datagram.bytes.to_vec(),
+                });
+                continue;
+            }
             let inner = match encapsulation::parse(datagram.bytes) {
                 Ok(inner) => inner,
                 Err(reason) => {
@@ -436,8 +489,9 @@ impl Transport {
         shared
     }
 
-    fn count(&mut self, reason: String) {
-        *self.counters.entry(reason).or_default() += 1;
+    /// Something was refused or failed.
+    pub fn count(&mut self, reason: impl Into<String>) {
+        *self.counters.entry(reason.into()).or_default() += 1;
     }
 }
 

@@ -114,7 +114,7 @@ impl Controller {
     }
 
     /// The way to a peer, by an interface whose program will see its packets.
-    fn way(
+    pub(super) fn way(
         &mut self,
         config: &Config,
         tunnel: &Tunnel,

@@ -35,7 +35,7 @@ use super::{
     },
 };
 use crate::{
-    certificate::{node_prefix::NodePrefix, static_key::StaticPublicKey},
+    certificate::{node::NodeCertificate, node_prefix::NodePrefix, static_key::StaticPublicKey},
     time::{Now, Time, Timestamp},
 };
 
@@ -119,6 +119,11 @@ impl Channels {
         let documents = self.documents.deadline();
         let peers = self.schedule.next();
         documents.into_iter().chain(peers).min()
+    }
+
+    /// The certificate that a peer has shown and that was good; none before there is a channel.
+    pub fn certificate(&self, peer: NodePrefix) -> Option<&NodeCertificate> {
+        self.peers.get(&peer)?.certificate()
     }
 
     /// A line for each peer, by name.

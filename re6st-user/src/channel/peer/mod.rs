@@ -120,6 +120,13 @@ impl Peer {
         }
     }
 
+    /// What it has shown.
+    pub fn certificate(&self) -> Option<&NodeCertificate> {
+        self.certificate
+            .as_ref()
+            .map(|(certificate, _)| certificate)
+    }
+
     /// Nobody has named it, it has no session, and it is not tried any more.
     pub fn may_be_forgotten(&self) -> bool {
         self.configured.is_none() && self.carriers.is_empty() && !self.wants_session(Time(0))

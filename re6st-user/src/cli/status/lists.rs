@@ -19,7 +19,7 @@ use re6st_user::{
 use serde::{Deserialize as _, Serialize};
 use serde_json::{Value, json};
 
-use super::RouteFilter;
+use super::{RouteFilter, peers};
 use crate::cli::table::table;
 
 /// Where the lists of an instance come from: its maps and the kernel, and its controller if one runs.
@@ -54,6 +54,22 @@ impl<'a> Source<'a> {
 
     pub fn print_neighbours(&self) -> Result<()> {
         self.neighbours().try_for_each(|item| self.print(item?))
+    }
+
+    fn peers(&self) -> impl Iterator<Item = Result<Value>> {
+        self.ask(Question::Peers { from: 0 })
+    }
+
+    pub fn print_peers(&self) -> Result<()> {
+        self.peers().try_for_each(|item| self.print(item?))
+    }
+
+    pub fn peers_text(&self) -> Result<String> {
+        if control::ask(&self.socket, &Question::Summary)?.is_none() {
+            return Ok(" no node runs\n".to_owned());
+        }
+        let peers = self.peers().collect::<Result<Vec<_>>>()?;
+        Ok(peers::text(&peers))
     }
 
     pub fn print_tunnels(&self) -> Result<()> {
@@ -271,6 +287,11 @@ pub fn tunnels(tunnels: &[TunnelStatus]) -> String {
             tunnel.received_bytes.to_string(),
             tunnel.sent_packets.to_string(),
             tunnel.sent_bytes.to_string(),
+            // its packets are in clear all the same
+            match tunnel.name.contains('/') {
+                true => "channel".to_owned(),
+                false => "nothing".to_owned(),
+            },
             tunnel.stale.clone().unwrap_or_default(),
         ]
     });
@@ -285,6 +306,7 @@ pub fn tunnels(tunnels: &[TunnelStatus]) -> String {
         "bytes",
         "sent",
         "bytes",
+        "protected by",
         "",
     ];
     table("tunnels", &columns, rows)

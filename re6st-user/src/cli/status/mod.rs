@@ -15,6 +15,7 @@ use re6st_user::dataplane::bpf::{InstanceName, Pins};
 
 mod lists;
 mod membership;
+mod peers;
 mod summary;
 
 /// Options of `status`.
@@ -50,6 +51,12 @@ Examples:
 Example:
   re6st-user status neighbours")]
     Neighbours,
+    /// Peers of a managed mesh: their channels, and what goes through their tunnels.
+    #[command(after_long_help = "\
+Examples:
+  re6st-user status peers
+  re6st-user status peers --json")]
+    Peers,
     /// Tunnels, with counters.
     #[command(after_long_help = "\
 Example:
@@ -164,11 +171,13 @@ fn show_lists(
         match (list, arguments.json) {
             (List::Routes(filter), true) => source.print_routes(filter)?,
             (List::Neighbours, true) => source.print_neighbours()?,
+            (List::Peers, true) => source.print_peers()?,
             (List::Tunnels, true) => source.print_tunnels()?,
             (list, false) => {
                 let text = match list {
                     List::Routes(filter) => source.routes_text(filter)?,
                     List::Neighbours => source.neighbours_text()?,
+                    List::Peers => source.peers_text()?,
                     List::Tunnels => source.tunnels_text()?,
                 };
                 let name = pins.instance();

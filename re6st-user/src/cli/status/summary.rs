@@ -85,6 +85,10 @@ pub fn text(status: &Status, source: &Source<'_>) -> Result<String> {
     };
     if let Some(controller) = &status.controller {
         text += &membership::text(&controller["registry"]);
+        if !controller["channels"].is_null() {
+            text += &source.peers_text()?;
+            text += &counters("channels refused or failed", &controller["channels"]);
+        }
         if !controller["router-id"].is_null() {
             text += &babel(controller, source)?;
         }
@@ -125,14 +129,19 @@ fn babel(controller: &Value, source: &Source<'_>) -> Result<String> {
         ("Babel's counters", "counters"),
         ("Babel refused", "refused"),
     ] {
-        let counters = controller[key].as_object().cloned().unwrap_or_default();
-        let rows = counters
-            .iter()
-            .filter(|(_, count)| count.as_u64() != Some(0))
-            .map(|(name, count)| vec![name.replace('_', " "), shown(count)]);
-        text += &table(title, &["what", "how often"], rows);
+        text += &counters(title, &controller[key]);
     }
     Ok(text)
+}
+
+/// Those that are not zero.
+fn counters(title: &str, told: &Value) -> String {
+    let told = told.as_object().cloned().unwrap_or_default();
+    let rows = told
+        .iter()
+        .filter(|(_, count)| count.as_u64() != Some(0))
+        .map(|(name, count)| vec![name.replace(['_', '-'], " "), shown(count)]);
+    table(title, &["what", "how often"], rows)
 }
 
 fn routes(status: &Status, source: &Source<'_>) -> Result<String> {
