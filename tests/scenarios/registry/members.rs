@@ -52,7 +52,7 @@ impl Member {
         self.host.directory().join("node").join(name)
     }
 
-    fn configure(&self, change: impl Fn(String) -> String) -> Result<()> {
+    pub(super) fn configure(&self, change: impl Fn(String) -> String) -> Result<()> {
         let text = change(node_file(&self.host, "re6st0.toml")?);
         Ok(fs::write(self.path("re6st0.toml"), text)?)
     }
@@ -107,7 +107,20 @@ impl Member {
         Ok(run(&self.host, &arguments.concat())?.success()?.stdout)
     }
 
-    fn controller(&self) -> Result<Value> {
+    /// `status peers --json`.
+    pub(super) fn peers(&self) -> Result<String> {
+        self.status(&["peers", "--json"])
+    }
+
+    /// Does something about one peer.
+    pub(super) fn about_peer(&self, arguments: &[&str]) -> Result<String> {
+        let sockets = self.host.directory();
+        let sockets = ["--sockets", sockets.to_str().context("a folder's name")?];
+        let all = [&sockets[..], &["peer"], arguments].concat();
+        Ok(run(&self.host, &all)?.success()?.stdout)
+    }
+
+    pub(super) fn controller(&self) -> Result<Value> {
         let status: Value = serde_json::from_str(&self.status(&["--json"])?)?;
         Ok(status["controller"].clone())
     }
@@ -117,7 +130,7 @@ impl Member {
         Ok(self.controller()?["registry"].clone())
     }
 
-    fn address(&self) -> Result<String> {
+    pub(super) fn address(&self) -> Result<String> {
         let text = node_file(&self.host, "re6st0.toml")?;
         let address = text.split('"').nth(1).context("no address")?;
         Ok(address.split('/').next().context("no prefix")?.to_owned())
@@ -136,7 +149,7 @@ impl Member {
     }
 
     /// Waits until packets arrive.
-    fn reach(&self, other: &Self) -> Result<()> {
+    pub(super) fn reach(&self, other: &Self) -> Result<()> {
         let address = other.address()?;
         wait_for("a way", || {
             let ping = ["-n", "-c", "1", "-W", "1", &address];

@@ -1,6 +1,7 @@
 //! The registry and its newcomers, as commands on hosts of their own.
 
 mod backup;
+mod channels;
 mod clock;
 mod enrolment;
 mod members;

@@ -83,6 +83,11 @@ impl RegistryHost {
         Ok(process.id())
     }
 
+    /// The router between all of them.
+    pub fn router(&self) -> &Host {
+        self.internet.router()
+    }
+
     /// A host on the same Internet.
     pub fn newcomer(&self, name: &str) -> Result<Host> {
         let host = self.testbed.host(name)?;

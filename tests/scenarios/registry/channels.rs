@@ -1,0 +1,288 @@
+//! Channels between members: who they are is seen, keys are agreed on, and only then do packets flow.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use testbed::{host::Host, traffic::UdpStream};
+
+use super::{
+    members::Member,
+    support::{OPEN, RegistryHost, node_file, wait_for},
+};
+use crate::babel_nodes::wait_within;
+
+/// The registry and two members on its Internet, which know nothing of each other.
+fn strangers() -> Result<(RegistryHost, [Member; 2])> {
+    let registry = RegistryHost::new(&OPEN, "")?;
+    let members = [
+        Member::new(&registry, "a", &["--anonymous"])?,
+        Member::new(&registry, "b", &["--anonymous"])?,
+    ];
+    for member in &members {
+        member.configure(|text| text.replace("interfaces = [\"lan0\"]", "interfaces = []"))?;
+    }
+    Ok((registry, members))
+}
+
+/// Three lines of the file: another node, and where it is.
+fn add_peer(member: &Member, other: &Member) -> Result<()> {
+    let lines = format!(
+        "\n[[peer]]\nnode    = \"{}\"\naddress = \"{}:4754\"\n",
+        name(other)?,
+        outer(other)?
+    );
+    member.configure(|text| text + &lines)
+}
+
+/// The name in a member's certificate.
+fn name(member: &Member) -> Result<String> {
+    let text = node_file(&member.host, "re6st0.toml")?;
+    let name = text.split_whitespace().nth(2).context("no name")?;
+    Ok(name.to_owned())
+}
+
+/// A member's IPv4 address on the Internet.
+fn outer(member: &Member) -> Result<String> {
+    let output = member
+        .host
+        .run("ip", &["-4", "-o", "address", "show", "dev", "eth0"])?;
+    let mut words = output.split_whitespace();
+    let address = words.find(|word| word.contains('/'));
+    let address = address.and_then(|address| address.split('/').next());
+    Ok(address.context("no address")?.to_owned())
+}
+
+/// What `status peers` says of the only peer.
+fn peer(member: &Member) -> Result<Value> {
+    let lines = member.peers()?;
+    serde_json::from_str(&lines).with_context(|| lines.clone())
+}
+
+fn wait_until_connected(member: &Member) -> Result<()> {
+    wait_for("a channel", || {
+        Ok(peer(member).is_ok_and(|peer| peer["state"] == "connected"))
+    })
+    .with_context(|| member.said())
+}
+
+#[test]
+fn three_lines_of_one_file_connect_two_fresh_nodes() -> Result<()> {
+    let (_registry, mut members) = strangers()?;
+    let [a, b] = &members;
+    add_peer(a, b)?;
+    members.iter_mut().try_for_each(Member::start)?;
+    let [a, b] = &members;
+
+    a.reach(b)?;
+    b.reach(a)?;
+
+    for (member, other, opened_by) in [(a, b, "us"), (b, a, "peer")] {
+        let peer = peer(member)?;
+        assert_eq!(peer["peer"], name(other)?, "{peer}");
+        assert_eq!(peer["state"], "connected", "{peer}");
+        assert_eq!(peer["opened-by"], opened_by, "{peer}");
+        assert_eq!(peer["post-quantum"], true, "{peer}");
+        assert_eq!(peer["payload-encrypted"], false, "{peer}");
+        assert!(peer["tunnel"]["sent-packets"].as_u64() > Some(0), "{peer}");
+        let said = member.said();
+        assert!(said.contains("connected, post-quantum keys"), "{said}");
+        let text = member.status(&["peers"])?;
+        assert!(text.contains("post-quantum"), "{text}");
+    }
+    Ok(())
+}
+
+/// Two that are connected; the first one has called.
+fn connected() -> Result<(RegistryHost, [Member; 2])> {
+    let (registry, mut members) = strangers()?;
+    let [a, b] = &members;
+    add_peer(a, b)?;
+    members.iter_mut().try_for_each(Member::start)?;
+    let [a, b] = &members;
+    a.reach(b)?;
+    Ok((registry, members))
+}
+
+fn stream(from: &Member, to: &Member, rate: u32) -> Result<UdpStream> {
+    UdpStream::start(&from.host, &to.host, to.address()?.parse()?, 200, rate)
+}
+
+#[test]
+fn keys_change_under_traffic_and_no_packet_is_lost_or_overtaken() -> Result<()> {
+    let (_registry, [a, b]) = connected()?;
+    let name = name(&b)?;
+    let stream = stream(&a, &b, 5_000)?;
+
+    for _ in 0..10 {
+        a.about_peer(&[&name, "--reconnect"])?;
+        wait_for("a new handshake", || {
+            Ok(peer(&a)?["last-handshake"]["secs"] == 0)
+        })?;
+        std::thread::sleep(Duration::from_secs(1));
+    }
+
+    let datagrams = stream.finish()?;
+    assert!(datagrams.is_perfect(), "{datagrams:?}");
+    assert_eq!(datagrams.reordered, 0, "{datagrams:?}");
+    Ok(())
+}
+
+#[test]
+fn a_killed_controllers_tunnel_forwards_on_and_is_taken_up_again() -> Result<()> {
+    let (_registry, [mut a, b]) = connected()?;
+    let stream = stream(&b, &a, 500)?;
+
+    a.kill()?;
+    std::thread::sleep(Duration::from_secs(2));
+    a.start()?;
+    wait_until_connected(&a)?;
+    // longer than the keys of before are accepted
+    std::thread::sleep(Duration::from_secs(12));
+
+    let datagrams = stream.finish()?;
+    assert!(datagrams.is_perfect(), "{datagrams:?}\n{}", a.said());
+    a.reach(&b)?;
+    Ok(())
+}
+
+#[test]
+fn a_peer_that_moves_is_followed() -> Result<()> {
+    let (registry, [a, b]) = connected()?;
+    let before = peer(&b)?["address"].clone();
+    let router = registry.router();
+    router.ip(&["address", "add", "198.51.100.1/24", "dev", "a2"])?;
+    a.host
+        .ip(&["address", "add", "198.51.100.2/24", "dev", "eth0"])?;
+
+    let old = format!("{}/30", outer(&a)?);
+    a.host.ip(&["address", "delete", &old, "dev", "eth0"])?;
+    a.host
+        .ip(&["route", "replace", "default", "via", "198.51.100.1"])?;
+
+    wait_for("the new address", || {
+        let address = peer(&b)?["address"].clone();
+        Ok(address != before && address.to_string().contains("198.51.100.2"))
+    })
+    .with_context(|| format!("{}\n{}", a.said(), b.said()))?;
+    a.reach(&b)?;
+    b.reach(&a)?;
+    Ok(())
+}
+
+#[test]
+fn a_revoked_node_is_cut_off_at_once_in_both_roles() -> Result<()> {
+    for revoked_is_caller in [true, false] {
+        let (registry, [a, b]) = connected()?;
+        let (revoked, other) = match revoked_is_caller {
+            true => (&a, &b),
+            false => (&b, &a),
+        };
+        let serial = revoked.membership()?["certificate"]["serial"].to_string();
+
+        registry.operate(&["cert", "revoke", &serial])?;
+
+        let begin = Instant::now();
+        wait_within(Duration::from_secs(10), "the end of the tunnel", || {
+            Ok(!other.status(&["tunnels", "--json"])?.contains("sent"))
+        })
+        .with_context(|| other.said())?;
+        assert!(begin.elapsed() < Duration::from_secs(10));
+        let said = other.said();
+        assert!(said.contains("its certificate is revoked"), "{said}");
+        let said = revoked.said();
+        assert!(said.contains("REVOKED"), "{said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn who_is_not_the_one_that_was_called_is_refused_by_name() -> Result<()> {
+    let (registry, mut members) = strangers()?;
+    let third = Member::new(&registry, "c", &["--anonymous"])?;
+    let [a, b] = &members;
+    let lines = format!(
+        "\n[[peer]]\nnode    = \"{}\"\naddress = \"{}:4754\"\n",
+        name(&third)?,
+        outer(b)?
+    );
+    a.configure(|text| text + &lines)?;
+
+    members.iter_mut().try_for_each(Member::start)?;
+
+    let [a, b] = &members;
+    wait_for("no answer", || Ok(a.said().contains("no answer")))
+        .with_context(|| format!("{}\n{}", a.said(), b.said()))?;
+    assert_eq!(peer(a)?["state"], "opening");
+    let counters = b.controller()?["channels"].clone();
+    assert!(counters["wrong_mac"].as_u64() > Some(0), "{counters}");
+    Ok(())
+}
+
+/// Masquerades a host behind the router, and lets nothing in that has not been asked for.
+fn put_behind_nat(router: &Host, interface: &str) -> Result<()> {
+    let script = format!(
+        "add table inet test;
+        add chain inet test out {{ type nat hook postrouting priority srcnat; }};
+        add rule inet test out iifname {interface} masquerade random;
+        add chain inet test forward {{ type filter hook forward priority 0; }};
+        add rule inet test forward oifname {interface} ct state new drop;"
+    );
+    router.run("nft", &[&script]).map(drop)
+}
+
+#[test]
+fn a_node_behind_a_nat_that_gives_each_peer_another_port_calls_and_is_reached() -> Result<()> {
+    let (registry, mut members) = strangers()?;
+    put_behind_nat(registry.router(), "a2")?;
+    let [a, b] = &members;
+    add_peer(a, b)?;
+    members.iter_mut().try_for_each(Member::start)?;
+    let [a, b] = &members;
+
+    a.reach(b)?;
+    b.reach(a)?;
+
+    let seen = peer(b)?;
+    assert_eq!(seen["nat"], true, "{seen}");
+    let address = seen["address"].as_str().context("no address")?;
+    assert!(!address.ends_with(":4754"), "{seen}");
+    let datagrams = UdpStream::run(
+        &b.host,
+        &a.host,
+        a.address()?.parse()?,
+        1_000,
+        500,
+        Duration::from_secs(2),
+    )?;
+    assert!(datagrams.is_perfect(), "{datagrams:?}");
+    Ok(())
+}
+
+#[test]
+fn a_path_that_carries_less_and_says_nothing_is_found_out() -> Result<()> {
+    let (registry, mut members) = strangers()?;
+    let router = registry.router();
+    let silent = "add table inet test;
+        add chain inet test out { type filter hook output priority 0; };
+        add rule inet test out icmp type destination-unreachable drop;
+        add rule inet test out icmpv6 type packet-too-big drop;";
+    router.run("nft", &[silent])?;
+    router.ip(&["link", "set", "b3", "mtu", "1400"])?;
+    let [a, b] = &members;
+    add_peer(a, b)?;
+    members.iter_mut().try_for_each(Member::start)?;
+    let [a, b] = &members;
+    a.reach(b)?;
+
+    wait_for("the path's MTU", || Ok(peer(a)?["path-mtu"] == 1400))
+        .with_context(|| format!("{:?}\n{}", peer(a), a.said()))?;
+
+    assert_eq!(peer(a)?["tunnel-mtu"], 1364);
+    // senders are told, and nothing is lost
+    let size = ["-n", "-c", "3", "-W", "2", "-s", "1350", &b.address()?];
+    wait_for("large packets", || {
+        Ok(a.host.output("ping", &size)?.status.success())
+    })?;
+    Ok(())
+}
