@@ -28,7 +28,7 @@ pub struct Probing {
     pub repeat: Duration,
     /// Least silence before a peer counts as unresponsive; `interval` and 3 round trips are granted too.
     pub timeout: Duration,
-    /// Least number of probes without an answer before it does, 32 at most.
+    /// Least number of probes without an answer before it does, 16 at most.
     pub unanswered: u32,
     /// Between probes to one that does not respond.
     pub revival: Duration,
@@ -198,7 +198,8 @@ impl Meter {
         self.probe_at = now
             + match self.unresponsive_since {
                 Some(_) => self.probing.revival,
-                None => self.probing.repeat,
+                // on a long way more seldom: so that those remembered reach back to some that should have been answered
+                None => self.probing.repeat.max(self.overdue_after() / 16),
             };
         now.0
     }
@@ -294,11 +295,20 @@ impl Meter {
         self.sampled_at + self.probing.sample + grace
     }
 
+    /// An answer should have come by then.
+    fn overdue_after(&self) -> Duration {
+        let round_trip = self.round_trip.unwrap_or(UNKNOWN_ROUND_TRIP);
+        self.probing.repeat.max(round_trip * 3 / 2)
+    }
+
     fn is_silent(&self, now: Time) -> bool {
-        let needed = self.probing.unanswered.clamp(1, Self::REMEMBERED as u32) as usize;
+        let needed = self
+            .probing
+            .unanswered
+            .clamp(1, Self::REMEMBERED as u32 / 2) as usize;
         let kept = (self.unanswered as usize).min(Self::REMEMBERED);
         let round_trip = self.round_trip.unwrap_or(UNKNOWN_ROUND_TRIP);
-        let patience = self.probing.repeat.max(round_trip * 3 / 2);
+        let patience = self.overdue_after();
         let last = (1..=kept).map(|back| (self.next + Self::REMEMBERED - back) % Self::REMEMBERED);
         let overdue = last
             .filter_map(|index| self.sent[index])
