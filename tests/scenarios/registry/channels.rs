@@ -286,3 +286,35 @@ fn a_path_that_carries_less_and_says_nothing_is_found_out() -> Result<()> {
     })?;
     Ok(())
 }
+
+#[test]
+fn what_a_peer_may_not_announce_is_ignored_and_said() -> Result<()> {
+    const OTHERS: &str = "2001:db8:42:7777::/64";
+    let (_registry, mut members) = strangers()?;
+    let [a, b] = &members;
+    add_peer(a, b)?;
+    let announce = format!("announce = [{{ to = \"{OTHERS}\" }}, {{ to = \"::/0\" }}]");
+    b.configure(|text| text.replacen("[babel]", &format!("[babel]\n{announce}"), 1))?;
+    members.iter_mut().try_for_each(Member::start)?;
+    let [a, b] = &members;
+    a.reach(b)?;
+
+    wait_for("the refusal", || {
+        let text = a.status(&[])?;
+        Ok(text.contains(OTHERS) && text.contains("WARNING"))
+    })
+    .with_context(|| a.status(&[]).unwrap_or_default())?;
+
+    for prefix in [OTHERS, "::/0"] {
+        let routes = a.status(&["routes", prefix])?;
+        let mut rows = routes.lines().map(str::trim_start);
+        let used = rows.any(|row| row.starts_with(prefix) && row.contains("in use"));
+        assert!(!used, "{prefix}: {routes}");
+    }
+    let said = a.status(&[])?;
+    let names_it = said
+        .lines()
+        .any(|line| line.contains("WARNING") && line.contains(&name(b).unwrap_or_default()));
+    assert!(names_it, "{said}");
+    Ok(())
+}
