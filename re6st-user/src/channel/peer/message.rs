@@ -53,11 +53,7 @@ impl Peer {
             Message::Have {
                 parameters,
                 revocations,
-            } => {
-                if self.exchange.says([parameters, revocations]) {
-                    self.exchange.look_for_successions();
-                }
-            }
+            } => self.have(parameters, revocations),
             Message::Want {
                 kind,
                 number,
@@ -70,6 +66,13 @@ impl Peer {
             }
             Message::SeenAt(seen) => self.is_seen_at(context, seen),
             _ => {}
+        }
+    }
+
+    /// It says what it holds.
+    fn have(&mut self, parameters: u64, revocations: u64) {
+        if self.exchange.says([parameters, revocations]) {
+            self.exchange.look_for_successions();
         }
     }
 

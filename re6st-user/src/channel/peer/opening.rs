@@ -104,7 +104,7 @@ impl Peer {
         let wait = context.about(retry.min(context.settings.timers.retry_max));
         self.opening.at = now + wait;
         self.opening.tries = self.opening.tries.saturating_add(1);
-        if self.key.is_none() || self.opening.tries % WORTH_A_WORD == 0 {
+        if self.key.is_none() || self.opening.tries.is_multiple_of(WORTH_A_WORD) {
             context.outputs.push(Output::WantKey(self.node));
         }
         let (Some(key), Some(to)) = (self.key, self.call_address()) else {
