@@ -162,7 +162,10 @@ fn options_are_offered_only_where_they_mean_something() {
     for (path, mut command) in all() {
         let help = command.render_long_help().to_string();
         let data_plane = path.get(1).is_none_or(|name| {
-            ["load", "node", "reload", "unload", "status", "trace"].contains(&&**name)
+            [
+                "load", "node", "peer", "reload", "unload", "status", "trace",
+            ]
+            .contains(&&**name)
         });
         assert_eq!(help.contains("--bpffs"), data_plane, "{path:?}");
     }
