@@ -127,6 +127,8 @@ impl Origins {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::expect_used, reason = "a test may end there")]
+
     use proptest::prelude::*;
 
     use super::*;
