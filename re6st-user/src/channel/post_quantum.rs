@@ -134,6 +134,7 @@ pub fn encapsulate(
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may end there")]
 mod tests {
     use super::*;
 

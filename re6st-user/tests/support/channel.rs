@@ -70,7 +70,10 @@ pub fn initiation(packet: &[u8]) {
     let fixture = &*FIXTURE;
     let mut packet = packet.to_vec();
     // half of them know the node's key, or nothing would get behind the MAC
-    if let (Some(head), true) = (packet.first_chunk().copied(), packet.len() % 2 == 0) {
+    if let (Some(head), true) = (
+        packet.first_chunk().copied(),
+        packet.len().is_multiple_of(2),
+    ) {
         packet[16..24].copy_from_slice(&mac(fixture.node.mac_key(), &head));
     }
     let index = SessionIndex::new(9).expect("not 0");

@@ -2,7 +2,10 @@
 
 use std::convert::Infallible;
 
-use re6st_common::handshake::{SipKey, Verdict, cookie_reply, judge};
+use re6st_common::{
+    address::Address,
+    handshake::{SipKey, Verdict, cookie, cookie_reply, judge},
+};
 
 use super::support::{START, identity, index, initiation, random, response, sessions};
 use crate::{
@@ -177,21 +180,14 @@ fn a_cookie_is_taken_from_who_has_seen_the_initiation_and_changes_nothing_else()
     // Arrange
     let (initiator, packet) = initiation(1, &offer());
     let secret = SipKey::new([4; 16]);
+    let source = Address::from_ipv4([192, 0, 2, 7]);
     let judged = |packet: &[u8]| {
         let head = packet.first_chunk().unwrap();
-        let source = re6st_common::address::Address::from_ipv4([192, 0, 2, 7]);
-        judge(
-            mac_key(identity(2).public_key()),
-            secret,
-            head,
-            source,
-            4754,
-            7,
-        )
+        let key = mac_key(identity(2).public_key());
+        judge(key, secret, head, source, 4754, 7)
     };
-    let Verdict::NoCookie(cookie) = judged(&packet) else {
-        panic!("{:?}", judged(&packet));
-    };
+    let cookie = cookie(secret, source, 4754, 7);
+    assert_eq!(judged(&packet), Verdict::NoCookie(cookie));
     let reply = cookie_reply(packet.first_chunk().unwrap(), cookie);
     let reply = CookieReply::parse(&reply).unwrap();
     // Act
