@@ -39,6 +39,8 @@ use crate::{
 const INHERITED: Duration = Duration::from_secs(30);
 /// How long keys of the life before are accepted beside those that a peer has agreed on since.
 const OVERLAP: Duration = Duration::from_secs(10);
+/// What every link of IPv6 must carry (RFC 8200 section 5), in bytes.
+const IPV6_MINIMUM_MTU: u16 = 1280;
 /// What channels want that is done in one turn.
 const BATCH: usize = 256;
 
@@ -292,6 +294,14 @@ impl Controller {
             peers.also_accepted(peer, now, &mut tunnel.keys);
         }
         let outcome = match self.link_to(peer) {
+            _ if self.is_too_narrow(&tunnel) => self.close_peer_tunnel(&tunnel.name).and_then(|()| {
+                bail!(
+                    "tunnel {}: the path to {} leaves {} bytes for packets in it, and IPv6 needs {IPV6_MINIMUM_MTU}",
+                    tunnel.name,
+                    tunnel.remote,
+                    tunnel.mtu.unwrap_or_default()
+                )
+            }),
             Some(interface) => self.change_peer_tunnel(interface, tunnel),
             None => self.open_peer_tunnel(peer, tunnel),
         };
@@ -300,6 +310,13 @@ impl Controller {
         if let Some(why) = why {
             self.channel(channel::Input::NoTunnel { peer, why });
         }
+    }
+
+    /// Whether the mesh's packets do not fit, whatever senders are told.
+    fn is_too_narrow(&self, tunnel: &Tunnel) -> bool {
+        let mut addresses = self.config.addresses.iter();
+        tunnel.mtu.is_some_and(|mtu| mtu < IPV6_MINIMUM_MTU)
+            && addresses.any(|address| address.addr().is_ipv6())
     }
 
     fn open_peer_tunnel(&mut self, peer: NodePrefix, tunnel: Tunnel) -> Result<Option<String>> {

@@ -15,7 +15,11 @@ use crate::{
     },
     config::{Encapsulation, MacAlgorithm, Tunnel},
     dataplane::bpf::resolve::ResolvedTunnel,
-    io::{datagram::Socket, netlink::link::Interface, random},
+    io::{
+        datagram::{Datagram, Socket},
+        netlink::link::Interface,
+        random,
+    },
     membership::mac_keys::NetworkMacKeys,
     node::{encapsulation, lan::Own},
     time::Time,
@@ -123,6 +127,8 @@ pub struct Transport {
     impostors: BTreeMap<(InterfaceId, Ipv6Addr), Time>,
     /// What was refused or failed, by reason.
     pub counters: BTreeMap<String, u64>,
+    /// Whether this node has channels.
+    channels: bool,
     /// Packets of channels.
     pub arrived: Vec<ChannelDatagram>,
 }
@@ -140,6 +146,7 @@ impl Transport {
             addresses: BTreeMap::new(),
             impostors: BTreeMap::new(),
             counters: BTreeMap::new(),
+            channels,
             arrived: Vec::new(),
         };
         transport.open(channels.then_some(Carried::Fou).into_iter().collect())?;
@@ -370,7 +377,7 @@ impl Transport {
                 }
             };
             // no GRE header begins like that
-            if matches!(datagram.bytes.first(), Some(1..=0x1f)) && datagram.port != 0 {
+            if self.channels && is_of_channel(&datagram) {
                 self.arrived.push(ChannelDatagram {
                     from: SocketAddr::new(datagram.source, datagram.port),
                     to: datagram.destination,
@@ -493,6 +500,11 @@ impl Transport {
     pub fn count(&mut self, reason: impl Into<String>) {
         *self.counters.entry(reason.into()).or_default() += 1;
     }
+}
+
+/// No GRE header begins like that. Without UDP there is no port.
+fn is_of_channel(datagram: &Datagram<'_>) -> bool {
+    matches!(datagram.bytes.first(), Some(1..=0x1f)) && datagram.port != 0
 }
 
 fn keys(mac: &NetworkMacKeys) -> Result<Keys, KeyError> {

@@ -49,6 +49,18 @@ impl ProbeState {
         self.unanswered = self.unanswered.saturating_add(1);
     }
 
+    /// How long an answer may take.
+    fn patience(settings: &Probing, round_trip: Duration) -> Duration {
+        settings.repeat.max(round_trip * 3 / 2)
+    }
+
+    /// From a probe to the next. On a long way more seldom: so that those remembered reach back to some that should have been
+    /// answered.
+    pub fn repeat(settings: &Probing, round_trip: Duration) -> Duration {
+        let patience = Self::patience(settings, round_trip);
+        settings.repeat.max(patience / 16)
+    }
+
     /// Whether it counts as unresponsive: enough probes are unanswered for longer than an answer takes, and the silence is
     /// long enough.
     pub fn is_silent(&self, now: Time, settings: &Probing, round_trip: Duration) -> bool {
@@ -56,7 +68,7 @@ impl ProbeState {
         if self.unanswered < needed {
             return false;
         }
-        let patience = settings.repeat.max(round_trip * 3 / 2);
+        let patience = Self::patience(settings, round_trip);
         let kept = self.unanswered.min(Self::REMEMBERED as u32) as usize;
         let overdue = self.sent[..kept]
             .iter()
@@ -64,5 +76,26 @@ impl ProbeState {
             .count();
         let least_silence = settings.timeout.max(settings.interval + round_trip * 3);
         overdue >= needed as usize && now.since(self.heard_at) >= least_silence
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_never_answers_is_found_silent_however_long_the_way_is() {
+        let settings = Probing::default();
+        for milliseconds in [0, 20, 300, 640, 1_000, 3_000, 10_000] {
+            let round_trip = Duration::from_millis(milliseconds);
+            let mut probes = ProbeState::new(Time(0));
+            let mut now = Time(0) + settings.interval;
+            let limit = now + settings.timeout + round_trip * 8;
+            while !probes.is_silent(now, &settings, round_trip) {
+                assert!(now < limit, "{round_trip:?}");
+                probes.probed(now);
+                now = now + ProbeState::repeat(&settings, round_trip);
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Change, Links};
+use super::{Change, Links, probing::ProbeState};
 use crate::babel::{
     context::Context,
     ids::{Audience, NeighbourId},
@@ -144,7 +144,7 @@ impl Links {
         let (interface, address) = (neighbour.interface, neighbour.address);
         let next = match neighbour.probes.unresponsive {
             true => REVIVAL,
-            false => settings.repeat,
+            false => ProbeState::repeat(&settings, round_trip),
         };
         self.timers.set(Timer::Silence(id), now + next);
         if falls_silent {
