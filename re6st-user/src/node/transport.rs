@@ -376,7 +376,6 @@ impl Transport {
                     continue;
                 }
             };
-            // no GRE header begins like that
             if self.channels && is_of_channel(&datagram) {
                 self.arrived.push(ChannelDatagram {
                     from: SocketAddr::new(datagram.source, datagram.port),

@@ -61,10 +61,6 @@ impl Opening {
     pub const fn is_under_way(&self) -> bool {
         self.tries > 0
     }
-
-    pub const fn key_is_wanted(&self) -> bool {
-        self.no_key_said
-    }
 }
 
 impl Peer {

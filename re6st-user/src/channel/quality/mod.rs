@@ -328,8 +328,10 @@ fn is_alike(one: &Quality, other: &Quality) -> bool {
         (Some(one), Some(other)) => one.abs_diff(other) <= NOISE.max(one / 10),
         (one, other) => one == other,
     };
-    // a percent, or a fifth of what it was
-    let losses = |one: u16, other: u16| one.abs_diff(other) <= (one / 5).max(655);
+    // a percent, or a fifth of what it was; and whether there is any, a thousandth
+    let losses = |one: u16, other: u16| {
+        one.abs_diff(other) <= (one / 5).max(655) && (one < 66) == (other < 66)
+    };
     round_trips
         && losses(one.loss_out, other.loss_out)
         && losses(one.loss_in, other.loss_in)
