@@ -7,6 +7,7 @@ use nix::unistd::Pid;
 
 use super::{
     chain::{self, Chain, FIRST, SECOND, SECOND_IPV6, index, mac},
+    channel::{self, Open},
     core,
     frames::{self, Arrival, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Frame, HOP_LIMIT, Hop, IPV4, NETWORK},
     kernel::{Generator, Redirect, Sink},
@@ -21,6 +22,8 @@ pub enum Kind {
     Floor,
     /// Our programs, as `re6st-user load` sets them up, with so many routes.
     Re6st(u32),
+    /// The same, run by `re6st-user node`, with channels to both neighbours, which tell it where to send packets.
+    Channel,
     /// The kernel forwards IPv6, without any tunnel.
     Forwarding,
     /// The kernel forwards between two VXLAN devices.
@@ -54,6 +57,7 @@ pub struct Contender {
     arrival: Arrival,
     _redirect: Option<Redirect>,
     _processes: Vec<Process>,
+    channels: Vec<Open>,
     /// The hosts. Last, so that they are dropped last.
     pub chain: Chain,
 }
@@ -69,10 +73,21 @@ pub struct Setup {
     pub processes: Vec<Process>,
     /// What of the relay takes time.
     pub threads: Vec<Pid>,
-    destinations: u32,
+    /// The number of the first destination, and how many there are.
+    pub destinations: (u32, u32),
+    /// What channels have to be there all the time.
+    pub channels: Vec<Open>,
 }
 
 impl Setup {
+    /// We relay from tunnel to tunnel, to few destinations.
+    pub fn tunnels(frame: Frame, arrives: Frame) -> Self {
+        // the source port is the flow's hash; no checksum covers it
+        let source_port = frames::ETHERNET + IPV4;
+        let free = std::iter::once(source_port..source_port + 2).collect();
+        Self::new(frame, arrives, free)
+    }
+
     /// The kernel alone relays, to few destinations. What of a frame's front may be anything is `free`.
     pub fn new(frame: Frame, arrives: Frame, free: Vec<Range<usize>>) -> Self {
         Self {
@@ -85,7 +100,8 @@ impl Setup {
             redirect: None,
             processes: Vec::new(),
             threads: Vec::new(),
-            destinations: FEW,
+            destinations: (1, FEW),
+            channels: Vec::new(),
         }
     }
 }
@@ -103,17 +119,19 @@ impl Contender {
             redirect,
             processes,
             mut threads,
-            destinations,
+            destinations: (first, destinations),
+            channels,
         } = match kind {
             Kind::Floor => floor(&chain, &inner)?,
             Kind::Re6st(routes) => re6st(&chain, &inner, routes)?,
+            Kind::Channel => channel::relay(&chain, &inner)?,
             Kind::Forwarding => forwarding(&chain, &inner)?,
             Kind::Vxlan => vxlan(&chain, &inner)?,
             Kind::Openvpn => openvpn::relay(&chain, &inner)?,
         };
         sink.expect(arrival.frame.expected())?;
         let interface = index(&chain.generator, &chain.generator_interface)?;
-        let stream = frame.stream(interface, 1, destinations);
+        let stream = frame.stream(interface, first, destinations);
         let mut generator = Generator::new(stream, frame.bytes.len())?;
         chain.generator.enter(|| generator.attach())??;
         if polling == Polling::OwnCore {
@@ -135,12 +153,14 @@ impl Contender {
             arrival,
             _redirect: redirect,
             _processes: processes,
+            channels,
             chain,
         })
     }
 
     /// Fails unless what arrived at the sink is what had to arrive.
     pub fn check(&self) -> Result<()> {
+        self.channels.iter().try_for_each(Open::check)?;
         let sample = self.sink.sample()?;
         ensure!(
             !sample.is_empty(),
@@ -170,6 +190,7 @@ impl Kind {
         match self {
             Self::Floor => "f".into(),
             Self::Re6st(routes) => format!("r{}", routes % 1000),
+            Self::Channel => "n".into(),
             Self::Forwarding => "k".into(),
             Self::Vxlan => "v".into(),
             Self::Openvpn => "o".into(),
@@ -201,12 +222,9 @@ fn floor(chain: &Chain, inner: &[u8]) -> Result<Setup> {
 fn re6st(chain: &Chain, inner: &[u8], routes: u32) -> Result<Setup> {
     relay_node::load(chain, routes)?;
     let arrived = Frame::fou(&SECOND, relay_node::PORT, relay_node::KEY_TO_SINK, inner);
-    // the source port is the flow's hash; no checksum covers it
-    let source_port = frames::ETHERNET + IPV4;
-    let free = std::iter::once(source_port..source_port + 2).collect();
     Ok(Setup {
-        destinations: relay_node::destinations(routes),
-        ..Setup::new(fou_from_generator(inner), arrived, free)
+        destinations: (1, relay_node::destinations(routes)),
+        ..Setup::tunnels(fou_from_generator(inner), arrived)
     })
 }
 

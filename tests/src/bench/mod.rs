@@ -5,6 +5,7 @@
 
 mod babel;
 mod chain;
+mod channel;
 mod contender;
 mod core;
 mod frames;
@@ -18,6 +19,23 @@ mod relay_node;
 pub mod report;
 mod tcp;
 mod throughput;
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+
+/// Bytes of memory a process has in use; `process` is a number, or `self`.
+fn resident_memory(process: &str) -> Result<u64> {
+    let path = format!("/proc/{process}/status");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+    let kibibytes: u64 = text
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.split_whitespace().next())
+        .context("no VmRSS")?
+        .parse()?;
+    Ok(kibibytes << 10)
+}
 
 /// The value in the middle.
 fn median(values: impl IntoIterator<Item = f64>) -> f64 {

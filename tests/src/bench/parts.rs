@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::{
     babel,
     chain::Chain,
+    channel,
     contender::{Contender, Kind, Polling},
     maps, openvpn, registry,
     report::{Report, Section, Unit},
@@ -50,6 +51,16 @@ pub enum Part {
     RegistryParameters,
     /// How long that takes among slow connections.
     RegistrySlow,
+    /// The secure channel beside OpenVPN: all of the following.
+    Channel,
+    /// Handshakes a second, and the round trips of one.
+    ChannelHandshakes,
+    /// Memory and traffic of idle channels.
+    ChannelIdle,
+    /// Packets a second through a relay whose tunnels have channels.
+    ChannelRelay,
+    /// One TCP connection through such a tunnel.
+    ChannelTcp,
 }
 
 /// How thoroughly to measure.
@@ -97,22 +108,32 @@ impl Part {
         Self::RegistrySlow,
     ];
 
+    /// What [`Self::Channel`] stands for. What needs little memory and no hosts is first.
+    pub const CHANNEL: &'static [Self] = &[
+        Self::ChannelIdle,
+        Self::ChannelHandshakes,
+        Self::ChannelRelay,
+        Self::ChannelTcp,
+    ];
+
     /// All of a section.
     pub const fn whole(section: Section) -> &'static [Self] {
         match section {
             Section::DataPlane => Self::DATA_PLANE,
             Section::Babel => Self::BABEL,
             Section::Registry => Self::REGISTRY,
+            Section::Channel => Self::CHANNEL,
         }
     }
 
-    /// Those that belong to a section, with [`Self::Babel`] and [`Self::Registry`] taken apart.
+    /// Those that belong to a section, with [`Self::Babel`], [`Self::Registry`] and [`Self::Channel`] taken apart.
     pub fn of_section(parts: &[Self], section: Section) -> Vec<Self> {
         parts
             .iter()
             .flat_map(|part| match part {
                 Self::Babel => Self::BABEL.to_vec(),
                 Self::Registry => Self::REGISTRY.to_vec(),
+                Self::Channel => Self::CHANNEL.to_vec(),
                 part => vec![*part],
             })
             .filter(|part| Self::whole(section).contains(part))
@@ -128,10 +149,11 @@ impl Part {
             Self::Latency => latency(testbed, effort, report),
             Self::Load => load(testbed, effort, report),
             Self::Memory => memory(testbed, report),
-            Self::Babel | Self::Registry => {
+            Self::Babel | Self::Registry | Self::Channel => {
                 let parts = match self {
                     Self::Babel => Self::BABEL,
-                    _ => Self::REGISTRY,
+                    Self::Registry => Self::REGISTRY,
+                    _ => Self::CHANNEL,
                 };
                 parts
                     .iter()
@@ -145,6 +167,13 @@ impl Part {
             Self::RegistryEnrolment => registry::Part::Enrolment.run(testbed, effort, report),
             Self::RegistryParameters => registry::Part::Parameters.run(testbed, effort, report),
             Self::RegistrySlow => registry::Part::Slow.run(testbed, effort, report),
+            Self::ChannelHandshakes => channel::handshakes(testbed, effort, report),
+            Self::ChannelIdle => channel::idle(report),
+            Self::ChannelRelay => channel_relay(testbed, effort, report),
+            Self::ChannelTcp => {
+                let carriers = [Carrier::Re6st, Carrier::Channel];
+                tcp_rounds(testbed, effort, &carriers, "channel-tcp", report)
+            }
         }
     }
 }
@@ -167,6 +196,21 @@ fn relay(testbed: &Testbed, effort: Effort, report: &mut Report) -> Result<()> {
     }
     for length in LENGTHS {
         let name = |kind: Kind| format!("relay-{length}-{}", kind.name());
+        throughput_rounds(testbed, effort, &kinds, length, name, report)?;
+    }
+    Ok(())
+}
+
+/// Packets a second through tunnels that channels have opened, and through the same tunnels of a file.
+fn channel_relay(testbed: &Testbed, effort: Effort, report: &mut Report) -> Result<()> {
+    /// To the generator and to the sink.
+    const ROUTES: u32 = 2;
+    let kinds = [Kind::Re6st(ROUTES), Kind::Channel];
+    for length in LENGTHS {
+        let name = |kind: Kind| match kind {
+            Kind::Channel => format!("channel-relay-{length}"),
+            _ => format!("channel-relay-{length}-static"),
+        };
         throughput_rounds(testbed, effort, &kinds, length, name, report)?;
     }
     Ok(())
@@ -215,7 +259,6 @@ fn throughput_rounds(
 }
 
 fn tcp(testbed: &Testbed, effort: Effort, report: &mut Report) -> Result<()> {
-    const WARM_UP: Duration = Duration::from_millis(300);
     let carriers = [
         Carrier::Link,
         Carrier::Re6st,
@@ -223,12 +266,27 @@ fn tcp(testbed: &Testbed, effort: Effort, report: &mut Report) -> Result<()> {
         Carrier::LinkWithXdp,
     ];
     let carriers = with_openvpn(&carriers, Carrier::Openvpn, report);
-    let name = |carrier: Carrier| match carrier {
-        Carrier::Link => "tcp-link",
-        Carrier::LinkWithGro => "tcp-link-gro",
-        Carrier::LinkWithXdp => "tcp-link-xdp",
-        Carrier::Re6st => "tcp-re6st",
-        Carrier::Openvpn => "tcp-openvpn",
+    tcp_rounds(testbed, effort, &carriers, "tcp", report)
+}
+
+fn tcp_rounds(
+    testbed: &Testbed,
+    effort: Effort,
+    carriers: &[Carrier],
+    prefix: &str,
+    report: &mut Report,
+) -> Result<()> {
+    const WARM_UP: Duration = Duration::from_millis(300);
+    let name = |carrier: Carrier| {
+        let carrier = match carrier {
+            Carrier::Link => "link",
+            Carrier::LinkWithGro => "link-gro",
+            Carrier::LinkWithXdp => "link-xdp",
+            Carrier::Re6st => "re6st",
+            Carrier::Channel => "channel",
+            Carrier::Openvpn => "openvpn",
+        };
+        format!("{prefix}-{carrier}")
     };
     let pairs = carriers
         .iter()
@@ -243,8 +301,8 @@ fn tcp(testbed: &Testbed, effort: Effort, report: &mut Report) -> Result<()> {
             report.progress(&format!("{name}, round {} of {}", round + 1, effort.rounds));
             let rate = pair
                 .measure(WARM_UP, effort.window)
-                .with_context(|| name.to_owned())?;
-            report.add(name, Unit::BitsPerSecond, rate, None);
+                .with_context(|| name.clone())?;
+            report.add(&name, Unit::BitsPerSecond, rate, None);
         }
     }
     Ok(())
@@ -333,6 +391,7 @@ impl Kind {
         match self {
             Self::Floor => "floor",
             Self::Re6st(_) => "re6st",
+            Self::Channel => "channel",
             Self::Forwarding => "forwarding",
             Self::Vxlan => "vxlan",
             Self::Openvpn => "openvpn",

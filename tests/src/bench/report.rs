@@ -1,6 +1,7 @@
 //! What was measured: for the terminal, for docs/, and round by round as JSON.
 
 mod babel;
+mod channel;
 mod chart;
 mod data_plane;
 mod registry;
@@ -40,6 +41,8 @@ pub enum Unit {
     Packets,
     /// Of anything, a second.
     PerSecond,
+    /// To a peer and back.
+    RoundTrips,
 }
 
 impl Unit {
@@ -52,10 +55,13 @@ impl Unit {
             Self::Nanoseconds if value >= 1e6 => format!("{:.1} ms", value / 1e6),
             Self::Nanoseconds => format!("{:.2} us", value / 1e3),
             Self::Bytes => format!("{:.2} MiB", value / (1 << 20) as f64),
+            Self::BytesPerSecond if value < 1e3 => format!("{value:.1} B/s"),
             Self::BytesPerSecond => format!("{:.2} kB/s", value / 1e3),
             Self::Share => format!("{:.3} %", value * 100.0),
             Self::Packets => format!("{value:.0} packets"),
+            Self::PerSecond if value < 10.0 => format!("{value:.2} /s"),
             Self::PerSecond => format!("{value:.0} /s"),
+            Self::RoundTrips => format!("{value:.1} round trips"),
         }
     }
 }
@@ -88,11 +94,13 @@ pub enum Section {
     Babel,
     /// Certificates.
     Registry,
+    /// Handshakes.
+    Channel,
 }
 
 impl Section {
     /// In the order of the document.
-    pub const ALL: [Self; 3] = [Self::DataPlane, Self::Babel, Self::Registry];
+    pub const ALL: [Self; 4] = [Self::DataPlane, Self::Babel, Self::Registry, Self::Channel];
 
     /// The line it begins with.
     const fn heading(self) -> &'static str {
@@ -100,6 +108,7 @@ impl Section {
             Self::DataPlane => "# Benchmark\n",
             Self::Babel => "## Babel\n",
             Self::Registry => "## Registry\n",
+            Self::Channel => "## Secure channel\n",
         }
     }
 
@@ -109,6 +118,7 @@ impl Section {
             Self::DataPlane => data_plane::INTRODUCTION,
             Self::Babel => babel::INTRODUCTION,
             Self::Registry => registry::INTRODUCTION,
+            Self::Channel => channel::INTRODUCTION,
         }
     }
 
@@ -121,6 +131,10 @@ impl Section {
                 "### The registry's targets",
                 "### All of the registry's numbers",
             ],
+            Self::Channel => [
+                "### The channel's targets",
+                "### All of the channel's numbers",
+            ],
         }
     }
 
@@ -130,6 +144,7 @@ impl Section {
             Self::DataPlane => "",
             Self::Babel => " babel",
             Self::Registry => " registry",
+            Self::Channel => " channel",
         }
     }
 
@@ -296,7 +311,7 @@ impl Report {
         fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
         match section {
             Section::DataPlane => chart::draw(self, &folder.join("benchmark.svg")),
-            Section::Babel | Section::Registry => Ok(()),
+            Section::Babel | Section::Registry | Section::Channel => Ok(()),
         }
     }
 

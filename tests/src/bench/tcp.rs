@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{
+    channel,
     core::{self, CORE_OF_OTHERS, CORE_OF_RELAY, THIS_THREAD},
     kernel::Pass,
     openvpn::{self, End},
@@ -36,6 +37,8 @@ pub enum Carrier {
     LinkWithXdp,
     /// Our tunnel.
     Re6st,
+    /// Our tunnel, which a channel has opened.
+    Channel,
     /// An OpenVPN tunnel.
     Openvpn,
 }
@@ -67,6 +70,7 @@ impl Pair {
             Carrier::LinkWithGro => 'g',
             Carrier::LinkWithXdp => 'x',
             Carrier::Re6st => 'e',
+            Carrier::Channel => 'n',
             Carrier::Openvpn => 'p',
         };
         let sender = testbed.host(&format!("tcp-{tag}-sender"))?;
@@ -86,22 +90,27 @@ impl Pair {
         sender.run("ping", &["-c", "1", "-W", "2", OUTER[1]])?;
         let (mut processes, mut programs) = (Vec::new(), Vec::new());
         let target = match carrier {
-            Carrier::Link | Carrier::LinkWithGro => OUTER[1],
+            Carrier::Link | Carrier::LinkWithGro => OUTER[1].to_owned(),
             Carrier::LinkWithXdp => {
                 for (host, interface) in ends {
                     programs.push(host.enter(|| Pass::attach(interface))??);
                 }
-                OUTER[1]
+                OUTER[1].into()
             }
             Carrier::Re6st => {
                 for (index, (host, interface)) in ends.into_iter().enumerate() {
                     load_configuration(host, &configuration(index, interface))?;
                 }
-                MESH[1]
+                MESH[1].into()
+            }
+            Carrier::Channel => {
+                let (running, target) = channel::pair(ends, OUTER)?;
+                processes.extend(running);
+                target
             }
             Carrier::Openvpn => {
                 processes.extend(connect(&sender, &receiver)?);
-                "fd00:5::2"
+                "fd00:5::2".into()
             }
         };
         Ok(Self {

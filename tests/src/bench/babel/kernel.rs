@@ -93,12 +93,5 @@ pub fn time(process: Pid) -> Result<Duration> {
 
 /// Bytes of memory a process has in use.
 pub fn memory(process: Pid) -> Result<u64> {
-    let text = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let kibibytes: u64 = text
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| rest.split_whitespace().next())
-        .context("no VmRSS")?
-        .parse()?;
-    Ok(kibibytes << 10)
+    crate::bench::resident_memory(&process.to_string())
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Command,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -25,7 +25,9 @@ use re6st_user::{
 use tokio::runtime::{Builder, Runtime};
 
 use super::Rate;
-use crate::{cleanup::wait_until, host::Host, node::re6st_user, process::Process};
+use crate::{
+    bench::resident_memory, cleanup::wait_until, host::Host, node::re6st_user, process::Process,
+};
 
 /// TCP port of the registry.
 pub const PORT: u16 = 4443;
@@ -168,15 +170,7 @@ impl<'a> Ours<'a> {
     /// Resident memory of the process, in bytes.
     pub fn memory(&self) -> Result<u64> {
         let registry = self.registry.as_ref().context("it has ended")?;
-        let file = Path::new("/proc")
-            .join(registry.id().to_string())
-            .join("status");
-        let status = fs::read_to_string(file)?;
-        let resident = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"))
-            .context("no VmRSS")?;
-        Ok(resident.trim().parse::<u64>()? * 1024)
+        resident_memory(&registry.id().to_string())
     }
 }
 

@@ -142,6 +142,17 @@ enrolments, 50,000 certificates in the database | registry-enrol-50000-re6st | w
 fetches of the parameters | registry-parameters-re6st | re6stnet | registry-parameters-python | >= 50
 latency among 1,000 slow connections | registry-latency-among-slow-re6st | without them | registry-latency-alone-re6st | <= 2
 memory with 50,000 certificates | registry-memory-50000-re6st | limit | 100e6 | <= 1
+relay with channels, 64 bytes | channel-relay-64 | tunnels of a file | channel-relay-64-static | >= 0.98
+relay with channels, 1400 bytes | channel-relay-1400 | tunnels of a file | channel-relay-1400-static | >= 0.98
+one TCP connection, tunnel with a channel | channel-tcp-channel | tunnel of a file | channel-tcp-re6st | >= 0.98
+handshakes | channel-handshakes-re6st | OpenVPN, new keys of two processes | channel-handshakes-openvpn-keys | >= 20
+handshakes | channel-handshakes-re6st | OpenVPN, connections of new processes | channel-handshakes-openvpn | -
+until the first packet | channel-round-trips-re6st | limit | 2 | <= 1
+until the first packet | channel-round-trips-re6st | WireGuard, by its protocol | 1 | -
+until the first packet | channel-round-trips-re6st | OpenVPN, by its protocol | 4 | -
+memory of 1,000 idle channels | channel-memory-1000-re6st | limit | 16e6 | <= 1
+octets of an idle channel | channel-idle-octets-re6st | WireGuard, keep-alive of 25 s | 4.8 | -
+packets of an idle channel | channel-idle-packets-re6st | WireGuard, keep-alive of 25 s | 0.08 | -
 ";
 
 struct Promise<'a> {
@@ -210,7 +221,7 @@ mod tests {
 
     #[test]
     fn every_promise_is_understood() {
-        assert_eq!(promises().flatten().count(), 49);
+        assert_eq!(promises().flatten().count(), 60);
         assert!(promises().all(|promise| promise.is_some()));
     }
 }

@@ -1,0 +1,279 @@
+//! The far end of a node's channel, made of our own library: it has a socket and a channel, announces its own prefix, and has
+//! no data plane. What would go through its tunnel is the generator's or the sink's.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::{
+        Mutex,
+        mpsc::{Receiver, Sender, TryRecvError, channel},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use nix::unistd::gettid;
+use re6st_user::{
+    babel::{
+        message::{Message, NextHop, Update},
+        origins,
+        quantities::{Interval, Metric, SequenceNumber},
+        random::Random,
+        wire::PacketWriter,
+    },
+    certificate::{network::Network, node::NodeCertificate, node_prefix::NodePrefix},
+    channel::{
+        ChannelCredentials, Channels, Input, MAX_BABEL_PACKET, Output, Peer, Settings, Tunnel,
+    },
+    route::RouteKey,
+    time::{Now, Time},
+};
+
+use super::issuer::wall;
+use crate::{bench::core, host::Host};
+
+/// How often what is announced is said again.
+const ANNOUNCED: Duration = Duration::from_secs(1);
+/// How long it may take until there is a tunnel.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running one. Ends when dropped.
+pub struct Speaker {
+    tunnels: Mutex<Receiver<Tunnel>>,
+    end: Option<Sender<()>>,
+    thread: Option<JoinHandle<Result<()>>>,
+}
+
+impl Speaker {
+    /// Calls a node from this address of the host's.
+    pub fn call(
+        host: &Host,
+        own: Ipv4Addr,
+        credentials: ChannelCredentials,
+        node: &NodeCertificate,
+        address: Ipv4Addr,
+    ) -> Result<Self> {
+        let defaults = Settings::default();
+        let socket = host
+            .enter(|| UdpSocket::bind((own, defaults.port)))?
+            .with_context(|| format!("a socket on {own}"))?;
+        let peer = Peer {
+            node: node.prefix(),
+            address: Some((address, defaults.port).into()),
+            key: node.static_key(),
+        };
+        let (end, ended) = channel();
+        let (told, tunnels) = channel();
+        let shell = Shell {
+            packets: announcement(&credentials)?,
+            channels: Channels::new(defaults),
+            socket,
+            own: own.into(),
+            peer: peer.node,
+            random: Random::new(u64::from(u32::from(own))),
+            begin: Instant::now(),
+            told,
+            connected: false,
+        };
+        let (tell, thread_id) = channel();
+        let thread = thread::spawn(move || {
+            tell.send(gettid()).ok();
+            shell.run(credentials, peer, &ended)
+        });
+        // generator and relay go before all ordinary work, for which nothing may be left
+        core::put_first(host, thread_id.recv()?)?;
+        Ok(Self {
+            tunnels: Mutex::new(tunnels),
+            end: Some(end),
+            thread: Some(thread),
+        })
+    }
+
+    /// Waits for its tunnel.
+    pub fn tunnel(&self) -> Result<Tunnel> {
+        let tunnels = self
+            .tunnels
+            .lock()
+            .map_err(|_| anyhow!("a thread panicked"))?;
+        tunnels.recv_timeout(PATIENCE).context("no channel came up")
+    }
+
+    /// Fails if the tunnel's keys have changed since, or it has ended.
+    pub fn check(&self, tunnel: &Tunnel) -> Result<()> {
+        let tunnels = self
+            .tunnels
+            .lock()
+            .map_err(|_| anyhow!("a thread panicked"))?;
+        let changed = tunnels.try_iter().find(|now| {
+            now.send != tunnel.send || !tunnel.accept.iter().any(|key| now.accept.contains(key))
+        });
+        let ended = self.thread.as_ref().is_none_or(JoinHandle::is_finished);
+        match changed {
+            Some(now) => bail!("the tunnel has changed: {now:?}"),
+            None if ended => bail!("the channel has ended"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Speaker {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(Ok(Err(error))) = self.thread.take().map(JoinHandle::join) {
+            eprintln!("warning: a channel's far end ended early: {error:#}");
+        }
+    }
+}
+
+struct Shell {
+    packets: Packets,
+    channels: Channels,
+    socket: UdpSocket,
+    own: IpAddr,
+    peer: NodePrefix,
+    random: Random,
+    begin: Instant,
+    told: Sender<Tunnel>,
+    connected: bool,
+}
+
+impl Shell {
+    fn run(
+        mut self,
+        credentials: ChannelCredentials,
+        peer: Peer,
+        ended: &Receiver<()>,
+    ) -> Result<()> {
+        self.handle(Input::Credentials(Box::new(credentials)))?;
+        self.handle(Input::Peers(vec![peer]))?;
+        let mut buffer = vec![0; 1 << 16];
+        let mut announced = None;
+        while ended.try_recv() == Err(TryRecvError::Empty) {
+            let due = self.channels.next_deadline();
+            let left = due.map_or(ANNOUNCED, |due| due.since(self.now()));
+            let left = left.clamp(Duration::from_millis(1), Duration::from_millis(50));
+            self.socket.set_read_timeout(Some(left))?;
+            match self.socket.recv_from(&mut buffer) {
+                Ok((length, from)) => {
+                    let bytes = buffer.get(..length).unwrap_or_default();
+                    // the first octet of GRE is another
+                    if bytes.first().is_some_and(|kind| (1..=4).contains(kind)) {
+                        self.datagram(from, bytes)?;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.handle(Input::Time)?;
+                }
+                Err(error) => return Err(error).context("receiving"),
+            }
+            let due = announced.is_none_or(|at: Instant| at.elapsed() >= ANNOUNCED);
+            if self.connected && due {
+                self.announce()?;
+                announced = Some(Instant::now());
+            }
+        }
+        self.handle(Input::ShutDown)
+    }
+
+    fn now(&self) -> Time {
+        Time(self.begin.elapsed().as_micros() as u64)
+    }
+
+    fn datagram(&mut self, from: SocketAddr, bytes: &[u8]) -> Result<()> {
+        let to = self.own;
+        self.handle(Input::Datagram { from, to, bytes })
+    }
+
+    fn announce(&mut self) -> Result<()> {
+        let packet = self.packets.next()?;
+        self.handle(Input::Babel {
+            peer: self.peer,
+            unicast: false,
+            packet: &packet,
+        })
+    }
+
+    fn handle(&mut self, input: Input<'_>) -> Result<()> {
+        let now = Now {
+            elapsed: self.now(),
+            wall: wall()?,
+        };
+        let mut outputs = Vec::new();
+        let random = &mut self.random;
+        let mut fill = |octets: &mut [u8]| octets.fill_with(|| random.next() as u8);
+        self.channels.handle(now, input, &mut fill, &mut outputs);
+        for output in outputs {
+            match output {
+                Output::Send { to, bytes, .. } => {
+                    // the network may lose packets
+                    self.socket.send_to(&bytes, to).ok();
+                }
+                Output::Tunnel { tunnel, .. } => {
+                    self.connected = true;
+                    self.told.send(tunnel).ok();
+                }
+                Output::Closed { why, .. } => bail!("the channel was closed: {why}"),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is said of the own prefix, over and over.
+struct Packets {
+    source: Ipv6Addr,
+    update: Update,
+    sequence_number: u16,
+}
+
+fn announcement(credentials: &ChannelCredentials) -> Result<Packets> {
+    let node = credentials.certificate.prefix();
+    let network: Network = credentials.authorities.network();
+    let prefix = node.subnet(&network).context("no prefix")?;
+    // what the node takes us for: length and number of our name
+    let low = u64::from(node.length()) << 56 | u64::try_from(node.number())?;
+    let source = Ipv6Addr::from(0xfe80_u128 << 112 | u128::from(low));
+    Ok(Packets {
+        source,
+        update: Update {
+            route: RouteKey::new(prefix.into(), None)?,
+            router_id: origins::router_id_of(&node, 0),
+            sequence_number: SequenceNumber(1),
+            metric: Metric::ZERO,
+            interval: INTERVAL,
+            next_hop: Some(NextHop::Ipv6(source)),
+        },
+        sequence_number: 0,
+    })
+}
+
+/// Of everything that is announced, in hundredths of a second: long, because a busy machine may delay us.
+const INTERVAL: Interval = Interval(1_000);
+
+impl Packets {
+    fn next(&mut self) -> Result<Vec<u8>> {
+        self.sequence_number = self.sequence_number.wrapping_add(1);
+        let messages = [
+            Message::Hello {
+                unicast: false,
+                sequence_number: SequenceNumber(self.sequence_number),
+                interval: INTERVAL,
+                timestamp: None,
+            },
+            Message::IHeardYou {
+                address: None,
+                reception_cost: Metric(96),
+                interval: INTERVAL,
+                timestamps: None,
+            },
+            Message::Update(self.update.clone()),
+        ];
+        let mut writer = PacketWriter::new(MAX_BABEL_PACKET, self.source);
+        for message in &messages {
+            writer.push(message).context("writing an announcement")?;
+        }
+        Ok(writer.finish())
+    }
+}
