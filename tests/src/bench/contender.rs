@@ -56,8 +56,9 @@ pub struct Contender {
     /// How they must look at the sink.
     arrival: Arrival,
     _redirect: Option<Redirect>,
-    _processes: Vec<Process>,
+    // closed before the node at their other end goes
     channels: Vec<Open>,
+    _processes: Vec<Process>,
     /// The hosts. Last, so that they are dropped last.
     pub chain: Chain,
 }

@@ -12,10 +12,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use re6st_user::channel::Tunnel;
+use re6st_user::channel::{ChannelCredentials, Tunnel};
 
 use self::{
-    member::Registry,
+    member::{Member, Registry},
     openvpn::Connection,
     simulation::{handshakes_per_second, idle_traffic, memory, round_trips},
     speaker::Speaker,
@@ -100,9 +100,9 @@ impl Open {
     fn call(
         host: &Host,
         own: Ipv4Addr,
-        node: &member::Member,
+        node: &Member,
         address: Ipv4Addr,
-        credentials: re6st_user::channel::ChannelCredentials,
+        credentials: ChannelCredentials,
     ) -> Result<Self> {
         let speaker = Speaker::call(host, own, credentials, &node.certificate()?, address)?;
         let tunnel = speaker.tunnel()?;
@@ -144,11 +144,11 @@ pub fn relay(chain: &Chain, inner: &[u8]) -> Result<Setup> {
 
 /// Waits until the relay knows the way to the sink.
 fn wait_for_route(relay: &Host, process: &Process) -> Result<()> {
-    let destination = format!("2001:db8:42:{SINK:x}::1");
+    let destination = format!("2001:db8:42:{SINK:x}::/64");
     let known = wait_until(PATIENCE, || {
         member::command(relay, &["status", "routes"])
             .and_then(|mut command| relay.spawn(&mut command)?.wait(PATIENCE)?.success())
-            .is_ok_and(|shown| shown.stdout.contains(&format!("2001:db8:42:{SINK:x}::/64")))
+            .is_ok_and(|shown| shown.stdout.contains(&destination))
     });
     ensure!(known, "no route to {destination}:\n{}", process.stderr());
     Ok(())

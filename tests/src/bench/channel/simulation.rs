@@ -317,8 +317,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_handshake_takes_two_round_trips_until_the_first_packet_in_the_tunnel() {
-        assert!((round_trips().unwrap() - 2.0).abs() < 0.01);
+    fn a_handshake_takes_a_round_trip_for_each_of_noise_and_ml_kem_and_at_most_one_for_the_tunnel()
+    {
+        let round_trips = round_trips().unwrap();
+
+        assert!((1.99..3.01).contains(&round_trips), "{round_trips}");
     }
 
     #[test]
