@@ -108,13 +108,29 @@ fn stream(from: &Member, to: &Member, rate: u32) -> Result<UdpStream> {
     UdpStream::start(&from.host, &to.host, to.address()?.parse()?, 200, rate)
 }
 
+/// GRE keys that the data plane of a member accepts.
+fn accepted_keys(member: &Member) -> Result<Vec<u64>> {
+    let map = member.host.bpffs().join("re6st0/TUNNELS");
+    let map = map.to_str().context("a file's name")?;
+    let dump = member
+        .host
+        .run("bpftool", &["--json", "map", "dump", "pinned", map])?;
+    let entries: Vec<Value> = serde_json::from_str(&dump)?;
+    let values = entries.iter().map(|entry| &entry["formatted"]["value"]);
+    let used = values.filter(|value| value["next_hop"] != 0);
+    Ok(used.filter_map(|value| value["key"].as_u64()).collect())
+}
+
+/// RE6ST_REKEYS and RE6ST_RATE make it longer and heavier.
 #[test]
 fn keys_change_under_traffic_and_no_packet_is_lost_or_overtaken() -> Result<()> {
+    let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
     let (_registry, [a, b]) = connected()?;
     let name = name(&b)?;
-    let stream = stream(&a, &b, 5_000)?;
+    let stream = stream(&a, &b, number("RE6ST_RATE").unwrap_or(5_000))?;
+    let before = accepted_keys(&b)?;
 
-    for _ in 0..10 {
+    for _ in 0..number("RE6ST_REKEYS").unwrap_or(10) {
         a.about_peer(&[&name, "--reconnect"])?;
         wait_for("a new handshake", || {
             Ok(peer(&a)?["last-handshake"]["secs"] == 0)
@@ -123,8 +139,47 @@ fn keys_change_under_traffic_and_no_packet_is_lost_or_overtaken() -> Result<()> 
     }
 
     let datagrams = stream.finish()?;
+    println!("{datagrams:?}");
     assert!(datagrams.is_perfect(), "{datagrams:?}");
     assert_eq!(datagrams.reordered, 0, "{datagrams:?}");
+    // whoever has read the keys of before has nothing any more
+    wait_for("the end of the former keys", || {
+        Ok(accepted_keys(&b)?.len() == 1)
+    })?;
+    assert_ne!(accepted_keys(&b)?, before);
+    Ok(())
+}
+
+#[test]
+fn what_the_network_has_signed_reaches_who_cannot_reach_the_registry() -> Result<()> {
+    let (registry, [a, b]) = connected()?;
+    let number = |member: &Member| {
+        Ok::<_, anyhow::Error>(member.membership()?["parameters"]["number"].as_u64())
+    };
+    let (from, to) = (outer(&b)?, registry.uplink.ipv4);
+    let cut = format!(
+        "add table inet test;
+        add chain inet test forward {{ type filter hook forward priority 0; }};
+        add rule inet test forward ip saddr {from} ip daddr {to} drop;"
+    );
+    registry.router().run("nft", &[&cut])?;
+    let before = number(&b)?;
+
+    registry.set(&["hello-interval=2"])?;
+    let serial = a.membership()?["certificate"]["serial"].to_string();
+
+    wait_within(Duration::from_secs(20), "the parameters", || {
+        Ok(number(&b)? > before && b.membership()?["parameters"]["hello-interval"] == 2.0)
+    })
+    .with_context(|| format!("{}\n---\n{}", a.said(), b.said()))?;
+
+    // and that one of the two is no member any more, which it tells of itself
+    registry.operate(&["cert", "revoke", &serial])?;
+    wait_within(Duration::from_secs(20), "the revocation", || {
+        Ok(b.membership()?["revocations"]["count"] == 1)
+    })
+    .with_context(|| format!("{}\n---\n{}", a.said(), b.said()))?;
+    assert!(accepted_keys(&b)?.is_empty(), "{}", b.said());
     Ok(())
 }
 
