@@ -201,7 +201,7 @@ fn strip<P: Packet>(packet: &mut P, front: usize, length: usize) -> Result<(), R
 
 /// Up the stack, marked for our TC program on the same interface: out of `interface`, or with 0 into the mesh device.
 #[inline(always)]
-fn hand_over<P: Packet, T: Tables>(
+pub(crate) fn hand_over<P: Packet, T: Tables>(
     packet: &mut P,
     tables: &T,
     interface: u32,

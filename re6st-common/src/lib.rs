@@ -16,10 +16,12 @@
 //! | [`apply`] | decision to new bytes |
 //! | [`encapsulation`] | the outer headers |
 //! | [`handshake`] | the head of a secure channel's first packet: MAC and cookie |
+//! | [`admission`] | which of those packets reach the controller |
 
 #![cfg_attr(not(any(test, feature = "user")), no_std)]
 
 pub mod address;
+pub mod admission;
 pub mod apply;
 pub mod checksum;
 pub mod decide;

@@ -4,7 +4,10 @@
 //! host order, addresses and headers are bytes in network order. Userspace is the only writer of everything but the
 //! counters.
 
-use crate::address::{Address, Family};
+use crate::{
+    address::{Address, Family},
+    handshake::SipKey,
+};
 
 /// Bytes of an interface or tunnel name, as Linux has it (`IFNAMSIZ`), zero-padded.
 pub const NAME_SIZE: usize = 16;
@@ -383,6 +386,48 @@ pub mod interface {
 /// went by way of the kernel, in steps of 2^32 ns. Neighbours that share an entry at one time do not at the next.
 pub const CONFIRMATIONS: u32 = 4096;
 
+/// The only entry of HANDSHAKES (array of one): how initiations of handshakes are judged. 48 bytes.
+///
+/// Whoever reads the secret can make cookies for any address. The MAC's key follows from this node's public key.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Handshakes {
+    /// 1: they are judged. 0: all go to the controller, and the rest means nothing.
+    pub enabled: u32,
+    /// How many without a valid cookie reach the controller in a second, on each CPU; 0: none does.
+    pub rate: u32,
+    /// How many of these may come at once after a time without any; 0 is taken as 1.
+    pub burst: u32,
+    /// Not used; keeps the keys at a multiple of eight.
+    pub reserved: u32,
+    /// The key of the MAC.
+    pub mac_key: SipKey,
+    /// What cookies are made of.
+    pub cookie_secret: SipKey,
+}
+
+impl Handshakes {
+    /// Whether one more without a valid cookie may pass at a time, in nanoseconds; it is counted then. `due` is the time up
+    /// to which all tokens are taken, the entry of HANDSHAKE_TOKENS (per-CPU array of one): 0 before the first.
+    #[inline(always)]
+    pub const fn take_token(&self, due: &mut u64, now: u64) -> bool {
+        const SECOND: u64 = 1_000_000_000;
+        if self.rate == 0 {
+            return false;
+        }
+        let interval = SECOND / self.rate as u64;
+        let burst = if self.burst == 0 { 1 } else { self.burst };
+        let earliest = now.saturating_sub(interval * burst as u64);
+        let from = if *due > earliest { *due } else { earliest };
+        let taken = from + interval;
+        if taken > now {
+            return false;
+        }
+        *due = taken;
+        true
+    }
+}
+
 /// An entry of TUNNEL_COUNTERS (per-CPU array, index: the next hop's number). Bytes are those of the inner packets.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -410,6 +455,7 @@ mod pod {
     unsafe impl aya::Pod for TrieKey {}
     unsafe impl aya::Pod for TrieValue {}
     unsafe impl aya::Pod for Interface {}
+    unsafe impl aya::Pod for Handshakes {}
     unsafe impl aya::Pod for TunnelCounters {}
     unsafe impl aya::Pod for crate::reason::ReasonCounters {}
 }
@@ -423,4 +469,5 @@ const _: () = {
     assert!(size_of::<TrieKey>() == 20);
     assert!(size_of::<TrieValue>() == 8);
     assert!(size_of::<Interface>() == 28);
+    assert!(size_of::<Handshakes>() == 48);
 };

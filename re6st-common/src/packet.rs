@@ -27,6 +27,10 @@ pub trait Packet {
     /// `None`, and nothing has changed, where that is not possible.
     fn adjust_head(&mut self, delta: i32) -> Option<()>;
 
+    /// Cuts the frame's end off, so that it has `length` bytes and no more. `None`, and nothing has changed, where that is not
+    /// possible.
+    fn truncate(&mut self, length: usize) -> Option<()>;
+
     /// Copies a header out; `None` where the frame is too short.
     #[inline(always)]
     fn read<T: Header>(&self, offset: usize) -> Option<T> {
@@ -111,6 +115,14 @@ impl Packet for Frame {
             return None;
         }
         self.start = start;
+        Some(())
+    }
+
+    fn truncate(&mut self, length: usize) -> Option<()> {
+        if length > self.length() {
+            return None;
+        }
+        self.bytes.truncate(self.start + length);
         Some(())
     }
 }

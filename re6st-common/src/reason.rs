@@ -104,6 +104,14 @@ reasons! {
     SendTooBig send_too_big Dropped,
     /// the host sent link-local or multicast to the mesh device
     SendLinkScoped send_link_scoped Dropped,
+    /// no initiation of a handshake, though it says so: cut short, of impossible lengths, or nobody could be answered
+    HandshakeMalformed handshake_malformed Dropped,
+    /// an initiation of a handshake in a version that this node does not speak
+    HandshakeVersion handshake_version Dropped,
+    /// an initiation of a handshake by somebody who does not know this node's public key
+    HandshakeMac handshake_mac Dropped,
+    /// an initiation of a handshake that was answered with a cookie, since too many come: who is where it says comes again
+    HandshakeCookie handshake_cookie Dropped,
     /// for this node itself: arrived on the mesh device
     Local local Kernel,
     /// for a host behind this node, by the kernel's own routes

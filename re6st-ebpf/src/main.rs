@@ -3,6 +3,7 @@
 //! | program | where | what |
 //! |---|---|---|
 //! | `re6st_xdp`, `re6st_xdp_frags` | XDP on each network interface | tunnel packets: decapsulate, route, encapsulate, transmit; plain packets: into the mesh |
+//! | `re6st_control`, `re6st_control_frags` | behind the one or the other of these | initiations of handshakes: to the controller, answered with a cookie, or dropped |
 //! | `re6st_handover` | TC ingress on the same interfaces | what XDP could not finish: onto the mesh device, or out of an interface whose driver takes no XDP frames |
 //! | `re6st_send` | TC ingress on the mesh device's other end | what this host sends: encapsulate once, with its segments |
 //! | `re6st_guard` | TC egress on the mesh device | no packet of a foreign source enters the mesh by way of the kernel |

@@ -1,6 +1,10 @@
 //! The maps, and the packet logic's view of them.
 
-use core::{arch::asm, ffi::c_void, mem::zeroed};
+use core::{
+    arch::asm,
+    ffi::{c_long, c_void},
+    mem::zeroed,
+};
 
 use aya_ebpf::{
     bindings::bpf_fib_lookup as FibLookup,
@@ -10,10 +14,11 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use re6st_common::{
-    address::Family,
+    address::{Address, Family},
+    admission::Gate,
     maps::{
-        self, FibEntry, Interface, NextHop, NextHopEntry, Settings, TrieKey, TrieValue, Tunnel,
-        TunnelCounters, next_hop_id, settings,
+        self, FibEntry, Handshakes, Interface, NextHop, NextHopEntry, Settings, TrieKey, TrieValue,
+        Tunnel, TunnelCounters, next_hop_id, settings,
     },
     parse::Inner,
     reason::{Reason, ReasonCounters},
@@ -58,9 +63,28 @@ static REASONS: PerCpuArray<ReasonCounters, 1> = PerCpuArray::new();
 #[btf_map]
 static CONFIRMATIONS: Array<u32, { maps::CONFIRMATIONS as usize }> = Array::new();
 
+/// How initiations of handshakes are judged.
+#[btf_map]
+static HANDSHAKES: Array<Handshakes, 1> = Array::new();
+
+/// Until when the tokens are taken by which initiations without a cookie pass.
+#[btf_map]
+static HANDSHAKE_TOKENS: PerCpuArray<u64, 1> = PerCpuArray::new();
+
 /// The XDP program of the next instance on the same interface.
 #[btf_map]
 static NEXT_INSTANCE: ProgramArray<1> = ProgramArray::new();
+
+/// The program for what is the controller's.
+#[btf_map]
+static CONTROL_PROGRAM: ProgramArray<1> = ProgramArray::new();
+
+/// Gives the packet to the program for what is the controller's. Returns only if there is none.
+#[inline(always)]
+pub fn control_program(context: &XdpContext) {
+    // SAFETY: nothing in the frame of this function needs dropping.
+    unsafe { CONTROL_PROGRAM.tail_call(context, 0) };
+}
 
 /// Gives the packet to the next instance. Returns only if there is none.
 #[inline(always)]
@@ -192,40 +216,82 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn kernel_route(&self, arrival: u32, inner: &Inner) -> Option<Neighbour> {
-        const AF_INET: u8 = 2;
-        const AF_INET6: u8 = 10;
-        // SAFETY: integers only.
-        let mut query: FibLookup = unsafe { zeroed() };
+        let mut query = query(arrival, inner.family, inner.source, inner.destination);
         query.__bindgen_anon_1.tot_len = inner.length;
-        query.ifindex = arrival;
-        match inner.family {
-            Family::Ipv4 => {
-                query.family = AF_INET;
-                query.__bindgen_anon_3.ipv4_src = u32::from_ne_bytes(inner.source.ipv4_octets());
-                query.__bindgen_anon_4.ipv4_dst =
-                    u32::from_ne_bytes(inner.destination.ipv4_octets());
-            }
-            Family::Ipv6 => {
-                query.family = AF_INET6;
-                query.__bindgen_anon_3.ipv6_src = words(inner.source.octets());
-                query.__bindgen_anon_4.ipv6_dst = words(inner.destination.octets());
-            }
-        }
-        // SAFETY: the context is the program's own, the query is live and its size is given.
-        let result = unsafe {
-            bpf_fib_lookup(
-                self.context,
-                &raw mut query,
-                size_of::<FibLookup>() as i32,
-                0,
-            )
-        };
+        let result = look_up(self.context, &mut query);
         (result == 0).then_some(Neighbour {
             interface: query.ifindex,
             destination: from_stack(&query.dmac),
             source: from_stack(&query.smac),
         })
     }
+}
+
+impl Gate for Maps {
+    #[inline(always)]
+    fn handshakes(&self) -> Option<&Handshakes> {
+        HANDSHAKES
+            .get(0)
+            .filter(|handshakes| handshakes.enabled != 0)
+    }
+
+    #[inline(always)]
+    fn keeps(&self, arrival: u32, family: Family, source: Address, destination: Address) -> bool {
+        /// Of `BPF_FIB_LKUP_RET_*`: a local or broadcast address, or none that there is a route to.
+        const NOT_FORWARDED: c_long = 4;
+        /// This host is no router on that interface.
+        const FORWARDING_DISABLED: c_long = 5;
+        let mut query = query(arrival, family, source, destination);
+        matches!(
+            look_up(self.context, &mut query),
+            NOT_FORWARDED | FORWARDING_DISABLED
+        )
+    }
+
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        // SAFETY: a helper without parameters.
+        unsafe { bpf_ktime_get_coarse_ns() }
+    }
+
+    #[inline(always)]
+    fn take_token(&self, handshakes: &Handshakes, now: u64) -> bool {
+        let Some(due) = HANDSHAKE_TOKENS.get_ptr_mut(0) else {
+            return false;
+        };
+        // SAFETY: a live entry of a per-CPU array.
+        handshakes.take_token(unsafe { &mut *due }, now)
+    }
+}
+
+/// What the kernel is asked for a route.
+#[inline(always)]
+fn query(arrival: u32, family: Family, source: Address, destination: Address) -> FibLookup {
+    const AF_INET: u8 = 2;
+    const AF_INET6: u8 = 10;
+    // SAFETY: integers only.
+    let mut query: FibLookup = unsafe { zeroed() };
+    query.ifindex = arrival;
+    match family {
+        Family::Ipv4 => {
+            query.family = AF_INET;
+            query.__bindgen_anon_3.ipv4_src = u32::from_ne_bytes(source.ipv4_octets());
+            query.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(destination.ipv4_octets());
+        }
+        Family::Ipv6 => {
+            query.family = AF_INET6;
+            query.__bindgen_anon_3.ipv6_src = words(source.octets());
+            query.__bindgen_anon_4.ipv6_dst = words(destination.octets());
+        }
+    }
+    query
+}
+
+/// Asks the kernel for a route: one of `BPF_FIB_LKUP_RET_*`.
+#[inline(always)]
+fn look_up(context: *mut c_void, query: &mut FibLookup) -> c_long {
+    // SAFETY: the context is the program's own, the query is live and its size is given.
+    unsafe { bpf_fib_lookup(context, &raw mut *query, size_of::<FibLookup>() as i32, 0) }
 }
 
 /// An address as the kernel's interface declares it: four words in network order.

@@ -263,6 +263,13 @@ impl<const FRAGS: bool> Packet for XdpFrame<'_, FRAGS> {
         // SAFETY: the context is the program's own; pointers into the frame are made anew at each access.
         (unsafe { bpf_xdp_adjust_head(self.context.ctx, delta) } == 0).then_some(())
     }
+
+    #[inline(always)]
+    fn truncate(&mut self, length: usize) -> Option<()> {
+        let delta = length as i32 - self.length() as i32;
+        // SAFETY: the context is the program's own; pointers into the frame are made anew at each access.
+        (unsafe { bpf_xdp_adjust_tail(self.context.ctx, delta) } == 0).then_some(())
+    }
 }
 
 /// A socket buffer in TC: maybe a segmented packet of 64 KB.
@@ -464,6 +471,12 @@ impl Packet for SocketBuffer<'_> {
     #[inline(always)]
     fn adjust_head(&mut self, _delta: i32) -> Option<()> {
         // TC makes room with a helper that has to know about segments
+        None
+    }
+
+    #[inline(always)]
+    fn truncate(&mut self, _length: usize) -> Option<()> {
+        // what is answered is answered in XDP
         None
     }
 }

@@ -8,6 +8,7 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use re6st_common::{
+    admission::{self, Admission},
     apply::{self, Verdict},
     decide::{self, Decision, Otherwise},
     guard,
@@ -42,6 +43,11 @@ fn receive<const FRAGS: bool>(context: &XdpContext) -> u32 {
         // another instance on the same interface may know the packet; returns only if there is none
         maps::next_instance(context);
     }
+    if let Decision::Decline(Reason::Control) = decision {
+        // a program of its own, so that nothing of it is in the way of tunnels' packets, and both together would need more stack
+        // than there is; returns only while there is none
+        maps::control_program(context);
+    }
     account(&decision);
     match apply::apply(&mut frame, &tables, &decision) {
         Ok(Verdict::Pass) => xdp_action::XDP_PASS,
@@ -58,6 +64,33 @@ fn receive<const FRAGS: bool>(context: &XdpContext) -> u32 {
             maps::count(reason);
             xdp_action::XDP_DROP
         }
+    }
+}
+
+/// Behind [`re6st_xdp`]: what is the controller's, unless it is an initiation that a flood may have brought.
+#[xdp]
+pub fn re6st_control(context: XdpContext) -> u32 {
+    control::<false>(&context)
+}
+
+/// The same behind [`re6st_xdp_frags`].
+#[xdp(frags)]
+pub fn re6st_control_frags(context: XdpContext) -> u32 {
+    control::<true>(&context)
+}
+
+#[inline(always)]
+fn control<const FRAGS: bool>(context: &XdpContext) -> u32 {
+    let tables = Maps::new(context.as_ptr());
+    let mut frame = XdpFrame::<FRAGS>::new(context);
+    let arrival = context.ingress_ifindex() as u32;
+    let (reason, admission) = admission::receive(&mut frame, &tables, arrival);
+    maps::count(reason);
+    match admission {
+        Admission::Pass => xdp_action::XDP_PASS,
+        // SAFETY: a helper without pointers. Why not XDP_TX: see above.
+        Admission::Back => unsafe { bpf_redirect(arrival, 0) as u32 },
+        Admission::Drop => xdp_action::XDP_DROP,
     }
 }
 

@@ -8,6 +8,7 @@
 //! | [`host`] | the TC programs |
 //! | [`differential`] | random and mutated packets: program and model must agree |
 //! | [`flow`] | the hash that spreads flows |
+//! | [`handshakes`] | initiations of the secure channel |
 //! | [`confirmations`] | packets by which the kernel learns whether neighbours are still there |
 
 // the tests' own set-up must not go wrong quietly
@@ -18,6 +19,7 @@ mod differential;
 mod fixtures;
 mod flow;
 mod generator;
+mod handshakes;
 mod host;
 mod namespace;
 mod programs;

@@ -2,11 +2,13 @@
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, PerCpuArray, lpm_trie},
+    maps::{Array, HashMap, PerCpuArray, ProgramArray, lpm_trie},
     programs::{SchedClassifier, TestRun as _, TestRunOptions, Xdp, XdpMode},
 };
 use re6st_common::{
-    maps::{FibEntry, Interface, NextHopEntry, TrieKey, TrieValue, Tunnel, TunnelCounters},
+    maps::{
+        FibEntry, Handshakes, Interface, NextHopEntry, TrieKey, TrieValue, Tunnel, TunnelCounters,
+    },
     reason::{Reason, ReasonCounters},
 };
 use testbed::model::{Verdict, image::Image, world::World};
@@ -23,6 +25,14 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// What comes behind it for packets that are the controller's.
+    const fn control(self) -> &'static str {
+        match self {
+            Self::OneBuffer => "re6st_control",
+            Self::Frags => "re6st_control_frags",
+        }
+    }
+
     const fn program(self) -> &'static str {
         match self {
             Self::OneBuffer => "re6st_xdp",
@@ -81,6 +91,16 @@ impl Programs {
             xdp.attach(interface, XdpMode::Driver)
                 .expect("the driver takes the XDP program");
         }
+        let control: &mut Xdp = program(&mut ebpf, kind.control());
+        control
+            .load()
+            .expect("the verifier accepts the program behind it");
+        let control = control.fd().expect("its descriptor").try_clone();
+        let behind = ebpf.map_mut("CONTROL_PROGRAM").expect("CONTROL_PROGRAM");
+        ProgramArray::try_from(behind)
+            .expect("CONTROL_PROGRAM")
+            .set(0, &control.expect("its descriptor"), 0)
+            .expect("CONTROL_PROGRAM");
         for name in ["re6st_handover", "re6st_send", "re6st_guard"] {
             let program: &mut SchedClassifier = program(&mut ebpf, name);
             program.load().expect("the verifier accepts the program");
@@ -97,6 +117,13 @@ impl Programs {
         };
         programs.last = programs.reasons();
         programs
+    }
+
+    /// How initiations of handshakes are judged; not at all after a load.
+    pub fn set_handshakes(&mut self, handshakes: Handshakes) {
+        let map = self.ebpf.map_mut("HANDSHAKES").expect("HANDSHAKES");
+        let mut map: Array<_, Handshakes> = Array::try_from(map).expect("HANDSHAKES");
+        map.set(0, handshakes, 0).expect("HANDSHAKES");
     }
 
     /// Runs XDP on a frame that arrives on an interface, behind so many bytes of metadata from the driver.

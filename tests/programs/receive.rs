@@ -254,6 +254,7 @@ fn every_reason_occurs() {
         .iter()
         .filter_map(|fixture| fixture.expected.reason())
         .chain(crate::host::REASONS.iter().copied())
+        .chain(crate::handshakes::REASONS)
         .chain(elsewhere)
         .map(|reason| reason as u32)
         .collect();

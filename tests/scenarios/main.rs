@@ -24,6 +24,7 @@ mod endings;
 mod firewalls;
 mod full_disk;
 mod gateways;
+mod handshakes;
 mod host_warnings;
 mod instances;
 mod interoperation;

@@ -17,6 +17,7 @@ use super::{
     GUARD, HANDOVER, MANIFEST, MAPS, SEND,
     attach::{self, Hook},
     chain::{self, Chain, OtherInstance},
+    control_program,
     device::{self, Device, Plan},
     device_names,
     error::{BpfError, During as _},
@@ -391,7 +392,9 @@ impl Loading<'_> {
         let instance = pins.instance();
         device::remove_routes(instance, device, surplus, &mut self.netlink)?;
         device::remove_addresses(instance, device, plan, &mut self.netlink)?;
-        bpffs::remove(&pins.object(xdp_program(!manifest.frags)))?;
+        for program in [xdp_program, control_program] {
+            bpffs::remove(&pins.object(program(!manifest.frags)))?;
+        }
         let Some(former) = &self.former else {
             return Ok(());
         };

@@ -11,8 +11,8 @@ use aya::{
 };
 use re6st_common::{
     maps::{
-        FibEntry, Interface, NAME_SIZE, NextHop, NextHopEntry, TrieKey, TrieValue, Tunnel,
-        TunnelCounters,
+        FibEntry, Handshakes, Interface, NAME_SIZE, NextHop, NextHopEntry, TrieKey, TrieValue,
+        Tunnel, TunnelCounters,
     },
     reason::{Reason, ReasonCounters},
 };
@@ -88,6 +88,11 @@ impl Maps {
     /// REASONS.
     pub fn reasons(&self) -> Result<PerCpuArray<MapData, ReasonCounters>, BpfError> {
         self.open("REASONS")
+    }
+
+    /// HANDSHAKES.
+    pub fn handshakes(&self) -> Result<Array<MapData, Handshakes>, BpfError> {
+        self.open("HANDSHAKES")
     }
 
     /// NEXT_INSTANCE.

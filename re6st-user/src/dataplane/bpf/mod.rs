@@ -8,6 +8,7 @@
 //! | [`resolve`] | how peers are reached |
 //! | [`object`] | a fresh set of programs and maps |
 //! | [`fill`] | a fresh set of maps, filled; INTERFACES, kept up to date |
+//! | [`handshakes`] | how XDP judges initiations of handshakes |
 //! | [`transmit`] | which interfaces take frames from XDP |
 //! | [`offloads`] | what hides packets from XDP |
 //! | [`policies`] | IPsec, which XDP does not know of |
@@ -35,6 +36,7 @@ pub mod error;
 pub mod existing;
 pub mod fill;
 pub mod forwarding;
+pub mod handshakes;
 pub mod load;
 pub mod losses;
 pub mod manifest;
@@ -60,7 +62,7 @@ pub use pins::{InstanceName, Pins};
 /// The map that says what was done.
 pub const MANIFEST: &str = "MANIFEST";
 /// The maps of the object, by name; pinned under the same name.
-pub const MAPS: [&str; 9] = [
+pub const MAPS: [&str; 11] = [
     "FIB",
     "FIB_TRIE",
     "NEXT_HOPS",
@@ -69,12 +71,20 @@ pub const MAPS: [&str; 9] = [
     "TUNNEL_COUNTERS",
     "REASONS",
     "CONFIRMATIONS",
+    "HANDSHAKES",
+    CONTROL_PROGRAM,
     "NEXT_INSTANCE",
 ];
+/// The map that has the XDP program for what is the controller's.
+pub const CONTROL_PROGRAM: &str = "CONTROL_PROGRAM";
 /// The XDP program for interfaces whose driver keeps a frame in one piece.
 pub const XDP: &str = "re6st_xdp";
 /// The XDP program for frames in several pieces.
 pub const XDP_FRAGS: &str = "re6st_xdp_frags";
+/// What comes behind [`XDP`] for packets that are the controller's.
+pub const CONTROL: &str = "re6st_control";
+/// What comes behind [`XDP_FRAGS`] for them.
+pub const CONTROL_FRAGS: &str = "re6st_control_frags";
 /// TC ingress on the interfaces.
 pub const HANDOVER: &str = "re6st_handover";
 /// TC ingress on the mesh device's other end.
@@ -85,4 +95,20 @@ pub const GUARD: &str = "re6st_guard";
 /// The XDP program of an instance.
 pub const fn xdp_program(frags: bool) -> &'static str {
     if frags { XDP_FRAGS } else { XDP }
+}
+
+/// The program that comes behind [`xdp_program`].
+pub const fn control_program(frags: bool) -> &'static str {
+    if frags { CONTROL_FRAGS } else { CONTROL }
+}
+
+/// All programs of an instance.
+pub const fn programs(frags: bool) -> [&'static str; 5] {
+    [
+        xdp_program(frags),
+        control_program(frags),
+        HANDOVER,
+        SEND,
+        GUARD,
+    ]
 }

@@ -9,11 +9,12 @@ use aya::{Ebpf, EbpfLoader, GlobalData, maps::MapInfo, programs::Program};
 use re6st_common::maps::{FibEntry, Settings};
 
 use super::{
-    GUARD, HANDOVER, MAPS, SEND,
+    CONTROL_PROGRAM, MAPS, control_program,
     error::{BpfError, During as _},
     pins::Pins,
-    xdp_program,
+    programs,
 };
+use crate::io::bpf_call;
 
 /// How big the maps are, in entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,13 +29,15 @@ pub struct Sizes {
     pub tunnels: u32,
 }
 
-/// Which counters of the running instance go on counting.
+/// Which maps of the running instance go on: counters, and how handshakes are judged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
     /// TUNNEL_COUNTERS.
     pub tunnel_counters: bool,
     /// REASONS.
     pub reasons: bool,
+    /// HANDSHAKES.
+    pub handshakes: bool,
 }
 
 /// Programs and maps in the kernel. Gone when dropped, but for what is pinned.
@@ -63,6 +66,7 @@ impl Object {
         for (kept, name) in [
             (keep.tunnel_counters, "TUNNEL_COUNTERS"),
             (keep.reasons, "REASONS"),
+            (keep.handshakes, "HANDSHAKES"),
         ] {
             if kept {
                 loader.map_pin_path(name, pins.object(name));
@@ -78,8 +82,8 @@ impl Object {
     }
 
     /// The programs of an instance.
-    pub const fn programs(&self) -> [&'static str; 4] {
-        [xdp_program(self.frags), HANDOVER, SEND, GUARD]
+    pub const fn programs(&self) -> [&'static str; 5] {
+        programs(self.frags)
     }
 
     fn load_programs(&mut self) -> Result<(), BpfError> {
@@ -119,9 +123,15 @@ impl Object {
         }
         for name in self.programs() {
             let path = pins.new_object(name);
-            crate::io::bpf_call::pin(self.program(name)?, &path)
+            bpf_call::pin(self.program(name)?, &path)
                 .during(|| format!("pin {}", path.display()))?;
         }
+        // not before it is pinned: without a pin or a descriptor the kernel empties it
+        let path = pins.new_object(CONTROL_PROGRAM);
+        let what = || format!("write {}", path.display());
+        let program = self.program(control_program(self.frags))?;
+        let map = bpf_call::open_pin(&path).during(what)?;
+        bpf_call::set_program_in(&map, 0, Some(program)).during(what)?;
         Ok(())
     }
 }

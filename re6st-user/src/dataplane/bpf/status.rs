@@ -11,14 +11,14 @@ use std::{
 };
 
 use super::{
-    GUARD, HANDOVER, MANIFEST, MAPS, SEND,
+    MANIFEST, MAPS,
     attach::{self, Hook},
     chain::{self, OtherInstance},
     error::{BpfError, During as _},
     manifest::{InterfaceRecord, Manifest, Mode},
     maps::{self, Maps, access},
     pins::Pins,
-    xdp_program,
+    programs,
 };
 use aya::programs::ProgramInfo;
 use ipnet::IpNet;
@@ -203,7 +203,7 @@ impl Observer<'_> {
     }
 
     fn programs(&self) -> Result<Vec<ProgramStatus>, BpfError> {
-        [xdp_program(self.manifest.frags), HANDOVER, SEND, GUARD]
+        programs(self.manifest.frags)
             .into_iter()
             .map(|name| {
                 let path = self.pins.object(name);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use re6st_common::{
-    maps::{Settings, TunnelCounters, next_hop_id, settings},
+    maps::{Handshakes, Settings, TunnelCounters, next_hop_id, settings},
     reason::{Reason, ReasonCounters},
 };
 
@@ -211,7 +211,7 @@ impl Loading<'_> {
         }
     }
 
-    /// Which counters of the running instance go on counting.
+    /// Which maps of the running instance go on.
     pub(super) fn kept(&self, sizes: Sizes) -> Kept {
         let Some(former) = &self.former else {
             return Kept::default();
@@ -222,6 +222,8 @@ impl Loading<'_> {
         Kept {
             tunnel_counters: object::map_shape(&pins.object("TUNNEL_COUNTERS"))
                 == Some((sizes.next_hops, size(size_of::<TunnelCounters>()))),
+            handshakes: object::map_shape(&pins.object("HANDSHAKES"))
+                == Some((1, size(size_of::<Handshakes>()))),
             reasons: former.reasons == reasons
                 && object::map_shape(&pins.object("REASONS"))
                     == Some((1, size(size_of::<ReasonCounters>()))),
