@@ -184,6 +184,11 @@ impl Controller {
             });
             // what the speaker takes for granted
             was_up = true;
+            if former.is_none()
+                && let Some(peer) = self.peer_of(interface)
+            {
+                self.entitle(peer, interface);
+            }
         }
         if was_up != up {
             self.handle(Input::Carrier { interface, up });

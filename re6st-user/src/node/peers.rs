@@ -305,6 +305,11 @@ impl Controller {
             Some(interface) => self.change_peer_tunnel(interface, tunnel),
             None => self.open_peer_tunnel(peer, tunnel),
         };
+        if outcome.is_ok()
+            && let Some(interface) = self.link_to(peer)
+        {
+            self.entitle(peer, interface);
+        }
         let why = outcome.as_ref().err().map(|error| format!("{error:#}"));
         self.tell(&format!("peer {}", peer.common_name()), outcome);
         if let Some(why) = why {
@@ -332,10 +337,7 @@ impl Controller {
         };
         told.iter().for_each(|told| self.say(told));
         match self.link_to(peer) {
-            Some(interface) => {
-                self.entitle(peer, interface);
-                Ok(None)
-            }
+            Some(_) => Ok(None),
             None => {
                 let missing = &self.instance.manifest.missing;
                 let why = missing
@@ -368,7 +370,7 @@ impl Controller {
     }
 
     /// What the peer may announce as its own.
-    fn entitle(&mut self, peer: NodePrefix, interface: InterfaceId) {
+    pub(super) fn entitle(&mut self, peer: NodePrefix, interface: InterfaceId) {
         let Some((peers, told)) = self
             .peers
             .as_ref()
