@@ -25,7 +25,11 @@ use crate::{
     certificate::{node::NodeCertificate, node_prefix::NodePrefix, static_key::StaticPublicKey},
     channel::{self, ChannelCredentials, Channels, Closing, Output, Policy, Settings},
     config::{Config, Encapsulation, Keys, SourcePort, Tunnel},
-    dataplane::bpf::stacking::Stacking,
+    dataplane::bpf::{
+        handshakes::{self, HandshakeKeys},
+        maps::Maps,
+        stacking::Stacking,
+    },
     io::random,
     membership::{
         channel::ChannelStanding,
@@ -41,6 +45,8 @@ const INHERITED: Duration = Duration::from_secs(30);
 const OVERLAP: Duration = Duration::from_secs(10);
 /// What every link of IPv6 must carry (RFC 8200 section 5), in bytes.
 const IPV6_MINIMUM_MTU: u16 = 1280;
+/// Handshakes without a cookie that a CPU lets through in a second: one takes a quarter of a millisecond.
+const HANDSHAKES: u32 = 100;
 /// What channels want that is done in one turn.
 const BATCH: usize = 256;
 
@@ -509,8 +515,22 @@ impl Controller {
             self.channel(channel::Input::PeerKey { node, key });
         }
         if first {
+            self.judge_handshakes();
             self.tell_peers();
         }
+    }
+
+    /// Has XDP judge handshakes with this node, also after another load.
+    pub(super) fn judge_handshakes(&mut self) {
+        let told = self.peers.as_ref().and_then(|peers| peers.told.as_ref());
+        let keys = told.map(|told| HandshakeKeys {
+            mac_key: channel::handshake::mac_key(&told.static_key.public_key()),
+            rate: HANDSHAKES,
+            burst: HANDSHAKES,
+        });
+        let maps = Maps::new(self.instance.pins.folder());
+        let outcome = handshakes::set(&maps, keys.as_ref()).context("handshakes");
+        self.tell("handshakes", outcome.map(|()| None));
     }
 
     /// Tells the channels whom the file names.

@@ -80,6 +80,7 @@ impl Controller {
         self.journal.renumber(&numbers);
         let (context, exits) = self.instance.context(&self.config, summary)?;
         self.installer.adopt(context, exits);
+        self.judge_handshakes();
         for interface in gone {
             self.known.remove(&interface);
             self.handle(Input::InterfaceRemoved { interface });
