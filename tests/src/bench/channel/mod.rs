@@ -44,7 +44,7 @@ const SINK: u16 = 0x1000;
 pub fn handshakes(testbed: &Testbed, effort: Effort, report: &mut Report) -> Result<()> {
     let (ours, connections, window) = match effort.quick {
         true => (100, 3, 3),
-        false => (500, 10, 8),
+        false => (500, 4, 5),
     };
     let host = match openvpn::available() {
         Ok(()) => Some(testbed.host("openvpn")?),
