@@ -119,8 +119,10 @@ impl Peer {
             let index = carrier.session.index();
             let mut plaintext = Vec::new();
             match &carrier.stage {
+                // first the terms, so that the tunnel is open when the ciphertext comes
                 Stage::AwaitsCiphertext(pair) => {
                     let key = pair.encapsulation_key();
+                    Message::Tunnel(self.own_terms(context, carrier)).encode(&mut plaintext);
                     Message::EncapsulationKey(key).encode(&mut plaintext);
                 }
                 _ => Message::Tunnel(self.own_terms(context, carrier)).encode(&mut plaintext),

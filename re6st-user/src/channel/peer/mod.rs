@@ -352,14 +352,15 @@ impl Peer {
     fn wanted_tunnel(&self, context: &Context<'_>) -> Option<Tunnel> {
         let by = self.current().or_else(|| {
             let mut newest = self.carriers.iter().rev();
-            newest.find(|it| it.is_ready() && it.terms.is_some())
+            newest.find(|it| it.terms.is_some())
         })?;
         let terms = by.terms?;
         let remote = self.address?;
         let local = self
             .local
             .or_else(|| self.tunnel.as_ref().map(|it| it.local))?;
-        let ready = self.carriers.iter().rev().filter(|it| it.is_ready());
+        let ready = self.carriers.iter().rev();
+        let ready = ready.filter(|it| it.is_ready() || it.terms.is_some());
         let overhead = headers(remote) + 8;
         let fits = self.path.size().saturating_sub(overhead);
         let fits = match self.path.is_known() {

@@ -257,14 +257,15 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Whether it may come in epoch 0 although ML-KEM is agreed on: only what leads to epoch 1, or ends the session. (Types
-    /// that we do not know are skipped there as elsewhere.)
+    /// Whether it may come in epoch 0 although ML-KEM is agreed on: only what leads to epoch 1, or ends the session, and the terms
+    /// of the tunnel, whose key everybody on the path sees anyway. (Types that we do not know are skipped there as elsewhere.)
     pub const fn may_precede_post_quantum(&self) -> bool {
         matches!(
             self,
             Self::Padding(_)
                 | Self::EncapsulationKey(_)
                 | Self::Ciphertext(_)
+                | Self::Tunnel(_)
                 | Self::Close { .. }
                 | Self::Unknown(_)
         )

@@ -228,6 +228,14 @@ fn only_what_leads_to_epoch_1_may_precede_it() {
         Message::Padding(3),
         Message::EncapsulationKey(&[0; ENCAPSULATION_KEY]),
         Message::Ciphertext(&[0; CIPHERTEXT]),
+        Message::Tunnel(TunnelTerms {
+            key: 1,
+            largest: 1420,
+            encapsulation: Encapsulation::Fou,
+            has_yours: false,
+            fixed_source_port: false,
+            complete: false,
+        }),
         Message::Close {
             reason: CloseReason::Revoked,
             text: "",
