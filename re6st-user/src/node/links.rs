@@ -29,6 +29,8 @@ use crate::{
     io::netlink::{link::Interface, monitor::Change},
 };
 
+/// In bytes.
+const ETHERNET_MTU: u32 = 1500;
 /// What is said of comparing the kernel's routes with ours.
 const ROUTES: &str = "routes";
 
@@ -86,9 +88,10 @@ impl Controller {
                 self.tell(&name, outcome);
             }
             Finding::Underlays(attached) => {
+                // no tunnel to a peer carries more than fits there, and what does not leave an interface is no loss on the way
                 let mtus = attached.values().map(|interface| interface.mtu);
-                let mtu = u16::try_from(mtus.max().unwrap_or(1500)).unwrap_or(u16::MAX);
-                self.channel(channel::Input::LinkMtu(mtu));
+                let mtu = mtus.min().unwrap_or(ETHERNET_MTU).min(ETHERNET_MTU);
+                self.channel(channel::Input::LinkMtu(mtu as u16));
                 let outcome = self.refresh(&attached).context("interfaces");
                 self.tell("interfaces", outcome.map(|()| None));
             }

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::Ipv6Addr,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -37,6 +37,7 @@ use crate::{
     },
     registry::documents::PostQuantum,
     time::Time,
+    tunnel::{TunnelDriver as _, TunnelError},
 };
 
 /// How long tunnels of the life before are kept for their peers to be met again.
@@ -47,6 +48,10 @@ const OVERLAP: Duration = Duration::from_secs(10);
 const IPV6_MINIMUM_MTU: u16 = 1280;
 /// Handshakes without a cookie that a CPU lets through in a second: one takes a quarter of a millisecond.
 const HANDSHAKES: u32 = 100;
+/// Packets of Babel from one peer that wait.
+const WAITING_BABEL: usize = 64;
+/// Until another look whether routes have left tunnels that are to be closed.
+const LEAVING: Duration = Duration::from_millis(100);
 /// What channels want that is done in one turn.
 const BATCH: usize = 256;
 
@@ -61,6 +66,10 @@ pub(super) struct Peers {
     waiting: VecDeque<Output>,
     /// Keys of the life before that are accepted until then.
     inherited: BTreeMap<NodePrefix, Inherited>,
+    /// Numbers of tunnels that are cut off, and are closed when no route leads there any more.
+    closing: Vec<u32>,
+    /// When that is tried next.
+    close_at: Time,
 }
 
 /// What is left of a peer's tunnel of the life before.
@@ -89,7 +98,51 @@ impl Peers {
             told: None,
             waiting: VecDeque::new(),
             inherited: inherited.collect(),
+            closing: Vec::new(),
+            close_at: now,
         }
+    }
+
+    /// A tunnel is to be closed when no route leads there any more.
+    pub fn close_when_left(&mut self, number: u32) {
+        self.closing.push(number);
+        self.close_at = Time::default();
+    }
+
+    /// All is loaded anew.
+    pub fn nothing_to_close(&mut self) {
+        self.closing.clear();
+    }
+
+    /// Puts something in the queue. Of a peer's tunnel the last word counts, its end before all else, and what it says of
+    /// routes has little room: no peer keeps others waiting. Whether there was room.
+    fn queue(&mut self, output: Output) -> bool {
+        match &output {
+            Output::Closed { peer, .. } => {
+                let peer = *peer;
+                self.waiting.retain(|waiting| of(waiting) != Some(peer));
+                self.waiting.push_front(output);
+                return true;
+            }
+            Output::Tunnel { peer, .. } => {
+                let former = |waiting: &&mut Output| matches!(waiting, Output::Tunnel { peer: former, .. } if former == peer);
+                if let Some(former) = self.waiting.iter_mut().find(former) {
+                    *former = output;
+                    return true;
+                }
+            }
+            Output::Babel { peer, .. } => {
+                let of_it = self.waiting.iter().filter(
+                    |waiting| matches!(waiting, Output::Babel { peer: of_it, .. } if of_it == peer),
+                );
+                if of_it.count() >= WAITING_BABEL {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+        self.waiting.push_back(output);
+        true
     }
 
     /// When something is due.
@@ -98,7 +151,9 @@ impl Peers {
             return Some(Time::default());
         }
         let inherited = self.inherited.values().map(|inherited| inherited.until);
-        inherited.chain(self.channels.next_deadline()).min()
+        let closing = (!self.closing.is_empty()).then_some(self.close_at);
+        let others = inherited.chain(closing);
+        others.chain(self.channels.next_deadline()).min()
     }
 
     /// The keys that a tunnel accepts besides those agreed on now.
@@ -112,6 +167,17 @@ impl Peers {
         let known: Vec<u32> = keys.accepted().collect();
         let former = inherited.keys.iter().filter(|key| !known.contains(key));
         keys.former.extend(former);
+    }
+}
+
+/// Whom something is about.
+const fn of(output: &Output) -> Option<NodePrefix> {
+    match output {
+        Output::Tunnel { peer, .. }
+        | Output::Closed { peer, .. }
+        | Output::Babel { peer, .. }
+        | Output::Quality { peer, .. } => Some(*peer),
+        _ => None,
     }
 }
 
@@ -132,10 +198,8 @@ fn as_configured(peer: NodePrefix, tunnel: &channel::Tunnel, port: u16) -> Optio
         encapsulation: Encapsulation::Fou,
         keys,
         mtu: Some(tunnel.mtu),
-        source_port: match tunnel.fixed_source_port {
-            true => SourcePort::Fixed,
-            false => SourcePort::Flow,
-        },
+        // a firewall on the way may let through nothing but what belongs to the channel's own flow, and nobody says so
+        source_port: SourcePort::Fixed,
         remote_port: Some(tunnel.remote.port()).filter(|remote| *remote != port),
         of_peer: true,
     })
@@ -176,7 +240,11 @@ impl Controller {
                     let sent = self.transport.send_channel(to, from, &bytes);
                     failed = sent.err().map(|error| (to, error)).or(failed);
                 }
-                output => peers.waiting.push_back(output),
+                output => {
+                    if !peers.queue(output) {
+                        self.transport.count("babel of a peer that says too much");
+                    }
+                }
             }
         }
         if let Some((to, error)) = failed {
@@ -203,6 +271,11 @@ impl Controller {
     pub(super) fn go_on_with_channels(&mut self) {
         for datagram in std::mem::take(&mut self.transport.arrived) {
             let ChannelDatagram { from, to, bytes } = datagram;
+            if !self.is_outer(from.ip()) {
+                self.transport
+                    .count("channel packet from an address of the mesh, or of nobody");
+                continue;
+            }
             let bytes = &bytes;
             self.channel(channel::Input::Datagram { from, to, bytes });
         }
@@ -225,6 +298,41 @@ impl Controller {
             self.do_for_channels(wanted);
         }
         self.forget_inherited();
+        self.close_what_was_left();
+    }
+
+    /// Whether it may be a peer's outer address: a tunnel to one that is in the mesh would take that from its holder.
+    fn is_outer(&self, address: IpAddr) -> bool {
+        let mut networks = self.config.networks.iter();
+        let special = address.is_multicast() || address.is_unspecified() || address.is_loopback();
+        !special && !networks.any(|network| network.contains(&address))
+    }
+
+    /// Closes tunnels that were cut off and that no route leads through any more.
+    fn close_what_was_left(&mut self) {
+        let now = self.now();
+        let Some(peers) = &mut self.peers else {
+            return;
+        };
+        if peers.closing.is_empty() || peers.close_at > now {
+            return;
+        }
+        peers.close_at = now + LEAVING;
+        let closing = std::mem::take(&mut peers.closing);
+        let mut left = Vec::new();
+        for number in closing {
+            match self.installer.tunnels().close(number) {
+                Ok(()) => {}
+                Err(TunnelError::InUse { .. }) => left.push(number),
+                Err(error) => {
+                    self.say(&format!("WARNING: tunnel number {number}: {error}"));
+                    left.push(number);
+                }
+            }
+        }
+        if let Some(peers) = &mut self.peers {
+            peers.closing.extend(left);
+        }
     }
 
     fn do_for_channels(&mut self, wanted: Output) {
@@ -233,7 +341,15 @@ impl Controller {
                 // counted
                 let _ = self.transport.send_channel(to, from, &bytes);
             }
-            Output::WantKey(node) => self.ask_membership(Request::NodeKey(node)),
+            Output::WantKey(node) => {
+                let told = self.peers.as_ref().and_then(|peers| peers.told.as_ref());
+                let known = told.and_then(|told| told.keys.get(&node)).copied();
+                // also if it is known: it may be another by now
+                self.ask_membership(Request::NodeKey(node));
+                if let Some(key) = known {
+                    self.channel(channel::Input::PeerKey { node, key });
+                }
+            }
             Output::Document(envelope) => self.ask_membership(Request::Document(envelope)),
             Output::Event(event) => self.say(&event.to_string()),
             Output::Tunnel { peer, tunnel } => self.tunnel_to_peer(peer, &tunnel),
@@ -362,16 +478,17 @@ impl Controller {
         interface: InterfaceId,
         tunnel: Tunnel,
     ) -> Result<Option<String>> {
-        if !self.config.replace_tunnel(&tunnel) {
+        let mut config = self.config.clone();
+        if !config.replace_tunnel(&tunnel) {
             bail!("tunnel {}: its key is another tunnel's", tunnel.name);
         }
         let stacking = Stacking::query(&mut self.host.netlink)?;
-        let config = self.config.clone();
         let way = self.way(&config, &tunnel, &stacking)?;
-        let peers = config.tunnels.iter().map(|tunnel| tunnel.remote);
-        self.installer.set_peers(peers.collect());
         self.change_tunnel(interface, way)
             .with_context(|| format!("tunnel {}", tunnel.name))?;
+        self.config = config;
+        let peers = self.config.tunnels.iter().map(|tunnel| tunnel.remote);
+        self.installer.set_peers(peers.collect());
         Ok(None)
     }
 
@@ -481,6 +598,7 @@ impl Controller {
         let before = peers.told.replace(now.clone());
         let before = before.as_ref();
         let first = before.is_none();
+        let entitled_otherwise = before.is_some_and(|before| before.ipv4 != now.ipv4);
         let credentials = before.is_none_or(|before| {
             !Arc::ptr_eq(&before.certificate, &now.certificate)
                 || !Arc::ptr_eq(&before.authorities, &now.authorities)
@@ -511,12 +629,57 @@ impl Controller {
                 successions: now.held.successions.clone(),
             }));
         }
-        for (node, key) in news {
-            self.channel(channel::Input::PeerKey { node, key });
-        }
         if first {
             self.judge_handshakes();
             self.tell_peers();
+        }
+        for (node, key) in news {
+            self.channel(channel::Input::PeerKey { node, key });
+            self.call_again(node, key);
+        }
+        if first {
+            self.ask_for_inherited();
+        }
+        if entitled_otherwise {
+            self.entitle_all();
+        }
+    }
+
+    /// Whoever had a tunnel in the life before is called, though nobody has named it: it may not know where this node is now.
+    fn call_again(&mut self, node: NodePrefix, key: StaticPublicKey) {
+        let peers = self.peers.as_ref();
+        let inherited = peers.and_then(|peers| peers.inherited.get(&node));
+        if inherited.is_none_or(|inherited| inherited.met) {
+            return;
+        }
+        if let Some(tunnel) = self.config.tunnel(&node.common_name()) {
+            let port = tunnel.remote_port.unwrap_or(self.config.port);
+            let address = SocketAddr::new(tunnel.remote, port);
+            self.channel(channel::Input::Restored(vec![(node, address, key)]));
+        }
+    }
+
+    /// For that its key has to be known.
+    fn ask_for_inherited(&mut self) {
+        let Some(peers) = &self.peers else {
+            return;
+        };
+        let known = peers.told.as_ref().map(|told| Arc::clone(&told.keys));
+        let known = known.unwrap_or_default();
+        let nodes = peers.inherited.keys().copied();
+        let unknown: Vec<NodePrefix> = nodes.filter(|node| !known.contains_key(node)).collect();
+        for node in unknown {
+            self.ask_membership(Request::NodeKey(node));
+        }
+    }
+
+    fn entitle_all(&mut self) {
+        let links = self.transport.tunnels.keys().copied();
+        let links: Vec<InterfaceId> = links.collect();
+        for link in links {
+            if let Some(peer) = self.peer_of(link) {
+                self.entitle(peer, link);
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result, anyhow};
 
-use super::{controller::Controller, host::due::Look, reload::is_another};
+use super::{controller::Controller, host::due::Look, peers::Peers, reload::is_another};
 use crate::{
     babel::input::{Input, InterfaceId},
     dataplane::bpf::{BpfError, load::Summary},
@@ -81,6 +81,8 @@ impl Controller {
         let (context, exits) = self.instance.context(&self.config, summary)?;
         self.installer.adopt(context, exits);
         self.judge_handshakes();
+        // those that were still to be closed are not in these maps
+        self.peers.iter_mut().for_each(Peers::nothing_to_close);
         for interface in gone {
             self.known.remove(&interface);
             self.handle(Input::InterfaceRemoved { interface });

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, thread, time::Duration};
 
 use anyhow::{Result, bail};
 
-use super::{controller::Controller, host::due::Look, reload::is_another, transport::tunnel_id};
+use super::{
+    controller::Controller, host::due::Look, peers, reload::is_another, transport::tunnel_id,
+};
 use crate::{
     babel::input::{Input, InterfaceId},
     config::{Config, Tunnel},
@@ -206,6 +208,13 @@ impl Controller {
             self.installer.exits.remove(&interface);
             self.known.remove(&interface);
             self.handle(Input::InterfaceRemoved { interface });
+        }
+        for (_, number) in tunnels.extract_if(.., |name, _| peers::node(name).is_some()) {
+            // who may not be there any more is cut off at once
+            self.installer.tunnels().cut(number)?;
+            self.peers
+                .iter_mut()
+                .for_each(|peers| peers.close_when_left(number));
         }
         let until = self.now() + LEAVING;
         loop {

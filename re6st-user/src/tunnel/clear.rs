@@ -1,6 +1,6 @@
 //! `fou` and `gre`: tunnels in the clear, which the data plane carries all by itself.
 
-use re6st_common::maps::{TunnelCounters, interface};
+use re6st_common::maps::{NextHop, TunnelCounters, interface, kind};
 
 use super::{TunnelDriver, TunnelError};
 use crate::dataplane::{DataPlane, DataPlaneError, bpf::resolve::ResolvedTunnel};
@@ -34,6 +34,15 @@ impl<P: DataPlane> TunnelDriver for ClearTunnels<'_, P> {
         let next_hop = tunnel.next_hop(self.port, with_tc);
         let accepted = tunnel.entries(number);
         Ok(self.plane.set_tunnel(number, &accepted, &next_hop)?)
+    }
+
+    fn cut(&mut self, number: u32) -> Result<(), TunnelError> {
+        // for which every packet is too big
+        let nowhere = NextHop {
+            kind: kind::TUNNEL,
+            ..NextHop::FREE
+        };
+        Ok(self.plane.set_tunnel(number, &[], &nowhere)?)
     }
 
     fn close(&mut self, number: u32) -> Result<(), TunnelError> {
@@ -122,6 +131,12 @@ mod tests {
         let in_use = driver.close(3).unwrap_err();
         assert!(matches!(in_use, TunnelError::InUse { routes: 1 }));
         assert_eq!(maps(&plane).tunnels.len(), 1, "it stays open");
+
+        let mut driver = ClearTunnels::new(&mut plane, 4754);
+        driver.cut(3).unwrap();
+        let cut = maps(&plane);
+        assert!(cut.tunnels.is_empty(), "nothing is taken any more");
+        assert_eq!(cut.next_hops[&3].mtu, 0, "and nothing fits");
 
         plane.remove_route(route.key()).unwrap();
         let mut driver = ClearTunnels::new(&mut plane, 4754);

@@ -19,6 +19,9 @@ pub trait TunnelDriver {
     /// Has a tunnel go another way, carry other outer headers, or take smaller or bigger packets.
     fn change(&mut self, number: u32, tunnel: &Self::Tunnel) -> Result<(), TunnelError>;
 
+    /// Takes nothing from the peer any more, and sends it nothing, whatever routes lead there. It is closed later.
+    fn cut(&mut self, number: u32) -> Result<(), TunnelError>;
+
     /// Closes a tunnel; nothing if it is closed already.
     ///
     /// # Errors

@@ -6,13 +6,14 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use nix::sys::signal::Signal;
 use re6st_user::certificate::static_key::StaticKey;
 use serde_json::Value;
 use testbed::{host::Host, traffic::UdpStream};
 
 use super::{
     members::Member,
-    support::{OPEN, RegistryHost, node_file, wait_for},
+    support::{OPEN, RegistryHost, node_file, run, wait_for},
 };
 use crate::babel_nodes::wait_within;
 
@@ -273,8 +274,11 @@ fn who_is_not_the_one_that_was_called_is_refused_by_name() -> Result<()> {
     wait_for("no answer", || Ok(a.said().contains("no answer")))
         .with_context(|| format!("{}\n{}", a.said(), b.said()))?;
     assert_ne!(peer(a)?["state"], "connected");
-    let counters = b.controller()?["channels"].clone();
-    assert!(counters["wrong_mac"].as_u64() > Some(0), "{counters}");
+    let status: Value = serde_json::from_str(&b.status(&["--json"])?)?;
+    let mut reasons = status["reasons"].as_array().into_iter().flatten();
+    let refused = reasons
+        .any(|reason| reason["name"] == "handshake_mac" && reason["packets"].as_u64() > Some(0));
+    assert!(refused, "{status}");
     Ok(())
 }
 
@@ -315,6 +319,49 @@ fn a_node_behind_a_nat_that_gives_each_peer_another_port_calls_and_is_reached() 
         Duration::from_secs(2),
     )?;
     assert!(datagrams.is_perfect(), "{datagrams:?}");
+    Ok(())
+}
+
+/// Lets in what answers a flow from inside, and nothing else.
+#[test]
+fn a_firewall_that_lets_answers_in_alone_lets_the_tunnel_in() -> Result<()> {
+    let (registry, mut members) = strangers()?;
+    let rules = "add table inet test;
+        add chain inet test forward { type filter hook forward priority 0; };
+        add rule inet test forward oifname a2 ct state established,related accept;
+        add rule inet test forward oifname a2 drop;";
+    registry.router().run("nft", &[rules])?;
+    let [a, b] = &members;
+    add_peer(a, b)?;
+    members.iter_mut().try_for_each(Member::start)?;
+    let [a, b] = &members;
+
+    a.reach(b)?;
+    b.reach(a)?;
+    Ok(())
+}
+
+#[test]
+fn both_ends_that_start_again_without_the_registry_know_each_other() -> Result<()> {
+    let (mut registry, mut members) = connected()?;
+    registry.stop(Signal::SIGTERM)?;
+
+    members.iter_mut().try_for_each(Member::kill)?;
+    for member in &members {
+        // as after another boot: nothing is forwarded meanwhile
+        let bpffs = member.host.bpffs();
+        let bpffs = bpffs.to_str().context("a folder's name")?;
+        run(
+            &member.host,
+            &["--bpffs", bpffs, "unload", "--instance", "re6st0"],
+        )?
+        .success()?;
+    }
+    members.iter_mut().try_for_each(Member::start)?;
+
+    let [a, b] = &members;
+    a.reach(b)?;
+    b.reach(a)?;
     Ok(())
 }
 

@@ -87,7 +87,7 @@ pub fn text(status: &Status, source: &Source<'_>) -> Result<String> {
         text += &membership::text(&controller["registry"]);
         if !controller["channels"].is_null() {
             text += &source.peers_text()?;
-            text += &counters("channels refused or failed", &controller["channels"]);
+            text += &counters("channels' counters", &controller["channels"]);
         }
         if !controller["router-id"].is_null() {
             text += &babel(controller, source)?;
