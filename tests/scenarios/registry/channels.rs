@@ -257,6 +257,36 @@ fn a_revoked_node_is_cut_off_at_once_in_both_roles() -> Result<()> {
 }
 
 #[test]
+fn routes_that_still_lead_there_do_not_keep_a_revoked_node_in() -> Result<()> {
+    let (registry, mut members) = strangers()?;
+    let [a, b] = &members;
+    add_peer(a, b)?;
+    // of its own subnet, so that nobody minds
+    let own = b.address()?;
+    let own = own.trim_end_matches('1');
+    let many = (1..=8_000).map(|number| format!("{{ to = \"{own}1:{number:x}:0/112\" }}"));
+    let many = many.collect::<Vec<_>>().join(", ");
+    let announce = format!("[babel]\nannounce = [{many}]");
+    b.configure(|text| text.replacen("[babel]", &announce, 1))?;
+    members.iter_mut().try_for_each(Member::start)?;
+    let [a, b] = &members;
+    wait_for("the routes", || {
+        Ok(a.controller()?["prefixes"].as_u64() > Some(8_000))
+    })?;
+    let serial = b.membership()?["certificate"]["serial"].to_string();
+
+    registry.operate(&["cert", "revoke", &serial])?;
+
+    wait_within(Duration::from_secs(10), "the end", || {
+        Ok(accepted_keys(a)?.is_empty())
+    })
+    .with_context(|| a.said())?;
+    let said = a.said();
+    assert!(!said.contains("not closed yet"), "{said}");
+    Ok(())
+}
+
+#[test]
 fn who_is_not_the_one_that_was_called_is_refused_by_name() -> Result<()> {
     let (registry, mut members) = strangers()?;
     let third = Member::new(&registry, "c", &["--anonymous"])?;
