@@ -63,6 +63,8 @@ pub enum Closing {
     OwnName,
     /// It has another key than the configuration wants.
     OtherKey,
+    /// The configuration does not name it any more.
+    NotWanted,
     /// It told us that it closes, and why.
     Told(String),
     /// We are leaving.
@@ -81,6 +83,7 @@ impl Closing {
             Self::PostQuantum => 5,
             Self::OwnName => 6,
             Self::OtherKey => 7,
+            Self::NotWanted => 8,
         }
     }
 }
@@ -95,6 +98,7 @@ impl fmt::Display for Closing {
             Self::PostQuantum => "post-quantum keys are required, and it has none",
             Self::OwnName => "it has the name of this node",
             Self::OtherKey => "it has another key than the configuration says",
+            Self::NotWanted => "the configuration does not name it any more",
             Self::Told(why) => return write!(f, "it says: {why}"),
             Self::ShutDown => "this node is shut down",
         })

@@ -407,8 +407,13 @@ impl Channels {
             self.peers.entry(*node).or_insert_with(new);
         }
         let configured = std::mem::take(&mut self.configured);
+        let unnamed = self
+            .peers
+            .values()
+            .filter(|peer| peer.sessions() > 0 && !configured.contains_key(&peer.node));
+        let room = unnamed.count() <= self.settings.served;
         self.each(now, random, outputs, |peer, context| {
-            peer.configure(context, configured.get(&peer.node).copied());
+            peer.configure(context, configured.get(&peer.node).copied(), room);
         });
         self.configured = configured;
     }

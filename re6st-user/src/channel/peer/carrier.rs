@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use crate::{
+    certificate::{node::NodeCertificate, static_key::StaticPublicKey},
     channel::{
         post_quantum::KeyPair,
         session::{Session, Side},
         wire::message::TunnelTerms,
     },
-    time::Time,
+    time::{Time, Timestamp},
 };
 
 /// Before a question is repeated; doubled with each.
@@ -48,9 +49,17 @@ impl Repeat {
     }
 }
 
+/// The certificate that was shown in a session's handshake, and the last second that the network vouches for it.
+#[derive(Clone)]
+pub(super) struct Shown {
+    pub certificate: NodeCertificate,
+    pub until: Timestamp,
+}
+
 /// A session.
 pub(super) struct Carrier {
     pub session: Session,
+    pub shown: Shown,
     pub stage: Stage,
     /// The GRE key that we accept.
     pub key: u32,
@@ -71,9 +80,10 @@ pub(super) struct Carrier {
 }
 
 impl Carrier {
-    pub fn new(now: Time, session: Session, key: u32, stage: Stage) -> Self {
+    pub fn new(now: Time, session: Session, shown: Shown, key: u32, stage: Stage) -> Self {
         Self {
             session,
+            shown,
             stage,
             key,
             terms: None,
@@ -103,6 +113,11 @@ impl Carrier {
             Stage::AwaitsKey | Stage::Answered(_) => false,
             Stage::Ready => !self.is_complete() || self.terms_changed,
         }
+    }
+
+    /// The key that the peer has proven to have.
+    pub const fn static_key(&self) -> Option<StaticPublicKey> {
+        self.shown.certificate.static_key()
     }
 
     pub fn is_ours(&self) -> bool {

@@ -7,6 +7,7 @@
 pub(super) use receive::Confirmed;
 
 mod carrier;
+mod credentials;
 mod due;
 mod message;
 mod opening;
@@ -15,7 +16,7 @@ mod report;
 
 use std::net::{IpAddr, SocketAddr};
 
-use carrier::{Carrier, Stage};
+use carrier::{Carrier, Shown, Stage};
 use opening::Opening;
 
 use super::{
@@ -33,8 +34,8 @@ use super::{
     },
 };
 use crate::{
-    certificate::{node::NodeCertificate, node_prefix::NodePrefix, static_key::StaticPublicKey},
-    time::{Time, Timestamp},
+    certificate::{node_prefix::NodePrefix, static_key::StaticPublicKey},
+    time::Time,
 };
 
 /// Octets before and behind the plaintext of a transport packet.
@@ -61,9 +62,12 @@ pub(super) struct Peer {
     pub configured: Option<input::Peer>,
     /// Known from the life before, and to be tried.
     pub restored: bool,
-    pub key: Option<StaticPublicKey>,
-    /// Its certificate, and the last second that the network vouches for it.
-    certificate: Option<(NodeCertificate, Timestamp)>,
+    /// The key that the registry says it has.
+    published: Option<StaticPublicKey>,
+    /// The key that it has shown itself, now or in the life before.
+    shown_key: Option<StaticPublicKey>,
+    /// What it has shown last, in whatever session.
+    shown: Option<Shown>,
     /// Where it was heard last.
     address: Option<SocketAddr>,
     /// Our address that it sends to.
@@ -97,8 +101,9 @@ impl Peer {
             node,
             configured: None,
             restored: false,
-            key: None,
-            certificate: None,
+            published: None,
+            shown_key: None,
+            shown: None,
             address: None,
             local: None,
             seen_at: None,
@@ -120,54 +125,14 @@ impl Peer {
         }
     }
 
-    /// What it has shown.
-    pub fn certificate(&self) -> Option<&NodeCertificate> {
-        self.certificate
-            .as_ref()
-            .map(|(certificate, _)| certificate)
-    }
-
     /// Nobody has named it, it has no session, and it is not tried any more.
     pub fn may_be_forgotten(&self) -> bool {
         self.configured.is_none() && self.carriers.is_empty() && !self.wants_session(Time(0))
     }
 
     /// How many sessions there are.
-    #[cfg(test)]
     pub const fn sessions(&self) -> usize {
         self.carriers.len()
-    }
-
-    /// What the configuration says, or no longer says.
-    pub fn configure(&mut self, context: &mut Context<'_>, configured: Option<input::Peer>) {
-        let before = std::mem::replace(&mut self.configured, configured);
-        if before == configured {
-            return;
-        }
-        if let Some(configured) = configured {
-            if configured.key.is_some() {
-                self.key = configured.key;
-            }
-            self.opening.again(context.now());
-        }
-    }
-
-    /// Its key is known now.
-    pub fn learn_key(&mut self, context: &mut Context<'_>, key: StaticPublicKey) {
-        let pinned = self.configured.and_then(|configured| configured.key);
-        if self.key == Some(key) || pinned.is_some() {
-            return;
-        }
-        self.key = Some(key);
-        self.open_anew(context);
-    }
-
-    /// A peer of the life before.
-    pub fn restore(&mut self, context: &mut Context<'_>, at: SocketAddr, key: StaticPublicKey) {
-        self.restored = true;
-        self.address.get_or_insert(at);
-        self.key.get_or_insert(key);
-        self.opening.again(context.now());
     }
 
     /// A new handshake at once.
@@ -227,7 +192,7 @@ impl Peer {
     }
 
     /// A session that somebody has opened.
-    fn add(&mut self, context: &mut Context<'_>, session: Session, stage: Stage) {
+    fn add(&mut self, context: &mut Context<'_>, session: Session, shown: Shown, stage: Stage) {
         let now = context.now();
         let index = session.index();
         let Some(key) = context.keys.take(context.random) else {
@@ -240,7 +205,10 @@ impl Peer {
             }
             return;
         };
-        self.carriers.push(Carrier::new(now, session, key, stage));
+        self.shown_key = shown.certificate.static_key().or(self.shown_key);
+        self.shown = Some(shown.clone());
+        self.carriers
+            .push(Carrier::new(now, session, shown, key, stage));
         while self.carriers.len() > context.settings.limits.sessions.max(2) {
             let mut carriers = self.carriers.iter();
             let oldest = carriers.position(|it| Some(it.session.index()) != self.current);
@@ -273,6 +241,7 @@ impl Peer {
                 self.last_handshake = Some(now);
             }
         }
+        self.drop_former_keys(context);
         let best = self.best(context);
         if best.is_some() && best != self.current {
             self.use_carrier(context, best);
@@ -496,33 +465,6 @@ impl Peer {
         self.have_at = now;
     }
 
-    /// Whether it is still good, by what is known now.
-    pub fn check(&mut self, context: &mut Context<'_>) {
-        let Some((certificate, _)) = &self.certificate else {
-            return;
-        };
-        match context.own.good_until(certificate, context.wall()) {
-            Ok(until) => {
-                if let Some((_, good_until)) = &mut self.certificate {
-                    *good_until = until;
-                }
-            }
-            Err(why) if self.carriers.is_empty() => {
-                self.trouble = Some(why.to_string());
-            }
-            Err(why) => {
-                context.counters.refused(why);
-                self.close(context, why.into());
-            }
-        }
-    }
-
-    /// Whether its time has come.
-    pub fn is_out_of_time(&self, now: Timestamp) -> bool {
-        let until = self.certificate.as_ref().map(|(_, until)| *until);
-        !self.carriers.is_empty() && until.is_some_and(|until| now > until)
-    }
-
     /// The session in use does without ML-KEM.
     pub fn lacks_post_quantum(&self) -> bool {
         self.carriers.iter().any(|it| !it.session.is_post_quantum())
@@ -530,15 +472,12 @@ impl Peer {
 
     /// Ends all sessions, and tells the peer.
     pub fn close(&mut self, context: &mut Context<'_>, why: Closing) {
-        let text = why.told();
         let newest = self.current.or_else(|| {
             let newest = self.carriers.last();
             newest.map(|it| it.session.index())
         });
-        if let (Some(index), Some((reason, text))) = (newest, text) {
-            let mut plaintext = Vec::new();
-            Message::Close { reason, text }.encode(&mut plaintext);
-            self.send(context, index, &plaintext);
+        if let Some(index) = newest {
+            self.tell_closing(context, index, &why);
         }
         self.end(context, why);
     }
@@ -570,6 +509,10 @@ impl Closing {
     fn told(&self) -> Option<(CloseReason, &'static str)> {
         Some(match self {
             Self::Silent | Self::Told(_) => return None,
+            Self::NotWanted => (
+                CloseReason::NotWanted,
+                "you are not in the configuration of this node any more",
+            ),
             Self::ShutDown => (CloseReason::ShutDown, "the node is shut down"),
             Self::Revoked => (CloseReason::Revoked, "your certificate is revoked"),
             Self::Expired => (

@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Peer, carrier::Stage};
+use super::{
+    Peer,
+    carrier::{Shown, Stage},
+};
 use crate::{
     channel::{
         context::Context,
@@ -100,10 +103,14 @@ impl Peer {
         let wait = context.about(retry.min(context.settings.timers.retry_max));
         self.opening.at = now + wait;
         self.opening.tries = self.opening.tries.saturating_add(1);
-        if self.key.is_none() || self.opening.tries.is_multiple_of(WORTH_A_WORD) {
+        let unasked =
+            self.published.is_none() && self.configured.is_some_and(|it| it.key.is_none());
+        let first = self.opening.tries == 1 && unasked;
+        if first || self.key_to_call().is_none() || self.opening.tries.is_multiple_of(WORTH_A_WORD)
+        {
             context.outputs.push(Output::WantKey(self.node));
         }
-        let (Some(key), Some(to)) = (self.key, self.call_address()) else {
+        let (Some(key), Some(to)) = (self.key_to_call(), self.call_address()) else {
             if !self.opening.no_key_said && self.opening.tries >= WORTH_A_WORD {
                 self.opening.no_key_said = true;
                 context.event(Event::NoKey(self.node));
@@ -235,22 +242,24 @@ impl Peer {
                 return;
             }
         };
-        self.certificate = Some((certificate, until));
         self.received += super::octets(from, bytes);
         self.meter.sample(now, now.since(sent_at));
         if self.address.is_none() || self.current.is_none() {
             self.address = Some(from);
             self.local = Some(to);
+        } else if self.meter.unresponsive_since().is_some() {
+            // it is not where it was, but where it has answered
+            self.is_at(context, from, to);
         }
         if let Some(seen) = received.offer.seen_at {
             self.is_seen_at(context, seen);
         }
         let wait = self.meter.patience() * 8;
         self.opening.wait_for(now + wait);
-        self.add_initiated(context, session);
+        self.add_initiated(context, session, Shown { certificate, until });
     }
 
-    fn add_initiated(&mut self, context: &mut Context<'_>, session: Session) {
+    fn add_initiated(&mut self, context: &mut Context<'_>, session: Session, shown: Shown) {
         let stage = match session.is_post_quantum() {
             false => Stage::Ready,
             true => match KeyPair::generate() {
@@ -262,7 +271,7 @@ impl Peer {
                 }
             },
         };
-        self.add(context, session, stage);
+        self.add(context, session, shown, stage);
         self.repeat(context);
     }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{
     Peer,
-    carrier::{Repeat, Stage},
+    carrier::{Repeat, Shown, Stage},
 };
 use crate::{
     certificate::node::NodeCertificate,
@@ -14,6 +14,7 @@ use crate::{
         event::Event,
         output::Closing,
         quality::Receipt,
+        refusal::Refusal,
         session::{OpenError, Session},
         wire::{Message, Messages, SessionIndex},
     },
@@ -55,8 +56,16 @@ impl Peer {
         to: IpAddr,
     ) {
         let now = context.now();
-        self.key = confirmed.certificate.static_key().or(self.key);
-        self.certificate = Some((confirmed.certificate, confirmed.until));
+        let shown = Shown {
+            certificate: confirmed.certificate,
+            until: confirmed.until,
+        };
+        // the configuration may have changed since it was answered
+        if !self.is_pinned(shown.certificate.static_key()) {
+            context.indexes.give_back(confirmed.session.index());
+            context.counters.refused(Refusal::Pinned);
+            return;
+        }
         if self.current.is_none() {
             (self.address, self.local) = (Some(from), Some(to));
         }
@@ -66,7 +75,7 @@ impl Peer {
         // ours can wait for what has begun
         let wait = self.meter.patience() * 8;
         self.opening.wait_for(now + wait);
-        self.add(context, confirmed.session, Stage::AwaitsKey);
+        self.add(context, confirmed.session, shown, Stage::AwaitsKey);
     }
 
     /// A transport packet.
@@ -144,7 +153,7 @@ impl Peer {
     }
 
     /// A new packet came from there.
-    fn is_at(&mut self, context: &mut Context<'_>, from: SocketAddr, to: IpAddr) {
+    pub(super) fn is_at(&mut self, context: &mut Context<'_>, from: SocketAddr, to: IpAddr) {
         self.local = Some(to);
         let Some(before) = self.address.filter(|before| *before != from) else {
             return;

@@ -2,6 +2,7 @@
 
 use super::Peer;
 use crate::{
+    certificate::node::NodeCertificate,
     channel::report::{OpenedBy, PeerReport, PeerState},
     time::Time,
 };
@@ -13,7 +14,7 @@ impl Peer {
         let state = match current {
             Some(_) if self.meter.unresponsive_since().is_some() => PeerState::Unresponsive,
             Some(_) => PeerState::Connected,
-            None if self.key.is_none() && self.opening.is_under_way() => PeerState::NoKey,
+            None if self.key_to_call().is_none() && self.opening.is_under_way() => PeerState::NoKey,
             None if self.opening.is_under_way() || !self.carriers.is_empty() => PeerState::Opening,
             None => PeerState::Waiting,
         };
@@ -32,10 +33,7 @@ impl Peer {
                 true => OpenedBy::Us,
                 false => OpenedBy::Peer,
             }),
-            certificate_expires: self
-                .certificate
-                .as_ref()
-                .map(|(certificate, _)| certificate.not_after()),
+            certificate_expires: self.certificate().map(NodeCertificate::not_after),
             last_handshake: self.last_handshake.map(|at| now.since(at)),
             key_age: current.map(|it| now.since(it.session.created())),
             quality: self.meter.quality(),

@@ -9,6 +9,7 @@ mod certificates;
 mod connections;
 mod disorder;
 mod documents;
+mod former;
 mod keys;
 mod packets;
 mod world;
