@@ -126,10 +126,16 @@ counters! {
     babel_without_channel,
     /// Packets of Babel that do not fit on the way.
     babel_too_large,
+    /// Packets of Babel beyond what is taken out of one packet of a channel.
+    excess_babel,
+    /// Answers that were not sent because nothing was answered yet from where the peer is now.
+    unproven_addresses,
     /// Documents that were received whole.
     documents_received,
     /// Documents that were of no use: pieces that contradict each other, or the same or an older one again.
     useless_documents,
+    /// Documents that were given up because their octets did not come, or too slowly.
+    slow_documents,
     /// Questions for documents that came too often.
     excess_wants,
     /// Closings that peers told us.

@@ -25,6 +25,9 @@ const WINDOW: usize = 32;
 /// A question is repeated after so long, and so often.
 const REPEAT: Duration = Duration::from_millis(500);
 const REPEATS: u8 = 5;
+/// A document whose octets come more slowly than so many a second is given up, but not before that time has passed.
+const SLOWEST: u64 = 64 << 10;
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Questions of one peer that are answered.
 const WANTS: Rate = Rate {
     count: 128,
@@ -48,6 +51,8 @@ pub(super) struct Exchange {
     /// The statement to ask for next.
     pub succession: Option<u64>,
     not_before: Time,
+    /// The same for statements about successors too.
+    silent_until: Time,
     useless: u32,
     wants: Bucket,
 }
@@ -75,9 +80,15 @@ impl Exchange {
         self.not_before = now + penalty.min(MAX_PENALTY);
     }
 
+    /// It was asked and did not answer, or too slowly: it is not asked for anything for a while.
+    pub fn gave_up(&mut self, now: Time) {
+        self.delivered(now);
+        self.silent_until = self.not_before;
+    }
+
     /// What was fetched last was good, whoever it came from.
     pub const fn forgive(&mut self) {
-        (self.not_before, self.useless) = (Time(0), 0);
+        (self.not_before, self.silent_until, self.useless) = (Time(0), Time(0), 0);
     }
 }
 
@@ -96,6 +107,7 @@ struct Fetch {
     asked: usize,
     at: Time,
     repeats: u8,
+    begun: Time,
 }
 
 /// What is to be done for a fetch.
@@ -202,7 +214,8 @@ impl Documents {
             }
         }
         let kind = DocumentKind::Successions;
-        let next = exchange.succession.filter(|_| idle(kind))?;
+        let may = now >= exchange.silent_until && idle(kind);
+        let next = exchange.succession.filter(|_| may)?;
         Some((kind, next))
     }
 
@@ -227,6 +240,7 @@ impl Documents {
             asked: WINDOW * PIECE,
             at: now + REPEAT,
             repeats: 0,
+            begun: now,
         });
         Step::Ask(from, kind, number, 0)
     }
@@ -242,7 +256,7 @@ impl Documents {
         let fetch = self.fetches.get_mut(due)?;
         fetch.repeats += 1;
         fetch.at = now + REPEAT;
-        if fetch.repeats > REPEATS {
+        if fetch.repeats > REPEATS || fetch.is_too_slow(now) {
             let fetch = self.fetches.swap_remove(due);
             return Some(Step::GiveUp(fetch.from));
         }
@@ -286,6 +300,7 @@ impl Documents {
             self.fetches.swap_remove(at);
             return None;
         }
+        let before = fetch.octets.len();
         if !fetch.take(offset, total, octets, limit) {
             self.fetches.swap_remove(at);
             exchange.delivered(now);
@@ -295,8 +310,14 @@ impl Documents {
             let whole = self.fetches.swap_remove(at);
             return Some(self.whole(now, exchange, whole));
         }
-        fetch.at = now + REPEAT;
-        fetch.repeats = 0;
+        if fetch.is_too_slow(now) {
+            return Some(Step::GiveUp(self.fetches.swap_remove(at).from));
+        }
+        // what was there already is no progress
+        if fetch.octets.len() > before {
+            fetch.at = now + REPEAT;
+            fetch.repeats = 0;
+        }
         (fetch.octets.len() >= fetch.asked).then(|| fetch.ask())
     }
 
@@ -329,6 +350,12 @@ const fn index(kind: DocumentKind) -> Option<usize> {
 }
 
 impl Fetch {
+    /// Others may have it, and nobody else is asked meanwhile.
+    fn is_too_slow(&self, now: Time) -> bool {
+        let total = u64::from(self.total.unwrap_or_default());
+        now.since(self.begun) > PATIENCE + Duration::from_millis(total * 1_000 / SLOWEST)
+    }
+
     fn ask(&mut self) -> Step {
         let offset = self.octets.len();
         self.asked = offset + WINDOW * PIECE;

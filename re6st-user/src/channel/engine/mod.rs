@@ -590,6 +590,7 @@ impl Channels {
             session,
             certificate,
             until,
+            answered_to: from,
             answered_at: now.elapsed,
         };
         self.make_room(now.elapsed, node);

@@ -65,7 +65,6 @@ pub struct PathMtu {
     asked: Option<Asked>,
     /// Large ones lost of the size that is asked for now.
     lost: u8,
-    next_number: u32,
     at: Time,
     /// When larger sizes are tried again, once the search is over.
     raise_at: Option<Time>,
@@ -84,7 +83,6 @@ impl PathMtu {
             failed: upper.saturating_add(1),
             asked: None,
             lost: 0,
-            next_number: 1,
             at: now,
             raise_at: None,
             known: false,
@@ -141,7 +139,12 @@ impl PathMtu {
     }
 
     /// What is to be sent now, if anything. An answer takes at most as long as `patience`, nearly always.
-    pub fn time_out(&mut self, now: Time, patience: Duration) -> Option<PathProbe> {
+    pub fn time_out(
+        &mut self,
+        now: Time,
+        patience: Duration,
+        random: &mut dyn FnMut(&mut [u8]),
+    ) -> Option<PathProbe> {
         if now < self.at {
             return None;
         }
@@ -155,7 +158,7 @@ impl PathMtu {
                 self.raise_at = Some(now + RAISE);
                 self.known = true;
             } else if self.confirmed > BASE && !dead {
-                return Some(self.ask(now, self.confirmed, patience));
+                return Some(self.ask(now, self.confirmed, patience, random));
             }
             return None;
         };
@@ -163,7 +166,7 @@ impl PathMtu {
             true => patience.max(DEAD),
             false => patience,
         };
-        Some(self.ask(now, size, wait))
+        Some(self.ask(now, size, wait, random))
     }
 
     /// A packet of a probe was answered. Gives whether something larger is known to pass now.
@@ -242,13 +245,25 @@ impl PathMtu {
         Some(common.unwrap_or_else(|| low + (high - low) / 2))
     }
 
-    fn ask(&mut self, now: Time, size: u16, wait: Duration) -> PathProbe {
-        let probe = PathProbe {
-            small: self.next_number,
-            large: self.next_number.wrapping_add(1),
-            size,
+    /// At random, so that nobody answers what he has not received.
+    fn ask(
+        &mut self,
+        now: Time,
+        size: u16,
+        wait: Duration,
+        random: &mut dyn FnMut(&mut [u8]),
+    ) -> PathProbe {
+        let mut number = || {
+            let mut octets = [0; 4];
+            random(&mut octets);
+            u32::from_be_bytes(octets)
         };
-        self.next_number = self.next_number.wrapping_add(2);
+        let (small, large) = (number(), number());
+        let large = match large == small {
+            true => small.wrapping_add(1),
+            false => large,
+        };
+        let probe = PathProbe { small, large, size };
         self.asked = Some(Asked {
             probe,
             small_came: false,

@@ -1,4 +1,7 @@
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use super::{BASE, PathMtu, PathProbe};
 use crate::time::Time;
@@ -66,7 +69,7 @@ impl Way {
             if answer.is_some_and(|answer| answer <= next) {
                 let (_, number) = self.answers.remove(0);
                 self.path.replied(next, number);
-            } else if let Some(probe) = self.path.time_out(next, PATIENCE) {
+            } else if let Some(probe) = self.path.time_out(next, PATIENCE, &mut fill) {
                 self.send(probe);
             }
         }
@@ -81,6 +84,24 @@ impl Way {
         assert!(true_size - found < 8, "{found} of {true_size}");
         assert!(self.path.is_settled());
     }
+}
+
+/// No two numbers are the same.
+fn fill(octets: &mut [u8]) {
+    static NEXT: AtomicU32 = AtomicU32::new(1_000);
+    octets.copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+}
+
+#[test]
+fn an_answer_that_was_guessed_proves_nothing() {
+    let mut path = PathMtu::new(Time(0), 9000);
+    let mut random = |octets: &mut [u8]| octets.fill(7);
+    let probe = path.time_out(Time(1), PATIENCE, &mut random).unwrap();
+    assert_eq!((probe.small, probe.large), (0x0707_0707, 0x0707_0708));
+    for number in 0..100 {
+        assert!(!path.replied(Time(2), number));
+    }
+    assert!(path.replied(Time(3), probe.large));
 }
 
 #[test]
@@ -194,7 +215,7 @@ fn another_link_or_another_way_is_searched_again() {
 fn answers_to_nothing_change_nothing() {
     let mut path = PathMtu::new(Time(0), 9000);
     assert!(!path.replied(Time(1), 2));
-    let probe = path.time_out(Time(1), PATIENCE);
+    let probe = path.time_out(Time(1), PATIENCE, &mut fill);
     assert!(!path.replied(Time(2), 77));
     assert!(probe.is_some_and(|probe| path.replied(Time(3), probe.large)));
     assert_eq!(path.size(), 9000);

@@ -45,6 +45,9 @@ impl Peer {
     pub(in crate::channel) fn deadline(&self, timers: &Timers) -> Option<Time> {
         let mut at: Option<Time> = None;
         let mut by = |time: Time| at = Some(at.map_or(time, |at| at.min(time)));
+        if let Some(time) = self.tunnel_at {
+            by(time);
+        }
         for carrier in &self.carriers {
             if let Some(time) = dropped_at(carrier, self.current, timers) {
                 by(time);
@@ -58,7 +61,10 @@ impl Peer {
         }
         if self.current.is_some() {
             by(self.meter.deadline());
-            by(self.path.deadline());
+            match &self.unproven {
+                Some(unproven) => by(unproven.repeat.at),
+                None => by(self.path.deadline()),
+            }
             by(self.have_at);
             match self.opening.forced || self.meter.unresponsive_since().is_some() {
                 true => by(self.opening.at),
@@ -161,7 +167,18 @@ impl Peer {
         let Some(index) = self.current else {
             return;
         };
-        let probe = self.path.time_out(now, self.meter.patience());
+        // nothing large goes where the peer may not be
+        if let Some(unproven) = &mut self.unproven {
+            if unproven.repeat.at <= now {
+                unproven.repeat.said(now);
+                let (id, size) = (unproven.proof, SMALL);
+                self.say(context, &[Message::PathProbe { id, size }]);
+            }
+            return;
+        }
+        let probe = self
+            .path
+            .time_out(now, self.meter.patience(), &mut *context.random);
         if let Some(size) = self.path.take_black_hole() {
             context.counters.black_holes += 1;
             let peer = self.node;

@@ -19,6 +19,25 @@ use crate::{
     time::Time,
 };
 
+/// Packets of Babel that are taken out of one packet.
+const BABEL: u32 = 32;
+/// Questions for documents of one packet that are answered.
+const WANTS: u32 = 4;
+/// Octets of the headers before a packet of the channel, at most.
+const MAX_HEADERS: u16 = 48;
+
+/// What becomes of the messages of a packet.
+#[derive(Default)]
+pub(super) struct Answer {
+    pub messages: Vec<u8>,
+    /// It is to hear our terms of the tunnel.
+    pub terms: bool,
+    /// What it said of the tunnel has been looked at in the middle of the packet.
+    pub settled: bool,
+    babel: u32,
+    wants: u32,
+}
+
 impl Peer {
     /// Takes a message, and writes what is to be answered.
     pub(super) fn message(
@@ -26,7 +45,7 @@ impl Peer {
         context: &mut Context<'_>,
         index: SessionIndex,
         message: &Message<'_>,
-        answer: &mut Vec<u8>,
+        answer: &mut Answer,
     ) {
         let now = context.now();
         match *message {
@@ -46,8 +65,10 @@ impl Peer {
             carrier.uses(now);
         }
         match *message {
-            Message::Babel { unicast, packet } => self.babel_came(context, unicast, packet),
-            Message::Probe(opaque) => self.probe(context, opaque, answer),
+            Message::Babel { unicast, packet } => {
+                self.babel_came(context, unicast, packet, answer);
+            }
+            Message::Probe(opaque) => self.probe(context, opaque, &mut answer.messages),
             Message::ProbeReply { echoed, waited } => self.meter.replied(now, echoed, waited),
             Message::Receipt(receipt) => self.receipt(index, receipt),
             Message::Have {
@@ -58,10 +79,21 @@ impl Peer {
                 kind,
                 number,
                 offset,
-            } => self.want(context, index, kind, number, offset),
+            } => {
+                answer.wants += 1;
+                match answer.wants > WANTS {
+                    true => context.counters.excess_wants += 1,
+                    false => self.want(context, index, kind, number, offset),
+                }
+            }
             Message::Piece { .. } => self.piece(context, message),
-            Message::PathProbe { id, .. } => Message::PathProbeReply { id }.encode(answer),
+            Message::PathProbe { id, .. } => {
+                Message::PathProbeReply { id }.encode(&mut answer.messages);
+            }
             Message::PathProbeReply { id } => {
+                if self.unproven.as_ref().is_some_and(|it| it.proof == id) {
+                    self.unproven = None;
+                }
                 self.path.replied(now, id);
             }
             Message::SeenAt(seen) => self.is_seen_at(context, seen),
@@ -141,7 +173,7 @@ impl Peer {
         context: &mut Context<'_>,
         index: SessionIndex,
         terms: TunnelTerms,
-        answer: &mut Vec<u8>,
+        answer: &mut Answer,
     ) {
         let Some(carrier) = self.carrier(index) else {
             return;
@@ -153,20 +185,23 @@ impl Peer {
         carrier.terms = Some(terms);
         carrier.has_ours |= terms.has_yours;
         carrier.terms_changed = false;
-        if !terms.complete {
-            // the tunnel accepts before the peer hears that it does
-            self.settle(context);
-            let mut carriers = self.carriers.iter();
-            let carrier = carriers.find(|it| it.session.index() == index);
-            if let Some(carrier) = carrier {
-                Message::Tunnel(self.own_terms(context, carrier)).encode(answer);
-            }
-        }
+        answer.terms |= !terms.complete;
     }
 
-    fn babel_came(&self, context: &mut Context<'_>, unicast: bool, packet: &[u8]) {
-        if self.tunnel.is_none() {
+    fn babel_came(
+        &self,
+        context: &mut Context<'_>,
+        unicast: bool,
+        packet: &[u8],
+        answer: &mut Answer,
+    ) {
+        if self.tunnel.is_none() || packet.is_empty() {
             context.counters.unexpected_messages += 1;
+            return;
+        }
+        answer.babel += 1;
+        if answer.babel > BABEL {
+            context.counters.excess_babel += 1;
             return;
         }
         context.outputs.push(Output::Babel {
@@ -233,6 +268,12 @@ impl Peer {
             packets.push(plaintext);
         }
         for plaintext in packets {
+            // nobody else is sent much because the peer says that it is there now (RFC 9000, section 8.2)
+            let size = u64::from(TRANSPORT) + plaintext.len() as u64 + u64::from(MAX_HEADERS);
+            if self.unproven.as_ref().is_some_and(|it| !it.allows(size)) {
+                context.counters.unproven_addresses += 1;
+                return;
+            }
             self.send(context, by, &plaintext);
         }
     }
@@ -269,7 +310,10 @@ impl Peer {
                 context.outputs.push(Output::Document(octets));
             }
             Step::Useless => context.counters.useless_documents += 1,
-            Step::GiveUp(_) => self.exchange.delivered(context.now()),
+            Step::GiveUp(_) => {
+                context.counters.slow_documents += 1;
+                self.exchange.gave_up(context.now());
+            }
         }
     }
 

@@ -13,11 +13,13 @@ mod message;
 mod opening;
 mod receive;
 mod report;
+mod unproven;
 
 use std::net::{IpAddr, SocketAddr};
 
 use carrier::{Carrier, Shown, Stage};
 use opening::Opening;
+use unproven::Unproven;
 
 use super::{
     context::Context,
@@ -35,11 +37,17 @@ use super::{
 };
 use crate::{
     certificate::{node_prefix::NodePrefix, static_key::StaticPublicKey},
+    rate::{Bucket, Rate},
     time::Time,
 };
 
 /// Octets before and behind the plaintext of a transport packet.
 const TRANSPORT: u16 = 16 + 16;
+/// Changes of a tunnel that no session needs.
+const TUNNEL_CHANGES: Rate = Rate {
+    count: 4,
+    seconds: 4,
+};
 /// What every tunnel is taken to carry until something else is known (RFC 8200, section 5).
 const LEAST_INNER: u16 = 1_280;
 
@@ -70,6 +78,8 @@ pub(super) struct Peer {
     shown: Option<Shown>,
     /// Where it was heard last.
     address: Option<SocketAddr>,
+    /// Nothing has shown yet that it hears us there.
+    unproven: Option<Unproven>,
     /// Our address that it sends to.
     local: Option<IpAddr>,
     /// Where it sees us.
@@ -84,6 +94,12 @@ pub(super) struct Peer {
     path: PathMtu,
     /// As it was told last.
     tunnel: Option<Tunnel>,
+    /// By the terms of which session.
+    tunnel_by: Option<SessionIndex>,
+    /// Changes of the tunnel that no session needs.
+    tunnel_changes: Bucket,
+    /// When the next of them is told.
+    tunnel_at: Option<Time>,
     pub exchange: Exchange,
     have_at: Time,
     /// The peer is to be told where we see it.
@@ -105,6 +121,7 @@ impl Peer {
             shown_key: None,
             shown: None,
             address: None,
+            unproven: None,
             local: None,
             seen_at: None,
             carriers: Vec::new(),
@@ -114,6 +131,9 @@ impl Peer {
             meter: Meter::new(now, own < node, Probing::default()),
             path: PathMtu::new(now, link_mtu),
             tunnel: None,
+            tunnel_by: None,
+            tunnel_changes: Bucket::NEW,
+            tunnel_at: None,
             exchange: Exchange::default(),
             have_at: now,
             owes_seen_at: false,
@@ -319,11 +339,7 @@ impl Peer {
 
     /// The tunnel as it should be; none before the peer has said anything of it.
     fn wanted_tunnel(&self, context: &Context<'_>) -> Option<Tunnel> {
-        let by = self.current().or_else(|| {
-            let mut newest = self.carriers.iter().rev();
-            newest.find(|it| it.terms.is_some())
-        })?;
-        let terms = by.terms?;
+        let terms = self.tunnel_carrier()?.terms?;
         let remote = self.address?;
         let local = self
             .local
@@ -346,13 +362,41 @@ impl Peer {
         })
     }
 
+    /// The session whose terms are those of the tunnel.
+    fn tunnel_carrier(&self) -> Option<&Carrier> {
+        self.current().or_else(|| {
+            let mut newest = self.carriers.iter().rev();
+            newest.find(|it| it.terms.is_some())
+        })
+    }
+
+    /// What sessions need, and a way that has become narrow, is told at once; other changes now and then, for the peer can
+    /// make as many as it likes.
     fn update_tunnel(&mut self, context: &mut Context<'_>) {
+        let now = context.now();
+        self.tunnel_at = None;
         let wanted = self.wanted_tunnel(context);
-        if let Some(tunnel) = wanted.filter(|tunnel| self.tunnel.as_ref() != Some(tunnel)) {
-            self.tunnel = Some(tunnel.clone());
-            let peer = self.node;
-            context.outputs.push(Output::Tunnel { peer, tunnel });
+        let Some(wanted) = wanted.filter(|tunnel| self.tunnel.as_ref() != Some(tunnel)) else {
+            return;
+        };
+        let by = self.tunnel_carrier().map(|it| it.session.index());
+        let needed = self.tunnel.as_ref().is_none_or(|before| {
+            let mtu = wanted.mtu;
+            let narrower = mtu < before.mtu
+                && wanted
+                    == Tunnel {
+                        mtu,
+                        ..before.clone()
+                    };
+            by != self.tunnel_by || wanted.accept != before.accept || narrower
+        });
+        if !needed && let Err(wait) = self.tunnel_changes.take(TUNNEL_CHANGES, now) {
+            self.tunnel_at = Some(now + wait);
+            return;
         }
+        (self.tunnel, self.tunnel_by) = (Some(wanted.clone()), by);
+        let (peer, tunnel) = (self.node, wanted);
+        context.outputs.push(Output::Tunnel { peer, tunnel });
     }
 
     /// The peer sees us elsewhere than we are.
@@ -403,6 +447,11 @@ impl Peer {
     ) {
         context.counters.datagrams_sent += 1;
         self.sent += octets(to, &bytes);
+        if self.address == Some(to)
+            && let Some(unproven) = &mut self.unproven
+        {
+            unproven.sent += octets(to, &bytes);
+        }
         context.outputs.push(Output::Send { to, from, bytes });
     }
 
@@ -431,6 +480,13 @@ impl Peer {
             }
             self.send(context, index, &plaintext);
         }
+    }
+
+    /// A packet with any plaintext, in the session that is used.
+    #[cfg(test)]
+    pub fn forge(&mut self, now: Time, plaintext: &[u8]) -> Option<Vec<u8>> {
+        let carrier = self.current.and_then(|index| self.carrier(index))?;
+        carrier.session.seal(now, plaintext).ok()
     }
 
     /// A packet of Babel.
@@ -493,6 +549,8 @@ impl Peer {
         self.opening.forced = false;
         context.documents.forget(self.node);
         self.exchange = Exchange::default();
+        self.unproven = None;
+        self.tunnel_at = None;
         self.path.forget_way(now);
         self.meter = Meter::new(now, self.leads(context), Probing::default());
         self.trouble = Some(why.to_string());

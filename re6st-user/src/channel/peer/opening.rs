@@ -247,9 +247,11 @@ impl Peer {
         if self.address.is_none() || self.current.is_none() {
             self.address = Some(from);
             self.local = Some(to);
+            self.unproven = None;
         } else if self.meter.unresponsive_since().is_some() {
             // it is not where it was, but where it has answered
             self.is_at(context, from, to);
+            self.unproven = None;
         }
         if let Some(seen) = received.offer.seen_at {
             self.is_seen_at(context, seen);

@@ -3,8 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{
-    Peer,
+    Peer, Unproven,
     carrier::{Repeat, Shown, Stage},
+    message::Answer,
 };
 use crate::{
     certificate::node::NodeCertificate,
@@ -42,6 +43,8 @@ pub(in crate::channel) struct Confirmed {
     pub session: Session,
     pub certificate: NodeCertificate,
     pub until: Timestamp,
+    /// Where the answer went.
+    pub answered_to: SocketAddr,
     /// When it was answered.
     pub answered_at: Time,
 }
@@ -68,6 +71,8 @@ impl Peer {
         }
         if self.current.is_none() {
             (self.address, self.local) = (Some(from), Some(to));
+            let proven = confirmed.answered_to == from;
+            self.unproven = (!proven).then(|| Unproven::new(context));
         }
         if self.meter.round_trip().is_none() {
             self.meter.sample(now, now.since(confirmed.answered_at));
@@ -150,6 +155,11 @@ impl Peer {
         if fresh && newest {
             self.is_at(context, from, to);
         }
+        if self.address == Some(from)
+            && let Some(unproven) = &mut self.unproven
+        {
+            unproven.received += super::octets(from, bytes);
+        }
     }
 
     /// A new packet came from there.
@@ -160,6 +170,7 @@ impl Peer {
         };
         let now = context.now();
         self.address = Some(from);
+        self.unproven = Some(Unproven::new(context));
         self.owes_seen_at = true;
         context.counters.moves += 1;
         self.meter.forget_way(now);
@@ -180,7 +191,7 @@ impl Peer {
         handshake_keys: bool,
         plaintext: &[u8],
     ) {
-        let mut answer = Vec::new();
+        let mut answer = Answer::default();
         for message in Messages::new(plaintext) {
             let message = match message {
                 Ok(message) => message,
@@ -197,16 +208,25 @@ impl Peer {
                 self.closed(context, index, text);
                 return;
             }
+            if answer.terms && !answer.settled && !matches!(message, Message::Tunnel(_)) {
+                // the tunnel is open before a ciphertext says that it may be used
+                answer.settled = true;
+                self.settle(context);
+            }
             self.message(context, index, &message, &mut answer);
         }
+        // the tunnel accepts before the peer hears that it does; however often it was told, once a packet
         self.settle(context);
+        let setting_up = answer.terms;
+        let mut answer = answer.messages;
+        let mut carriers = self.carriers.iter();
+        if let Some(carrier) = carriers.find(|it| setting_up && it.session.index() == index) {
+            Message::Tunnel(self.own_terms(context, carrier)).encode(&mut answer);
+        }
         if answer.is_empty() {
             return;
         }
         // what is said in answer to a session's setting up belongs there
-        let setting_up = Messages::new(&answer)
-            .flatten()
-            .any(|message| matches!(message, Message::Tunnel(_)));
         let by = match (setting_up, self.current) {
             (false, Some(current)) => current,
             _ => index,

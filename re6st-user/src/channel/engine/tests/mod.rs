@@ -5,6 +5,7 @@
     reason = "a test says what it wants by stopping"
 )]
 
+mod bounds;
 mod certificates;
 mod connections;
 mod disorder;

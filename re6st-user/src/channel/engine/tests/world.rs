@@ -26,7 +26,7 @@ use crate::{
     },
     channel::{
         ChannelCredentials, Channels, Closing, Counters, Event, Input, Output, Peer, PeerReport,
-        PeerState, Quality, Settings, Tunnel,
+        PeerState, Quality, Settings, Tunnel, wire::Message,
     },
     time::{DAY, Now, Time, Timestamp},
 };
@@ -206,6 +206,8 @@ pub struct Node {
     pub babel: Vec<(NodePrefix, bool, Vec<u8>)>,
     pub documents: Vec<Vec<u8>>,
     pub wanted_keys: u64,
+    /// How often a tunnel was opened or changed.
+    pub tunnel_changes: u64,
     pub data_received: u64,
     pub data_refused: u64,
     random: Random,
@@ -267,6 +269,7 @@ impl World {
                 babel: Vec::new(),
                 documents: Vec::new(),
                 wanted_keys: 0,
+                tunnel_changes: 0,
                 data_received: 0,
                 data_refused: 0,
                 random: Random::new(seed ^ number << 32),
@@ -358,6 +361,7 @@ impl World {
                         let shared = indexes(other).iter().any(|index| ours.contains(index));
                         assert!(!shared, "two tunnels share an index");
                     }
+                    node.tunnel_changes += 1;
                     node.tunnels.insert(peer, tunnel);
                 }
                 Output::Closed { peer, why } => {
@@ -478,6 +482,30 @@ impl World {
             }
         }
         self.now = end;
+    }
+
+    /// A packet that no node of ours would send: any messages, in the session that is used.
+    pub fn forge(&mut self, from: u64, to: u64, messages: &[Message<'_>]) -> Vec<u8> {
+        let mut plaintext = Vec::new();
+        for message in messages {
+            message.encode(&mut plaintext);
+        }
+        let now = self.now;
+        let channels = self.node(from).channels.as_mut().unwrap();
+        let peer = channels.peers.get_mut(&name(to)).unwrap();
+        peer.forge(now, &plaintext).unwrap()
+    }
+
+    /// The same, and it has come, from there.
+    pub fn forge_from(&mut self, at: SocketAddr, from: u64, to: u64, messages: &[Message<'_>]) {
+        let bytes = &self.forge(from, to, messages);
+        let local = self.node(to).address.ip();
+        let datagram = Input::Datagram {
+            from: at,
+            to: local,
+            bytes,
+        };
+        self.input(to, datagram);
     }
 
     /// What people are shown of one's channel to the other.
