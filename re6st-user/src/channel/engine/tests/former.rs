@@ -97,7 +97,8 @@ fn a_key_that_was_shown_is_called_where_the_published_one_is_not_answered() {
     let mut world = World::new(2, 1);
     world.call(1, 2);
     world.run(SECOND);
-    // the registry is behind
+    // the registry is behind, and stays so
+    world.node(2).knows = false;
     let key = public_key_of(5);
     world.input(2, Input::PeerKey { node: name(1), key });
     world.call(2, 1);
