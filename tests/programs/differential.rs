@@ -218,6 +218,11 @@ fn run_in_parts(kind: Kind, slots: bool, frames: u64, first_part: impl Fn(&mut R
         Reason::NoHeadroom,
         Reason::LinkMtu,
         Reason::RewriteFailed,
+        // another program's, which `handshakes` tries
+        Reason::HandshakeMalformed,
+        Reason::HandshakeVersion,
+        Reason::HandshakeMac,
+        Reason::HandshakeCookie,
     ];
     let impossible =
         |reason: &Reason| impossible.contains(reason) || (slots && *reason == Reason::Merged);
