@@ -12,7 +12,7 @@ use testbed::{
 };
 
 use crate::{
-    babel_nodes::{Pinging, logs, processor_time, start, wait_for},
+    babel_nodes::{Pinging, logs, processor_time, sleeps, start, wait_for},
     meshes::{nodes, speaking},
 };
 
@@ -169,11 +169,14 @@ fn twenty_tunnels_without_news_cost_next_to_nothing() -> Result<()> {
     let controller = node.start_node()?;
     thread::sleep(Duration::from_secs(4));
 
-    let before = processor_time(controller.id())?;
+    let before = (processor_time(controller.id())?, sleeps(controller.id())?);
     thread::sleep(LOOK);
-    let used = processor_time(controller.id())? - before;
+    let used = processor_time(controller.id())? - before.0;
+    let slept = sleeps(controller.id())? - before.1;
 
-    println!("{used:?} of {LOOK:?}");
-    assert!(used < LOOK / 100, "{used:?} of {LOOK:?}");
+    // it wakes to say Hello in each tunnel every four seconds, and does not turn without rest either
+    println!("woken {slept} times, {used:?} of {LOOK:?}");
+    assert!(slept < 600, "woken {slept} times");
+    assert!(used < LOOK / 4, "{used:?} of {LOOK:?}");
     Ok(())
 }

@@ -134,6 +134,18 @@ pub fn processor_time(process: Pid) -> Result<Duration> {
     Ok(Duration::from_nanos(nanoseconds))
 }
 
+/// How often a process has gone to sleep, in all its threads: unlike the time it takes, the same on a machine with more to do.
+pub fn sleeps(process: Pid) -> Result<u64> {
+    let mut sleeps = 0;
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        let status = fs::read_to_string(thread?.path().join("status"))?;
+        let mut lines = status.lines();
+        let count = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        sleeps += count.context("no count of sleeps")?.trim().parse::<u64>()?;
+    }
+    Ok(sleeps)
+}
+
 /// What a process has in memory, in bytes.
 pub fn memory(process: Pid) -> Result<u64> {
     let text = fs::read_to_string(format!("/proc/{process}/status"))?;
