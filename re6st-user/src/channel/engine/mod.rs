@@ -1,54 +1,40 @@
 //! All channels of a node: who a packet belongs to, and who is let in.
 
+mod callers;
+mod standing;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
     net::{IpAddr, SocketAddr},
-    time::Duration,
 };
 
-use re6st_common::handshake::mac;
-use subtle::ConstantTimeEq as _;
-
+use self::callers::Unconfirmed;
 use super::{
     Policy, Random,
     context::{Context, Indexes},
     counters::Counters,
     documents::{Documents, Step},
-    event::Event,
     gre_keys::GreKeys,
-    handshake::{HandshakeError, Received, RespondError, respond},
-    input::{self, ChannelCredentials, Input},
+    input::{self, Input},
     output::{Closing, Output},
     own::Own,
-    peer::{Confirmed, Peer},
+    peer::Peer,
     refusal::Refusal,
     report::PeerReport,
     schedule::Schedule,
     settings::Settings,
     sources::Sources,
     wire::{
-        Offer, PacketKind, SessionIndex,
-        packet::{CookieReply, Initiation, Response, Transport},
+        PacketKind, SessionIndex,
+        packet::{CookieReply, Response, Transport},
     },
 };
 use crate::{
     certificate::{node::NodeCertificate, node_prefix::NodePrefix, static_key::StaticPublicKey},
     time::{Now, Time, Timestamp},
 };
-
-/// A new certificate of ours is shown to all within so long.
-const RENEWAL: Duration = Duration::from_secs(30);
-/// Refusals that were told to people are remembered, so many.
-const TOLD: usize = 256;
-
-/// A session that somebody has opened, and not confirmed yet: perhaps an old initiation that somebody has sent again.
-struct Unconfirmed {
-    confirmed: Confirmed,
-    node: NodePrefix,
-}
 
 /// All channels of a node.
 pub struct Channels {
@@ -355,93 +341,6 @@ impl Channels {
         }
     }
 
-    fn credentials(
-        &mut self,
-        now: Now,
-        credentials: ChannelCredentials,
-        random: &mut dyn FnMut(&mut [u8]),
-        outputs: &mut Vec<Output>,
-    ) {
-        let new = Own::new(credentials);
-        let before = self
-            .own
-            .as_ref()
-            .map(|own| (own.node, own.shows_the_same_as(&new)));
-        if before.is_some_and(|(node, _)| node != new.node) {
-            self.each(now, random, outputs, |peer, context| {
-                peer.close(context, Closing::ShutDown);
-            });
-            self.peers.clear();
-            self.schedule = Schedule::default();
-        }
-        self.forget_unconfirmed();
-        self.told.clear();
-        self.own = Some(new);
-        let shown = before.is_none_or(|(_, same)| same);
-        self.each(now, random, outputs, |peer, context| {
-            peer.check(context);
-            if !shown {
-                peer.renew(context, RENEWAL);
-            }
-        });
-        self.configure(now, random, outputs);
-        self.restore(now, random, outputs);
-    }
-
-    /// What the configuration says of peers.
-    fn configure(
-        &mut self,
-        now: Now,
-        random: &mut dyn FnMut(&mut [u8]),
-        outputs: &mut Vec<Output>,
-    ) {
-        let Some(own) = self.own.as_ref().map(|own| own.node) else {
-            return;
-        };
-        if self.configured.remove(&own).is_some() {
-            outputs.push(Output::Event(Event::OwnName));
-        }
-        for node in self.configured.keys() {
-            let mtu = self.settings.link_mtu;
-            let new = || Peer::new(now.elapsed, *node, own, mtu);
-            self.peers.entry(*node).or_insert_with(new);
-        }
-        let configured = std::mem::take(&mut self.configured);
-        let unnamed = self
-            .peers
-            .values()
-            .filter(|peer| peer.sessions() > 0 && !configured.contains_key(&peer.node));
-        let room = unnamed.count() <= self.settings.served;
-        self.each(now, random, outputs, |peer, context| {
-            peer.configure(context, configured.get(&peer.node).copied(), room);
-        });
-        self.configured = configured;
-    }
-
-    fn restore(&mut self, now: Now, random: &mut dyn FnMut(&mut [u8]), outputs: &mut Vec<Output>) {
-        let Some(own) = self.own.as_ref().map(|own| own.node) else {
-            return;
-        };
-        for (node, address, key) in std::mem::take(&mut self.restored) {
-            let known = self.peers.contains_key(&node);
-            if node == own || !known && self.unnamed() >= self.settings.served {
-                continue;
-            }
-            let mtu = self.settings.link_mtu;
-            let new = || Peer::new(now.elapsed, node, own, mtu);
-            self.peers.entry(node).or_insert_with(new);
-            self.one(now, node, random, outputs, |peer, context| {
-                peer.restore(context, address, key);
-            });
-        }
-    }
-
-    /// Peers that nobody has named.
-    fn unnamed(&self) -> usize {
-        let peers = self.peers.values();
-        peers.filter(|peer| peer.configured.is_none()).count()
-    }
-
     fn datagram(
         &mut self,
         now: Now,
@@ -512,183 +411,6 @@ impl Channels {
         });
     }
 
-    /// Somebody calls.
-    fn initiation(
-        &mut self,
-        now: Now,
-        (from, to): (SocketAddr, IpAddr),
-        bytes: &[u8],
-        random: &mut dyn FnMut(&mut [u8]),
-        outputs: &mut Vec<Output>,
-    ) {
-        let Some(own) = &self.own else {
-            return;
-        };
-        let parsed = Initiation::parse(bytes);
-        let (Ok(initiation), limits) = (parsed, self.settings.limits) else {
-            self.counters.malformed_packets += 1;
-            return;
-        };
-        let shown = initiation.head.get(16..24).unwrap_or_default();
-        if !bool::from(mac(own.identity.mac_key(), initiation.head).ct_eq(shown)) {
-            self.counters.wrong_mac += 1;
-            return;
-        }
-        let replay = initiation.noise.first_chunk();
-        if replay.is_some_and(|ephemeral| self.sources.is_replay(ephemeral)) {
-            self.counters.replayed_handshake += 1;
-            return;
-        }
-        if !self
-            .sources
-            .take(now.elapsed, from, &limits, &mut self.counters)
-        {
-            return;
-        }
-        let index = self.indexes.take(own.node, &mut *random);
-        let mut admitted = None;
-        let mut caller = None;
-        let decide = |received: &Received| {
-            let (certificate, until) = own.admit(received, now.wall)?;
-            let node = certificate.prefix();
-            caller = Some(node);
-            self.may_come(node, received)?;
-            admitted = Some((certificate, until));
-            let mut offer = Offer::ours(self.policy);
-            if offer.agree_on_post_quantum(&received.offer).is_none() {
-                return Err(Refusal::PostQuantum);
-            }
-            offer.seen_at = Some(from);
-            Ok(offer)
-        };
-        let session = &self.settings.session;
-        let answered = respond(
-            &own.identity,
-            bytes,
-            index,
-            now.elapsed,
-            session,
-            random,
-            decide,
-        );
-        let (received, response, session) = match answered {
-            Ok(answered) => answered,
-            Err(error) => {
-                self.indexes.give_back(index);
-                self.not_answered(caller, from, &error, outputs);
-                return;
-            }
-        };
-        let Some((certificate, until)) = admitted else {
-            self.indexes.give_back(index);
-            return;
-        };
-        self.sources
-            .remember(now.elapsed, received.ephemeral, &limits);
-        let node = certificate.prefix();
-        let confirmed = Confirmed {
-            session,
-            certificate,
-            until,
-            answered_to: from,
-            answered_at: now.elapsed,
-        };
-        self.make_room(now.elapsed, node);
-        self.unconfirmed
-            .insert(index, Unconfirmed { confirmed, node });
-        self.unconfirmed_order.push_back(index);
-        self.counters.initiations_answered += 1;
-        self.counters.datagrams_sent += 1;
-        outputs.push(Output::Send {
-            to: from,
-            from: Some(to),
-            bytes: response,
-        });
-    }
-
-    /// Whether a node that is certified may have a channel.
-    fn may_come(&self, node: NodePrefix, received: &Received) -> Result<(), Refusal> {
-        match self.peers.get(&node) {
-            Some(peer) => {
-                let pinned = peer.configured.and_then(|configured| configured.key);
-                match pinned.is_some_and(|pinned| pinned != received.static_key) {
-                    true => Err(Refusal::Pinned),
-                    false => Ok(()),
-                }
-            }
-            None if self.unnamed() >= self.settings.served => Err(Refusal::Full),
-            None => Ok(()),
-        }
-    }
-
-    fn not_answered(
-        &mut self,
-        caller: Option<NodePrefix>,
-        from: SocketAddr,
-        error: &RespondError<Refusal>,
-        outputs: &mut Vec<Output>,
-    ) {
-        let why = match error {
-            RespondError::Refused(why) => *why,
-            RespondError::Handshake(HandshakeError::PostQuantum) => Refusal::PostQuantum,
-            RespondError::Handshake(HandshakeError::WrongMac) => {
-                self.counters.wrong_mac += 1;
-                return;
-            }
-            RespondError::Handshake(HandshakeError::OwnKey) => {
-                self.counters.own_key += 1;
-                return;
-            }
-            RespondError::Handshake(_) => {
-                self.counters.bad_initiation += 1;
-                return;
-            }
-        };
-        self.counters.refused(why);
-        if self.told.len() < TOLD && self.told.insert((caller, from.ip(), why)) {
-            outputs.push(Output::Event(Event::Refused {
-                peer: caller,
-                address: from,
-                why,
-            }));
-        }
-    }
-
-    /// Room for one more session that is not confirmed yet, of this node.
-    fn make_room(&mut self, now: Time, node: NodePrefix) {
-        let limits = self.settings.limits;
-        let patience = self.settings.timers.completion;
-        loop {
-            let of_node = self.unconfirmed.values().filter(|it| it.node == node);
-            let excess = of_node.count() >= limits.unconfirmed_of_node.max(1);
-            let full = self.unconfirmed.len() >= limits.unconfirmed.max(1);
-            let unconfirmed = &self.unconfirmed;
-            let old = |index: &SessionIndex| match unconfirmed.get(index) {
-                None => true,
-                Some(it) => {
-                    full || excess && it.node == node
-                        || now.since(it.confirmed.answered_at) >= patience
-                }
-            };
-            let Some(at) = self.unconfirmed_order.iter().position(old) else {
-                return;
-            };
-            if let Some(index) = self.unconfirmed_order.remove(at)
-                && self.unconfirmed.remove(&index).is_some()
-            {
-                self.indexes.give_back(index);
-                self.counters.unconfirmed_sessions += 1;
-            }
-        }
-    }
-
-    fn forget_unconfirmed(&mut self) {
-        for (index, _) in self.unconfirmed.drain() {
-            self.indexes.give_back(index);
-        }
-        self.unconfirmed_order.clear();
-    }
-
     fn transport(
         &mut self,
         now: Now,
@@ -713,55 +435,6 @@ impl Channels {
         };
         self.one(now, node, random, outputs, |peer, context| {
             peer.packet(context, index, way, bytes);
-        });
-    }
-
-    /// The first packet of a session that somebody has opened: it is no replay, so it counts.
-    fn confirm(
-        &mut self,
-        now: Now,
-        index: SessionIndex,
-        (from, to): (SocketAddr, IpAddr),
-        bytes: &[u8],
-        random: &mut dyn FnMut(&mut [u8]),
-        outputs: &mut Vec<Output>,
-    ) {
-        let Some(unconfirmed) = self.unconfirmed.get_mut(&index) else {
-            return;
-        };
-        let opened = unconfirmed.confirmed.session.open(now.elapsed, bytes);
-        let (epoch, plaintext) = match opened {
-            Ok(opened) => opened,
-            Err(error) => {
-                self.counters.not_opened(error);
-                return;
-            }
-        };
-        let Some(unconfirmed) = self.unconfirmed.remove(&index) else {
-            return;
-        };
-        self.unconfirmed_order.retain(|it| *it != index);
-        let node = unconfirmed.node;
-        let answered_at = unconfirmed.confirmed.answered_at;
-        if now.elapsed.since(answered_at) >= self.settings.timers.completion {
-            self.indexes.give_back(index);
-            self.counters.unconfirmed_sessions += 1;
-            return;
-        }
-        let full = !self.peers.contains_key(&node) && self.unnamed() >= self.settings.served;
-        let Some(own) = self.own.as_ref().filter(|_| !full) else {
-            self.indexes.give_back(index);
-            self.counters.refused(Refusal::Full);
-            return;
-        };
-        let mtu = self.settings.link_mtu;
-        let new = || Peer::new(now.elapsed, node, own.node, mtu);
-        self.peers.entry(node).or_insert_with(new);
-        self.indexes.give(index, node);
-        self.one(now, node, random, outputs, |peer, context| {
-            peer.confirmed(context, unconfirmed.confirmed, from, to);
-            let plaintext = (epoch.0 == 0, &plaintext[..]);
-            peer.first_packet(context, index, (from, to), bytes, plaintext);
         });
     }
 }

@@ -1,0 +1,113 @@
+//! Who this node is, and whom it is told to have channels with.
+
+use std::time::Duration;
+
+use super::Channels;
+use crate::{
+    channel::{
+        event::Event,
+        input::ChannelCredentials,
+        output::{Closing, Output},
+        own::Own,
+        peer::Peer,
+        schedule::Schedule,
+    },
+    time::Now,
+};
+
+/// A new certificate of ours is shown to all within so long.
+const RENEWAL: Duration = Duration::from_secs(30);
+
+impl Channels {
+    pub(super) fn credentials(
+        &mut self,
+        now: Now,
+        credentials: ChannelCredentials,
+        random: &mut dyn FnMut(&mut [u8]),
+        outputs: &mut Vec<Output>,
+    ) {
+        let new = Own::new(credentials);
+        let before = self
+            .own
+            .as_ref()
+            .map(|own| (own.node, own.shows_the_same_as(&new)));
+        if before.is_some_and(|(node, _)| node != new.node) {
+            self.each(now, random, outputs, |peer, context| {
+                peer.close(context, Closing::ShutDown);
+            });
+            self.peers.clear();
+            self.schedule = Schedule::default();
+        }
+        self.forget_unconfirmed();
+        self.told.clear();
+        self.own = Some(new);
+        let shown = before.is_none_or(|(_, same)| same);
+        self.each(now, random, outputs, |peer, context| {
+            peer.check(context);
+            if !shown {
+                peer.renew(context, RENEWAL);
+            }
+        });
+        self.configure(now, random, outputs);
+        self.restore(now, random, outputs);
+    }
+
+    /// What the configuration says of peers.
+    pub(super) fn configure(
+        &mut self,
+        now: Now,
+        random: &mut dyn FnMut(&mut [u8]),
+        outputs: &mut Vec<Output>,
+    ) {
+        let Some(own) = self.own.as_ref().map(|own| own.node) else {
+            return;
+        };
+        if self.configured.remove(&own).is_some() {
+            outputs.push(Output::Event(Event::OwnName));
+        }
+        for node in self.configured.keys() {
+            let mtu = self.settings.link_mtu;
+            let new = || Peer::new(now.elapsed, *node, own, mtu);
+            self.peers.entry(*node).or_insert_with(new);
+        }
+        let configured = std::mem::take(&mut self.configured);
+        let unnamed = self
+            .peers
+            .values()
+            .filter(|peer| peer.sessions() > 0 && !configured.contains_key(&peer.node));
+        let room = unnamed.count() <= self.settings.served;
+        self.each(now, random, outputs, |peer, context| {
+            peer.configure(context, configured.get(&peer.node).copied(), room);
+        });
+        self.configured = configured;
+    }
+
+    pub(super) fn restore(
+        &mut self,
+        now: Now,
+        random: &mut dyn FnMut(&mut [u8]),
+        outputs: &mut Vec<Output>,
+    ) {
+        let Some(own) = self.own.as_ref().map(|own| own.node) else {
+            return;
+        };
+        for (node, address, key) in std::mem::take(&mut self.restored) {
+            let known = self.peers.contains_key(&node);
+            if node == own || !known && self.unnamed() >= self.settings.served {
+                continue;
+            }
+            let mtu = self.settings.link_mtu;
+            let new = || Peer::new(now.elapsed, node, own, mtu);
+            self.peers.entry(node).or_insert_with(new);
+            self.one(now, node, random, outputs, |peer, context| {
+                peer.restore(context, address, key);
+            });
+        }
+    }
+
+    /// Peers that nobody has named.
+    pub(super) fn unnamed(&self) -> usize {
+        let peers = self.peers.values();
+        peers.filter(|peer| peer.configured.is_none()).count()
+    }
+}

@@ -1,0 +1,209 @@
+//! What channels are told: who this node is, whom it knows, and whom the file names; and what Babel is told of peers.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::{Context as _, Result};
+use ipnet::IpNet;
+
+use super::super::controller::Controller;
+use crate::{
+    babel::{
+        input::{Input, InterfaceId},
+        origins,
+    },
+    certificate::{node::NodeCertificate, node_prefix::NodePrefix, static_key::StaticPublicKey},
+    channel::{self, ChannelCredentials, Policy, Settings},
+    config::Config,
+    dataplane::bpf::{
+        handshakes::{self, HandshakeKeys},
+        maps::Maps,
+    },
+    membership::shell::Request,
+    registry::documents::PostQuantum,
+};
+
+/// Handshakes without a cookie that a CPU lets through in a second: one takes a quarter of a millisecond.
+const HANDSHAKES: u32 = 100;
+
+impl Controller {
+    /// Tells the channels what the membership says now, and the peers of the file.
+    pub(in super::super) fn tell_channels(&mut self) {
+        let Some(standing) = &self.membership else {
+            return;
+        };
+        let standing = standing.borrow().channel.clone();
+        let (Some(now), Some(peers)) = (standing, &mut self.peers) else {
+            return;
+        };
+        let before = peers.told.replace(now.clone());
+        let before = before.as_ref();
+        let first = before.is_none();
+        let entitled_otherwise = before.is_some_and(|before| before.ipv4 != now.ipv4);
+        let credentials = before.is_none_or(|before| {
+            !Arc::ptr_eq(&before.certificate, &now.certificate)
+                || !Arc::ptr_eq(&before.authorities, &now.authorities)
+                || !Arc::ptr_eq(&before.revoked, &now.revoked)
+        });
+        let held = before.is_none_or(|before| !Arc::ptr_eq(&before.held, &now.held));
+        let known = before.map(|before| before.keys.clone()).unwrap_or_default();
+        let news: Vec<(NodePrefix, StaticPublicKey)> = now
+            .keys
+            .iter()
+            .filter(|(node, key)| known.get(node) != Some(key))
+            .map(|(node, key)| (*node, *key))
+            .collect();
+        if credentials {
+            let credentials = ChannelCredentials {
+                key: (*now.static_key).clone(),
+                certificate: (*now.certificate).clone(),
+                authorities: (*now.authorities).clone(),
+                revoked: (*now.revoked).clone(),
+            };
+            self.channel(channel::Input::Credentials(Box::new(credentials)));
+        }
+        if held {
+            self.channel(channel::Input::PostQuantum(policy(now.post_quantum)));
+            self.channel(channel::Input::Held(channel::Held {
+                parameters: now.held.parameters.clone(),
+                revocations: now.held.revocations.clone(),
+                successions: now.held.successions.clone(),
+            }));
+        }
+        if first {
+            self.judge_handshakes();
+            self.tell_peers();
+        }
+        for (node, key) in news {
+            self.channel(channel::Input::PeerKey { node, key });
+            self.call_again(node, key);
+        }
+        if first {
+            self.ask_for_inherited();
+        }
+        if entitled_otherwise {
+            self.entitle_all();
+        }
+    }
+
+    /// Whoever had a tunnel in the life before is called, though nobody has named it: it may not know where this node is now.
+    fn call_again(&mut self, node: NodePrefix, key: StaticPublicKey) {
+        let peers = self.peers.as_ref();
+        let inherited = peers.and_then(|peers| peers.inherited.get(&node));
+        if inherited.is_none_or(|inherited| inherited.met) {
+            return;
+        }
+        if let Some(tunnel) = self.config.tunnel(&node.common_name()) {
+            let port = tunnel.remote_port.unwrap_or(self.config.port);
+            let address = SocketAddr::new(tunnel.remote, port);
+            self.channel(channel::Input::Restored(vec![(node, address, key)]));
+        }
+    }
+
+    /// For that its key has to be known.
+    fn ask_for_inherited(&mut self) {
+        let Some(peers) = &self.peers else {
+            return;
+        };
+        let known = peers.told.as_ref().map(|told| Arc::clone(&told.keys));
+        let known = known.unwrap_or_default();
+        let nodes = peers.inherited.keys().copied();
+        let unknown: Vec<NodePrefix> = nodes.filter(|node| !known.contains_key(node)).collect();
+        for node in unknown {
+            self.ask_membership(Request::NodeKey(node));
+        }
+    }
+
+    fn entitle_all(&mut self) {
+        let links = self.transport.tunnels.keys().copied();
+        let links: Vec<InterfaceId> = links.collect();
+        for link in links {
+            if let Some(peer) = self.peer_of(link) {
+                self.entitle(peer, link);
+            }
+        }
+    }
+
+    /// Has XDP judge handshakes with this node, also after another load.
+    pub(in super::super) fn judge_handshakes(&mut self) {
+        let told = self.peers.as_ref().and_then(|peers| peers.told.as_ref());
+        let keys = told.map(|told| HandshakeKeys {
+            mac_key: channel::handshake::mac_key(&told.static_key.public_key()),
+            rate: HANDSHAKES,
+            burst: HANDSHAKES,
+        });
+        let maps = Maps::new(self.instance.pins.folder());
+        let outcome = handshakes::set(&maps, keys.as_ref()).context("handshakes");
+        self.tell("handshakes", outcome.map(|()| None));
+    }
+
+    /// Tells the channels whom the file names.
+    pub(in super::super) fn tell_peers(&mut self) {
+        let peers = self.config.peers.iter().map(|peer| channel::Peer {
+            node: peer.node,
+            address: peer.address,
+            key: peer.key,
+        });
+        let peers = peers.collect();
+        self.channel(channel::Input::Peers(peers));
+    }
+
+    /// A configuration with the tunnels that peers have agreed on besides its own.
+    pub(in super::super) fn with_peers(&self, config: &Config) -> Result<Config> {
+        let own = config.tunnels.iter().filter(|tunnel| !tunnel.of_peer);
+        let of_peers = self.config.tunnels.iter().filter(|tunnel| tunnel.of_peer);
+        let tunnels = own.chain(of_peers).cloned().collect();
+        config.with_tunnels(tunnels).context(
+            "a tunnel's key is like that of a tunnel to a peer, which was chosen at random: try again, or give it another",
+        )
+    }
+
+    /// What the peer may announce as its own.
+    pub(in super::super) fn entitle(&mut self, peer: NodePrefix, interface: InterfaceId) {
+        let Some((peers, told)) = self
+            .peers
+            .as_ref()
+            .and_then(|peers| Some((peers, peers.told.as_ref()?)))
+        else {
+            return;
+        };
+        let network = told.authorities.network();
+        let ipv6 = peer.subnet(&network).map(IpNet::V6);
+        let serial = peers.channels.certificate(peer);
+        let serial = serial.map(NodeCertificate::subject_serial);
+        let ipv4 = told
+            .ipv4
+            .zip(serial)
+            .and_then(|(ipv4, serial)| ipv4.address(serial));
+        let prefixes = ipv6.into_iter().chain(ipv4.map(IpNet::V4));
+        let prefixes = prefixes.map(|prefix| prefix.trunc()).collect();
+        // one whose prefix is too long has no such router-id: nobody believes what it announces
+        let Some(router_id) = origins::router_id_of(&peer, 0) else {
+            return;
+        };
+        self.handle(Input::Entitlement {
+            interface,
+            router_id_prefix: origins::name_of(router_id),
+            prefixes,
+            gateway: false,
+        });
+    }
+}
+
+const fn policy(post_quantum: PostQuantum) -> Policy {
+    match post_quantum {
+        PostQuantum::Off => Policy::Off,
+        PostQuantum::Preferred => Policy::Preferred,
+        PostQuantum::Required => Policy::Required,
+    }
+}
+
+/// How channels are set up beside what is loaded: `mask` and `tunnels` are the data plane's.
+pub(in super::super) fn settings(config: &Config, mask: u32) -> Settings {
+    let own = config.tunnels.iter().filter(|tunnel| !tunnel.of_peer);
+    Settings {
+        port: config.port,
+        tunnel_index_mask: mask,
+        reserved_indexes: own.map(|tunnel| tunnel.keys.local & mask).collect(),
+        ..Settings::default()
+    }
+}
