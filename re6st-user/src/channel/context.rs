@@ -3,14 +3,8 @@
 use std::{collections::HashMap, time::Duration};
 
 use super::{
-    counters::Counters,
-    documents::Documents,
-    event::Event,
-    gre_keys::GreKeys,
-    output::Output,
-    own::Own,
-    settings::Settings,
-    wire::{PostQuantum, SessionIndex},
+    PostQuantum, counters::Counters, documents::Documents, event::Event, gre_keys::GreKeys,
+    output::Output, own::Own, settings::Settings, wire::SessionIndex,
 };
 use crate::{
     certificate::node_prefix::NodePrefix,

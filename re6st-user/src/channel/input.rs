@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::Policy;
+use super::PostQuantum;
 use crate::certificate::{
     node::NodeCertificate,
     node_prefix::NodePrefix,
@@ -73,7 +73,7 @@ pub enum Input<'a> {
     /// Replaces those of before: peers that are no longer good are closed at once, and a new certificate is shown to all.
     Credentials(Box<ChannelCredentials>),
     /// What the network or the configuration says about ML-KEM.
-    PostQuantum(Policy),
+    PostQuantum(PostQuantum),
     /// Replaces the peers of the configuration.
     Peers(Vec<Peer>),
     /// The answer to [`super::output::Output::WantKey`].

@@ -56,7 +56,8 @@ pub use input::{ChannelCredentials, Held, Input, Peer};
 pub use output::{Closing, Output, Quality, Tunnel};
 pub use report::{OpenedBy, PeerReport, PeerState};
 pub use settings::Settings;
-pub use wire::PostQuantum as Policy;
+
+pub use crate::registry::documents::PostQuantum;
 
 /// A source of randomness good enough for keys: fills what it is given.
 pub type Random<'a> = &'a mut dyn FnMut(&mut [u8]);

@@ -16,6 +16,7 @@ use crate::{
         static_key::{StaticKey, StaticPublicKey},
         verify::Authorities,
     },
+    channel,
     registry::documents::{NetworkParameters, PostQuantum},
 };
 
@@ -37,7 +38,7 @@ pub struct ChannelStanding {
     /// The network's IPv4, if it has one: each node has a subnet of it.
     pub ipv4: Option<Ipv4Network>,
     /// Signed documents, for nodes that do not have them.
-    pub held: Arc<Documents>,
+    pub held: Arc<channel::Held>,
     /// The X25519 keys of other nodes that are known.
     pub keys: Arc<BTreeMap<NodePrefix, StaticPublicKey>>,
     /// The names of nodes that the registry does not know, as it said last.
@@ -50,38 +51,23 @@ impl PartialEq for ChannelStanding {
     }
 }
 
-/// Signed documents, to be passed on: their numbers, and their envelopes as they were received.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Documents {
-    /// The network's parameters.
-    pub parameters: Option<(u64, Vec<u8>)>,
-    /// The revocation list.
-    pub revocations: Option<(u64, Vec<u8>)>,
-    /// Authorities' statements about their successors.
-    pub successions: Vec<Vec<u8>>,
+fn documents(held: &Held) -> channel::Held {
+    let parameters = held.parameters.as_ref();
+    let revocations = held.revocations.as_ref();
+    channel::Held {
+        parameters: parameters.map(|document| (document.number(), document.envelope().to_vec())),
+        revocations: revocations.map(|document| (document.number(), document.envelope().to_vec())),
+        successions: held.successions.clone(),
+    }
 }
 
-impl Documents {
-    fn of(held: &Held) -> Self {
-        let parameters = held.parameters.as_ref();
-        let revocations = held.revocations.as_ref();
-        Self {
-            parameters: parameters
-                .map(|document| (document.number(), document.envelope().to_vec())),
-            revocations: revocations
-                .map(|document| (document.number(), document.envelope().to_vec())),
-            successions: held.successions.clone(),
-        }
-    }
-
-    /// Whether they are those that are held. Of a number there is one.
-    fn are_of(&self, held: &Held) -> bool {
-        let numbers = [&self.parameters, &self.revocations];
-        let numbers = numbers.map(|document| document.as_ref().map(|document| document.0));
-        let parameters = held.parameters.as_ref().map(Signed::number);
-        let revocations = held.revocations.as_ref().map(Signed::number);
-        numbers == [parameters, revocations] && self.successions == held.successions
-    }
+/// Whether they are those that are held. Of a number there is one.
+fn are_of(documents: &channel::Held, held: &Held) -> bool {
+    let numbers = [&documents.parameters, &documents.revocations];
+    let numbers = numbers.map(|document| document.as_ref().map(|document| document.0));
+    let parameters = held.parameters.as_ref().map(Signed::number);
+    let revocations = held.revocations.as_ref().map(Signed::number);
+    numbers == [parameters, revocations] && documents.successions == held.successions
 }
 
 /// What there was before, put right: none if this node can have no channels.
@@ -102,9 +88,9 @@ pub fn again(
         standing.authorities = Arc::new(credentials.authorities.clone());
         is_another = true;
     }
-    if !standing.held.are_of(held) {
-        let number = |documents: &Documents| documents.revocations.as_ref().map(|it| it.0);
-        let documents = Documents::of(held);
+    if !are_of(&standing.held, held) {
+        let number = |documents: &channel::Held| documents.revocations.as_ref().map(|it| it.0);
+        let documents = documents(held);
         if number(&standing.held) != number(&documents) {
             standing.revoked = Arc::new(held.revoked().clone());
         }
@@ -134,7 +120,7 @@ fn first(credentials: &Credentials, held: &Held) -> Option<ChannelStanding> {
         revoked: Arc::new(held.revoked().clone()),
         post_quantum: post_quantum(held),
         ipv4: held.network().and_then(NetworkParameters::ipv4),
-        held: Arc::new(Documents::of(held)),
+        held: Arc::new(documents(held)),
         keys: Arc::clone(held.node_keys.keys()),
         missing: Arc::clone(held.node_keys.missing()),
     })

@@ -18,7 +18,7 @@ impl Content for NetworkParameters {
 }
 
 /// Whether the keys of channels are to withstand quantum computers too: by ML-KEM-768 beside X25519.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PostQuantum {
     /// X25519 alone.
@@ -42,6 +42,25 @@ impl PostQuantum {
     pub fn from_name(name: &str) -> Option<Self> {
         let mut all = Self::NAMES.into_iter();
         all.find_map(|(known, policy)| (known == name).then_some(policy))
+    }
+
+    /// As nodes tell each other in a handshake.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Off => 0,
+            Self::Preferred => 1,
+            Self::Required => 2,
+        }
+    }
+
+    /// What a node has told.
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Off),
+            1 => Some(Self::Preferred),
+            2 => Some(Self::Required),
+            _ => None,
+        }
     }
 }
 

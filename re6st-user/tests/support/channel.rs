@@ -12,11 +12,12 @@ use re6st_common::{
 use re6st_user::{
     certificate::static_key::StaticKey,
     channel::{
+        PostQuantum,
         handshake::{Initiator, respond},
         identity::Identity,
         session::{Session, SessionSettings},
         wire::{
-            Message, Messages, Offer, PostQuantum, SessionIndex,
+            Message, Messages, Offer, SessionIndex,
             item::Items,
             packet::{CookieReply, Initiation, Transport},
         },

@@ -12,7 +12,7 @@ use std::{
 
 use self::callers::Unconfirmed;
 use super::{
-    Policy, Random,
+    PostQuantum, Random,
     context::{Context, Indexes},
     counters::Counters,
     documents::{Documents, Step},
@@ -41,7 +41,7 @@ pub struct Channels {
     settings: Settings,
     counters: Counters,
     own: Option<Own>,
-    policy: Policy,
+    policy: PostQuantum,
     peers: BTreeMap<NodePrefix, Peer>,
     configured: BTreeMap<NodePrefix, input::Peer>,
     /// Peers to be tried once we know who we are.
@@ -68,7 +68,7 @@ impl Channels {
             settings,
             counters: Counters::default(),
             own: None,
-            policy: Policy::default(),
+            policy: PostQuantum::default(),
             peers: BTreeMap::new(),
             configured: BTreeMap::new(),
             restored: Vec::new(),
@@ -155,7 +155,7 @@ impl Channels {
             }
             Input::PostQuantum(policy) => {
                 self.policy = policy;
-                if policy == Policy::Required {
+                if policy == PostQuantum::Required {
                     self.each(now, random, outputs, |peer, context| {
                         if peer.lacks_post_quantum() {
                             peer.close(context, Closing::PostQuantum);

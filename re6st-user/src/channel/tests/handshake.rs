@@ -11,9 +11,10 @@ use super::support::{START, identity, index, initiation, random, response, sessi
 use crate::{
     certificate::static_key::StaticPublicKey,
     channel::{
+        PostQuantum,
         handshake::{HandshakeError, Initiator, Received, RespondError, mac_key, respond},
         session::{OpenError, SessionSettings},
-        wire::{Features, Offer, PacketError, PostQuantum, packet::CookieReply},
+        wire::{Features, Offer, PacketError, packet::CookieReply},
     },
 };
 

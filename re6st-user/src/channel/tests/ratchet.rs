@@ -6,9 +6,9 @@ use proptest::prelude::*;
 
 use super::support::{START, mixed, sessions};
 use crate::channel::{
+    PostQuantum,
     post_quantum::SharedSecret,
     session::{Epoch, MAX_AHEAD, MAX_PAST, OpenError, SessionSettings},
-    wire::PostQuantum,
 };
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -4,9 +4,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::support::{START, index, mixed, sessions};
 use crate::channel::{
+    PostQuantum,
     post_quantum::SharedSecret,
     session::{Epoch, MAX_PLAINTEXT, MixError, OpenError, SealError, SessionSettings},
-    wire::{PostQuantum, message::Receipt},
+    wire::message::Receipt,
 };
 
 fn settings() -> SessionSettings {

@@ -6,11 +6,12 @@ use crate::{
     babel::random::Random as Generator,
     certificate::static_key::StaticKey,
     channel::{
+        PostQuantum,
         handshake::{Initiator, Received, respond},
         identity::Identity,
         post_quantum::SharedSecret,
         session::{Session, SessionSettings},
-        wire::{Offer, PostQuantum, SessionIndex},
+        wire::{Offer, SessionIndex},
     },
     time::Time,
 };

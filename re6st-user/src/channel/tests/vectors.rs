@@ -10,11 +10,12 @@ use serde_json::Value;
 
 use super::support::{START, index, static_key};
 use crate::channel::{
+    PostQuantum,
     handshake::{Initiator, mac_key, respond},
     identity::Identity,
     post_quantum::SharedSecret,
     session::{Epoch, Session, SessionSettings},
-    wire::{Features, Offer, PostQuantum},
+    wire::{Features, Offer},
 };
 
 /// A table of the vectors.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{
+    super::PostQuantum,
     packet::SessionIndex,
     reader::{Reader, put_socket_address},
 };
@@ -43,38 +44,6 @@ impl Features {
     #[must_use]
     pub const fn common(self, other: Self) -> Self {
         Self(self.0 & other.0)
-    }
-}
-
-/// Whether keys shall withstand a quantum computer: the network's parameter `post-quantum`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PostQuantum {
-    /// No ML-KEM.
-    Off,
-    /// ML-KEM with all who can.
-    #[default]
-    Preferred,
-    /// No session without ML-KEM.
-    Required,
-}
-
-impl PostQuantum {
-    const fn number(self) -> u8 {
-        match self {
-            Self::Off => 0,
-            Self::Preferred => 1,
-            Self::Required => 2,
-        }
-    }
-
-    const fn from_number(number: u8) -> Option<Self> {
-        match number {
-            0 => Some(Self::Off),
-            1 => Some(Self::Preferred),
-            2 => Some(Self::Required),
-            _ => None,
-        }
     }
 }
 

@@ -11,6 +11,6 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
-pub use item::{Features, Offer, PostQuantum};
+pub use item::{Features, Offer};
 pub use message::{Message, Messages};
 pub use packet::{PacketError, PacketKind, SessionIndex};

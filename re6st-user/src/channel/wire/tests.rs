@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use proptest::prelude::*;
 
 use super::{
-    Features, Message, Messages, Offer, PacketKind, PostQuantum, SessionIndex,
+    Features, Message, Messages, Offer, PacketKind, SessionIndex,
     item::{ItemError, Items},
     message::{
         CIPHERTEXT, CloseReason, DocumentKind, ENCAPSULATION_KEY, Encapsulation, MAX_CLOSE_TEXT,
         MessageError, Receipt, TunnelTerms,
     },
 };
+use crate::channel::PostQuantum;
 
 fn document_kind() -> impl Strategy<Value = DocumentKind> {
     prop_oneof![

@@ -12,14 +12,13 @@ use crate::{
         origins,
     },
     certificate::{node::NodeCertificate, node_prefix::NodePrefix, static_key::StaticPublicKey},
-    channel::{self, ChannelCredentials, Policy, Settings},
+    channel::{self, ChannelCredentials, Settings},
     config::Config,
     dataplane::bpf::{
         handshakes::{self, HandshakeKeys},
         maps::Maps,
     },
     membership::shell::Request,
-    registry::documents::PostQuantum,
 };
 
 /// Handshakes without a cookie that a CPU lets through in a second: one takes a quarter of a millisecond.
@@ -62,12 +61,8 @@ impl Controller {
             self.channel(channel::Input::Credentials(Box::new(credentials)));
         }
         if held {
-            self.channel(channel::Input::PostQuantum(policy(now.post_quantum)));
-            self.channel(channel::Input::Held(channel::Held {
-                parameters: now.held.parameters.clone(),
-                revocations: now.held.revocations.clone(),
-                successions: now.held.successions.clone(),
-            }));
+            self.channel(channel::Input::PostQuantum(now.post_quantum));
+            self.channel(channel::Input::Held((*now.held).clone()));
         }
         if first {
             self.judge_handshakes();
@@ -186,14 +181,6 @@ impl Controller {
             prefixes,
             gateway: false,
         });
-    }
-}
-
-const fn policy(post_quantum: PostQuantum) -> Policy {
-    match post_quantum {
-        PostQuantum::Off => Policy::Off,
-        PostQuantum::Preferred => Policy::Preferred,
-        PostQuantum::Required => Policy::Required,
     }
 }
 

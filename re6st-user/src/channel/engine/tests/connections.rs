@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::world::{MILLISECOND, SECOND, Way, World, address, name, public_key_of, with_seeds};
-use crate::channel::{Closing, Event, Input, OpenedBy, Output, PeerState, Policy};
+use crate::channel::{Closing, Event, Input, OpenedBy, Output, PeerState, PostQuantum};
 
 #[test]
 fn a_node_calls_another_one_and_both_know_each_other() {
@@ -237,7 +237,7 @@ fn who_shuts_down_says_so() {
 
 #[test]
 fn post_quantum_keys_are_made_unless_one_has_none_and_then_refused_by_who_requires_them() {
-    use Policy::{Off, Preferred, Required};
+    use PostQuantum::{Off, Preferred, Required};
     // whether there is a channel, with post-quantum keys
     let cases = [
         (Preferred, Preferred, Some(true)),
@@ -263,11 +263,11 @@ fn post_quantum_keys_are_made_unless_one_has_none_and_then_refused_by_who_requir
 #[test]
 fn a_channel_without_post_quantum_keys_ends_when_they_are_required() {
     let mut world = World::new(2, 1);
-    world.input(1, Input::PostQuantum(Policy::Off));
+    world.input(1, Input::PostQuantum(PostQuantum::Off));
     world.call(1, 2);
     world.run(SECOND);
     world.assert_connected(1, 2);
-    world.input(2, Input::PostQuantum(Policy::Required));
+    world.input(2, Input::PostQuantum(PostQuantum::Required));
     world.run(SECOND);
     assert!(matches!(&world.node(1).closed[..], [(_, Closing::Told(_))]));
     assert!(world.node(2).tunnels.is_empty());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::world::{
     MILLISECOND, Node, Packet, Payload, SECOND, Way, World, address, credentials, name, with_seeds,
 };
-use crate::channel::{Input, Policy};
+use crate::channel::{Input, PostQuantum};
 
 fn disturb(world: &mut World) {
     let number = 1 + world.dice.below(2);
@@ -157,7 +157,11 @@ fn random_events_in_random_order_do_no_harm_and_nothing_grows() {
                     world.input(number, Input::LinkMtu(mtu));
                 }
                 _ => {
-                    let policy = [Policy::Off, Policy::Preferred, Policy::Required];
+                    let policy = [
+                        PostQuantum::Off,
+                        PostQuantum::Preferred,
+                        PostQuantum::Required,
+                    ];
                     let policy = policy[world.dice.below(3) as usize];
                     world.input(number, Input::PostQuantum(policy));
                 }
