@@ -75,6 +75,30 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// What is told of, and of whom: a peer can cause many of one kind that are never the same.
+    pub fn subject(&self) -> String {
+        let (kind, peer) = match self {
+            Self::Connected { peer, .. } => ("connected", Some(peer)),
+            Self::Closed { peer, .. } => ("closed", Some(peer)),
+            Self::Moved { peer, .. } => ("moved", Some(peer)),
+            Self::Unresponsive(peer) => ("unresponsive", Some(peer)),
+            Self::Responsive(peer) => ("responsive", Some(peer)),
+            Self::Refused { peer, .. } => ("refused", peer.as_ref()),
+            Self::NoAnswer { peer, .. } => ("no answer", Some(peer)),
+            Self::NoKey(peer) => ("no key", Some(peer)),
+            Self::NoTunnelIndex(peer) => ("no tunnel index", Some(peer)),
+            Self::OwnName => ("own name", None),
+            Self::BehindNat { peer, .. } => ("behind a NAT", Some(peer)),
+            Self::BlackHole { peer, .. } => ("black hole", Some(peer)),
+        };
+        peer.map_or_else(
+            || kind.to_owned(),
+            |peer| format!("{kind} {}", peer.common_name()),
+        )
+    }
+}
+
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = |peer: &NodePrefix| peer.common_name();

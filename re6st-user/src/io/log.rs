@@ -30,19 +30,29 @@ struct Line {
 impl Log {
     /// Writes a line unless it was written often lately.
     pub fn say(&mut self, now: Time, text: &str) {
-        if let Some(text) = self.admit(now, text) {
+        self.say_of(now, text, text);
+    }
+
+    /// Writes a line about something unless there were many about that lately: whoever can cause lines that are never the
+    /// same, as by its address in them, does so for one subject alone, and takes nobody else's room.
+    pub fn say_of(&mut self, now: Time, subject: &str, text: &str) {
+        if let Some(text) = self.admit(now, subject, text) {
             eprintln!("{text}");
         }
     }
 
     /// What is to be written, if anything.
-    fn admit(&mut self, now: Time, text: &str) -> Option<String> {
-        let mut full = self.lines.len() >= MOST && !self.lines.contains_key(text);
+    fn admit(&mut self, now: Time, subject: &str, text: &str) -> Option<String> {
+        let mut full = self.lines.len() >= MOST && !self.lines.contains_key(subject);
         if full {
             self.lines.retain(|_, line| !line.bucket.is_idle(now));
             full = self.lines.len() >= MOST;
         }
-        let name = if full { String::new() } else { text.to_owned() };
+        let name = if full {
+            String::new()
+        } else {
+            subject.to_owned()
+        };
         let line = self.lines.entry(name).or_default();
         if line.bucket.take(ALIKE, now).is_err() {
             line.left_out += 1;
@@ -69,7 +79,7 @@ mod tests {
         let (mut log, start) = (Log::default(), Time(0));
         let mut lines = Vec::new();
         for second in 0..7200 {
-            lines.extend(log.admit(start + SECOND * second, "it is down"));
+            lines.extend(log.admit(start + SECOND * second, "it", "it is down"));
         }
         assert_eq!(lines.len(), 4 + 23, "{lines:?}");
         assert_eq!(lines[0], "it is down");
@@ -83,7 +93,7 @@ mod tests {
     fn what_is_rare_is_always_written() {
         let (mut log, start) = (Log::default(), Time(0));
         for hour in 0..100 {
-            let line = log.admit(start + SECOND * 3600 * hour, "it is down");
+            let line = log.admit(start + SECOND * 3600 * hour, "it", "it is down");
             assert_eq!(line.as_deref(), Some("it is down"));
         }
     }
@@ -92,9 +102,20 @@ mod tests {
     fn different_lines_do_not_stand_in_each_others_way() {
         let (mut log, start) = (Log::default(), Time(0));
         for number in 0..1000 {
-            let line = log.admit(start, &format!("route {number}"));
+            let line = format!("route {number}");
+            let line = log.admit(start, &line, &line);
             assert!(line.is_some(), "{number}");
         }
+    }
+
+    #[test]
+    fn different_lines_of_one_subject_share_its_room() {
+        let (mut log, start) = (Log::default(), Time(0));
+        let moved =
+            |log: &mut Log, port| log.admit(start, "peer moved", &format!("moved to {port}"));
+        let written = (0..60_000).filter(|port| moved(&mut log, *port).is_some());
+        assert_eq!(written.count(), 4);
+        assert!(log.admit(start, "another", "another").is_some());
     }
 
     #[test]
@@ -102,13 +123,14 @@ mod tests {
         let (mut log, start) = (Log::default(), Time(0));
         let mut written = 0;
         for number in 0..100_000 {
-            written += usize::from(log.admit(start, &format!("route {number}")).is_some());
+            let line = format!("route {number}");
+            written += usize::from(log.admit(start, &line, &line).is_some());
         }
         assert!(written <= MOST + ALIKE.count as usize, "{written}");
         assert!(log.lines.len() <= MOST + 1);
         // and they are forgotten
         let later = start + SECOND * ALIKE.seconds;
-        let line = log.admit(later, "another");
+        let line = log.admit(later, "another", "another");
         assert_eq!(line.as_deref(), Some("another"));
     }
 }

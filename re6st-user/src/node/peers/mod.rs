@@ -277,7 +277,10 @@ impl Controller {
                 }
             }
             Output::Document(envelope) => self.ask_membership(Request::Document(envelope)),
-            Output::Event(event) => self.say(&event.to_string()),
+            Output::Event(event) => {
+                let now = self.now();
+                self.log.say_of(now, &event.subject(), &event.to_string());
+            }
             Output::Tunnel { peer, tunnel } => self.tunnel_to_peer(peer, &tunnel),
             Output::Closed { peer, why } => self.no_tunnel_to_peer(peer, &why),
             Output::Babel {
