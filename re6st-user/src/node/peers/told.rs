@@ -1,6 +1,6 @@
 //! What channels are told: who this node is, whom it knows, and whom the file names; and what Babel is told of peers.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use ipnet::IpNet;
@@ -12,7 +12,7 @@ use crate::{
         origins,
     },
     certificate::{node::NodeCertificate, node_prefix::NodePrefix, static_key::StaticPublicKey},
-    channel::{self, ChannelCredentials, Settings},
+    channel::{self, ChannelCredentials, Closing, Settings},
     config::Config,
     dataplane::bpf::{
         handshakes::{self, HandshakeKeys},
@@ -75,6 +75,7 @@ impl Controller {
         if first {
             self.ask_for_inherited();
         }
+        self.cut_off_unknown(&now.missing);
         if entitled_otherwise {
             self.entitle_all();
         }
@@ -105,6 +106,19 @@ impl Controller {
         let unknown: Vec<NodePrefix> = nodes.filter(|node| !known.contains_key(node)).collect();
         for node in unknown {
             self.ask_membership(Request::NodeKey(node));
+        }
+    }
+
+    /// Tunnels of the life before whose peers the registry does not know any more, as those that were revoked meanwhile.
+    fn cut_off_unknown(&mut self, missing: &BTreeSet<NodePrefix>) {
+        let Some(peers) = &self.peers else {
+            return;
+        };
+        let inherited = peers.inherited.iter();
+        let unknown = inherited.filter(|(node, it)| !it.met && missing.contains(node));
+        let unknown: Vec<NodePrefix> = unknown.map(|(node, _)| *node).collect();
+        for node in unknown {
+            self.no_tunnel_to_peer(node, &Closing::Revoked);
         }
     }
 
