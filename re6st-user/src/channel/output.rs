@@ -24,8 +24,10 @@ pub struct Tunnel {
     pub send: u32,
     /// Octets of the largest inner packet.
     pub mtu: u16,
-    /// Somebody is behind a NAT: the UDP source port is the fixed one, not a hash.
+    /// The UDP source port is the fixed one, not a hash: a NAT or a firewall may let through nothing else.
     pub fixed_source_port: bool,
+    /// One of the two is behind a NAT.
+    pub nat: bool,
 }
 
 /// How good the way to a peer is.

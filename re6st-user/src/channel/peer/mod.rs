@@ -78,6 +78,8 @@ pub(super) struct Peer {
     shown: Option<Shown>,
     /// Where it was heard last.
     address: Option<SocketAddr>,
+    /// It came before anything was sent to it: no firewall here keeps out what it sends, whatever the port.
+    came_unasked: bool,
     /// Nothing has shown yet that it hears us there.
     unproven: Option<Unproven>,
     /// Our address that it sends to.
@@ -121,6 +123,7 @@ impl Peer {
             shown_key: None,
             shown: None,
             address: None,
+            came_unasked: false,
             unproven: None,
             local: None,
             seen_at: None,
@@ -183,7 +186,7 @@ impl Peer {
     /// Our addresses or routes have changed.
     pub fn moved(&mut self, context: &mut Context<'_>) {
         let now = context.now();
-        self.local = None;
+        (self.local, self.came_unasked) = (None, false);
         self.meter.suspect(now);
         self.path.suspect(now);
         if self.current.is_none() {
@@ -352,13 +355,15 @@ impl Peer {
             true => fits,
             false => fits.max(LEAST_INNER),
         };
+        let nat = terms.behind_nat || self.is_behind_nat(context);
         Some(Tunnel {
             remote,
             local,
             accept: ready.map(|it| it.key).collect(),
             send: terms.key,
             mtu: fits.min(terms.largest).min(context.settings.inner_mtu),
-            fixed_source_port: terms.fixed_source_port || self.is_behind_nat(context),
+            fixed_source_port: nat || !terms.open,
+            nat,
         })
     }
 
@@ -433,8 +438,9 @@ impl Peer {
             largest: context.settings.inner_mtu,
             encapsulation: Encapsulation::Fou,
             has_yours: carrier.terms.is_some(),
-            fixed_source_port: self.is_behind_nat(context),
+            behind_nat: self.is_behind_nat(context),
             complete: carrier.is_complete() && !carrier.terms_changed,
+            open: self.came_unasked,
         }
     }
 

@@ -70,6 +70,7 @@ impl Peer {
             return;
         }
         if self.current.is_none() {
+            self.came_unasked |= self.address.is_none() && !self.opening.is_under_way();
             (self.address, self.local) = (Some(from), Some(to));
             let proven = confirmed.answered_to == from;
             self.unproven = (!proven).then(|| Unproven::new(context));

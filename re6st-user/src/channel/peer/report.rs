@@ -19,7 +19,6 @@ impl Peer {
             None => PeerState::Waiting,
         };
         let why = self.trouble.clone().or_else(|| self.waits_for(state));
-        let local_port_differs = self.tunnel.as_ref().is_some_and(|it| it.fixed_source_port);
         PeerReport {
             peer: self.node.common_name(),
             configured: self.configured.is_some(),
@@ -43,7 +42,7 @@ impl Peer {
             tunnel_mtu: self.tunnel.as_ref().map(|tunnel| tunnel.mtu),
             post_quantum: current.map(|it| it.session.is_post_quantum()),
             payload_encrypted: false,
-            nat: local_port_differs,
+            nat: self.tunnel.as_ref().is_some_and(|it| it.nat),
         }
     }
 

@@ -45,10 +45,12 @@ pub struct TunnelTerms {
     pub encapsulation: Encapsulation,
     /// It has the other side's key (bit 0 of the flags).
     pub has_yours: bool,
-    /// The other side is to send from the fixed port, because somebody here is behind NAT (bit 1).
-    pub fixed_source_port: bool,
+    /// Somebody here is behind NAT: the other side is to send from the fixed port (bit 1).
+    pub behind_nat: bool,
     /// It knows that the other side has its key, too: there is nothing to answer (bit 2).
     pub complete: bool,
+    /// What comes from any other port reaches it, too: no firewall keeps out what it has not asked for (bit 3).
+    pub open: bool,
 }
 
 /// Signed documents that nodes pass on.
@@ -442,8 +444,9 @@ fn tunnel(fields: &mut Reader<'_>) -> Option<TunnelTerms> {
         largest,
         encapsulation,
         has_yours: flags & 1 != 0,
-        fixed_source_port: flags & 2 != 0,
+        behind_nat: flags & 2 != 0,
         complete: flags & 4 != 0,
+        open: flags & 8 != 0,
     })
 }
 
@@ -456,8 +459,9 @@ fn put_tunnel(out: &mut Vec<u8>, terms: TunnelTerms) {
     });
     out.push(
         u8::from(terms.has_yours)
-            | u8::from(terms.fixed_source_port) << 1
-            | u8::from(terms.complete) << 2,
+            | u8::from(terms.behind_nat) << 1
+            | u8::from(terms.complete) << 2
+            | u8::from(terms.open) << 3,
     );
 }
 

@@ -43,9 +43,9 @@ fn message() -> impl Strategy<Value = Message<'static>> {
             Message::EncapsulationKey(Box::leak(Box::new([octet; ENCAPSULATION_KEY])))
         }),
         any::<u8>().prop_map(|octet| Message::Ciphertext(Box::leak(Box::new([octet; CIPHERTEXT])))),
-        (any::<u32>(), any::<u16>(), 2..u8::MAX, any::<[bool; 3]>()).prop_map(
+        (any::<u32>(), any::<u16>(), 2..u8::MAX, any::<[bool; 4]>()).prop_map(
             |(key, largest, other, flags)| {
-                let [has_yours, fixed_source_port, complete] = flags;
+                let [has_yours, behind_nat, complete, open] = flags;
                 Message::Tunnel(TunnelTerms {
                     key,
                     largest,
@@ -54,8 +54,9 @@ fn message() -> impl Strategy<Value = Message<'static>> {
                         _ => Encapsulation::Other(other),
                     },
                     has_yours,
-                    fixed_source_port,
+                    behind_nat,
                     complete,
+                    open,
                 })
             }
         ),
@@ -234,8 +235,9 @@ fn only_what_leads_to_epoch_1_may_precede_it() {
             largest: 1420,
             encapsulation: Encapsulation::Fou,
             has_yours: false,
-            fixed_source_port: false,
+            behind_nat: false,
             complete: false,
+            open: false,
         }),
         Message::Close {
             reason: CloseReason::Revoked,

@@ -34,8 +34,10 @@ fn as_configured(peer: NodePrefix, tunnel: &channel::Tunnel, port: u16) -> Optio
         encapsulation: Encapsulation::Fou,
         keys,
         mtu: Some(tunnel.mtu),
-        // a firewall on the way may let through nothing but what belongs to the channel's own flow, and nobody says so
-        source_port: SourcePort::Fixed,
+        source_port: match tunnel.fixed_source_port {
+            true => SourcePort::Fixed,
+            false => SourcePort::Flow,
+        },
         remote_port: Some(tunnel.remote.port()).filter(|remote| *remote != port),
         of_peer: true,
     })

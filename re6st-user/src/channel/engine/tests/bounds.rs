@@ -16,7 +16,8 @@ fn terms(key: u32, complete: bool) -> Message<'static> {
         largest: 1420,
         encapsulation: Encapsulation::Fou,
         has_yours: true,
-        fixed_source_port: false,
+        behind_nat: false,
+        open: false,
         complete,
     })
 }
