@@ -58,6 +58,8 @@ counters! {
     refused_own_addresses,
     /// Routes of a part of the network, or out of it, of origins that are no node of it, refused.
     refused_nameless_origins,
+    /// Routes of a part of the network, or out of it, of origins with a shorter name than any node has, refused.
+    refused_short_origins,
     /// Routes of a part of the network that is not their origin's, refused.
     refused_foreign_origins,
     /// Routes that a neighbour announced as its own and its certificate does not give it, refused.
@@ -82,6 +84,8 @@ counters! {
     limited_neighbours,
     /// Updates ignored, because the neighbour announces too many routes.
     limited_routes,
+    /// Updates ignored, because the neighbour announces too many prefixes of one node.
+    limited_node_prefixes,
     /// Updates ignored, because the table has too many prefixes or routes.
     limited_table,
     /// Origins forgotten early, because a prefix has too many.

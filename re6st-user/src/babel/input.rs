@@ -110,6 +110,12 @@ pub enum Input {
         /// Default routes, by source or not, as well.
         gateway: bool,
     },
+    /// Bits of the shortest prefix that a node of the network has, from now on: [`super::origins::Origins::shortest`]. Without
+    /// [`super::settings::Settings::origins`] it does not matter.
+    ShortestPrefix {
+        /// 0 if it is not known.
+        bits: u8,
+    },
     /// Nothing but time has passed.
     Time,
     /// The speaker stops: it tells its neighbours (RFC 8966 section 3.5.5) and keeps the installed routes.

@@ -14,6 +14,9 @@ pub struct Limits {
     pub neighbours_per_interface: usize,
     /// Routes one neighbour may announce.
     pub routes_per_neighbour: usize,
+    /// Prefixes of one node of the network that one neighbour may announce, itself or another node; the prefix that the node's
+    /// name gives it is always one of them. Other origins, and networks without [`super::origins::Origins`], have no such bound.
+    pub prefixes_per_node: usize,
     /// Routes of all neighbours.
     pub routes: usize,
     /// Prefixes in the table, also those that are remembered for a while without a route.
@@ -35,6 +38,7 @@ impl Limits {
         Self {
             neighbours_per_interface: 256,
             routes_per_neighbour: prefixes.div_ceil(2),
+            prefixes_per_node: 64,
             routes: prefixes.saturating_mul(5),
             prefixes,
             sources_per_route: 16,

@@ -38,10 +38,15 @@ pub fn node_of(router_id: RouterId) -> Option<NodePrefix> {
     (number << spare == bits).then_some(node)
 }
 
-/// All but the last octet of a router-id: which node it is.
+/// All but the last octet of a router-id: which node it is, if it is one's.
 pub fn name_of(router_id: RouterId) -> [u8; 7] {
     let [name @ .., _life] = router_id.octets();
     name
+}
+
+/// Which node a router-id names, whichever of its lives; `None` if it names none.
+pub fn node_name_of(router_id: RouterId) -> Option<[u8; 7]> {
+    node_of(router_id).map(|_| name_of(router_id))
 }
 
 /// That origins are looked at, and where nodes' prefixes are.
@@ -49,6 +54,9 @@ pub fn name_of(router_id: RouterId) -> [u8; 7] {
 pub struct Origins {
     /// The prefix of the network, of which each node has a part.
     pub network: Network,
+    /// Bits of the shortest prefix that a node has: no shorter one names a node. 0 if that is not known.
+    #[serde(default)]
+    pub shortest: u8,
 }
 
 /// What the neighbour at the other end of a tunnel may announce as its own.
@@ -68,6 +76,8 @@ pub struct Entitlement {
 pub enum Refusal {
     /// A part of the network, or a default route, of an origin that is no node of the network.
     Nameless,
+    /// The same, of an origin whose name would be that of a larger part of the network than any node has.
+    TooShort,
     /// A part of the network that is not the origin's.
     Foreign,
     /// The neighbour says it is its own, and it is not.
@@ -83,6 +93,11 @@ impl Refusal {
         let node = node.unwrap_or_default();
         match self {
             Self::Nameless => format!("with router-id {router_id}, which is no node's"),
+            Self::TooShort => {
+                format!(
+                    "as a route of node {node}, and no node of the network has so short a prefix"
+                )
+            }
             Self::Foreign => format!("as a route of node {node}, whose prefix it does not lie in"),
             Self::NotEntitled => {
                 format!("as its own, which the certificate of node {node} does not give it")
@@ -95,6 +110,12 @@ impl Refusal {
 }
 
 impl Origins {
+    /// Whether a route is the one to the prefix that its origin's name gives it.
+    pub fn is_node_prefix(&self, route: &RouteKey, router_id: RouterId) -> bool {
+        let own = node_of(router_id).and_then(|node| node.subnet(&self.network));
+        route.from().is_none() && own.map(IpNet::V6) == Some(route.to())
+    }
+
     /// Why a route is not taken of whoever this entitlement is for, or of anybody if there is none; `None` if it is.
     pub fn refusal(
         &self,
@@ -104,6 +125,7 @@ impl Origins {
     ) -> Option<Refusal> {
         let network = IpNet::V6(self.network.prefix());
         let to = route.to();
+        let certified = entitlement.filter(|it| it.name == name_of(router_id));
         let inside = network.contains(&to);
         // whatever has the network in it is as good as a default route for those who have no nearer one
         let outward = !inside && (to.prefix_len() == 0 || to.contains(&network));
@@ -111,16 +133,20 @@ impl Origins {
             let Some(node) = node_of(router_id) else {
                 return Some(Refusal::Nameless);
             };
+            // a certificate may be newer than what is known of the network
+            if certified.is_none() && node.length() < self.shortest {
+                return Some(Refusal::TooShort);
+            }
             let own = node.subnet(&self.network).map(IpNet::V6);
             if inside && !own.is_some_and(|own| own.contains(&to)) {
                 return Some(Refusal::Foreign);
             }
         }
-        let entitlement = entitlement.filter(|it| it.name == name_of(router_id))?;
+        let certified = certified?;
         if outward {
-            return (!entitlement.gateway).then_some(Refusal::NoGateway);
+            return (!certified.gateway).then_some(Refusal::NoGateway);
         }
-        let mut prefixes = entitlement.prefixes.iter();
+        let mut prefixes = certified.prefixes.iter();
         (!prefixes.any(|own| own.contains(&to))).then_some(Refusal::NotEntitled)
     }
 }
@@ -201,6 +227,7 @@ mod tests {
         use Refusal::{Foreign, Nameless, NoGateway, NotEntitled};
         let origins = Origins {
             network: "2001:db8:42::/48".parse().expect("a network"),
+            shortest: 0,
         };
         let neighbour = |gateway| Entitlement {
             name: name_of(router_id_of(&node("1/16"), 0).expect("short")),
@@ -312,6 +339,40 @@ mod tests {
             let found = origins.refusal(Some(&neighbour(true)), &route, origin);
             let gateway = one.filter(|refusal| *refusal != NoGateway);
             assert_eq!(found, gateway, "{route:?} of {origin}, from a gateway");
+        }
+    }
+
+    #[test]
+    fn a_name_shorter_than_any_nodes_is_nobodys_unless_a_certificate_shows_it() {
+        let half = || Entitlement {
+            name: name_of(router_id_of(&node("0/1"), 0).expect("short")),
+            prefixes: vec!["2001:db8:42::/49".parse().expect("a prefix")],
+            gateway: true,
+        };
+        // bits of the shortest prefix, the origin, whether its certificate was seen, the route, whether it is taken
+        let cases = [
+            (0, "0/1", false, "2001:db8:42::/49", true),
+            (12, "0/1", false, "2001:db8:42::/49", false),
+            (12, "0/1", false, "2001:db8:42:7::/64", false),
+            (12, "0/1", false, "::/0", false),
+            (12, "0/1", true, "2001:db8:42::/49", true),
+            (12, "0/1", true, "::/0", true),
+            (12, "1/11", false, "2001:db8:42:20::/59", false),
+            (12, "1/12", false, "2001:db8:42:10::/60", true),
+            (12, "1/18", false, "2001:db8:42:0:4000::/66", true),
+            // not of the network: whose it is, names do not say
+            (12, "0/1", false, "10.42.7.0/24", true),
+        ];
+        for (shortest, origin, certified, to, taken) in cases {
+            let origins = Origins {
+                network: "2001:db8:42::/48".parse().expect("a network"),
+                shortest,
+            };
+            let entitlement = certified.then(half);
+            let origin_id = router_id_of(&node(origin), 9).expect("short");
+            let found = origins.refusal(entitlement.as_ref(), &route(to, None), origin_id);
+            let expected = (!taken).then_some(Refusal::TooShort);
+            assert_eq!(found, expected, "{to} of {origin}, shortest {shortest}");
         }
     }
 }

@@ -14,6 +14,8 @@ pub struct BabelParameters {
     pub update_interval: Duration,
     /// Keys on plain interfaces; none if they are the network's and not known yet: then nothing is said or heard there.
     pub mac: Option<NetworkMacKeys>,
+    /// Bits of the shortest prefix that a node of the network has; 0 if it is not known.
+    pub shortest_prefix: u8,
 }
 
 impl BabelParameters {
@@ -41,6 +43,9 @@ impl BabelParameters {
             } else {
                 Some(NetworkMacKeys::configured(babel.mac.clone()))
             },
+            shortest_prefix: parameters
+                .and_then(NetworkParameters::shortest_prefix)
+                .unwrap_or(0),
         }
     }
 }

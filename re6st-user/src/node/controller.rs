@@ -276,6 +276,7 @@ impl Controller {
     /// It cannot go on: somebody has taken away what it had loaded.
     pub fn run(&mut self) -> Result<()> {
         self.keep_distances();
+        self.tell_shortest_prefix();
         self.announce();
         self.look_around()?;
         self.tell_channels();
@@ -570,6 +571,12 @@ impl Controller {
         {
             eprintln!("the network's {error}");
         }
+        self.tell_shortest_prefix();
         self.host.due.note(&[Look::Interfaces]);
+    }
+
+    fn tell_shortest_prefix(&mut self) {
+        let bits = self.parameters.shortest_prefix;
+        self.handle(Input::ShortestPrefix { bits });
     }
 }

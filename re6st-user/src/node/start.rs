@@ -210,7 +210,11 @@ fn settings(
     settings.addresses = config.addresses.iter().map(ipnet::IpNet::addr).collect();
     settings.limits = Limits::of_prefixes(babel.maximum_prefixes);
     settings.install = babel.install_filter.clone();
-    settings.origins = network.map(|network| Origins { network });
+    settings.origins = network.map(|network| Origins {
+        network,
+        // the controller says it
+        shortest: 0,
+    });
     if let Some(timeout) = babel.probe_timeout {
         settings.probing.timeout = timeout;
         settings.probing.interval = settings.probing.interval.min(timeout / 3);

@@ -106,6 +106,11 @@ impl NetworkParameters {
         ipv6.into_iter().chain(ipv4).collect()
     }
 
+    /// Bits of the shortest prefix that a node has. Registries of before do not say it.
+    pub fn shortest_prefix(&self) -> Option<u8> {
+        u8::try_from(self.0.get("shortest-prefix")?.as_u64()?).ok()
+    }
+
     /// The number of the document with which the keys of Babel's MAC changed last.
     pub fn mac_keys(&self) -> Option<u64> {
         self.0.get("mac-keys")?.as_u64()

@@ -12,9 +12,9 @@ use crate::{
         ids::{DestinationId, NeighbourId},
         martian,
         message::Update,
-        origins::Refusal,
+        origins::{Refusal, node_name_of},
         output::Event,
-        quantities::{Interval, Metric},
+        quantities::{Interval, Metric, RouterId},
         settings::{InterfaceKind, InterfaceSettings},
     },
     route::RouteKey,
@@ -37,17 +37,26 @@ impl Rib {
         &mut self,
         context: &mut Context,
         from: NeighbourId,
-        route: &RouteKey,
+        update: &Update,
     ) -> Option<DestinationId> {
+        let route = &update.route;
         if martian::is_refused(route, &mut context.counters) {
             return None;
         }
         let known = self
             .probably(from, route)
             .or_else(|| self.table.find(route));
-        let again = known
-            .and_then(|id| self.table.get(id))
-            .is_some_and(|destination| destination.route(from).is_some());
+        let before = known.and_then(|id| self.table.get(id)?.route(from).copied());
+        let again = before.is_some();
+        let before = before.map(|route| route.router_id);
+        if self.has_enough_of_node(context, from, update, before) {
+            context.counters.limited_node_prefixes += 1;
+            let interface = self.senders.get(from)?.interface;
+            context.limit_reached(interface, "prefixes of one node");
+            // another origin than before: that one has lost it
+            self.retract(context, known?, from);
+            return None;
+        }
         let sender = self.senders.get(from)?;
         let limits = &context.settings.limits;
         if !again && sender.routes.len() >= limits.routes_per_neighbour {
@@ -63,6 +72,26 @@ impl Rib {
             return None;
         }
         Some(known.unwrap_or_else(|| self.table.find_or_insert(*route)))
+    }
+
+    /// Whether a neighbour may not announce one more prefix of an origin. The prefix that its name gives a node is always taken,
+    /// so that others who announce parts of it do not take its place.
+    fn has_enough_of_node(
+        &self,
+        context: &Context,
+        from: NeighbourId,
+        update: &Update,
+        before: Option<RouterId>,
+    ) -> bool {
+        let (Some(origins), Some(router_id)) = (context.settings.origins, update.router_id) else {
+            return false;
+        };
+        let (Some(node), Some(sender)) = (node_name_of(router_id), self.senders.get(from)) else {
+            return false;
+        };
+        before.and_then(node_name_of) != Some(node)
+            && sender.prefixes_of(node) >= context.settings.limits.prefixes_per_node
+            && !origins.is_node_prefix(&update.route, router_id)
     }
 
     /// The prefix of an update if it comes in the order of the last time.
@@ -232,7 +261,9 @@ impl Rib {
         let key = destination.key;
         let due = Tick::of_reminder(context.now, route.interval);
         let new = as_heard(&route);
-        let first = destination.route(from).is_none();
+        let before = destination.route(from).map(|route| route.router_id);
+        let first = before.is_none();
+        sender.origin_changed(before, Some(route.router_id));
         if let Some(old) = destination.route_mut(from) {
             sender.heard.remove(&key, as_heard(old));
             route.position = old.position;

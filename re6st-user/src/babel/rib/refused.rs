@@ -47,6 +47,7 @@ impl Rib {
     ) {
         *match why {
             Refusal::Nameless => &mut context.counters.refused_nameless_origins,
+            Refusal::TooShort => &mut context.counters.refused_short_origins,
             Refusal::Foreign => &mut context.counters.refused_foreign_origins,
             Refusal::NotEntitled => &mut context.counters.refused_not_entitled,
             Refusal::NoGateway => &mut context.counters.refused_no_gateway,

@@ -175,6 +175,7 @@ impl Rib {
             if route.generation == sender.generation {
                 sender.heard.remove(&key, as_heard(&route));
             }
+            sender.origin_changed(Some(route.router_id), None);
             sender.routes.swap_remove(route.position as usize);
             if let Some(moved) = sender.routes.get(route.position as usize).copied()
                 && let Some(moved) = self

@@ -1,6 +1,9 @@
 //! Neighbours as those who announce routes: what the link to each costs, and which routes each announces.
 
-use std::net::Ipv6Addr;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    net::Ipv6Addr,
+};
 
 use super::{
     digest::Digest,
@@ -11,7 +14,8 @@ use crate::{
         ids::{DestinationId, NeighbourId},
         input::InterfaceId,
         message::NextHop,
-        quantities::Metric,
+        origins::node_name_of,
+        quantities::{Metric, RouterId},
     },
     time::Time,
 };
@@ -28,6 +32,8 @@ pub struct Sender {
     pub cost: Metric,
     /// Prefixes it has routes to; each route knows its place here.
     pub routes: Vec<DestinationId>,
+    /// How many of them have a node of the network as origin, by its name.
+    nodes: HashMap<[u8; 7], usize>,
     /// How often it took back all it said: routes of a former generation are retracted.
     pub generation: u16,
     /// Whether it announced anything in this generation.
@@ -58,6 +64,7 @@ impl Sender {
             address,
             cost: Metric::INFINITY,
             routes: Vec::new(),
+            nodes: HashMap::new(),
             generation: 0,
             announces: false,
             last_update: 0,
@@ -66,6 +73,28 @@ impl Sender {
             removed: false,
             heard: Digest::default(),
             blocks_expire: [Time(0); Digest::BLOCKS],
+        }
+    }
+
+    /// How many prefixes of a node it announces.
+    pub fn prefixes_of(&self, node: [u8; 7]) -> usize {
+        self.nodes.get(&node).copied().unwrap_or(0)
+    }
+
+    /// A route has another origin than before, if it was there before and is now.
+    pub fn origin_changed(&mut self, before: Option<RouterId>, now: Option<RouterId>) {
+        let [before, now] = [before, now].map(|origin| origin.and_then(node_name_of));
+        if before == now {
+            return;
+        }
+        if let Some(Entry::Occupied(mut count)) = before.map(|node| self.nodes.entry(node)) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+        if let Some(node) = now {
+            *self.nodes.entry(node).or_default() += 1;
         }
     }
 

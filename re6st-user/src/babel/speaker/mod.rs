@@ -135,6 +135,7 @@ impl Speaker {
                 };
                 self.entitle(interface, entitlement);
             }
+            Input::ShortestPrefix { bits } => self.set_shortest_prefix(bits),
             Input::Time => {}
             Input::ShutDown => self.shut_down(),
         }
@@ -344,7 +345,7 @@ impl Speaker {
             self.routes(|rib, context| rib.retract(context, id, from));
             return;
         }
-        let place = self.routes(|rib, context| rib.place_for(context, from, &update.route));
+        let place = self.routes(|rib, context| rib.place_for(context, from, update));
         let Some(id) = place else {
             return;
         };
@@ -377,20 +378,38 @@ impl Speaker {
     /// Whoever is at the other end of a tunnel may announce this as its own from now on.
     fn entitle(&mut self, interface: InterfaceId, entitlement: Entitlement) {
         let before = self.entitlements.insert(interface, entitlement.clone());
+        if before != Some(entitlement) {
+            self.judge_again(interface, true);
+        }
+    }
+
+    fn set_shortest_prefix(&mut self, bits: u8) {
+        let Some(origins) = &mut self.context.settings.origins else {
+            return;
+        };
+        let before = std::mem::replace(&mut origins.shortest, bits);
+        if before == bits {
+            return;
+        }
+        for interface in self.links.interfaces().collect::<Vec<_>>() {
+            self.judge_again(interface, bits < before);
+        }
+    }
+
+    /// Other routes of an interface may be refused from now on. `more`: others may be taken as well, which are asked for.
+    fn judge_again(&mut self, interface: InterfaceId, more: bool) {
         let Some(origins) = self.context.settings.origins else {
             return;
         };
-        if before.as_ref() == Some(&entitlement) {
-            return;
-        }
+        let entitlement = self.entitlements.get(&interface).cloned();
         for neighbour in self.links.of_interface(interface) {
             self.routes(|rib, context| {
                 rib.judge_again(context, neighbour, |route, router_id| {
-                    origins.refusal(Some(&entitlement), route, router_id)
+                    origins.refusal(entitlement.as_ref(), route, router_id)
                 });
             });
         }
-        self.links(|links, context| links.reassess(context, interface, true));
+        self.links(|links, context| links.reassess(context, interface, more));
     }
 
     /// A neighbour took back all it announced.

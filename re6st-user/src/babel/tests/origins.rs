@@ -11,6 +11,7 @@ use super::{
 use crate::{
     babel::{
         input::{Input, InterfaceId},
+        limits::Limits,
         message::{Message, NextHop, Update},
         origins::{self, Origins},
         output::{Event, Output},
@@ -30,6 +31,7 @@ fn named(n: usize) -> RouterId {
 fn managed(settings: &mut Settings) {
     settings.origins = Some(Origins {
         network: "2001:db8::/32".parse().expect("a network"),
+        shortest: 0,
     });
 }
 
@@ -196,6 +198,127 @@ fn what_a_neighbour_may_not_announce_any_more_is_lost_at_once_and_what_it_may_ag
     assert!(is_used(&bench, &default_route()));
 }
 
+/// A part of a node's prefix.
+fn part(n: usize, number: usize) -> RouteKey {
+    let IpNet::V6(whole) = prefix(n).to() else {
+        unreachable!("it is IPv6");
+    };
+    let address = Ipv6Addr::from_bits(whole.network().to_bits() | number as u128);
+    RouteKey::new(IpNet::new(address.into(), 128).expect("short"), None).expect("one family")
+}
+
+fn installed(bench: &Bench) -> usize {
+    let installs = |output: &&Output| matches!(output, Output::Install { .. });
+    bench.outputs.iter().filter(installs).count()
+}
+
+#[test]
+fn a_flood_of_parts_of_one_node_stops_at_the_limit_and_harms_nobody() {
+    const FLOOD: usize = 60_000;
+    for whose in [7, 8] {
+        let mut bench = beside_seven(false);
+        let most = Limits::default().prefixes_per_node;
+        for number in (0..FLOOD).step_by(20) {
+            let parts = (number..number + 20).map(|number| part(whose, number));
+            let parts = parts.map(|part| announces(OTHER, part, named(whose)));
+            bench.hear(OTHER, &parts.collect::<Vec<_>>());
+        }
+        bench.wait(Duration::from_millis(200));
+        assert_eq!(bench.speaker.totals().routes, most, "of node {whose}");
+        assert_eq!(installed(&bench), most, "of node {whose}");
+        let counters = bench.speaker.counters();
+        assert_eq!(counters.limited_node_prefixes, (FLOOD - most) as u64);
+        let told = |output: &&Output| matches!(output, Output::Event(Event::LimitReached { .. }));
+        assert_eq!(bench.outputs.iter().filter(told).count(), 1);
+        let warnings = bench.speaker.warnings(bench.now).join("\n");
+        assert!(
+            warnings.contains("too many prefixes of one node"),
+            "{warnings}"
+        );
+        // what the name gives a node, parts of it that were there, what is another node's, and what comes another way
+        let taken = [
+            (OTHER, prefix(whose), whose),
+            (OTHER, part(whose, 0), whose),
+            (OTHER, part(9, 1), 9),
+            (THIRD, part(8, 99_999), 8),
+        ];
+        for (from, route, origin) in taken {
+            bench.hear(from, &[announces(from, route, named(origin))]);
+            bench.wait(Duration::from_millis(200));
+            assert!(is_used(&bench, &route), "{route:?}");
+        }
+    }
+}
+
+#[test]
+fn there_is_room_again_for_prefixes_of_a_node_when_others_of_it_are_gone() {
+    let mut bench = Bench::new(|settings, _| {
+        managed(settings);
+        settings.limits.prefixes_per_node = 2;
+    });
+    bench.meet(OTHER);
+    let hear = |bench: &mut Bench, number, origin| {
+        let route = part(origin, number);
+        bench.hear(OTHER, &[announces(OTHER, route, named(origin))]);
+        is_used(bench, &route)
+    };
+    assert!(hear(&mut bench, 1, 7) && hear(&mut bench, 2, 7));
+    assert!(!hear(&mut bench, 3, 7));
+    bench.hear(OTHER, &[Message::RetractAll]);
+    bench.wait_among(&[OTHER], 800);
+    assert!(hear(&mut bench, 3, 7) && hear(&mut bench, 4, 7));
+    assert!(!hear(&mut bench, 5, 7));
+}
+
+#[test]
+fn a_prefix_whose_new_origin_has_too_many_is_lost() {
+    let ipv4 = |n: u8| {
+        let prefix = IpNet::new([10, 7, n, 0].into(), 24).expect("short");
+        RouteKey::new(prefix, None).expect("one family")
+    };
+    let mut bench = Bench::new(|settings, _| {
+        managed(settings);
+        settings.limits.prefixes_per_node = 1;
+    });
+    bench.meet(OTHER);
+    bench.hear(OTHER, &[announces(OTHER, ipv4(1), named(7))]);
+    bench.hear(OTHER, &[announces(OTHER, ipv4(2), named(8))]);
+    assert!(is_used(&bench, &ipv4(1)) && is_used(&bench, &ipv4(2)));
+    bench.hear(OTHER, &[announces(OTHER, ipv4(2), named(7))]);
+    assert!(is_used(&bench, &ipv4(1)) && !is_used(&bench, &ipv4(2)));
+}
+
+/// A node that passes on what an origin with the name of half of the network announces.
+#[test]
+fn names_shorter_than_any_nodes_are_refused_from_when_it_is_known_and_until_it_is_another() {
+    let half = NodePrefix::new(0, 1).expect("short");
+    let half = origins::router_id_of(&half, 0).expect("short");
+    let mut bench = beside_seven(false);
+    bench.hear(OTHER, &[announces(OTHER, prefix(8), half)]);
+    assert!(is_used(&bench, &prefix(8)), "nothing is known");
+    bench.said();
+    bench.input(Input::ShortestPrefix { bits: 32 });
+    bench.wait(Duration::from_millis(200));
+    assert!(!is_used(&bench, &prefix(8)));
+    assert_eq!(passed_on(&mut bench, prefix(8)), [Metric::INFINITY]);
+    assert_eq!(bench.speaker.counters().refused_short_origins, 1);
+    let warnings = bench.speaker.warnings(bench.now).join("\n");
+    assert!(
+        warnings.contains("as a route of node 0/1, and no node"),
+        "{warnings}"
+    );
+    // node 8 has its own all the same
+    bench.hear(OTHER, &[announces(OTHER, prefix(8), named(8))]);
+    assert!(is_used(&bench, &prefix(8)));
+    bench.said();
+    bench.input(Input::ShortestPrefix { bits: 1 });
+    bench.wait(Duration::from_millis(200));
+    let all = Message::RouteRequest { route: None };
+    assert!(bench.said().contains(&all));
+    bench.hear(OTHER, &[announces(OTHER, prefix(9), half)]);
+    assert!(is_used(&bench, &prefix(9)));
+}
+
 #[test]
 fn a_node_whose_own_router_id_does_not_name_it_is_told_that_others_refuse_it() {
     let warnings = |router_id| {
@@ -216,7 +339,7 @@ fn a_node_whose_own_router_id_does_not_name_it_is_told_that_others_refuse_it() {
 }
 
 #[test]
-fn without_origins_nothing_is_refused() {
+fn without_origins_nothing_is_refused_and_no_node_has_a_bound() {
     let mut bench = Bench::new(|_, lan| lan.split_horizon = false);
     bench.input(entitlement(LAN, 7, false));
     bench.meet(OTHER);
@@ -224,6 +347,11 @@ fn without_origins_nothing_is_refused() {
     bench.wait(Duration::from_millis(200));
     assert!(is_used(&bench, &prefix(8)));
     assert_eq!(updates(&bench.said(), 8).len(), 1);
+    let most = Limits::default().prefixes_per_node;
+    for number in 0..2 * most {
+        bench.hear(OTHER, &[announces(OTHER, part(7, number), named(7))]);
+    }
+    assert_eq!(bench.speaker.totals().routes, 1 + 2 * most);
 }
 
 /// A ring of five, of which node 2 says that it is the origin of node 0's prefix and of a default route: its neighbours stay with

@@ -39,6 +39,7 @@ impl Rules {
             }
             None => (self.allow_anonymous(now, from)?, None),
         };
+        let shortest = self.state.tree.shortest_held();
         let community = self.state.communities.choose(location);
         let prefix = self.allocate(length, community)?;
         let reply = self.certify(now, prefix, email, request)?;
@@ -57,8 +58,8 @@ impl Rules {
                 "node {} is the registry's own: the first certificate was issued for it",
                 prefix.common_name()
             )));
-            self.publish(now, false)?;
         }
+        self.publish_shortest(now, shortest)?;
         Ok(reply)
     }
 

@@ -133,6 +133,7 @@ impl Rules {
                 .state
                 .registry_prefix
                 .map(|prefix| prefix.common_name()),
+            shortest_prefix: self.state.tree.shortest_held(),
             authorities: self.settings.authorities.clone(),
             parameters: self.state.parameters.all(),
         };
@@ -162,6 +163,18 @@ impl Rules {
             after,
             version,
         });
+        Ok(())
+    }
+
+    /// Publishes if the shortest prefix of a node is another than before: nodes believe no shorter name.
+    pub(super) fn publish_shortest(
+        &mut self,
+        now: Timestamp,
+        before: Option<u8>,
+    ) -> Result<(), Refusal> {
+        if self.state.tree.shortest_held() != before {
+            self.publish(now, false)?;
+        }
         Ok(())
     }
 

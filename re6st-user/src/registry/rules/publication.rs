@@ -21,7 +21,7 @@ pub struct ParametersDocument {
     /// registry publishes after it was restored from an old backup is newer than what is known of it. re6stnet's
     /// `version` is the same number.
     pub number: u64,
-    /// `network`; `registry-prefix` once there is one; `authorities`, the fingerprints of the CA certificates;
+    /// `network`; `registry-prefix` and `shortest-prefix`, the bits of the shortest prefix of a node, once there is one; `authorities`, the fingerprints of the CA certificates;
     /// `revocations`, the `number` and `digest` of the other document; `mac-keys`, the number of the document with which
     /// the keys of Babel's MAC changed last; `parameters`, of which unknown ones are to be kept and passed on.
     #[serde(flatten)]
@@ -62,6 +62,8 @@ pub struct Publication {
 pub(super) struct Content {
     pub network: String,
     pub registry_prefix: Option<String>,
+    /// Bits of the shortest prefix that a node has.
+    pub shortest_prefix: Option<u8>,
     pub authorities: Vec<String>,
     pub parameters: Map<String, Value>,
 }
@@ -130,6 +132,9 @@ impl Publication {
         ]);
         if let Some(prefix) = content.registry_prefix {
             fields.insert("registry-prefix".to_owned(), Value::from(prefix));
+        }
+        if let Some(bits) = content.shortest_prefix {
+            fields.insert("shortest-prefix".to_owned(), Value::from(bits));
         }
         if previous.is_some_and(|previous| {
             previous.parameters.content == fields && previous.parameters.number == last_number

@@ -73,9 +73,11 @@ impl Rules {
             return Ok(Reply::Done);
         }
         let name = format!("node {} serial {serial}", prefix.common_name());
+        let shortest = self.state.tree.shortest_held();
         if self.adopt(certificate) {
             self.raise_serial(serial);
             self.audit(now, from, Action::Adopted, name);
+            self.publish_shortest(now, shortest)?;
         } else {
             self.notices.push(Notice::Warning(format!(
                 "{name} shows a certificate that the database does not know, and its place is taken: was an old backup \

@@ -60,6 +60,8 @@ pub struct Tree<T> {
     blocks: BTreeMap<NodePrefix, Block<T>>,
     /// The free ones, by length.
     free: BTreeSet<(u8, NodePrefix)>,
+    /// How many are held, by length.
+    held: BTreeMap<u8, usize>,
     /// Bits of the longest prefix.
     maximum: u8,
 }
@@ -70,6 +72,7 @@ impl<T: Clone> Tree<T> {
         let mut tree = Self {
             blocks: BTreeMap::new(),
             free: BTreeSet::new(),
+            held: BTreeMap::new(),
             maximum,
         };
         tree.replace(NodePrefix::ROOT, Some(Block::Free));
@@ -88,6 +91,7 @@ impl<T: Clone> Tree<T> {
         let mut tree = Self {
             blocks: BTreeMap::new(),
             free: BTreeSet::new(),
+            held: BTreeMap::new(),
             maximum,
         };
         for (prefix, block) in blocks {
@@ -137,10 +141,27 @@ impl<T: Clone> Tree<T> {
         } else {
             self.free.remove(&key);
         }
-        match block {
+        if matches!(block, Some(Block::Held(_))) {
+            *self.held.entry(prefix.length()).or_default() += 1;
+        }
+        let before = match block {
             Some(block) => self.blocks.insert(prefix, block),
             None => self.blocks.remove(&prefix),
+        };
+        if matches!(before, Some(Block::Held(_)))
+            && let Some(count) = self.held.get_mut(&prefix.length())
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.held.remove(&prefix.length());
+            }
         }
+        before
+    }
+
+    /// Bits of the shortest prefix that is held.
+    pub fn shortest_held(&self) -> Option<u8> {
+        self.held.keys().next().copied()
     }
 
     /// [`Tree::replace`], noted down.

@@ -64,6 +64,24 @@ fn a_full_length_prefix_of_zeros_behind_the_community_is_reserved() {
 }
 
 #[test]
+fn the_shortest_prefix_is_known_whatever_is_taken_and_released() {
+    let mut tree = Tree::new(8);
+    assert_eq!(tree.shortest_held(), None);
+    for (length, community, shortest) in [(6, "01", 8), (3, "00", 5), (3, "00", 5), (1, "1", 2)] {
+        take(&mut tree, length, community).expect("there is room");
+        assert_eq!(tree.shortest_held(), Some(shortest));
+    }
+    for (released, shortest) in [("10", Some(5)), ("00000", Some(5)), ("00001", Some(8))] {
+        tree.release(prefix(released), &mut Vec::new());
+        assert_eq!(tree.shortest_held(), shortest);
+    }
+    tree.replace(prefix("01000000"), Some(Block::Held(())));
+    tree.replace(prefix("01000000"), Some(Block::Held(())));
+    tree.release(prefix("01000000"), &mut Vec::new());
+    assert_eq!(tree.shortest_held(), Some(8), "01000001");
+}
+
+#[test]
 fn lengths_that_are_none() {
     let mut tree = Tree::new(80);
     for (length, community) in [(0, ""), (81, ""), (80, "1"), (255, "1")] {

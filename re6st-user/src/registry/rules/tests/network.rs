@@ -102,6 +102,41 @@ fn revocations_have_a_number_of_their_own() {
     );
 }
 
+/// Nodes believe no router-id that names a shorter prefix, so they have to hear of one before its node does anything.
+#[test]
+fn nodes_hear_how_short_the_shortest_prefix_is_as_soon_as_it_is_given() {
+    let mut world = World::new();
+    let shortest = |world: &mut World| match world.ask(&Caller::Registry, Command::FetchParameters)
+    {
+        Ok(Reply::Parameters { document, .. }) => {
+            let bits = document.content.get("shortest-prefix").cloned();
+            (document.number, bits.and_then(|bits| bits.as_u64()))
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(shortest(&mut world).1, None);
+    world.enrol();
+    let first = shortest(&mut world);
+    assert_eq!(first.1, Some(16));
+    world.enrol();
+    assert_eq!(shortest(&mut world), first, "nothing is new");
+    // a community's bits come before a node's: only together they are its name
+    let text = "0 FR\n1 *".to_owned();
+    world
+        .operate(Command::SetCommunities { text })
+        .expect("set");
+    world.enrol();
+    assert_eq!(shortest(&mut world), first, "17 bits are more");
+    world.rules.settings.anonymous_prefix_length = 3;
+    let large = world.enrol();
+    let second = shortest(&mut world);
+    assert_eq!(second.1, Some(4));
+    assert!(second.0 > first.0);
+    let which = CertificateName::Prefix(large.prefix());
+    world.operate(Command::Revoke { which }).expect("revoked");
+    assert_eq!(shortest(&mut world).1, Some(16));
+}
+
 #[test]
 fn nodes_fetch_and_strangers_do_not() {
     let mut world = World::new();
