@@ -33,6 +33,12 @@ pub struct Stream {
     pub interval: u32,
     /// How many packets are sent one right after the other before it waits: a power of two.
     pub burst: u32,
+    /// Of how many packets one is this stream's, and the others are the second stream's: a power of two less one; 0 if all
+    /// are this stream's.
+    pub share_mask: u32,
+    /// So many bytes are cut off the end of each frame. The kernel takes a live frame's length anew only where the program has
+    /// changed it; without that, what was cut on its last trip stays cut.
+    pub trim: u32,
     /// Keeps the size a multiple of eight.
     pub reserved: u32,
     /// The front of the frame.

@@ -3,7 +3,7 @@
 use aya_ebpf::{
     bindings::{TC_ACT_OK, TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
     btf_maps::{Array, PerCpuArray},
-    helpers::generated::{bpf_ktime_get_ns, bpf_redirect},
+    helpers::generated::{bpf_ktime_get_ns, bpf_redirect, bpf_xdp_adjust_tail},
     macros::{btf_map, classifier, xdp},
     programs::{TcContext, XdpContext},
 };
@@ -16,9 +16,9 @@ use crate::{
 
 const WORD: usize = size_of::<u64>();
 
-/// What to send.
+/// What to send: a stream, and what it is mixed with, of which the content alone counts.
 #[btf_map]
-static STREAM: Array<Stream, 1> = Array::new();
+static STREAM: Array<Stream, 2> = Array::new();
 
 /// How many packets were sent.
 #[btf_map]
@@ -70,6 +70,11 @@ fn send(context: &XdpContext) -> Option<u32> {
     if number & (stream.burst - 1) as u64 == 0 {
         wait(stream.interval as u64 * stream.burst as u64)?;
     }
+    if stream.trim != 0 {
+        // SAFETY: the context of this program; nothing points into the packet yet.
+        unsafe { bpf_xdp_adjust_tail(context.ctx, -(stream.trim as i32)) };
+    }
+    let stream = STREAM.get((number & stream.share_mask as u64 != 0) as u32)?;
     let mut frame = XdpFrame::<false>::new(context);
     let mut offset = 0;
     while offset < HEAD_SIZE && offset < stream.head_length as usize {

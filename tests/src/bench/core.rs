@@ -40,6 +40,20 @@ pub fn put_first(host: &Host, thread: Pid) -> Result<()> {
         .map(drop)
 }
 
+/// Makes a thread an ordinary one again.
+pub fn release(host: &Host, thread: Pid) -> Result<()> {
+    host.run("chrt", &["--other", "--pid", "0", &thread.to_string()])
+        .map(drop)
+}
+
+/// All threads of a process.
+pub fn threads_of(process: Pid) -> Result<Vec<Pid>> {
+    let path = format!("/proc/{process}/task");
+    let entries = fs::read_dir(&path).with_context(|| format!("reading {path}"))?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    Ok(names.map(Pid::from_raw).collect())
+}
+
 /// How long threads have run so far, in all.
 pub fn time(threads: &[Pid]) -> Result<Duration> {
     let mut sum = Duration::ZERO;

@@ -165,6 +165,8 @@ impl Frame {
             time_offset: 0,
             interval: 0,
             burst: 1,
+            share_mask: 0,
+            trim: 0,
             reserved: 0,
             head,
         }

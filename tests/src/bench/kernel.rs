@@ -76,7 +76,7 @@ impl Generator {
         })
     }
 
-    /// Sets how many packets a second it makes, if it can.
+    /// Sets how many packets a second it makes of its stream, if it can.
     pub fn pace(&self, rate: f64) -> Result<()> {
         let stream = Stream {
             interval: (256e9 / rate) as u32,
@@ -101,6 +101,26 @@ impl Generator {
         Ok(control.set(0, self.stream, 0)?)
     }
 
+    /// Makes it send another stream, whose frames are as long.
+    pub fn change(&mut self, stream: Stream) {
+        self.stream = stream;
+    }
+
+    /// Mixes in another stream, whose frames are as long: of every `every` packets, a power of two, one is of the stream it
+    /// was made with. Without another one, all are.
+    pub fn mix(&mut self, other: Option<Stream>, every: u32) -> Result<()> {
+        self.stream.share_mask = other.map_or(0, |_| every - 1);
+        self.stream.trim = other.map_or(0, |other| other.trim);
+        let mut control = self
+            .control
+            .lock()
+            .map_err(|_| anyhow!("a thread panicked"))?;
+        if let Some(other) = other {
+            control.set(1, other, 0)?;
+        }
+        Ok(control.set(0, self.stream, 0)?)
+    }
+
     /// Makes each call of the test runner cheap: the kernel patches its own code whenever the first user of an XDP program
     /// appears, so there must be another one already.
     pub fn attach(&mut self) -> Result<()> {
@@ -115,7 +135,7 @@ impl Generator {
             .program("generate")
             .context("no program generate")?
             .try_into()?;
-        let frame = vec![0x5a; self.length];
+        let frame = vec![0x5a; self.length + self.stream.trim as usize];
         while !stop.load(Ordering::Relaxed) {
             let rate = self.rate.load(Ordering::Relaxed) as f64;
             let batch = match burst(rate) {
@@ -132,7 +152,7 @@ impl Generator {
         Ok(())
     }
 
-    /// How many packets it made so far.
+    /// How many packets it made so far, of all streams.
     pub fn sent(&self) -> Result<u64> {
         Ok(self.sent.get(&0, 0)?.iter().sum())
     }

@@ -57,6 +57,8 @@ pub enum Part {
     ChannelHandshakes,
     /// Memory and traffic of idle channels.
     ChannelIdle,
+    /// Bad handshakes that are refused a second, and what becomes of others meanwhile.
+    ChannelFlood,
     /// Packets a second through a relay whose tunnels have channels.
     ChannelRelay,
     /// One TCP connection through such a tunnel.
@@ -112,6 +114,7 @@ impl Part {
     pub const CHANNEL: &'static [Self] = &[
         Self::ChannelIdle,
         Self::ChannelHandshakes,
+        Self::ChannelFlood,
         Self::ChannelRelay,
         Self::ChannelTcp,
     ];
@@ -169,6 +172,10 @@ impl Part {
             Self::RegistrySlow => registry::Part::Slow.run(testbed, effort, report),
             Self::ChannelHandshakes => channel::handshakes(testbed, effort, report),
             Self::ChannelIdle => channel::idle(report),
+            Self::ChannelFlood => {
+                channel::flood::refusals(testbed, effort, report)?;
+                channel::flood::bystanders(testbed, effort, report)
+            }
             Self::ChannelRelay => channel_relay(testbed, effort, report),
             Self::ChannelTcp => {
                 let carriers = [Carrier::Re6st, Carrier::Channel];

@@ -329,12 +329,19 @@ impl Report {
         text
     }
 
-    fn write_tables(&self, text: &mut String, [targets, numbers]: [&str; 2]) {
-        let _ = write!(text, "{targets}\n\n");
-        text.push_str("| what | ours | against | theirs | ratio | target | |\n|---|---|---|---|---|---|---|\n");
+    /// The table of what was promised, as documents have it.
+    pub fn targets(&self) -> String {
+        let mut text = String::from(
+            "| what | ours | against | theirs | ratio | target | |\n|---|---|---|---|---|---|---|\n",
+        );
         for comparison in comparisons(self) {
             let _ = writeln!(text, "{}", comparison.row());
         }
+        text
+    }
+
+    fn write_tables(&self, text: &mut String, [targets, numbers]: [&str; 2]) {
+        let _ = write!(text, "{targets}\n\n{}", self.targets());
         let _ = write!(
             text,
             "\n{numbers}\n\nMedians, with the lowest and the highest round.\n\n| what | median | lowest | highest |\n|---|---|---|---|\n"

@@ -7,13 +7,49 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use nix::unistd::gettid;
+use nix::unistd::{Pid, gettid};
 use serde::{Deserialize, Serialize};
 
 use super::{
     contender::Contender,
     core::{self, CORE_OF_OTHERS, THIS_THREAD},
+    kernel::Generator,
 };
+use crate::host::Host;
+
+/// Packets from a generator to where they are counted.
+pub trait Flow: Sync {
+    /// Where they come from.
+    fn host(&self) -> &Host;
+    /// What makes them.
+    fn generator(&self) -> &Generator;
+    /// What takes time meanwhile.
+    fn threads(&self) -> &[Pid];
+    /// How many of those that count were made so far.
+    fn sent(&self) -> Result<u64> {
+        self.generator().sent()
+    }
+    /// How many of them have arrived so far.
+    fn arrived(&self) -> Result<u64>;
+}
+
+impl Flow for Contender {
+    fn host(&self) -> &Host {
+        &self.chain.generator
+    }
+
+    fn generator(&self) -> &Generator {
+        &self.generator
+    }
+
+    fn threads(&self) -> &[Pid] {
+        &self.threads
+    }
+
+    fn arrived(&self) -> Result<u64> {
+        Ok(self.sink.arrived()?.packets)
+    }
+}
 
 /// What a relay took.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -48,15 +84,15 @@ impl Throughput {
 }
 
 /// Runs the generator while `work` measures.
-pub fn with_generator<T>(contender: &Contender, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let host = &contender.chain.generator;
+pub fn with_generator<T>(flow: &impl Flow, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let host = flow.host();
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         let sender = scope.spawn(|| {
             host.enter(|| {
                 core::pin(THIS_THREAD, CORE_OF_OTHERS)?;
                 core::favour(host, gettid())?;
-                contender.generator.run(&stop)
+                flow.generator().run(&stop)
             })
         });
         let result = work();
@@ -71,17 +107,17 @@ pub fn with_generator<T>(contender: &Contender, work: impl FnOnce() -> Result<T>
 
 /// The highest rate at which (almost) all packets arrive. Neither idle nor flooded: the losses of a flood cost time on
 /// both cores, and a relay of several processes spends it on packets it drops later. `hint` is what was found before.
-pub fn measure(contender: &Contender, window: Duration, hint: Option<f64>) -> Result<Throughput> {
+pub fn measure(flow: &impl Flow, window: Duration, hint: Option<f64>) -> Result<Throughput> {
     /// Something else on the machine may have cut a search short.
     const ATTEMPTS: usize = 3;
-    contender.generator.pace(hint.unwrap_or(LOWEST))?;
-    with_generator(contender, || {
-        let mut best = search(contender, window, hint)?;
+    flow.generator().pace(hint.unwrap_or(LOWEST))?;
+    with_generator(flow, || {
+        let mut best = search(flow, window, hint)?;
         for _ in 1..ATTEMPTS {
             if best.busy >= BUSY {
                 break;
             }
-            let seen = search(contender, window, hint)?;
+            let seen = search(flow, window, hint)?;
             if seen.busy > best.busy {
                 best = seen;
             }
@@ -90,14 +126,14 @@ pub fn measure(contender: &Contender, window: Duration, hint: Option<f64>) -> Re
     })
 }
 
-fn search(contender: &Contender, window: Duration, hint: Option<f64>) -> Result<Throughput> {
+fn search(flow: &impl Flow, window: Duration, hint: Option<f64>) -> Result<Throughput> {
     let (mut rate, growth) = match hint {
         Some(rate) => (0.9 * rate, 1.1),
         None => (LOWEST, 2.0),
     };
     let (mut low, mut high) = (0.0, f64::INFINITY);
     while low == 0.0 || high / low > PRECISION {
-        let seen = observe(contender, rate, window / 8)?;
+        let seen = observe(flow, rate, window / 8)?;
         if seen.has_loss() {
             high = rate;
         } else if rate > FAST && seen.offered < 0.9 * rate {
@@ -116,7 +152,7 @@ fn search(contender: &Contender, window: Duration, hint: Option<f64>) -> Result<
     // the short looks of the search may have been lucky ones
     let lowest = 0.8 * rate;
     loop {
-        let seen = observe(contender, rate, window)?;
+        let seen = observe(flow, rate, window)?;
         if !seen.has_loss() || rate < lowest {
             return Ok(seen);
         }
@@ -124,16 +160,17 @@ fn search(contender: &Contender, window: Duration, hint: Option<f64>) -> Result<
     }
 }
 
-/// The medians of many short looks, so that a moment in which somebody else had the core does not count.
-fn observe(contender: &Contender, rate: f64, window: Duration) -> Result<Throughput> {
+/// What comes through at this rate, while the generator runs: the medians of many short looks, so that a moment in which
+/// somebody else had the core does not count.
+pub fn observe(flow: &impl Flow, rate: f64, window: Duration) -> Result<Throughput> {
     const LOOK: Duration = Duration::from_millis(30);
     const PATIENCE: Duration = Duration::from_secs(10);
-    contender.generator.pace(rate)?;
+    flow.generator().pace(rate)?;
     thread::sleep(Duration::from_millis(30));
     let mut looks = Vec::new();
     let begin = Instant::now();
     while looks.len() < 3 || begin.elapsed() < window {
-        looks.extend(look(contender, LOOK)?);
+        looks.extend(look(flow, LOOK)?);
         ensure!(
             begin.elapsed() < PATIENCE,
             "the relay or the generator does not run"
@@ -150,20 +187,14 @@ fn observe(contender: &Contender, rate: f64, window: Duration) -> Result<Through
 }
 
 /// None if a side did not run at all.
-fn look(contender: &Contender, window: Duration) -> Result<Option<Throughput>> {
-    let Contender {
-        generator,
-        sink,
-        threads,
-        ..
-    } = contender;
+fn look(flow: &impl Flow, window: Duration) -> Result<Option<Throughput>> {
     let start = Instant::now();
-    let busy = core::time(threads)?;
-    let (arrived, sent) = (sink.arrived()?.packets, generator.sent()?);
+    let busy = core::time(flow.threads())?;
+    let (arrived, sent) = (flow.arrived()?, flow.sent()?);
     thread::sleep(window);
-    let arrived = (sink.arrived()?.packets - arrived) as f64;
-    let sent = (generator.sent()? - sent) as f64;
-    let busy = (core::time(threads)? - busy).as_secs_f64();
+    let arrived = (flow.arrived()? - arrived) as f64;
+    let sent = (flow.sent()? - sent) as f64;
+    let busy = (core::time(flow.threads())? - busy).as_secs_f64();
     let seconds = start.elapsed().as_secs_f64();
     Ok((sent > 0.0 && busy > 0.0).then_some(Throughput {
         offered: sent / seconds,

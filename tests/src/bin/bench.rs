@@ -69,9 +69,9 @@ fn main() -> Result<()> {
             continue;
         }
         let report = measure(&arguments, &parts)?;
-        print!("{}", report.text());
+        println!("{}\n{}", report.text(), report.targets());
         report.write_json(&raw)?;
-        println!("\nall rounds: {}", raw.display());
+        println!("all rounds: {}", raw.display());
         if parts == Part::whole(section) && !arguments.quick && !arguments.floor {
             fs::create_dir_all(&docs)?;
             report.write_documents(section, &docs, &machine(cores), COMMAND)?;

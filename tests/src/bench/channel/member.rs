@@ -15,7 +15,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The registry of a new network, whose nodes need no token.
 pub struct Registry {
-    directory: PathBuf,
     fingerprint: String,
     address: Ipv4Addr,
     process: Process,
@@ -24,7 +23,7 @@ pub struct Registry {
 impl Registry {
     /// Starts one on a host, which has this address.
     pub fn start(host: &Host, address: Ipv4Addr) -> Result<Self> {
-        let directory = host.directory().join("registry");
+        let directory = directory_of_registry(host);
         let mut init = Command::new(re6st_user()?);
         init.args(["registry", "init", "--network", "2001:db8:42::/48"])
             .args(["--listen", &format!("{address}:{PORT}")])
@@ -43,7 +42,6 @@ impl Registry {
         let process = host.spawn(&mut serve)?;
         wait_for(&process, "the registry serves")?;
         Ok(Self {
-            directory,
             fingerprint,
             address,
             process,
@@ -55,25 +53,18 @@ impl Registry {
         self.process
     }
 
-    /// Who issues certificates in its name.
-    pub fn issuer(&self) -> Result<Issuer> {
-        let read = |name| fs::read_to_string(self.directory.join(name));
-        Issuer::of(Authority::from_pem(&read("ca.crt")?, &read("ca.key")?)?)
-    }
-
     /// Makes a host a node, which does not run yet. `interfaces`: where XDP attaches.
     pub fn conf(&self, host: &Host, interfaces: &[&str]) -> Result<Member> {
-        let directory = host.directory().join("node");
+        let member = Member::of(host);
         let mut conf = Command::new(re6st_user()?);
         conf.args(["conf", "--anonymous", "--fingerprint", &self.fingerprint])
             .args(["--registry", &format!("https://{}:{PORT}/", self.address)])
             .arg("--dir")
-            .arg(&directory);
+            .arg(&member.directory);
         for interface in interfaces {
             conf.args(["--interface", interface]);
         }
         host.spawn(&mut conf)?.wait(PATIENCE)?.success()?;
-        let member = Member { directory };
         let state = host.directory().join("state");
         member.change(|text| {
             // other nodes are behind tunnels only
@@ -87,12 +78,29 @@ impl Registry {
     }
 }
 
+fn directory_of_registry(host: &Host) -> PathBuf {
+    host.directory().join("registry")
+}
+
+/// Who issues certificates in the name of the registry on this host.
+pub fn issuer_of(host: &Host) -> Result<Issuer> {
+    let directory = directory_of_registry(host);
+    let read = |name| fs::read_to_string(directory.join(name));
+    Issuer::of(Authority::from_pem(&read("ca.crt")?, &read("ca.key")?)?)
+}
+
 /// The files of a node.
 pub struct Member {
     directory: PathBuf,
 }
 
 impl Member {
+    /// Those of the node on this host.
+    pub fn of(host: &Host) -> Self {
+        let directory = host.directory().join("node");
+        Self { directory }
+    }
+
     fn file(&self) -> PathBuf {
         self.directory.join("re6st0.toml")
     }

@@ -1,5 +1,6 @@
 //! The secure channel beside OpenVPN, and its tunnels beside those of a file.
 
+pub mod flood;
 mod issuer;
 mod member;
 mod openvpn;
@@ -15,7 +16,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use re6st_user::channel::{ChannelCredentials, Tunnel};
 
 use self::{
-    member::{Member, Registry},
+    member::{Member, Registry, issuer_of},
     openvpn::Connection,
     simulation::{handshakes_per_second, idle_traffic, memory, round_trips},
     speaker::Speaker,
@@ -121,7 +122,7 @@ pub fn relay(chain: &Chain, inner: &[u8]) -> Result<Setup> {
     let interfaces = [chain.relay_first.as_str(), chain.relay_second.as_str()];
     let node = registry.conf(&chain.relay, &interfaces)?;
     let process = node.start(&chain.relay)?;
-    let issuer = registry.issuer()?;
+    let issuer = issuer_of(&chain.relay)?;
     let [.., back, _, _, _, _] = SOURCE.segments();
     let call = |host, own, address, number| {
         Open::call(host, own, &node, address, issuer.credentials(number)?)

@@ -173,7 +173,9 @@ impl Shell {
                 announced = Some(Instant::now());
             }
         }
-        self.handle(Input::ShutDown)
+        // which closes the channel, as it should
+        self.handle(Input::ShutDown).ok();
+        Ok(())
     }
 
     fn now(&self) -> Time {

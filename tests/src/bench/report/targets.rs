@@ -147,6 +147,14 @@ relay with channels, 1400 bytes | channel-relay-1400 | tunnels of a file | chann
 one TCP connection, tunnel with a channel | channel-tcp-channel | tunnel of a file | channel-tcp-re6st | >= 0.98
 handshakes | channel-handshakes-re6st | OpenVPN, new keys of two processes | channel-handshakes-openvpn-keys | >= 20
 handshakes | channel-handshakes-re6st | OpenVPN, connections of new processes | channel-handshakes-openvpn | -
+bad handshakes refused in XDP | channel-flood-wrong-mac-xdp | by the controller, through its socket | channel-flood-wrong-mac-socket | >= 5
+handshakes without a cookie, answered in XDP | channel-flood-no-cookie-xdp | refused by the controller, through its socket | channel-flood-no-cookie-socket | -
+tunnel, a socket floods with bad handshakes | channel-flood-tunnel-wrong-mac-socket | without the flood | channel-flood-tunnel-wrong-mac-socket-calm | >= 0.9
+tunnel, a socket floods with handshakes without a cookie | channel-flood-tunnel-no-cookie-socket | without the flood | channel-flood-tunnel-no-cookie-socket-calm | >= 0.9
+tunnel, the generator floods with bad handshakes | channel-flood-tunnel-wrong-mac-generator | without the flood | channel-flood-tunnel-wrong-mac-generator-calm | -
+tunnel, the generator floods with handshakes without a cookie | channel-flood-tunnel-no-cookie-generator | without the flood | channel-flood-tunnel-no-cookie-generator-calm | -
+new channel in the generator's flood of bad handshakes | channel-flood-newcomer-wrong-mac-generator | limit | 2e9 | <= 1
+new channel in the generator's flood of handshakes without a cookie | channel-flood-newcomer-no-cookie-generator | limit | 2e9 | <= 1
 until the first packet | channel-round-trips-re6st | limit | 2 | <= 1
 until the first packet | channel-round-trips-re6st | WireGuard, by its protocol | 1 | -
 until the first packet | channel-round-trips-re6st | OpenVPN, by its protocol | 4 | -
@@ -221,7 +229,7 @@ mod tests {
 
     #[test]
     fn every_promise_is_understood() {
-        assert_eq!(promises().flatten().count(), 60);
+        assert_eq!(promises().flatten().count(), 68);
         assert!(promises().all(|promise| promise.is_some()));
     }
 }
