@@ -30,4 +30,6 @@ pub mod tls;
 pub mod verify;
 
 #[cfg(test)]
+pub mod testing;
+#[cfg(test)]
 mod tests;

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::world::{Keys, START, World, authority, revocations};
+use super::world::{Keys, World, revocations};
 use crate::{
     certificate::{
         authority::Authority,
         key::{KeyAlgorithm, PrivateKey},
         node_prefix::NodePrefix,
         serial::Serial,
+        testing::{START, authority},
     },
     membership::{
         channel::ChannelStanding,

@@ -1,8 +1,12 @@
 //! Files that do not belong together are refused at the start, and the message says which and how to mend it.
 
-use super::world::{CONFIGURATION, Keys, authority, authority_of, registry_section};
+use super::world::{CONFIGURATION, Keys, registry_section};
 use crate::{
-    certificate::{authority::Authority, node::NodeCertificate},
+    certificate::{
+        authority::Authority,
+        node::NodeCertificate,
+        testing::{authority, authority_of},
+    },
     config::Config,
     membership::credentials::{Credentials, Texts},
 };

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::world::{World, authority, authority_of, mac_keys, parameters, revocations};
-use crate::membership::{
-    held::{Held, Kept},
-    messages::{Input, Keep, Question},
+use super::world::{World, mac_keys, parameters, revocations};
+use crate::{
+    certificate::testing::{authority, authority_of},
+    membership::{
+        held::{Held, Kept},
+        messages::{Input, Keep, Question},
+    },
 };
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::world::{Keys, START, World, authority, revocations};
+use super::world::{Keys, World, revocations};
 use crate::{
+    certificate::testing::{START, authority},
     membership::messages::{Input, Keep, Question},
     time::DAY,
 };

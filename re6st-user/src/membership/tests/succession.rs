@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::world::{START, World, authority, parameters};
+use super::world::{World, parameters};
 use crate::{
     certificate::{
         authority::Authority,
         key::{KeyAlgorithm, PrivateKey},
+        testing::{START, authority},
         verify::Authorities,
     },
     membership::messages::{Input, Keep, Question},

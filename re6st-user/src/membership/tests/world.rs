@@ -6,18 +6,13 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     certificate::{
-        authority::{Authority, AuthorityCertificate, AuthorityTerms},
+        authority::{Authority, AuthorityCertificate},
         document::Signed,
-        issue::NodeTerms,
-        key::{KeyAlgorithm, PrivateKey},
-        network::SubjectSerial,
+        key::PrivateKey,
         node::NodeCertificate,
         node_prefix::NodePrefix,
-        request::CertificateRequest,
-        revocations::{Revocation, RevocationList},
-        serial::Serial,
         static_key::{StaticKey, StaticPublicKey},
-        subject::Subject,
+        testing::{CertificateOf, START, authority, new_key, revocation_list},
         verify::Authorities,
     },
     config::{Config, Registry},
@@ -31,28 +26,6 @@ use crate::{
     registry::{api::MacKeys, documents::NetworkParameters},
     time::{DAY, Now, Time, Timestamp},
 };
-
-/// The moment tests begin: 2026-01-01.
-pub const START: Timestamp = Timestamp(1_767_225_600);
-
-pub fn authority_of(network: &str) -> Authority {
-    let terms = AuthorityTerms {
-        network: network.parse().unwrap(),
-        common_name: "test network",
-        subject: &Subject::default(),
-        not_before: START.minus(30 * DAY),
-        not_after: START.plus(3650 * DAY),
-    };
-    Authority::create(
-        PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap(),
-        &terms,
-    )
-    .unwrap()
-}
-
-pub fn authority() -> Authority {
-    authority_of("2001:db8:42::/48")
-}
 
 pub const CONFIGURATION: &str = r#"
     addresses  = ["2001:db8:42:1::1/64"]
@@ -79,7 +52,7 @@ pub struct Keys {
 impl Keys {
     pub fn new() -> Self {
         Self {
-            key: PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap(),
+            key: new_key(),
             fixed: StaticKey::generate().unwrap(),
         }
     }
@@ -119,15 +92,14 @@ impl Keys {
         from: Timestamp,
         days: u64,
     ) -> NodeCertificate {
-        let request = CertificateRequest::make(&self.key, fixed, &Subject::default()).unwrap();
-        let terms = NodeTerms {
-            serial: Serial::new(serial).unwrap(),
-            prefix: NodePrefix::from_common_name(prefix).unwrap(),
-            subject_serial: SubjectSerial(1),
-            not_before: from,
-            not_after: from.plus(days * DAY),
+        let certificate = CertificateOf {
+            authority,
+            node: NodePrefix::from_common_name(prefix).unwrap(),
+            serial,
+            from,
+            until: from.plus(days * DAY),
         };
-        authority.issue_node((&request).into(), &terms).unwrap()
+        certificate.issue_for(&self.key, fixed)
     }
 }
 
@@ -153,15 +125,7 @@ pub fn parameters(
 
 /// A revocation list.
 pub fn revocations(authority: &Authority, number: u64, serials: &[u64]) -> Vec<u8> {
-    let mut list = RevocationList::default();
-    for serial in serials {
-        let revocation = Revocation {
-            at: START,
-            not_after: START.plus(365 * DAY),
-        };
-        let issuer = authority.certificate().key_id();
-        list.insert(issuer, Serial::new(*serial).unwrap(), revocation);
-    }
+    let list = revocation_list(authority, serials);
     let signed = Signed::sign(number, list, authority, None).unwrap();
     signed.envelope().to_vec()
 }

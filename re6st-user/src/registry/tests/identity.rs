@@ -7,8 +7,12 @@ use serde_json::{Value, json};
 use super::support::{TestNode, TestRegistry, authority, newcomer, refused};
 use crate::{
     certificate::{
-        authority::Authority, issue::NodeTerms, network::SubjectSerial, node::NodeCertificate,
-        node_prefix::NodePrefix, request::CertificateRequest, serial::Serial, subject::Subject,
+        authority::Authority,
+        node::NodeCertificate,
+        node_prefix::NodePrefix,
+        request::CertificateRequest,
+        subject::Subject,
+        testing::{CertificateOf, new_key},
     },
     io::clock::wall,
     registry::{api::MadeToken, server::PATIENCE},
@@ -17,15 +21,14 @@ use crate::{
 
 /// A node's certificate of any authority, valid from and until.
 fn node(authority: &Authority, from: Timestamp, until: Timestamp) -> TestNode {
-    let (key, request) = newcomer();
-    let terms = NodeTerms {
-        serial: Serial::new(1).unwrap(),
-        prefix: NodePrefix::from_common_name("0/16").unwrap(),
-        subject_serial: SubjectSerial(0),
-        not_before: from,
-        not_after: until,
+    let key = new_key();
+    let certificate = CertificateOf {
+        from,
+        until,
+        serial: 1,
+        ..CertificateOf::node(authority, NodePrefix::from_common_name("0/16").unwrap())
     };
-    let certificate = authority.issue_node((&request).into(), &terms).unwrap();
+    let certificate = certificate.issue_for(&key, None);
     TestNode { key, certificate }
 }
 

@@ -18,12 +18,13 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
     certificate::{
-        authority::{Authority, AuthorityTerms},
+        authority::Authority,
         digest::Fingerprint,
         key::{KeyAlgorithm, PrivateKey},
         node::{NodeCertificate, REGISTRY_NAME},
         request::CertificateRequest,
         subject::Subject,
+        testing::{NETWORK, authority_between},
         tls::Trust,
         verify::Authorities,
     },
@@ -56,15 +57,8 @@ pub struct TestNode {
 
 /// An authority for the network of the tests.
 pub fn authority() -> Authority {
-    let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
-    let terms = AuthorityTerms {
-        network: "2001:db8:42::/48".parse().unwrap(),
-        common_name: "test",
-        subject: &Subject::default(),
-        not_before: wall().minus(1000 * DAY),
-        not_after: wall().plus(1000 * DAY),
-    };
-    Authority::create(key, &terms).unwrap()
+    let now = wall();
+    authority_between(NETWORK, now.minus(1000 * DAY), now.plus(1000 * DAY))
 }
 
 /// A key and a request for it.

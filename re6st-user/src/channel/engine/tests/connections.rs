@@ -312,7 +312,7 @@ fn nothing_is_done_before_there_is_a_certificate() {
     let mut channels = crate::channel::Channels::new(crate::channel::Settings::default());
     let now = crate::time::Now {
         elapsed: crate::time::Time(5),
-        wall: super::world::START,
+        wall: crate::certificate::testing::START,
     };
     let mut outputs: Vec<Output> = Vec::new();
     let bytes = [1; 200];

@@ -1,11 +1,14 @@
 //! Somebody who has a node's former key or certificate, and what the configuration says of a node later.
 
 use super::world::{
-    Certificate, MILLISECOND, SECOND, START, World, address, credentials, credentials_with, key_of,
+    MILLISECOND, SECOND, World, address, certificate_of, credentials, credentials_with, key_of,
     name, public_key_of,
 };
 use crate::{
-    certificate::static_key::StaticKey,
+    certificate::{
+        static_key::StaticKey,
+        testing::{CertificateOf, START},
+    },
     channel::{ChannelCredentials, Closing, Input, PeerState},
     time::Timestamp,
 };
@@ -14,10 +17,10 @@ use crate::{
 const FORMER: u64 = 77;
 
 fn former(key: StaticKey, until: Timestamp) -> ChannelCredentials {
-    let certificate = Certificate {
+    let certificate = CertificateOf {
         serial: FORMER,
         until,
-        ..Certificate::of(1)
+        ..certificate_of(1)
     };
     let certificate = certificate.issue(&key);
     credentials_with(key, certificate, &[])
@@ -103,8 +106,7 @@ fn a_key_that_was_shown_is_called_where_the_published_one_is_not_answered() {
     world.input(2, Input::PeerKey { node: name(1), key });
     world.call(2, 1);
     world.boot(1);
-    world.node(1).peers.clear();
-    world.input(1, Input::Peers(Vec::new()));
+    world.configure_peers(1, Vec::new());
     world.run(SECOND * 8);
     world.assert_connected(1, 2);
 }
@@ -130,10 +132,10 @@ fn a_session_of_another_key_than_the_configuration_says_from_now_on_ends() {
     let mut peers = world.node(1).peers.clone();
     // its own changes nothing
     peers[0].key = Some(public_key_of(2));
-    world.input(1, Input::Peers(peers.clone()));
+    world.configure_peers(1, peers.clone());
     world.assert_connected(1, 2);
     peers[0].key = Some(public_key_of(3));
-    world.input(1, Input::Peers(peers));
+    world.configure_peers(1, peers);
     assert_eq!(world.node(1).closed, [(name(2), Closing::OtherKey)]);
     assert!(world.node(1).tunnels.is_empty());
 }
@@ -143,7 +145,7 @@ fn a_peer_that_we_have_called_and_that_the_configuration_names_no_more_is_told_a
  {
     let mut world = World::pair(1);
     world.run(SECOND);
-    world.input(1, Input::Peers(Vec::new()));
+    world.configure_peers(1, Vec::new());
     assert_eq!(world.node(1).closed, [(name(2), Closing::NotWanted)]);
     let before = world.node(1).counters().initiations_sent;
     world.run(SECOND * 100);
@@ -168,7 +170,7 @@ fn a_peer_that_has_called_us_stays_when_the_configuration_names_it_no_more_if_th
         world.run(SECOND);
         world.input(1, Input::Reconnect(name(2)));
         world.run(SECOND);
-        world.input(2, Input::Peers(Vec::new()));
+        world.configure_peers(2, Vec::new());
         let closed = world.node(2).closed.clone();
         assert_eq!(closed.is_empty(), stays, "{closed:?}");
     }

@@ -27,13 +27,14 @@ use super::{
 };
 use crate::{
     certificate::{
-        authority::{Authority, AuthorityTerms},
+        authority::Authority,
         key::{KeyAlgorithm, PrivateKey},
         network::Network,
         node::NodeCertificate,
         node_prefix::NodePrefix,
         request::CertificateRequest,
         subject::Subject,
+        testing::authority_between,
     },
     rate::Rate,
     time::{DAY, Timestamp},
@@ -57,15 +58,7 @@ impl Randomness for Counting {
 
 /// An authority of a network.
 pub(in crate::registry) fn authority(network: &str) -> Authority {
-    let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).expect("a key");
-    let terms = AuthorityTerms {
-        network: network.parse().expect("a network"),
-        common_name: "test",
-        subject: &Subject::default(),
-        not_before: START.minus(DAY),
-        not_after: START.plus(3_650 * DAY),
-    };
-    Authority::create(key, &terms).expect("an authority")
+    authority_between(network, START.minus(DAY), START.plus(3_650 * DAY))
 }
 
 /// A newcomer's key, and a request for it.

@@ -1,191 +1,35 @@
 //! Nodes on a simulated network whose time moves only when a test says so, and a data plane that does what the engine says.
 
+mod identities;
+mod network;
+mod seeds;
+
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::LazyLock,
+    net::SocketAddr,
     time::Duration,
 };
 
+pub use self::{
+    identities::{
+        AUTHORITY, certificate_of, credentials, credentials_with, key_of, name, public_key_of,
+    },
+    network::{FIRST_ADDRESS, Packet, Payload, Way, address},
+    seeds::with_seeds,
+};
 use crate::{
     babel::random::Random,
-    certificate::{
-        authority::{Authority, AuthorityTerms},
-        issue::NodeTerms,
-        key::{KeyAlgorithm, PrivateKey},
-        network::SubjectSerial,
-        node::NodeCertificate,
-        node_prefix::NodePrefix,
-        request::CertificateRequest,
-        revocations::{Revocation, RevocationList},
-        serial::Serial,
-        static_key::{StaticKey, StaticPublicKey},
-        subject::Subject,
-        verify::Authorities,
-    },
+    certificate::{node_prefix::NodePrefix, testing::START},
     channel::{
-        ChannelCredentials, Channels, Closing, Counters, Event, Input, Output, Peer, PeerReport,
-        PeerState, Quality, Settings, Tunnel, wire::Message,
+        Channels, Closing, Counters, Event, Input, Output, Peer, PeerReport, PeerState, Quality,
+        Settings, Tunnel, wire::Message,
     },
-    time::{DAY, Now, Time, Timestamp},
+    time::{Now, Time, Timestamp},
 };
 
 pub const SECOND: Duration = Duration::from_secs(1);
 pub const MILLISECOND: Duration = Duration::from_millis(1);
-/// The moment tests begin: 2026-01-01.
-pub const START: Timestamp = Timestamp(1_767_225_600);
-const NETWORK: &str = "2001:db8:42::/48";
-const PORT: u16 = 4754;
-/// Where the first node is.
-pub const PORT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 1, 1)), PORT);
-
-pub fn authority_of(network: &str) -> Authority {
-    let terms = AuthorityTerms {
-        network: network.parse().unwrap(),
-        common_name: "test network",
-        subject: &Subject::default(),
-        not_before: START.minus(30 * DAY),
-        not_after: START.plus(3650 * DAY),
-    };
-    let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
-    Authority::create(key, &terms).unwrap()
-}
-
-pub static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| authority_of(NETWORK));
-/// What all nodes sign with: channels do not use it.
-static KEY: LazyLock<PrivateKey> =
-    LazyLock::new(|| PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap());
-/// The static keys and certificates of nodes 1 to 8, for a year.
-static NODES: LazyLock<Vec<(String, NodeCertificate)>> = LazyLock::new(|| {
-    let node = |number: u64| {
-        let key = StaticKey::generate().unwrap();
-        let certificate = Certificate::of(number).issue(&key);
-        (key.to_pem().to_string(), certificate)
-    };
-    (1..=8).map(node).collect()
-});
-
-pub fn name(number: u64) -> NodePrefix {
-    NodePrefix::new(number.into(), 16).unwrap()
-}
-
-/// What a certificate says.
-pub struct Certificate<'a> {
-    pub authority: &'a Authority,
-    pub name: NodePrefix,
-    pub serial: u64,
-    pub from: Timestamp,
-    pub until: Timestamp,
-}
-
-impl Certificate<'static> {
-    /// Of this node, for a year.
-    pub fn of(number: u64) -> Self {
-        Self {
-            authority: &AUTHORITY,
-            name: name(number),
-            serial: number,
-            from: START.minus(DAY),
-            until: START.plus(365 * DAY),
-        }
-    }
-}
-
-impl Certificate<'_> {
-    pub fn issue(&self, key: &StaticKey) -> NodeCertificate {
-        let fixed = Some(key.public_key());
-        let request = CertificateRequest::make(&KEY, fixed, &Subject::default()).unwrap();
-        let terms = NodeTerms {
-            serial: Serial::new(self.serial).unwrap(),
-            prefix: self.name,
-            subject_serial: SubjectSerial(1),
-            not_before: self.from,
-            not_after: self.until,
-        };
-        self.authority
-            .issue_node((&request).into(), &terms)
-            .unwrap()
-    }
-}
-
-pub fn key_of(number: u64) -> StaticKey {
-    StaticKey::from_pem(&NODES[number as usize - 1].0).unwrap()
-}
-
-pub fn public_key_of(number: u64) -> StaticPublicKey {
-    key_of(number).public_key()
-}
-
-/// The credentials of a node, when these serials are revoked.
-pub fn credentials(number: u64, revoked: &[u64]) -> ChannelCredentials {
-    let certificate = NODES[number as usize - 1].1.clone();
-    credentials_with(key_of(number), certificate, revoked)
-}
-
-pub fn credentials_with(
-    key: StaticKey,
-    certificate: NodeCertificate,
-    revoked: &[u64],
-) -> ChannelCredentials {
-    let mut list = RevocationList::default();
-    for serial in revoked {
-        let revocation = Revocation {
-            at: START,
-            not_after: START.plus(365 * DAY),
-        };
-        let issuer = AUTHORITY.certificate().key_id();
-        list.insert(issuer, Serial::new(*serial).unwrap(), revocation);
-    }
-    ChannelCredentials {
-        key,
-        certificate,
-        authorities: Authorities::new(AUTHORITY.certificate().clone()),
-        revoked: list,
-    }
-}
-
-/// The network between all.
-#[derive(Clone, Copy, Debug)]
-pub struct Way {
-    pub delay: Duration,
-    /// Up to so much more, each packet for itself: so they overtake each other.
-    pub jitter: Duration,
-    /// In percent.
-    pub loss: u64,
-    /// In percent.
-    pub duplication: u64,
-    /// Octets of the largest IP packet.
-    pub mtu: usize,
-}
-
-impl Default for Way {
-    fn default() -> Self {
-        Self {
-            delay: MILLISECOND * 10,
-            jitter: Duration::ZERO,
-            loss: 0,
-            duplication: 0,
-            mtu: 1500,
-        }
-    }
-}
-
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Payload {
-    Channel(Vec<u8>),
-    /// GRE key.
-    Data(u32),
-}
-
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Packet {
-    pub at: Time,
-    pub number: u64,
-    pub from: SocketAddr,
-    pub to: SocketAddr,
-    pub payload: Payload,
-}
 
 /// A node, which may be switched off.
 pub struct Node {
@@ -306,14 +150,19 @@ impl World {
     pub fn call(&mut self, from: u64, to: u64) {
         let target = self.node(to);
         let address = target.nat.unwrap_or(target.address);
-        let node = self.node(from);
-        node.peers.push(Peer {
+        let mut peers = self.node(from).peers.clone();
+        peers.push(Peer {
             node: name(to),
             address: Some(address),
             key: None,
         });
-        let peers = node.peers.clone();
-        self.input(from, Input::Peers(peers));
+        self.configure_peers(from, peers);
+    }
+
+    /// A node's configuration names these peers, and no others.
+    pub fn configure_peers(&mut self, number: u64, peers: Vec<Peer>) {
+        self.node(number).peers.clone_from(&peers);
+        self.input(number, Input::Peers(peers));
     }
 
     pub fn input(&mut self, number: u64, input: Input<'_>) {
@@ -548,37 +397,5 @@ impl World {
                 "{peer} does not take what {of} sends"
             );
         }
-    }
-}
-
-/// An address of a node: it has several.
-pub fn address(node: u64, which: u8) -> SocketAddr {
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, node as u8, which)), PORT)
-}
-
-fn number_from_environment(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
-/// Tells how to repeat what failed.
-struct Replay(u64);
-
-impl Drop for Replay {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("to repeat this: RE6ST_SEED={} and the test's name", self.0);
-        }
-    }
-}
-
-/// Runs a scenario with so many seeds, or as many as RE6ST_SEEDS says, or with the one of RE6ST_SEED.
-pub fn with_seeds(count: u64, scenario: impl Fn(u64)) {
-    let seeds = match number_from_environment("RE6ST_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 1..1 + number_from_environment("RE6ST_SEEDS").unwrap_or(count),
-    };
-    for seed in seeds {
-        let _replay = Replay(seed);
-        scenario(seed);
     }
 }
