@@ -8,6 +8,7 @@ pub mod dataplane;
 pub mod description;
 pub mod io;
 pub mod membership;
+pub mod mesh;
 pub mod node;
 pub mod printable;
 pub mod rate;

@@ -27,6 +27,7 @@ const FLOORS: &[&str] = &[
     "dataplane",
     "config",
     "babel",
+    "mesh",
     "certificate",
     "io",
     "printable",

@@ -1,0 +1,115 @@
+//! Where a node is.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
+
+use thiserror::Error;
+
+/// So many addresses of a node are looked at.
+pub const MAX_ADDRESSES: usize = 8;
+
+/// What a tunnel to an address is carried in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Protocol {
+    /// Datagrams.
+    Udp,
+    /// A stream, for networks that let nothing else through.
+    Tcp,
+}
+
+/// A country, as two capital letters (ISO 3166).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Country([u8; 2]);
+
+/// Something is no [`Country`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("a country is two capital letters, as in ISO 3166")]
+pub struct NoCountry;
+
+impl FromStr for Country {
+    type Err = NoCountry;
+
+    fn from_str(code: &str) -> Result<Self, NoCountry> {
+        match *code.as_bytes() {
+            [first, second] if first.is_ascii_uppercase() && second.is_ascii_uppercase() => {
+                Ok(Self([first, second]))
+            }
+            _ => Err(NoCountry),
+        }
+    }
+}
+
+impl fmt::Display for Country {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [first, second] = self.0.map(char::from);
+        write!(f, "{first}{second}")
+    }
+}
+
+impl fmt::Debug for Country {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Country({self})")
+    }
+}
+
+/// Who runs a node, as far as its certificate says: equal for nodes of one owner.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Owner(pub u64);
+
+/// An address at which a node says it can be reached, or others say so.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Address {
+    /// IP address and port.
+    pub socket: SocketAddr,
+    /// What carries tunnels to it.
+    pub protocol: Protocol,
+    /// Where it is, if anybody said.
+    pub country: Option<Country>,
+}
+
+impl Address {
+    /// A UDP address, of which nothing else is known.
+    pub const fn udp(socket: SocketAddr) -> Self {
+        Self {
+            socket,
+            protocol: Protocol::Udp,
+            country: None,
+        }
+    }
+
+    /// Whether packets can be sent there at all: a unicast address that is not the host itself, and a port. Addresses of a LAN are
+    /// good ones, for nodes of that LAN.
+    pub fn is_usable(&self) -> bool {
+        let ip = self.socket.ip().to_canonical();
+        let special = ip.is_unspecified() || ip.is_loopback() || ip.is_multicast();
+        let special = special
+            || match ip {
+                IpAddr::V4(ip) => ip.is_broadcast() || ip.octets()[0] == 0 || ip.octets()[0] >= 240,
+                // without a scope nobody knows on which link
+                IpAddr::V6(ip) => ip.is_unicast_link_local(),
+            };
+        !special && self.socket.port() != 0
+    }
+}
+
+/// Addresses that one provider gives out, and one attacker may have many of.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Block {
+    /// The first 16 bits of an IPv4 address.
+    V4(u16),
+    /// The first 32 bits of an IPv6 address.
+    V6(u32),
+}
+
+impl Block {
+    /// The block of an address.
+    pub fn of(ip: IpAddr) -> Self {
+        match ip.to_canonical() {
+            IpAddr::V4(ip) => Self::V4((ip.to_bits() >> 16) as u16),
+            IpAddr::V6(ip) => Self::V6((ip.to_bits() >> 96) as u32),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! How often what happened.
+
+use serde::Serialize;
+
+macro_rules! counters {
+    ($($(#[$text:meta])* $name:ident),+ $(,)?) => {
+        /// One number for each thing worth counting, since the start.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+        pub struct Counters {
+            $($(#[$text])* pub $name: u64,)+
+        }
+
+        impl Counters {
+            /// All by name, in order.
+            pub fn by_name(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)+]
+            }
+        }
+    };
+}
+
+counters! {
+    /// Tunnels that were to be opened.
+    openings,
+    /// Tunnels of ours that came up.
+    opened,
+    /// Tunnels that could not be opened: nobody answered.
+    unreachable,
+    /// Tunnels that could not be opened: the peer has no room.
+    full_peers,
+    /// Tunnels that could not be opened: somebody else is there.
+    wrong_nodes,
+    /// Tunnels that were not up in time.
+    late,
+    /// Tunnels of others that came up.
+    served,
+    /// Tunnels of others that were refused: there is no room.
+    refused_full,
+    /// Tunnels of others that were refused: the rest of the room is for nodes that no route leads to.
+    refused_reserved,
+    /// Tunnels of nodes that the network does not know any more.
+    refused_expelled,
+    /// Both ends had opened one.
+    duplicates,
+    /// Tunnels that were lost.
+    lost,
+    /// Random tunnels that were renewed.
+    renewed,
+    /// Tunnels that gave way to better ones.
+    improved,
+    /// Rounds.
+    rounds,
+    /// Questions asked.
+    questions,
+    /// Answers that came.
+    answers,
+    /// Questions without an answer.
+    unanswered,
+    /// Answers that nobody had asked for, or that came too late.
+    unasked_answers,
+    /// Answers with another number of metrics than were asked.
+    malformed_answers,
+    /// Probes.
+    probes,
+    /// Probes without an answer.
+    unanswered_probes,
+    /// Results of probes that nobody had asked for.
+    unasked_probes,
+    /// Questions of others that were answered.
+    answered,
+    /// Questions of others beyond what is answered.
+    excess_questions,
+    /// Addresses that nothing can be sent to, or that are beyond how many are taken.
+    bad_addresses,
+    /// Addresses at which another node is.
+    taken_addresses,
+    /// Drawn nodes that were not taken because a random tunnel leads to the same owner or block of addresses.
+    not_spread,
+    /// Candidates that promised shorter ways than they gave.
+    broken_promises,
+    /// Times the registry was asked for peers.
+    registry_questions,
+}

@@ -1,0 +1,90 @@
+//! One tunnel, from the wish for it to its end.
+
+use std::time::Duration;
+
+use crate::{
+    certificate::node_prefix::NodePrefix,
+    mesh::{
+        QuestionId,
+        address::Address,
+        output::{Closing, OpenedBy, Why},
+    },
+    time::Time,
+};
+
+/// How far it is with a tunnel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// The peer is asked for its addresses.
+    Asking { id: QuestionId, until: Time },
+    /// It is being opened.
+    Opening { until: Time },
+    /// Packets flow.
+    Up { since: Time },
+    /// Routes are to leave it.
+    Draining { until: Time, why: Closing },
+}
+
+/// One tunnel.
+#[derive(Clone, Debug)]
+pub struct Tunnel {
+    pub owner: OpenedBy,
+    pub why: Why,
+    pub state: State,
+    /// The tunnel that it takes the place of.
+    pub replaces: Option<NodePrefix>,
+    pub address: Option<Address>,
+    pub round_trip: Option<Duration>,
+    pub loss: u16,
+}
+
+impl Tunnel {
+    /// A wish.
+    pub const fn new(owner: OpenedBy, why: Why, state: State) -> Self {
+        Self {
+            owner,
+            why,
+            state,
+            replaces: None,
+            address: None,
+            round_trip: None,
+            loss: 0,
+        }
+    }
+
+    /// It is ours, or is to be.
+    pub fn is_ours(&self) -> bool {
+        self.owner == OpenedBy::Us && !self.is_draining()
+    }
+
+    /// It is another's, and stays.
+    pub fn is_served(&self) -> bool {
+        self.owner == OpenedBy::Peer && !self.is_draining()
+    }
+
+    pub const fn is_draining(&self) -> bool {
+        matches!(self.state, State::Draining { .. })
+    }
+
+    /// It is not up yet.
+    pub const fn is_opening(&self) -> bool {
+        matches!(self.state, State::Asking { .. } | State::Opening { .. })
+    }
+
+    pub const fn up_since(&self) -> Option<Time> {
+        match self.state {
+            State::Up { since } => Some(since),
+            _ => None,
+        }
+    }
+
+    /// When something is to be done about it by itself.
+    pub const fn deadline(&self) -> Option<Time> {
+        match self.state {
+            State::Asking { until, .. }
+            | State::Opening { until }
+            | State::Draining { until, .. } => Some(until),
+            State::Up { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What hostile members can do to a node.
+
+use std::time::Duration;
+
+use super::world::{SECOND, World, address, address_of, known, node};
+use crate::mesh::{Input, Known, Metric, Output, QuestionId, Settings, Source};
+
+#[test]
+fn answers_that_nobody_asked_for_are_counted_and_nothing_else() {
+    let mut world = World::joined(Settings::default(), 0, 1);
+    for number in 1..=100 {
+        let outputs = world.put(Input::Answered {
+            by: node(number),
+            id: QuestionId(number.into()),
+            addresses: vec![address(number)],
+            metrics: Vec::new(),
+        });
+        assert_eq!(outputs, []);
+    }
+    assert_eq!(world.mesh.counters().unasked_answers, 100);
+}
+
+#[test]
+fn a_flood_of_questions_is_not_answered() {
+    let mut world = World::joined(Settings::default(), 0, 2);
+    for id in 0..1_000 {
+        world.put(Input::Asked {
+            by: node(1),
+            id: QuestionId(id),
+            destinations: vec![node(2)],
+        });
+    }
+    assert_eq!(world.mesh.counters().answered, 4);
+    assert_eq!(world.mesh.counters().excess_questions, 996);
+}
+
+#[test]
+fn a_question_is_answered_with_addresses_and_metrics() {
+    let mut world = World::joined(Settings::default(), 5, 3);
+    world.put(Input::OwnAddresses(vec![address(9)]));
+    let outputs = world.put(Input::Asked {
+        by: node(1),
+        id: QuestionId(8),
+        destinations: vec![node(2), node(77), node(super::world::OWN)],
+    });
+    let answer = Output::Answer {
+        node: node(1),
+        id: QuestionId(8),
+        addresses: vec![address(9)],
+        metrics: vec![Metric(1_000), Metric::INFINITY, Metric(0)],
+    };
+    assert!(outputs.contains(&answer), "{outputs:?}");
+}
+
+#[test]
+fn no_more_peers_are_remembered_than_the_limit() {
+    let mut world = World::joined(Settings::default(), 0, 4);
+    world.put(Input::Reachable(Some(false)));
+    for round in 0..20 {
+        world.learned(Source::Other, round * 190..(round + 1) * 190);
+    }
+    assert!(world.mesh.known() <= 200, "{}", world.mesh.known());
+}
+
+#[test]
+fn addresses_that_nothing_can_be_sent_to_are_thrown_away() {
+    let mut world = World::joined(Settings::default(), 0, 5);
+    let peer = Known {
+        addresses: vec![address_of([127, 0, 0, 1]), address_of([224, 0, 0, 5])],
+        ..known(1)
+    };
+    world.put(Input::Learned {
+        source: Source::Other,
+        peers: vec![peer],
+    });
+    assert_eq!(world.openings(), Vec::<u32>::new());
+    assert_eq!(world.mesh.counters().bad_addresses, 2);
+}
+
+#[test]
+fn what_others_say_of_a_node_does_not_replace_what_it_says_itself() {
+    let mut world = World::joined(Settings::default(), 1, 6);
+    world.pass(SECOND);
+    world.put(Input::Learned {
+        source: Source::Other,
+        peers: vec![Known {
+            addresses: vec![address_of([66, 6, 6, 6])],
+            ..known(1)
+        }],
+    });
+    world.put(Input::Closed {
+        node: node(1),
+        why: crate::mesh::Loss::Silent,
+    });
+    world.pass(Duration::from_secs(10));
+    let last = world.said.iter().rev().find_map(|(_, said)| match said {
+        Output::Open { addresses, .. } => Some(addresses.clone()),
+        _ => None,
+    });
+    assert_eq!(last, Some(vec![address(1)]));
+}
+
+#[test]
+fn an_address_where_somebody_else_is_is_not_tried() {
+    let mut world = World::joined(Settings::default(), 0, 7);
+    world.learned(Source::Registry, [1]);
+    assert_eq!(world.openings(), [1]);
+    world.put(Input::Learned {
+        source: Source::Other,
+        peers: (2..=20)
+            .map(|number| Known {
+                addresses: vec![address(1)],
+                ..known(number)
+            })
+            .collect(),
+    });
+    world.pass(SECOND * 60);
+    assert_eq!(world.openings(), [1]);
+    assert!(world.mesh.counters().taken_addresses > 0);
+}

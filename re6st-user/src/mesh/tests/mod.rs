@@ -1,0 +1,10 @@
+//! The rules of the mesh, each in a world as small as it takes.
+#![expect(clippy::expect_used, reason = "a test may end there")]
+
+mod bootstrap;
+mod bounds;
+mod draws;
+mod renewal;
+mod served;
+mod settings;
+mod world;
