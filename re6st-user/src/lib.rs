@@ -10,6 +10,7 @@ pub mod io;
 pub mod membership;
 pub mod mesh;
 pub mod node;
+pub mod octets;
 pub mod printable;
 pub mod rate;
 pub mod registry;

@@ -33,6 +33,7 @@ const FLOORS: &[&str] = &[
     "printable",
     "route",
     "rate",
+    "octets",
     "time",
     "OBJECT",
 ];

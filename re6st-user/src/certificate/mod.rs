@@ -6,7 +6,7 @@
 //! [`node`]), which gives it a part of the network ([`node_prefix`]). Everybody verifies against the authorities he trusts
 //! ([`verify`]), the list of what was revoked ([`revocations`]), and follows a new authority if the old one says so
 //! ([`succession`]), also inside of TLS ([`tls`]). What the registry publishes is signed by the authority ([`document`]), so
-//! nodes can pass it on.
+//! nodes can pass it on; what a node says of itself, where it is, by the node ([`record`]).
 
 pub mod authority;
 pub mod digest;
@@ -20,6 +20,7 @@ pub mod network;
 pub mod node;
 pub mod node_prefix;
 pub mod public_key;
+pub mod record;
 pub mod request;
 pub mod revocations;
 pub mod serial;

@@ -13,6 +13,7 @@ mod issuing;
 mod keys;
 mod prefixes;
 mod re6stnet;
+mod records;
 mod requests;
 mod revocations;
 mod succession;

@@ -6,11 +6,8 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{
-    super::PostQuantum,
-    packet::SessionIndex,
-    reader::{Reader, put_socket_address},
-};
+use super::{super::PostQuantum, packet::SessionIndex};
+use crate::octets::{Reader, put_socket_address};
 
 const CERTIFICATE: u16 = 1;
 const VERSION: u16 = 2;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use thiserror::Error;
 
-use super::reader::{Reader, put_socket_address};
+use crate::octets::{Reader, put_socket_address};
 
 /// Octets of an ML-KEM-768 encapsulation key (FIPS 203, table 3).
 pub const ENCAPSULATION_KEY: usize = 1_184;

@@ -6,7 +6,6 @@
 pub mod item;
 pub mod message;
 pub mod packet;
-mod reader;
 
 #[cfg(test)]
 mod tests;

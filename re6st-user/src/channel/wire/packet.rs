@@ -8,7 +8,7 @@ use re6st_common::handshake::{
 };
 use thiserror::Error;
 
-use super::reader::Reader;
+use crate::octets::Reader;
 
 /// Octets before Noise's first message.
 pub const INITIATION_HEADER: usize = 24;
