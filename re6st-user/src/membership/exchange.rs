@@ -326,6 +326,7 @@ impl Exchange {
             Topic::Revocations => self.suspicious || held.wants_revocations(),
             Topic::MacKeys => self.uses_mac_keys && held.wanted_mac_keys().is_some(),
             Topic::NodeKeys => held.node_keys.next(now.elapsed).is_some(),
+            Topic::Presence => held.presence.due().is_some(),
             Topic::Parameters => true,
         };
         let contact = match topic {
@@ -334,16 +335,17 @@ impl Exchange {
             _ => self.contact.not_before(),
         };
         let retry = self.topics[topic as usize].not_before();
-        let name = match topic {
+        let own = match topic {
             Topic::NodeKeys => held.node_keys.next(now.elapsed).map(|(_, due)| due),
+            Topic::Presence => held.presence.due(),
             _ => None,
         };
-        let due = retry.max(contact).max(name.unwrap_or_default());
+        let due = retry.max(contact).max(own.unwrap_or_default());
         wanted.then(|| due.max(self.questions.not_before(QUESTIONS)))
     }
 
     /// From when on another question is to be asked in the place of one that waits for news of the network: whoever wants a
-    /// node's key does not wait for that.
+    /// node's key, or other nodes, does not wait for that.
     fn due_instead(
         &self,
         asked: Question,
@@ -351,9 +353,15 @@ impl Exchange {
         credentials: &Credentials,
         held: &Held,
     ) -> Option<Time> {
-        let (_, wanted) = held.node_keys.next_new().filter(|_| asked.waits())?;
-        let topic = self.due(Topic::NodeKeys, now, credentials, held)?;
-        Some(topic.max(wanted))
+        if !asked.waits() {
+            return None;
+        }
+        let key = held.node_keys.next_new().and_then(|(_, wanted)| {
+            let topic = self.due(Topic::NodeKeys, now, credentials, held)?;
+            Some(topic.max(wanted))
+        });
+        let presence = self.due(Topic::Presence, now, credentials, held);
+        key.into_iter().chain(presence).min()
     }
 
     /// Asks for what this node wants next, if nothing is asked.
@@ -398,6 +406,9 @@ impl Exchange {
                     .next(now.elapsed)
                     .map(|(node, _)| node)
                     .unwrap_or_default(),
+            },
+            Topic::Presence => Question::Presence {
+                count: held.presence.wanted(),
             },
             Topic::Parameters if self.in_touch => Question::Parameters {
                 after: held.parameters_number(),

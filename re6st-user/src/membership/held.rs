@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{mac_keys::KeptMacKeys, node_keys::NodeKeys};
+use super::{mac_keys::KeptMacKeys, node_keys::NodeKeys, presence::Presence};
 use crate::{
     certificate::{
         document::{Content, DocumentError, Signed},
@@ -40,6 +40,8 @@ pub struct Held {
     pub mac_keys: Option<KeptMacKeys>,
     /// The X25519 keys of other nodes.
     pub node_keys: NodeKeys,
+    /// Where this node is, and which others are there.
+    pub presence: Presence,
     /// Authorities' statements about their successors that were good when they came, the newest last; at most
     /// [`Authorities::MAX`].
     pub successions: Vec<Vec<u8>>,

@@ -107,6 +107,8 @@ impl Member {
             }
             Input::Document(envelope) => self.document(now, &envelope, actions),
             Input::WantNodeKey(node) => self.want_node_key(now, node),
+            Input::Whereabouts(whereabouts) => self.held.presence.is_at(whereabouts),
+            Input::WantOthers(count) => self.held.presence.want(count),
             Input::NotKept(keep, message) => not_kept = Some((keep, message)),
         }
         let noticed = self.watch.handle(now, &self.watched(), actions);
@@ -117,6 +119,10 @@ impl Member {
             self.exchange.ask_at_once(Topic::Certificate);
         }
         self.keeping.handle(now, not_kept, actions);
+        if let Err(error) = self.held.presence.sign(now.wall, &self.credentials) {
+            let text = format!("WARNING: nobody is told where this node is: {error}");
+            actions.push(Action::Say(text));
+        }
         self.exchange
             .ask(now, &self.credentials, &self.held, actions);
         self.channel = channel::again(self.channel.take(), &self.credentials, &self.held);
@@ -129,9 +135,12 @@ impl Member {
         }
     }
 
-    /// A name that the registry refuses to talk about lets others have their turn.
+    /// A name that the registry refuses to talk about lets others have their turn; one that was away knows nothing of us.
     fn note_refused(&mut self, now: Now, outcome: &Result<Answer, Failure>) {
         let refused = outcome.as_ref().err();
+        if refused.is_some_and(|failure| failure.kind == FailureKind::Away) {
+            self.held.presence.unsay();
+        }
         if let Some(Question::NodeKey { node }) = self.exchange.asked()
             && refused.is_some_and(|failure| failure.kind == FailureKind::Refused)
         {
@@ -176,6 +185,15 @@ impl Member {
             }
             (Question::NodeKey { node }, Answer::NodeCertificate(certificate)) => {
                 self.node_key(now, node, certificate.as_deref(), actions)
+            }
+            (Question::Presence { .. }, Answer::Others(records)) => {
+                let revoked = self.held.revoked().clone();
+                let presence = &mut self.held.presence;
+                presence
+                    .answered(now, &records, &self.credentials, &revoked)
+                    .map_err(|error| {
+                        format!("the registry's records of nodes are of no use: {error}")
+                    })
             }
             (Question::Renewal, Answer::Certificate(certificate)) => {
                 match self.renewed(now, &certificate, actions) {

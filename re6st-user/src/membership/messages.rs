@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::mac_keys::NetworkMacKeys;
-use crate::certificate::node_prefix::NodePrefix;
+use crate::certificate::{node_prefix::NodePrefix, record::Whereabouts};
 
 /// What a question is about; in the order in which they are asked if several are due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,19 +20,22 @@ pub enum Topic {
     MacKeys,
     /// The X25519 keys of other nodes.
     NodeKeys,
+    /// Where this node is, and which others are there.
+    Presence,
     /// The network's parameters, of which all others but the own certificate and other nodes' keys are known to be due.
     Parameters,
 }
 
 impl Topic {
     /// All topics, the most urgent first.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Successions,
         Self::Certificate,
         Self::Revocations,
         Self::HandBack,
         Self::MacKeys,
         Self::NodeKeys,
+        Self::Presence,
         Self::Parameters,
     ];
 }
@@ -61,6 +64,11 @@ pub enum Question {
         /// Its name.
         node: NodePrefix,
     },
+    /// Takes our record, and tells of others.
+    Presence {
+        /// How many.
+        count: u8,
+    },
     /// The parameters, if they have a higher number.
     Parameters {
         /// The number of ours; none asks for whatever there is.
@@ -80,6 +88,7 @@ impl Question {
             Self::HandBack => Topic::HandBack,
             Self::MacKeys { .. } => Topic::MacKeys,
             Self::NodeKey { .. } => Topic::NodeKeys,
+            Self::Presence { .. } => Topic::Presence,
             Self::Parameters { .. } => Topic::Parameters,
         }
     }
@@ -105,6 +114,8 @@ pub enum Answer {
     NodeCertificate(Option<String>),
     /// Our documents were taken.
     Taken,
+    /// Records of other nodes, to be verified.
+    Others(Vec<Vec<u8>>),
 }
 
 /// Why there is no answer.
@@ -141,6 +152,10 @@ pub enum Input {
     Document(Vec<u8>),
     /// The X25519 key of another node is wanted, perhaps another one than is known.
     WantNodeKey(NodePrefix),
+    /// Where this node is.
+    Whereabouts(Whereabouts),
+    /// So many other nodes are to be asked for.
+    WantOthers(u8),
     /// Something could not be kept, and why.
     NotKept(Keep, String),
 }

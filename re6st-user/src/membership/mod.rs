@@ -32,6 +32,7 @@ pub mod mac_keys;
 pub mod member;
 pub mod messages;
 pub mod node_keys;
+pub mod presence;
 pub mod report;
 pub mod schedule;
 pub mod shell;

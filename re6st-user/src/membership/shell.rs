@@ -18,10 +18,16 @@ use super::{
     member::Member,
     messages::{Action, Answer, Failure, FailureKind, Input, Keep, Question},
     node_keys::MOST_WANTED,
+    presence::PresenceStanding,
     report::Report,
 };
 use crate::{
-    certificate::{network::Network, node_prefix::NodePrefix, tls::Trust},
+    certificate::{
+        network::Network,
+        node_prefix::NodePrefix,
+        record::{NodeRecord, Whereabouts},
+        tls::Trust,
+    },
     config::{Babel, Config, Registry},
     io::{
         clock::{Clock, wall},
@@ -43,6 +49,8 @@ pub struct Standing {
     pub babel: BabelParameters,
     /// What channels to other nodes are made from; none if this node can have none, which the report's warnings say.
     pub channel: Option<ChannelStanding>,
+    /// Where this node is, and which others are there.
+    pub presence: PresenceStanding,
     /// For people.
     pub report: Report,
 }
@@ -55,6 +63,10 @@ pub enum Request {
     NodeKey(NodePrefix),
     /// A signed document that came from somebody.
     Document(Vec<u8>),
+    /// Where this node is: the registry is told, and [`PresenceStanding::own`] says it to others.
+    Whereabouts(Whereabouts),
+    /// So many other nodes are wanted: [`PresenceStanding::others`] has them when they are known.
+    Others(u8),
 }
 
 /// How the thread is asked.
@@ -62,14 +74,18 @@ pub enum Request {
 pub struct Requests {
     nodes: mpsc::Sender<NodePrefix>,
     documents: mpsc::Sender<Vec<u8>>,
+    presence: mpsc::Sender<Input>,
 }
 
 /// What others have asked.
 struct Asked {
     nodes: mpsc::Receiver<NodePrefix>,
     documents: mpsc::Receiver<Vec<u8>>,
+    presence: mpsc::Receiver<Input>,
 }
 
+/// What is said and asked of whereabouts that waits.
+const WAITING_PRESENCE: usize = 16;
 /// How many documents wait, which may have megabytes.
 const WAITING_DOCUMENTS: usize = 4;
 
@@ -77,11 +93,18 @@ impl Requests {
     fn channel() -> (Self, Asked) {
         let (nodes, asked_nodes) = mpsc::channel(MOST_WANTED);
         let (documents, asked_documents) = mpsc::channel(WAITING_DOCUMENTS);
+        let (presence, asked_presence) = mpsc::channel(WAITING_PRESENCE);
         let asked = Asked {
             nodes: asked_nodes,
             documents: asked_documents,
+            presence: asked_presence,
         };
-        (Self { nodes, documents }, asked)
+        let requests = Self {
+            nodes,
+            documents,
+            presence,
+        };
+        (requests, asked)
     }
 
     /// Asks, and waits for nothing. False if it was not taken, because too much waits.
@@ -89,6 +112,11 @@ impl Requests {
         match request {
             Request::NodeKey(node) => self.nodes.try_send(node).is_ok(),
             Request::Document(envelope) => self.documents.try_send(envelope).is_ok(),
+            Request::Whereabouts(where_we_are) => {
+                let input = Input::Whereabouts(where_we_are);
+                self.presence.try_send(input).is_ok()
+            }
+            Request::Others(count) => self.presence.try_send(Input::WantOthers(count)).is_ok(),
         }
     }
 }
@@ -175,6 +203,7 @@ impl Membership {
             node: self.member.credentials().certificate.prefix(),
             babel: self.member.babel_parameters(),
             channel: self.member.channel().cloned(),
+            presence: self.member.held().presence.standing().clone(),
             report: self.member.report(wall(), &self.url),
         }
     }
@@ -214,6 +243,7 @@ impl Membership {
                 outcome = answer(&mut asking) => Input::Answered(outcome),
                 Some(node) = asked.nodes.recv() => Input::WantNodeKey(node),
                 Some(envelope) = asked.documents.recv() => Input::Document(envelope),
+                Some(input) = asked.presence.recv() => input,
                 () = time::sleep(wait) => Input::Time,
                 () = listeners.closed() => return,
             };
@@ -268,8 +298,11 @@ impl Membership {
             _ => self.client(),
         };
         let held = (question == Question::HandBack).then(|| self.member.held().envelopes());
-        let held = held.unwrap_or_default();
-        Box::pin(async move { Ok(ask(&*client?, question, held).await?) })
+        let own = Own {
+            documents: held.unwrap_or_default(),
+            record: self.member.held().presence.standing().own.clone(),
+        };
+        Box::pin(async move { Ok(ask(&*client?, question, own).await?) })
     }
 }
 
@@ -283,11 +316,14 @@ async fn answer(asking: &mut Option<Asking>) -> Result<Answer, Failure> {
     outcome
 }
 
-async fn ask(
-    client: &Client,
-    question: Question,
-    (parameters, revocations): (String, Option<String>),
-) -> Result<Answer, ClientError> {
+/// What this node has to tell.
+struct Own {
+    /// The envelopes of the parameters and of the revocation list.
+    documents: (String, Option<String>),
+    record: Option<Arc<NodeRecord>>,
+}
+
+async fn ask(client: &Client, question: Question, own: Own) -> Result<Answer, ClientError> {
     Ok(match question {
         Question::Parameters { after, wait } => {
             let envelope = client.parameters(after, wait).await?;
@@ -302,14 +338,20 @@ async fn ask(
             Answer::MacKeys(keys.map_err(|error| ClientError::Unintelligible(error.to_string()))?)
         }
         Question::HandBack => {
-            let revocations = revocations.as_deref();
-            client.hand_back(&parameters, revocations).await?;
+            let (parameters, revocations) = own.documents;
+            client
+                .hand_back(&parameters, revocations.as_deref())
+                .await?;
             Answer::Taken
         }
         Question::Successions => Answer::Successions(client.successions().await?),
         Question::NodeKey { node } => {
             let certificate = client.node_certificate(node).await?;
             Answer::NodeCertificate(certificate.map(|certificate| certificate.certificate))
+        }
+        Question::Presence { count } => {
+            let record = own.record.as_ref().map(|record| record.octets());
+            Answer::Others(client.presence(record, count.into()).await?)
         }
         Question::Renewal => Answer::Certificate(client.renew(None).await?.certificate),
     })

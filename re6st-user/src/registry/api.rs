@@ -54,6 +54,26 @@ pub struct NodeName {
     pub name: String,
 }
 
+/// Says where a node is, and asks which others are there.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Presence {
+    /// The node's record, in base64; without it, it only asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub record: Option<String>,
+    /// How many others it wants to know.
+    #[schemars(range(max = 16))]
+    pub count: usize,
+}
+
+/// Which others are there.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub struct Others {
+    /// Records of others, drawn at random, in base64.
+    pub records: Vec<String>,
+}
+
 /// A node's certificate, and what it says.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -42,7 +42,10 @@ use super::{
 };
 use crate::{
     certificate::tls,
-    io::{clock::wall, file},
+    io::{
+        clock::{Clock, wall},
+        file,
+    },
 };
 
 /// Files that are no connections.
@@ -157,6 +160,8 @@ impl OpenRegistry {
             locations,
             grace: config.grace().as_secs(),
             stop: stopped,
+            present: Mutex::default(),
+            clock: Clock::new(),
             health: Mutex::default(),
         };
         Ok(Self {

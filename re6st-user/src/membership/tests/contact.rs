@@ -292,6 +292,7 @@ impl Whim {
             (Self::Else, _) => Ok(Answer::Certificate("something".to_owned())),
             (_, Question::HandBack) => Ok(Answer::Taken),
             (_, Question::MacKeys { .. }) => Ok(Answer::MacKeys(mac_keys("0a", None))),
+            (_, Question::Presence { .. }) => Ok(Answer::Others(vec![vec![1; 100]; 9])),
             (_, Question::Renewal) => Ok(Answer::Certificate(world.registry.certificate.clone())),
             (_, Question::Successions) => Ok(Answer::Successions(vec![b"{}".to_vec(); 9])),
             (_, Question::Revocations { .. }) => {

@@ -11,6 +11,7 @@ mod credentials;
 mod documents;
 mod files;
 mod intervals;
+mod presence;
 mod renewal;
 mod succession;
 mod world;

@@ -150,6 +150,8 @@ pub struct RegistryModel {
     pub successions: Vec<Vec<u8>>,
     /// PEM of certificates by the names of nodes.
     pub nodes: BTreeMap<NodePrefix, String>,
+    /// Records of other nodes.
+    pub others: Vec<Vec<u8>>,
     /// Asks for patience.
     pub busy: Option<Duration>,
     /// Does not wait for news.
@@ -204,6 +206,7 @@ impl RegistryModel {
             Question::NodeKey { node } => {
                 Ok(Answer::NodeCertificate(self.nodes.get(&node).cloned()))
             }
+            Question::Presence { .. } => Ok(Answer::Others(self.others.clone())),
             Question::Renewal => Ok(Answer::Certificate(self.certificate.clone())),
         }
     }
@@ -274,6 +277,7 @@ impl World {
             certificate: certificate.to_pem(),
             successions: Vec::new(),
             nodes: BTreeMap::new(),
+            others: Vec::new(),
             busy: None,
             impatient: false,
             refuses: false,

@@ -10,13 +10,14 @@ use axum::{
     body::Bytes,
     http::{Method, StatusCode, header},
 };
+use data_encoding::BASE64;
 use rustls::pki_types::CertificateDer;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::DuplexStream;
 
 use super::api::{
     Authorities as AuthoritiesMessage, Certificate, Enrolment, ErrorBody, HeldDocuments,
-    LONGEST_WAIT, MAXIMUM_BODY, MacKeys, NodeName, Poll, Renewal, TokenRequest,
+    LONGEST_WAIT, MAXIMUM_BODY, MacKeys, NodeName, Others, Poll, Presence, Renewal, TokenRequest,
 };
 use crate::{
     certificate::{
@@ -194,6 +195,21 @@ impl Client {
     /// A node: the keys of Babel's MAC.
     pub async fn mac_keys(&self) -> Result<MacKeys, ClientError> {
         self.get("/v1/mac-keys", &()).await
+    }
+
+    /// A node: says where it is, by its record, and asks for those of others that are there.
+    pub async fn presence(
+        &self,
+        record: Option<&[u8]>,
+        count: usize,
+    ) -> Result<Vec<Vec<u8>>, ClientError> {
+        let record = record.map(|record| BASE64.encode(record));
+        let message = Presence { record, count };
+        let others: Others = self.post("/v1/presence", &message).await?;
+        let records = others.records.iter();
+        let records = records.map(|record| BASE64.decode(record.as_bytes()));
+        let records: Result<_, _> = records.collect();
+        records.map_err(|error| ClientError::Unintelligible(format!("a record: {error}")))
     }
 
     async fn poll(

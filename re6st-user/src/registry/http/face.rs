@@ -15,12 +15,12 @@ use super::{
 };
 use crate::{
     certificate::node::NodeCertificate,
-    io::clock::wall,
+    io::clock::{Clock, wall},
     registry::{
         engine::Engine,
         location::{Locations, Place},
         publication::Published,
-        rules::{Caller, Command, Refusal, Reply, community::Location},
+        rules::{Caller, Command, Refusal, Reply, community::Location, present::PresentNodes},
     },
 };
 
@@ -40,6 +40,10 @@ pub struct Face {
     pub grace: u64,
     /// The server ends.
     pub stop: watch::Receiver<bool>,
+    /// The nodes that are there.
+    pub present: Mutex<PresentNodes>,
+    /// What their times are of.
+    pub clock: Clock,
     /// How the engine was, and when it was asked.
     pub health: Mutex<Option<(Instant, Result<(), Refusal>)>>,
 }

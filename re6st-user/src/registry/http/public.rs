@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use data_encoding::BASE64;
 use serde_json::{Map, Value};
 use tokio::time;
 
@@ -16,17 +17,19 @@ use super::{
     serve::stopped,
 };
 use crate::{
+    babel::random::Random,
     certificate::{
         document::{DocumentError, Signed},
         node_prefix::NodePrefix,
+        record::NodeRecord,
         request::CertificateRequest,
         revocations::RevocationList,
     },
-    io::{clock::wall, panics::contain},
+    io::{clock::wall, panics::contain, random},
     registry::{
         api::{
             Authorities, Certificate, Enrolment, Health, HeldDocuments, LONGEST_WAIT, MacKeys,
-            NodeName, Poll, Renewal, TokenRequest,
+            NodeName, Others, Poll, Presence, Renewal, TokenRequest,
         },
         documents::NetworkParameters,
         mail,
@@ -107,6 +110,15 @@ pub fn operations() -> Operations<Face> {
                 "The present certificate of another node, by its name: a few hundred, then one in ten seconds",
             ),
             node_certificate,
+        )
+        .post(
+            "/v1/presence",
+            purpose(
+                "presence",
+                Node,
+                "Say where the node is, by its record, and get the records of others that are there, drawn at random",
+            ),
+            presence,
         )
         .get(
             "/v1/parameters",
@@ -214,6 +226,41 @@ async fn node_certificate(ask: Ask, which: NodeName) -> Result<Found<Certificate
         .state
         .ask(ask.caller, Command::FetchNodeCertificate { node });
     issued(reply.await?).map(Found)
+}
+
+async fn presence(ask: Ask, message: Presence) -> Result<Found<Others>, Problem> {
+    let Caller::Node { certificate } = &ask.caller else {
+        return Err(Problem::unexpected());
+    };
+    let node = certificate.prefix();
+    let record = message.record.as_deref();
+    let record = record.map(|record| own_record(&ask.state, node, record));
+    let record = record.transpose()?;
+    let (now, mut random) = (ask.state.clock.elapsed(), Random::new(random::number()));
+    let mut present = ask.state.present.lock().await;
+    if let Some(record) = record {
+        present.say(now, node, record);
+    }
+    let drawn = present.draw(now, node, message.count, &mut random);
+    Ok(Found(Others {
+        records: drawn.iter().map(|record| BASE64.encode(record)).collect(),
+    }))
+}
+
+/// The octets of a record that is a node's own.
+fn own_record(face: &Face, node: NodePrefix, text: &str) -> Result<Vec<u8>, Problem> {
+    let bad = |problem: String| Problem::bad_request(format!("the record: {problem}"));
+    let octets = BASE64.decode(text.as_bytes());
+    let octets = octets.map_err(|error| bad(error.to_string()))?;
+    let published = face.published.borrow();
+    let (authorities, revoked) = (&published.authorities, &published.revocation_list);
+    let record = contain(|| NodeRecord::verify(&octets, authorities, revoked, wall()));
+    let record = record.map_err(|_| bad("it cannot be read".to_owned()))?;
+    let record = record.map_err(|error| bad(error.to_string()))?;
+    match record.node() == node {
+        true => Ok(octets),
+        false => Err(bad("it is another node's".to_owned())),
+    }
 }
 
 async fn parameters(ask: Ask, poll: Poll) -> Result<Option<SignedDocument>, Problem> {

@@ -18,6 +18,7 @@ pub mod mac_keys;
 mod network;
 pub mod packed_integer;
 pub mod parameters;
+pub mod present;
 pub mod publication;
 pub mod random;
 pub mod refusal;

@@ -14,6 +14,7 @@ use crate::{
         key::{KeyAlgorithm, PrivateKey},
         node::NodeCertificate,
         node_prefix::NodePrefix,
+        record::Whereabouts,
         request::CertificateRequest,
         static_key::{StaticKey, StaticPublicKey},
         subject::Subject,
@@ -118,6 +119,39 @@ async fn a_node_that_waits_for_news_learns_the_key_of_another_in_seconds_and_kee
     // what is asked for at the next start
     let kept = node.open().standing();
     assert_eq!(key(&kept, other.prefix), Some(other.fixed.public_key()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_learn_from_the_registry_where_others_are() {
+    let registry = TestRegistry::start().await;
+    let (node, other) = (Node::enrol(&registry).await, Node::enrol(&registry).await);
+    let (mut standing, requests) = node.start().await;
+    let (mut of_other, requests_of_other) = other.start().await;
+    let somewhere = |port: u16| Whereabouts {
+        addresses: vec![([192, 0, 2, 7], port).into()],
+        ..Whereabouts::default()
+    };
+
+    assert!(requests_of_other.send(Request::Whereabouts(somewhere(1))));
+    wait(&mut of_other, |standing| standing.presence.own.is_some()).await;
+    assert!(requests.send(Request::Whereabouts(somewhere(2))));
+    // whoever was told first is told again
+    let known = async {
+        loop {
+            assert!(requests.send(Request::Others(8)));
+            let generation = standing.borrow_and_update().presence.generation;
+            let news = |standing: &Standing| standing.presence.generation > generation;
+            let now = wait(&mut standing, news).await;
+            if let [record] = &now.presence.others[..] {
+                return record.clone();
+            }
+        }
+    };
+    let known = timeout(Duration::from_secs(20), known).await.unwrap();
+
+    assert_eq!(known.node(), other.prefix);
+    assert_eq!(known.whereabouts(), &somewhere(1));
+    assert_eq!(known.static_key(), other.fixed.public_key());
 }
 
 #[tokio::test(flavor = "multi_thread")]

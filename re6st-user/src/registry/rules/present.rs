@@ -1,0 +1,202 @@
+//! Which nodes are there, and where: what they have said lately, for newcomers and for who has lost all others. Kept in memory
+//! alone: nodes say it again soon, and at once to a registry that was away. Pure.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{babel::random::Random, certificate::node_prefix::NodePrefix, time::Time};
+
+/// A node that has said nothing for so long is not there any more. It says it three times in this time.
+pub const PRESENCE: Duration = Duration::from_secs(15 * 60);
+/// Nodes that are remembered, at most: each takes some 1.2 kB.
+const CAPACITY: usize = 65_536;
+/// Nodes that are told to one that asks, at most.
+pub const MOST_TOLD: usize = 16;
+
+#[derive(Debug)]
+struct Present {
+    node: NodePrefix,
+    record: Vec<u8>,
+    said: Time,
+}
+
+/// The nodes that are there.
+#[derive(Debug, Default)]
+pub struct PresentNodes {
+    /// In no order, so that one at random is found at once.
+    nodes: Vec<Present>,
+    places: BTreeMap<NodePrefix, usize>,
+}
+
+impl PresentNodes {
+    /// A node has said where it is. Beyond the capacity, who has been silent longest is forgotten: any of those that are not
+    /// there any more, else newcomers are not remembered.
+    pub fn say(&mut self, now: Time, node: NodePrefix, record: Vec<u8>) {
+        let present = Present {
+            node,
+            record,
+            said: now,
+        };
+        if let Some(known) = self.places.get(&node) {
+            if let Some(known) = self.nodes.get_mut(*known) {
+                *known = present;
+            }
+            return;
+        }
+        if self.nodes.len() >= CAPACITY {
+            self.forget_absent(now);
+        }
+        if self.nodes.len() < CAPACITY {
+            self.places.insert(node, self.nodes.len());
+            self.nodes.push(present);
+        }
+    }
+
+    /// The records of some nodes that are there, drawn at random; none twice, and not who asks.
+    pub fn draw(
+        &mut self,
+        now: Time,
+        asker: NodePrefix,
+        count: usize,
+        random: &mut Random,
+    ) -> Vec<Vec<u8>> {
+        let mut drawn = Vec::new();
+        let count = count.min(MOST_TOLD);
+        // the drawn ones are put in front, and the next is drawn behind them
+        let mut front = 0;
+        while drawn.len() < count && front < self.nodes.len() {
+            let rest = self.nodes.len() - front;
+            let at = front + random.below(rest as u64) as usize;
+            let Some(present) = self.nodes.get(at) else {
+                break;
+            };
+            if now.since(present.said) >= PRESENCE {
+                self.forget(at);
+                continue;
+            }
+            if present.node != asker {
+                drawn.push(present.record.clone());
+            }
+            self.swap(front, at);
+            front += 1;
+        }
+        drawn
+    }
+
+    /// How many have said something lately.
+    pub fn count(&self, now: Time) -> usize {
+        let mut nodes = self.nodes.iter();
+        nodes
+            .by_ref()
+            .filter(|it| now.since(it.said) < PRESENCE)
+            .count()
+    }
+
+    /// How long ago a node said where it is.
+    pub fn silence(&self, now: Time, node: NodePrefix) -> Option<Duration> {
+        let present = self.nodes.get(*self.places.get(&node)?)?;
+        Some(now.since(present.said))
+    }
+
+    fn forget_absent(&mut self, now: Time) {
+        let mut at = 0;
+        while let Some(present) = self.nodes.get(at) {
+            match now.since(present.said) < PRESENCE {
+                true => at += 1,
+                false => self.forget(at),
+            }
+        }
+    }
+
+    fn forget(&mut self, at: usize) {
+        let gone = self.nodes.swap_remove(at);
+        self.places.remove(&gone.node);
+        if let Some(moved) = self.nodes.get(at) {
+            self.places.insert(moved.node, at);
+        }
+    }
+
+    fn swap(&mut self, one: usize, other: usize) {
+        self.nodes.swap(one, other);
+        for at in [one, other] {
+            if let Some(present) = self.nodes.get(at) {
+                self.places.insert(present.node, at);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Time = Time(1_000_000_000);
+
+    fn node(number: u16) -> NodePrefix {
+        NodePrefix::new(number.into(), 16).unwrap_or_default()
+    }
+
+    fn record(number: u16) -> Vec<u8> {
+        number.to_be_bytes().to_vec()
+    }
+
+    fn nodes(count: u16) -> PresentNodes {
+        let mut nodes = PresentNodes::default();
+        for number in 0..count {
+            nodes.say(START, node(number), record(number));
+        }
+        nodes
+    }
+
+    #[test]
+    fn each_is_drawn_as_often_as_the_others_and_nobody_gets_himself_or_one_twice() {
+        let (mut nodes, mut random) = (nodes(20), Random::new(1));
+        let mut times = [0; 20];
+        for _ in 0..4_000 {
+            let mut drawn = nodes.draw(START, node(3), 5, &mut random);
+            assert_eq!(drawn.len(), 5);
+            drawn.sort();
+            drawn.dedup();
+            assert_eq!(drawn.len(), 5);
+            for record in drawn {
+                times[usize::from(record[1])] += 1;
+            }
+        }
+        assert_eq!(times[3], 0);
+        let expected = 4_000 * 5 / 19;
+        for (number, times) in times.iter().enumerate().filter(|(number, _)| *number != 3) {
+            assert!(
+                (expected * 9 / 10..expected * 11 / 10).contains(times),
+                "{number}: {times}"
+            );
+        }
+    }
+
+    #[test]
+    fn who_is_silent_is_not_told_and_who_comes_again_is() {
+        let (mut nodes, mut random) = (nodes(3), Random::new(1));
+        let later = START + PRESENCE;
+        nodes.say(later, node(1), record(9));
+        assert_eq!(nodes.draw(later, node(7), 5, &mut random), [record(9)]);
+        assert_eq!(nodes.count(later), 1);
+        assert_eq!(nodes.silence(later, node(1)), Some(Duration::ZERO));
+        nodes.say(later, node(0), record(8));
+        assert_eq!(nodes.draw(later, node(1), 5, &mut random), [record(8)]);
+    }
+
+    #[test]
+    fn a_full_book_makes_room_by_those_that_are_gone() {
+        let mut nodes = PresentNodes::default();
+        for number in 0..CAPACITY + 10 {
+            let node = NodePrefix::new(number as u128, 32).unwrap_or_default();
+            nodes.say(START, node, Vec::new());
+        }
+        assert_eq!(nodes.count(START), CAPACITY);
+        let later = START + PRESENCE;
+        nodes.say(later, node(1), record(1));
+        assert_eq!(
+            nodes.draw(later, node(0), 5, &mut Random::new(1)),
+            [record(1)]
+        );
+        assert_eq!(nodes.nodes.len(), 1);
+    }
+}
