@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::world::{Keys, START, World, authority};
+use super::world::{Keys, World};
 use crate::{
     certificate::{
         authority::Authority,
         node_prefix::NodePrefix,
         record::{NodeRecord, Whereabouts},
+        testing::{START, authority},
     },
     membership::{
         messages::{Input, Question},
