@@ -72,7 +72,12 @@ impl TokenBucket {
         } else {
             per_second as u64
         };
-        let spacing = 1_000_000 / per_second;
+        Self::every(Duration::from_micros(1_000_000 / per_second), burst)
+    }
+
+    /// A full bucket, into which a token flows in this time: a microsecond at least.
+    pub const fn every(spacing: Duration, burst: u32) -> Self {
+        let spacing = spacing.as_micros() as u64;
         Self {
             burst,
             spacing: if spacing == 0 { 1 } else { spacing },

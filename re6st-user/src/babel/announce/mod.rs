@@ -40,6 +40,8 @@ const BATCH: u32 = 8;
 const STEPS: u64 = 4096;
 /// Between full announcements that one neighbour asks for.
 const BETWEEN_DUMPS: Duration = Duration::from_secs(2);
+/// So many may come at once: who asks while it does not hear us well asks again when it does.
+const DUMPS_AT_ONCE: u32 = 3;
 /// A TLV has 255 octets.
 const BLOCKS_PER_MESSAGE: usize = 16;
 /// When updates still wait, the digest is put off by this.
@@ -70,7 +72,10 @@ struct Group {
 struct Listener {
     interface: InterfaceId,
     outbox: Outbox,
-    last_dump: Option<Time>,
+    /// Whether it was told all once.
+    told_all: bool,
+    /// Of full announcements.
+    dumps: TokenBucket,
     /// Which blocks of the digest are to be announced to it.
     wanted: u64,
 }
@@ -136,7 +141,8 @@ impl Announcer {
         let listener = Listener {
             interface,
             outbox: Outbox::default(),
-            last_dump: None,
+            told_all: false,
+            dumps: TokenBucket::every(BETWEEN_DUMPS, DUMPS_AT_ONCE),
             wanted: 0,
         };
         self.listeners.insert(id, listener);
@@ -208,9 +214,7 @@ impl Announcer {
         if let Some(listener) = self.listeners.get_mut(&id) {
             listener.wanted |= blocks;
             let soon = now + URGENT.0;
-            let due = listener
-                .last_dump
-                .map_or(soon, |last| soon.max(last + BETWEEN_DUMPS));
+            let due = soon.max(listener.dumps.ready_at(1));
             self.timers.set_by(Timer::Dump(id), due);
         }
     }
@@ -282,7 +286,8 @@ impl Announcer {
     fn start_dump(&mut self, context: &mut Context, id: NeighbourId) {
         if let Some(listener) = self.listeners.get_mut(&id) {
             let blocks = std::mem::take(&mut listener.wanted);
-            listener.last_dump = Some(context.now);
+            listener.dumps.take(context.now);
+            listener.told_all = true;
             listener.outbox.announce_blocks(blocks);
             context.counters.full_updates += u64::from(blocks == u64::MAX);
             let timer = Timer::Flush(Audience::Neighbour(id));
@@ -315,7 +320,7 @@ impl Announcer {
         let neighbours = links.of_interface(id);
         let informed = |id: &NeighbourId| {
             let listener = self.listeners.get(id);
-            let heard_all = listener.is_some_and(|listener| listener.last_dump.is_some());
+            let heard_all = listener.is_some_and(|listener| listener.told_all);
             heard_all && links.is_of_our_kind(*id)
         };
         links

@@ -11,6 +11,9 @@ use crate::babel::{
 /// New neighbours that are greeted a second, and at once.
 const ARRIVALS_PER_SECOND: u32 = 16;
 const ARRIVALS_AT_ONCE: u32 = 256;
+/// Times that neighbours are greeted because they do not hear us, a second and at once.
+const GREETINGS_PER_SECOND: u32 = 1;
+const GREETINGS_AT_ONCE: u32 = 4;
 /// Hellos that come quickly after a start or a new neighbour, so that both sides soon have heard enough.
 pub const QUICK_HELLOS: u8 = 3;
 /// Octets of IPv6 and UDP headers.
@@ -39,6 +42,8 @@ pub struct Interface {
     pub multiplier: u16,
     /// Of new neighbours.
     pub arrivals: TokenBucket,
+    /// Of neighbours that do not hear us.
+    pub greetings: TokenBucket,
     /// Large packets do not reach all neighbours.
     pub narrow: bool,
     /// As its channel says, if that measures it.
@@ -56,6 +61,7 @@ impl Interface {
             hellos: 0,
             multiplier: 256,
             arrivals: TokenBucket::new(ARRIVALS_PER_SECOND, ARRIVALS_AT_ONCE),
+            greetings: TokenBucket::new(GREETINGS_PER_SECOND, GREETINGS_AT_ONCE),
             narrow: false,
             quality: Quality::default(),
         }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Change, Links, Timer,
+    Change, HEARING_INTERVALS, Links, Timer,
     interface::{Interface, QUICK_HELLOS},
     neighbour::Neighbour,
     rtt::Exchange,
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     babel::{
         context::Context,
-        ids::NeighbourId,
+        ids::{Audience, NeighbourId},
         input::InterfaceId,
         message::{EchoedTimestamps, Message},
         output::{DownReason, Event},
@@ -39,6 +39,8 @@ pub struct Arrival {
     group: bool,
     /// It says that its sender forwards as it did before a restart.
     continues: bool,
+    /// Its sender, who is no neighbour, was told that we wait for Hellos.
+    called: bool,
 }
 
 impl Links {
@@ -60,6 +62,7 @@ impl Links {
             hello: None,
             group,
             continues: false,
+            called: false,
         })
     }
 
@@ -92,6 +95,7 @@ impl Links {
         context: &mut Context,
         arrival: &mut Arrival,
         message: Message,
+        restarting: bool,
     ) -> Option<(Option<NeighbourId>, Message)> {
         if let Message::Hello {
             unicast,
@@ -106,6 +110,7 @@ impl Links {
         }
         arrival.continues |= arrival.group && matches!(message, Message::Probe { .. });
         let Some(id) = self.neighbours.find(arrival.interface, arrival.source) else {
+            self.call(context, arrival, restarting);
             return Some((None, message));
         };
         let neighbour = self.neighbours.get_mut(id)?;
@@ -183,6 +188,7 @@ impl Links {
         let Some(id) = known.or_else(|| self.new_neighbour(context, arrival)) else {
             return;
         };
+        let before = self.reception_cost(id);
         let Some(neighbour) = self.neighbours.get_mut(id) else {
             return;
         };
@@ -212,6 +218,55 @@ impl Links {
                 .extend([Change::Restarted(id, *arrival), Change::Soon(id, all)]);
         }
         self.cost_changed(context, id, DownReason::Hellos);
+        if before.is_infinite() && !self.reception_cost(id).is_infinite() {
+            // the link works again as soon as it knows
+            self.send_hearing(context, id, false);
+        }
+    }
+
+    fn reception_cost(&self, id: NeighbourId) -> Metric {
+        let neighbour = self.neighbours.get(id);
+        let cost = neighbour.and_then(|neighbour| {
+            Some(neighbour.reception_cost(self.settings(neighbour.interface)?))
+        });
+        cost.unwrap_or(Metric::INFINITY)
+    }
+
+    /// Somebody who is no neighbour, since we have heard no Hello, takes us for one: the link to us works, and by an IHU it
+    /// learns that we wait for Hellos, which else come when it is time.
+    fn call(&mut self, context: &mut Context, arrival: &mut Arrival, restarting: bool) {
+        // after a graceful restart it goes on as before
+        if restarting || std::mem::replace(&mut arrival.called, true) {
+            return;
+        }
+        let known = self.of_interface(arrival.interface).len();
+        let Some(interface) = self.interfaces.get_mut(&arrival.interface) else {
+            return;
+        };
+        let room = match interface.settings.kind {
+            InterfaceKind::Tunnel => 1,
+            InterfaceKind::Lan => context.settings.limits.neighbours_per_interface,
+        };
+        if known >= room || !interface.greetings.take(context.now) {
+            return;
+        }
+        let interval = interface.settings.hello_interval * HEARING_INTERVALS;
+        let unheard = Message::IHeardYou {
+            address: Some(IpAddr::V6(arrival.source)),
+            reception_cost: Metric::INFINITY,
+            interval: Interval::from_duration(interval),
+            timestamps: None,
+        };
+        self.send(context, Audience::Group(arrival.interface), vec![unheard]);
+    }
+
+    /// A neighbour does not hear us: the sooner it gets Hellos, the sooner it does, if the link works again. What does not help
+    /// is not done often.
+    pub(super) fn greet(&mut self, context: &mut Context, id: InterfaceId) {
+        let interface = self.interfaces.get_mut(&id);
+        if interface.is_some_and(|interface| interface.greetings.take(context.now)) {
+            self.say_hello_quickly(context, id);
+        }
     }
 
     fn say_hello_quickly(&mut self, context: &mut Context, id: InterfaceId) {
@@ -315,6 +370,9 @@ impl Links {
         self.timers
             .set(Timer::HearingExpired(id), context.now + hold);
         self.cost_changed(context, id, DownReason::NotHeard);
+        if cost.is_infinite() {
+            self.greet(context, arrival.interface);
+        }
     }
 }
 

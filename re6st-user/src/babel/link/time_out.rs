@@ -123,10 +123,13 @@ impl Links {
 
     /// Its last IHU is too old (section 3.4.2).
     fn hearing_expired(&mut self, context: &mut Context, id: NeighbourId) {
-        if let Some(neighbour) = self.neighbours.get_mut(id) {
-            neighbour.transmission_cost = Metric::INFINITY;
-        }
+        let Some(neighbour) = self.neighbours.get_mut(id) else {
+            return;
+        };
+        neighbour.transmission_cost = Metric::INFINITY;
+        let interface = neighbour.interface;
         self.cost_changed(context, id, DownReason::NotHeard);
+        self.greet(context, interface);
     }
 
     /// Nothing came for too long.

@@ -276,7 +276,8 @@ impl Speaker {
         let restarting = self.is_restarting();
         self.links(|links, context| links.sign_of_life(context, &arrival, restarting));
         for message in &mut messages {
-            let routes = self.links(|links, context| links.receive(context, &mut arrival, message));
+            let routes = self
+                .links(|links, context| links.receive(context, &mut arrival, message, restarting));
             match routes {
                 Some((Some(from), message)) => self.receive_routes(from, &arrival, message),
                 // we may go on routing by one of before our restart

@@ -14,6 +14,7 @@ mod path_mtu;
 mod promises;
 mod published;
 mod quality;
+mod recoveries;
 mod requests;
 mod restarts;
 mod rules;

@@ -42,6 +42,8 @@ pub struct Link {
     /// What each end says receiving costs.
     pub cost: u16,
     pub up: bool,
+    /// An end that gets nothing.
+    pub deaf: Option<Node>,
 }
 
 impl Link {
@@ -56,6 +58,7 @@ impl Link {
             most: usize::MAX,
             cost,
             up: true,
+            deaf: None,
         }
     }
 }
@@ -392,7 +395,8 @@ impl Network {
         let link = self.links[number];
         let copies = 1 + u64::from(self.random.below(1000) < link.duplication);
         for _ in 0..copies {
-            if self.random.below(1000) < link.loss || bytes.len() > link.most {
+            let lost = self.random.below(1000) < link.loss || link.deaf == Some(to);
+            if lost || bytes.len() > link.most {
                 continue;
             }
             let delay = link.delay + self.random.between(Duration::ZERO, link.jitter);
