@@ -322,8 +322,9 @@ impl Peer {
             false => timers.rekey + timers.rekey_other,
         };
         self.rekey_at = created + age;
+        // whoever cannot make a tunnel of this session says so again
+        self.trouble = None;
         if first {
-            self.trouble = None;
             self.meter.heard(now);
             self.exchange.look_for_successions();
             self.owes_seen_at = true;

@@ -102,3 +102,23 @@ fn where_no_key_is_free_there_is_no_channel_and_people_are_told() {
     assert!(world.node(1).tunnels.is_empty());
     assert!(world.node(1).counters().no_tunnel_index > 0);
 }
+
+#[test]
+fn a_trouble_is_shown_until_another_session_is_used_and_no_longer() {
+    let mut world = World::pair(1);
+    world.run(SECOND);
+    let why = |world: &mut World| world.report(1, 2).and_then(|report| report.why);
+    assert_eq!(why(&mut world), None);
+    let before = world.node(1).counters().sessions_completed;
+    let refused = crate::channel::Input::NoTunnel {
+        peer: name(2),
+        why: "a test".to_owned(),
+    };
+    world.input(1, refused);
+    world.run(SECOND);
+    assert_eq!(why(&mut world).as_deref(), Some("no tunnel: a test"));
+    world.run(SECOND * 300);
+    assert!(world.node(1).counters().sessions_completed > before);
+    assert_eq!(why(&mut world), None, "there is another tunnel");
+    world.assert_connected(1, 2);
+}
