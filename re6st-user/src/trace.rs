@@ -162,11 +162,13 @@ pub fn trace(pins: &Pins, description: &Description) -> Result<Trace, TraceError
     };
     let mut replayed = replay();
     let mut disagreements = differences(&answer, &replayed);
-    // what this command cannot see: whether the packet was one by which the kernel shall confirm a neighbour, and whether the
-    // programs got no answer from the kernel's table, because the neighbour is not known there
+    // what this command cannot see: whether the packet was one by which the kernel shall confirm a neighbour, whether the
+    // programs got no answer from the kernel's table, because the neighbour is not known there, and whether so many initiations
+    // of handshakes came that this one had to show a cookie
     for otherwise in [
         PinnedTables::let_kernel_confirm,
         PinnedTables::forget_kernel_routes,
+        PinnedTables::spend_tokens,
     ] {
         if disagreements.is_empty() {
             break;

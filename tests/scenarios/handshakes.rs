@@ -52,6 +52,44 @@ fn received(socket: &UdpSocket) -> Result<Vec<u8>> {
     Ok(octets[..length].to_vec())
 }
 
+/// What `trace` says of a datagram from one address to the tunnels' port of another.
+fn traced(node: &Node, from: IpAddr, to: IpAddr, payload: &[u8]) -> Result<serde_json::Value> {
+    let link = &node.host.ip_json(&["link", "show", "dev", "eth0"])?[0]["address"];
+    let own = link.as_str().context("no address")?.replace(':', "");
+    let length = 8 + payload.len() as u16;
+    let mut frame = format!("{own}020000000001");
+    let mut push = |octets: &[u8]| {
+        octets
+            .iter()
+            .for_each(|octet| frame += &format!("{octet:02x}"))
+    };
+    match (from, to) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            push(&[8, 0, 0x45, 0]);
+            push(&(20 + length).to_be_bytes());
+            // the checksum of the header is the kernel's business, which does not see it
+            push(&[0, 0, 0, 0, 64, 17, 0, 0]);
+            push(&from.octets());
+            push(&to.octets());
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            push(&[0x86, 0xdd, 0x60, 0, 0, 0]);
+            push(&length.to_be_bytes());
+            push(&[17, 64]);
+            push(&from.octets());
+            push(&to.octets());
+        }
+        _ => anyhow::bail!("two families"),
+    }
+    push(&40_000_u16.to_be_bytes());
+    push(&PORT.to_be_bytes());
+    push(&length.to_be_bytes());
+    push(&[0, 0]);
+    push(payload);
+    let output = node.re6st_user(&["trace", "--json", &format!("on eth0: hex {frame}")])?;
+    Ok(serde_json::from_str(&output.success()?.stdout)?)
+}
+
 /// Whether nothing has arrived at a socket so far, of all that was sent before a datagram that has arrived.
 fn nothing_else(socket: &UdpSocket) -> Result<bool> {
     socket.set_nonblocking(true)?;
@@ -74,6 +112,18 @@ fn who_has_no_cookie_is_given_one_and_reaches_the_socket_with_it_also_after_a_lo
         let mut initiation = initiation()?;
         let mut stranger = initiation.clone();
         stranger[16] ^= 1;
+        for (payload, reason, outcome) in [
+            (&stranger, "handshake_mac", "dropped"),
+            (&initiation, "handshake_cookie", "sent"),
+            (&vec![4; 100], "control", "untouched"),
+        ] {
+            let trace = traced(b, a.uplink.address(version), address, payload)?;
+            assert_eq!(trace["reason"]["name"], reason, "{trace}");
+            assert_eq!(trace["outcome"], outcome, "{trace}");
+            assert_eq!(trace["disagreements"], serde_json::json!([]), "{trace}");
+            let program = trace["program"].as_str().unwrap_or_default();
+            assert!(program.starts_with("re6st_control"), "{trace}");
+        }
         let before = b.reason("handshake_mac")?;
 
         // act: a stranger, and somebody who knows the node

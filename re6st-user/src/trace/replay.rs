@@ -1,6 +1,7 @@
 //! The packet logic once more, on the host: what the programs should answer, and why.
 
 use re6st_common::{
+    admission::{self, Admission},
     apply::{self, Verdict},
     decide::{self, Decision, Otherwise},
     maps::next_hop_id,
@@ -9,7 +10,7 @@ use re6st_common::{
 };
 
 use super::{program::Answer, tables::PinnedTables};
-use crate::dataplane::bpf::{SEND, xdp_program};
+use crate::dataplane::bpf::{SEND, control_program, xdp_program};
 
 /// The replay's findings.
 pub struct Replay {
@@ -33,6 +34,9 @@ pub struct Replay {
 pub fn receive(tables: &PinnedTables, bytes: &[u8], arrival: u32, frags: bool) -> Replay {
     let mut frame = Frame::new(bytes);
     let decision = decide::receive(&frame, tables, arrival);
+    if let Decision::Decline(Reason::Control) = decision {
+        return admit(tables, bytes, arrival, frags);
+    }
     let (verdict, failed) = match apply::apply(&mut frame, tables, &decision) {
         Ok(verdict) => (verdict, None),
         Err(reason) => (Verdict::Drop, Some(reason)),
@@ -59,6 +63,25 @@ pub fn receive(tables: &PinnedTables, bytes: &[u8], arrival: u32, frags: bool) -
     }
     replay.reason = failed.or(replay.reason);
     replay
+}
+
+/// What the program behind the XDP program does with what is the controller's.
+fn admit(tables: &PinnedTables, bytes: &[u8], arrival: u32, frags: bool) -> Replay {
+    let mut frame = Frame::new(bytes);
+    let (reason, admission) = admission::receive(&mut frame, tables, arrival);
+    Replay {
+        program: control_program(frags),
+        verdict: match admission {
+            Admission::Pass => Verdict::Pass,
+            Admission::Back => Verdict::Redirect(arrival),
+            Admission::Drop => Verdict::Drop,
+        },
+        frame: frame.bytes().to_vec(),
+        reason: Some(reason),
+        from_tunnel: None,
+        to_tunnel: None,
+        arrival,
+    }
 }
 
 /// What `re6st_send` does.

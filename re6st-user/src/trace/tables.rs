@@ -5,12 +5,18 @@ use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
     net::IpAddr,
+    time::Duration,
 };
 
 use aya::maps::{Array, MapData, MapError, lpm_trie::LpmTrie};
+use nix::time::{ClockId, clock_gettime};
 use re6st_common::{
     address::{Address, Family},
-    maps::{FibEntry, Interface, NextHop, Settings, TrieKey, TrieValue, Tunnel, kind, next_hop_id},
+    admission::Gate,
+    maps::{
+        FibEntry, Handshakes, Interface, NextHop, Settings, TrieKey, TrieValue, Tunnel, kind,
+        next_hop_id,
+    },
     parse::Inner,
     tables::{Neighbour, Tables},
 };
@@ -29,6 +35,10 @@ pub struct PinnedTables {
     tunnels: Vec<Tunnel>,
     next_hops: Vec<NextHop>,
     interfaces: BTreeMap<u32, Interface>,
+    /// How initiations of handshakes are judged, if they are.
+    handshakes: Option<Handshakes>,
+    /// Nanoseconds since the host booted.
+    now: u64,
     fib: Array<MapData, FibEntry>,
     trie: LpmTrie<MapData, TrieKey, TrieValue>,
     netlink: RefCell<Rtnetlink>,
@@ -36,6 +46,8 @@ pub struct PinnedTables {
     unrouted: Cell<bool>,
     /// Whether this is the packet by which the kernel shall confirm the neighbour.
     confirming: Cell<bool>,
+    /// Whether no initiation without a cookie passes any more.
+    spent: Cell<bool>,
     failed: RefCell<Option<BpfError>>,
 }
 
@@ -44,11 +56,14 @@ impl PinnedTables {
     pub fn open(pins: &Pins, manifest: &Manifest) -> Result<Self, BpfError> {
         let maps = Maps::new(pins.folder());
         let interfaces = maps.interfaces()?;
+        let handshakes: Handshakes = access(maps.handshakes()?.get(&0, 0), "HANDSHAKES", 0)?;
         Ok(Self {
             settings: manifest.settings,
             tunnels: all(&maps.tunnels()?, "TUNNELS")?,
             next_hops: maps.current_next_hops()?,
             interfaces: access(interfaces.iter().collect(), "INTERFACES", "all")?,
+            handshakes: Some(handshakes).filter(|handshakes| handshakes.enabled != 0),
+            now: monotonic(),
             fib: maps.fib()?,
             trie: maps.trie()?,
             netlink: RefCell::new(Rtnetlink::open().map_err(|source| BpfError::Netlink {
@@ -57,6 +72,7 @@ impl PinnedTables {
             })?),
             unrouted: Cell::new(false),
             confirming: Cell::new(false),
+            spent: Cell::new(false),
             failed: RefCell::new(None),
         })
     }
@@ -83,6 +99,11 @@ impl PinnedTables {
     /// From now on packets to neighbours go by way of the kernel, as one every few seconds does.
     pub fn let_kernel_confirm(&self) {
         self.confirming.set(true);
+    }
+
+    /// From now on no initiation without a cookie passes: as it is when many have come.
+    pub fn spend_tokens(&self) {
+        self.spent.set(true);
     }
 
     /// What went wrong while a map was read, if anything did: then nothing that was decided counts.
@@ -129,6 +150,12 @@ impl PinnedTables {
                 source,
             }))
     }
+}
+
+/// As programs have it.
+fn monotonic() -> u64 {
+    let since = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
+    u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// An address as the rest of the world has it.
@@ -181,5 +208,27 @@ impl Tables for PinnedTables {
         }
         // an error is the kernel's way to say that there is no route
         self.ask_kernel(inner).ok().flatten()
+    }
+}
+
+impl Gate for PinnedTables {
+    fn handshakes(&self) -> Option<&Handshakes> {
+        self.handshakes.as_ref()
+    }
+
+    fn keeps(&self, _arrival: u32, family: Family, source: Address, destination: Address) -> bool {
+        let destination = internet_address(family, destination);
+        let source = (family == Family::Ipv6).then(|| internet_address(family, source));
+        let way = self.netlink.borrow_mut().way(destination, source);
+        // where there is no way to, the kernel forwards nothing
+        way.map_or(true, |way| way.local)
+    }
+
+    fn now(&self) -> u64 {
+        self.now
+    }
+
+    fn take_token(&self, handshakes: &Handshakes, _now: u64) -> bool {
+        handshakes.rate > 0 && !self.spent.get()
     }
 }
