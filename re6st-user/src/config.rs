@@ -35,7 +35,7 @@ pub(crate) mod tunnel;
 mod tests;
 
 pub use mistake::{ConfigError, Mistake};
-pub use peer::Peer;
+pub use peer::{Peer, at_own_addresses};
 pub use prefix::usable;
 
 /// The UDP port of the tunnels unless configured: GRE-in-UDP (RFC 8086).

@@ -85,6 +85,16 @@ impl Mistake {
                 message: format!("{word}: text stands in quotes: \"{word}\""),
             };
         }
+        let single = error.span().filter(|_| {
+            ["invalid type: map, expected a sequence", "duplicate key"].contains(&error.message())
+        });
+        if let Some(name) = single.and_then(|span| single_table(text, span.start)) {
+            return Self {
+                path: None,
+                position: error.span().map(|span| position(text, span.start)),
+                message: format!("[{name}]: there may be several, so each begins with [[{name}]]"),
+            };
+        }
         let message = error
             .message()
             .replace("unknown field", "unknown key")
@@ -155,6 +165,18 @@ fn unquoted(text: &str, offset: usize) -> Option<&str> {
     // a key in an inline table stands behind a comma too
     let is_key = rest.get(end..)?.trim_start().starts_with('=');
     (is_value && is_text && !is_key).then_some(word)
+}
+
+/// The name of a table of which there may be several, if its line at an offset has single brackets.
+fn single_table(text: &str, offset: usize) -> Option<&str> {
+    let start = text
+        .get(..offset)?
+        .rfind('\n')
+        .map_or(0, |newline| newline + 1);
+    let line = text.get(start..)?.lines().next()?;
+    let (name, _) = line.trim_start().strip_prefix('[')?.split_once(']')?;
+    let name = name.trim();
+    ["tunnel", "route", "peer"].contains(&name).then_some(name)
 }
 
 /// Line and column of a byte offset, both from 1 on.

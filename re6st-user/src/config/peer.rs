@@ -99,6 +99,9 @@ fn address_and_port(
     port: u16,
 ) -> Result<SocketAddr, Wrong> {
     let written = text.get_ref();
+    if let Some(problem) = unbracketed(written, port) {
+        return Err(Wrong::value(key, text, problem));
+    }
     let bracketed = written.strip_prefix('[');
     let bracketed = bracketed.and_then(|rest| rest.strip_suffix(']')?.parse::<Ipv6Addr>().ok());
     let address = bracketed.map(IpAddr::V6).or(written.parse().ok());
@@ -119,6 +122,38 @@ fn address_and_port(
     refuse_special_outer(key, text, address.ip())?;
     refuse_inner(key, text, address.ip(), networks)?;
     Ok(address)
+}
+
+/// What is said of an IPv6 address with a port behind it, but without brackets. It may be an address itself, whose last part is
+/// like the port.
+fn unbracketed(written: &str, port: u16) -> Option<String> {
+    let (address, last) = written.rsplit_once(':')?;
+    let (address, number) = (address.parse::<Ipv6Addr>().ok()?, last.parse::<u16>().ok()?);
+    if written.parse::<Ipv6Addr>().is_err() {
+        return Some(format!(
+            "an IPv6 address with a port stands in brackets: \"[{address}]:{number}\""
+        ));
+    }
+    (number == port).then(|| {
+        format!(
+            "is {number} the port? Then write \"[{address}]:{number}\"; if it is a part of the address, \"[{written}]\""
+        )
+    })
+}
+
+/// The peers whose address is one of this host, in words: nobody else is reached there. `is_own` is asked of each.
+pub fn at_own_addresses(peers: &[Peer], mut is_own: impl FnMut(IpAddr) -> bool) -> Option<String> {
+    let mut own = peers.iter().filter_map(|peer| {
+        let address = peer.address.map(|address| address.ip());
+        let address = address.filter(|address| is_own(*address))?;
+        Some(format!("peer {}: {address}", peer.node.common_name()))
+    });
+    let first = own.next()?;
+    let all = std::iter::once(first).chain(own).collect::<Vec<_>>();
+    Some(format!(
+        "{} is an address of this host itself; `address` is where the peer is reached",
+        all.join(", ")
+    ))
 }
 
 /// What is said of something that is no address.

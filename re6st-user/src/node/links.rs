@@ -124,7 +124,7 @@ impl Controller {
         said.iter().for_each(|text| self.say(text));
     }
 
-    fn doubt(&mut self, what: &str, doubt: Option<Trouble>) {
+    pub(super) fn doubt(&mut self, what: &str, doubt: Option<Trouble>) {
         let said = self.troubles.doubt(what, doubt);
         said.iter().for_each(|text| self.say(text));
     }

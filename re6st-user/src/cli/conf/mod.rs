@@ -316,8 +316,12 @@ impl Newcomer {
             path.display()
         );
         println!(
-            "Keep a copy of {}: without it this node's place in the network is lost.",
-            directory.join("cert.key").display()
+            "Nodes beyond these links are named in the file, in a [[peer]] of one of the two: see its end"
+        );
+        println!(
+            "Keep a copy of {}, without which this node's place in the network is lost, and of {}, the key of its channels.",
+            directory.join("cert.key").display(),
+            directory.join("x25519.key").display()
         );
         Ok(())
     }

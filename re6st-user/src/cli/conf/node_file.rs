@@ -61,7 +61,11 @@ pub fn text(facts: &Facts<'_>) -> String {
     );
     text += &format!(
         "\n[registry]\nurl  = {}\nca   = \"ca.crt\"\ncert = \"cert.crt\"\nkey  = \"cert.key\"\n\
-         # what channels to other nodes are made with\nstatic-key = \"x25519.key\"\n",
+         # what channels to other nodes are made with\nstatic-key = \"x25519.key\"\n\n\
+         # a node beyond these links, in the file of one of the two (`re6st-user reload` takes it up):\n\
+         # [[peer]]\n\
+         # node    = \"1/16\"           # the name in its certificate: `re6st-user status` there shows it\n\
+         # address = \"192.0.2.7:4754\" # where to reach it; without this line it comes to us\n",
         Value::String(facts.registry.to_owned())
     );
     text

@@ -1,6 +1,9 @@
 //! One spoiled place a row, and what is said about it.
 
-use super::{mistake, spoiled};
+use std::net::IpAddr;
+
+use super::{good, mistake, spoiled};
+use crate::config::at_own_addresses;
 
 #[test]
 fn each_mistake_is_named_with_its_place_and_its_remedy() {
@@ -409,6 +412,16 @@ fn each_mistake_is_named_with_its_place_and_its_remedy() {
         ),
         // peers
         (
+            "192.0.2.8:4755",
+            "2001:db8:ffff::8:4754",
+            "is 4754 the port? Then write \"[2001:db8:ffff::8]:4754\"; if it is a part of the address, \"[2001:db8:ffff::8:4754]\"",
+        ),
+        (
+            "192.0.2.8:4755",
+            "2001:db8:ffff:1:2:3:4:8:47550",
+            "an IPv6 address with a port stands in brackets: \"[2001:db8:ffff:1:2:3:4:8]:47550\"",
+        ),
+        (
             "\"7/16\"",
             "\"node7\"",
             "peer: node = \"node7\": a node's CommonName is <number>/<length>, both decimal without leading zeros; expected the name in the node's certificate, such as \"1/16\"",
@@ -488,4 +501,32 @@ fn each_mistake_is_named_with_its_place_and_its_remedy() {
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.concat());
+}
+
+#[test]
+fn a_table_that_there_may_be_several_of_stands_in_double_brackets() {
+    let of_one_peer = spoiled("[[peer]]\nnode = \"281474976710655/48\"\n", "");
+    // one of them, and two
+    for name in ["peer", "tunnel"] {
+        let text = of_one_peer.replace(&format!("[[{name}]]"), &format!("[{name}]"));
+        let expected = format!("[{name}]: there may be several, so each begins with [[{name}]]");
+        let message = mistake(&text);
+        assert!(message.ends_with(&expected), "{message}");
+        assert!(message.starts_with("line "), "{message}");
+    }
+}
+
+#[test]
+fn a_peer_at_an_address_of_this_host_is_named() {
+    let config = good();
+    let at = |own: [u8; 4]| {
+        let own = IpAddr::from(own);
+        at_own_addresses(&config.peers, |address| address == own)
+    };
+    assert_eq!(at([192, 0, 2, 1]), None);
+    let text = at([192, 0, 2, 8]).unwrap_or_default();
+    assert!(
+        text.starts_with("peer 7/16: 192.0.2.8 is an address of this host itself"),
+        "{text}"
+    );
 }

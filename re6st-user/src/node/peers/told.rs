@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 use anyhow::{Context as _, Result};
 use ipnet::IpNet;
 
-use super::super::controller::Controller;
+use super::super::{controller::Controller, troubles::Trouble};
 use crate::{
     babel::{
         input::{Input, InterfaceId},
@@ -13,7 +13,7 @@ use crate::{
     },
     certificate::{node::NodeCertificate, node_prefix::NodePrefix, static_key::StaticPublicKey},
     channel::{self, ChannelCredentials, Closing, Settings},
-    config::Config,
+    config::{self, Config},
     dataplane::bpf::{
         handshakes::{self, HandshakeKeys},
         maps::Maps,
@@ -154,6 +154,17 @@ impl Controller {
         });
         let peers = peers.collect();
         self.channel(channel::Input::Peers(peers));
+        self.doubt_addresses();
+    }
+
+    /// Whether the file has an address of this host for a peer.
+    fn doubt_addresses(&mut self) {
+        let netlink = &mut self.host.netlink;
+        let text = config::at_own_addresses(&self.config.peers, |address| {
+            netlink.way(address, None).is_ok_and(|way| way.local)
+        });
+        let doubt = text.map(|text| Trouble { text, again: false });
+        self.doubt("addresses of peers", doubt);
     }
 
     /// A configuration with the tunnels that peers have agreed on besides its own.
