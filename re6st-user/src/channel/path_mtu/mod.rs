@@ -28,10 +28,11 @@ const CONFIRMATION: Duration = Duration::from_secs(15);
 const RAISE: Duration = Duration::from_secs(600);
 /// Between two probes while nothing is answered.
 const DEAD: Duration = Duration::from_secs(1);
-/// What links carry: Ethernet and its large frames, PPPoE, tunnels of several kinds, FDDI, ATM.
-const COMMON: [u16; 16] = [
-    1_320, 1_350, 1_380, 1_400, 1_420, 1_440, 1_450, 1_460, 1_472, 1_480, 1_492, 1_500, 2_000,
-    4_352, 8_950, 9_000,
+/// What links carry: Ethernet and its large frames, PPPoE, tunnels of several kinds, FDDI, ATM. And 1,316 and 1,336: what the
+/// smallest packets that IPv6 needs have in our tunnels, over IPv4 and IPv6; an octet less, and there is no tunnel.
+const COMMON: [u16; 18] = [
+    1_316, 1_320, 1_336, 1_350, 1_380, 1_400, 1_420, 1_440, 1_450, 1_460, 1_472, 1_480, 1_492,
+    1_500, 2_000, 4_352, 8_950, 9_000,
 ];
 
 /// A probe to be sent: the packet `small` of any small size, and the packet `large` of `size` octets.

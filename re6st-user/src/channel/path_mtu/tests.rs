@@ -117,6 +117,19 @@ fn every_size_is_found_within_seconds_although_nobody_says_that_packets_are_too_
     }
 }
 
+/// 1,280 octets and the headers around them, over IPv4 and IPv6: an octet less, and there is no tunnel.
+#[test]
+fn whether_a_way_carries_the_smallest_packets_that_ipv6_needs_in_a_tunnel_is_known_exactly() {
+    for least in [1280 + 36, 1280 + 56] {
+        for mtu in least..least + 8 {
+            let mut way = Way::new(mtu, 1500);
+            way.run(SECOND * 8);
+            way.assert_found();
+            assert!(way.path.size() >= least, "{} of {mtu}", way.path.size());
+        }
+    }
+}
+
 #[test]
 fn a_way_as_wide_as_our_link_costs_one_probe() {
     let mut way = Way::new(9000, 1500);
