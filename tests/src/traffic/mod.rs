@@ -4,11 +4,13 @@ mod capture;
 mod path;
 mod tcp;
 mod udp;
+mod wire;
 
 pub use capture::{Capture, Direction};
 pub use path::{Ping, ping, traceroute};
 pub use tcp::{TcpTransfer, transfer};
 pub use udp::{Datagrams, UdpStream};
+pub use wire::{Datagram, Forger, Recorder};
 
 /// A stream of bytes that looks random and can be made again anywhere in it.
 ///

@@ -1,5 +1,6 @@
 //! Channels between members: who they are is seen, keys are agreed on, and only then do packets flow.
 
+mod attacks;
 mod floods;
 mod life;
 mod paths;
@@ -7,7 +8,7 @@ mod refusals;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
-use testbed::traffic::UdpStream;
+use testbed::{host::Host, traffic::UdpStream};
 
 use super::{
     members::Member,
@@ -46,9 +47,12 @@ fn name(member: &Member) -> Result<String> {
 
 /// A member's IPv4 address on the Internet.
 fn outer(member: &Member) -> Result<String> {
-    let output = member
-        .host
-        .run("ip", &["-4", "-o", "address", "show", "dev", "eth0"])?;
+    outer_address(&member.host)
+}
+
+/// A host's IPv4 address on the Internet.
+fn outer_address(host: &Host) -> Result<String> {
+    let output = host.run("ip", &["-4", "-o", "address", "show", "dev", "eth0"])?;
     let mut words = output.split_whitespace();
     let address = words.find(|word| word.contains('/'));
     let address = address.and_then(|address| address.split('/').next());
