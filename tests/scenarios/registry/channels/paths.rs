@@ -3,11 +3,17 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use testbed::{host::Host, traffic::UdpStream};
+use testbed::{
+    host::Host,
+    traffic::{UdpStream, transfer},
+};
 
 use super::{
-    super::{members::Member, support::wait_for},
-    add_peer, peer, strangers,
+    super::{
+        members::Member,
+        support::{RegistryHost, wait_for},
+    },
+    accepted_keys, add_peer, outer, peer, strangers,
 };
 
 /// Masquerades a host behind the router, and lets nothing in that has not been asked for.
@@ -69,30 +75,78 @@ fn a_firewall_that_lets_answers_in_alone_lets_the_tunnel_in() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn a_path_that_carries_less_and_says_nothing_is_found_out() -> Result<()> {
-    let (registry, mut members) = strangers()?;
+/// Two members on links of this size; the way between the two carries only so much, and says nothing of it.
+fn silent_path(links: u16, narrow: u16) -> Result<(RegistryHost, [Member; 2])> {
+    let (registry, members) = strangers()?;
     let router = registry.router();
-    let silent = "add table inet test;
-        add chain inet test out { type filter hook output priority 0; };
-        add rule inet test out icmp type destination-unreachable drop;
-        add rule inet test out icmpv6 type packet-too-big drop;";
-    router.run("nft", &[silent])?;
-    router.ip(&["link", "set", "b3", "mtu", "1400"])?;
+    let links = links.to_string();
+    for (member, interface) in members.iter().zip(["a2", "b3"]) {
+        member.host.ip(&["link", "set", "eth0", "mtu", &links])?;
+        router.ip(&["link", "set", interface, "mtu", &links])?;
+    }
     let [a, b] = &members;
+    let between = format!("{{ {}, {} }}", outer(a)?, outer(b)?);
+    let silent = format!(
+        "add table inet test;
+        add chain inet test forward {{ type filter hook forward priority 0; }};
+        add rule inet test forward ip saddr {between} ip daddr {between} ip length > {narrow} drop;"
+    );
+    router.run("nft", &[&silent])?;
     add_peer(a, b)?;
+    Ok((registry, members))
+}
+
+/// Both have found what the path carries, and what fits in the tunnel; and TCP gets through, with full segments.
+fn carries(links: u16, path: u16, found: u16, tunnel: u16) -> Result<()> {
+    let (_registry, mut members) = silent_path(links, path)?;
     members.iter_mut().try_for_each(Member::start)?;
     let [a, b] = &members;
     a.reach(b)?;
 
-    wait_for("the path's MTU", || Ok(peer(a)?["path-mtu"] == 1400))
-        .with_context(|| format!("{:?}\n{}", peer(a), a.said()))?;
+    for member in [a, b] {
+        wait_for("the path's MTU", || {
+            let peer = peer(member)?;
+            Ok(peer["path-mtu"] == found && peer["tunnel-mtu"] == tunnel)
+        })
+        .with_context(|| format!("{:?}\n{}", peer(member), member.said()))?;
+        let text = member.status(&["peers"])?;
+        assert!(text.contains(&tunnel.to_string()), "{text}");
+    }
 
-    assert_eq!(peer(a)?["tunnel-mtu"], 1364);
-    // senders are told, and nothing is lost
-    let size = ["-n", "-c", "3", "-W", "2", "-s", "1350", &b.address()?];
-    wait_for("large packets", || {
-        Ok(a.host.output("ping", &size)?.status.success())
-    })?;
+    transfer(&a.host, &b.host, b.address()?.parse()?, 1 << 20)?;
+    Ok(())
+}
+
+#[test]
+fn a_path_that_carries_less_and_says_nothing_is_found_out() -> Result<()> {
+    carries(1500, 1400, 1400, 1364)
+}
+
+/// What IPv6 needs in a tunnel, and the headers around it.
+#[test]
+fn the_narrowest_path_that_carries_ipv6_is_found_out() -> Result<()> {
+    carries(1500, 1316, 1316, 1280)
+}
+
+/// The mesh's packets have 1,420 octets at most, so no more than an ordinary link carries is searched.
+#[test]
+fn a_path_of_large_frames_carries_full_tunnels() -> Result<()> {
+    carries(9000, 9000, 1500, 1420)
+}
+
+#[test]
+fn a_path_too_narrow_for_ipv6_in_a_tunnel_is_named_and_no_packet_is_lost_there() -> Result<()> {
+    let (_registry, mut members) = silent_path(1500, 1280)?;
+    members.iter_mut().try_for_each(Member::start)?;
+    let [a, b] = &members;
+
+    let words = "leaves 1244 bytes for packets in it, and IPv6 needs 1280";
+    for member in [a, b] {
+        wait_for("the reason", || Ok(member.said().contains(words)))
+            .with_context(|| format!("{:?}\n{}", peer(member), member.said()))?;
+        let why = peer(member)?["why"].to_string();
+        assert!(why.contains("no tunnel"), "{why}");
+        assert!(accepted_keys(member)?.is_empty(), "{}", member.said());
+    }
     Ok(())
 }
