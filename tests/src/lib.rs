@@ -2,6 +2,7 @@
 //! traffic they send each other; and virtual machines with other kernels. Everything is removed again, whatever happens.
 
 pub mod bench;
+pub mod channel;
 pub mod cleanup;
 pub mod configuration;
 pub mod daemon;

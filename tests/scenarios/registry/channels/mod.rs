@@ -2,6 +2,7 @@
 
 mod attacks;
 mod floods;
+mod impostors;
 mod life;
 mod paths;
 mod refusals;

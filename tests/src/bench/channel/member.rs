@@ -5,8 +5,7 @@ use std::{fs, net::Ipv4Addr, path::PathBuf, process::Command, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use re6st_user::certificate::{authority::Authority, node::NodeCertificate};
 
-use super::issuer::Issuer;
-use crate::{cleanup::wait_until, host::Host, node::re6st_user, process::Process};
+use crate::{channel::Issuer, cleanup::wait_until, host::Host, node::re6st_user, process::Process};
 
 /// TCP port of the registry.
 const PORT: u16 = 4443;

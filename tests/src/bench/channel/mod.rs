@@ -1,11 +1,9 @@
 //! The secure channel beside OpenVPN, and its tunnels beside those of a file.
 
 pub mod flood;
-mod issuer;
 mod member;
 mod openvpn;
 mod simulation;
-mod speaker;
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -13,13 +11,15 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use re6st_user::channel::{ChannelCredentials, Tunnel};
+use re6st_user::{
+    certificate::node::NodeCertificate,
+    channel::{ChannelCredentials, Peer, Settings, Tunnel},
+};
 
 use self::{
     member::{Member, Registry, issuer_of},
     openvpn::Connection,
     simulation::{handshakes_per_second, idle_traffic, memory, round_trips},
-    speaker::Speaker,
 };
 use super::{
     chain::{Chain, FIRST, SECOND},
@@ -31,6 +31,7 @@ use super::{
     report::{Report, Unit},
 };
 use crate::{
+    channel::Speaker,
     cleanup::wait_until,
     host::{Host, Testbed},
     process::Process,
@@ -91,6 +92,26 @@ pub fn idle(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// Calls a node from this address of the host's.
+fn call(
+    host: &Host,
+    own: Ipv4Addr,
+    credentials: ChannelCredentials,
+    node: &NodeCertificate,
+    address: Ipv4Addr,
+) -> Result<Speaker> {
+    let port = Settings::default().port;
+    let peer = Peer {
+        node: node.prefix(),
+        address: Some((address, port).into()),
+        key: node.static_key(),
+    };
+    let speaker = Speaker::start(host, (own, port).into(), credentials, peer)?;
+    // generator and relay go before all ordinary work, for which nothing may be left
+    core::put_first(host, speaker.thread_id())?;
+    Ok(speaker)
+}
+
 /// A channel that has to stay as it is.
 pub struct Open {
     speaker: Speaker,
@@ -105,7 +126,7 @@ impl Open {
         address: Ipv4Addr,
         credentials: ChannelCredentials,
     ) -> Result<Self> {
-        let speaker = Speaker::call(host, own, credentials, &node.certificate()?, address)?;
+        let speaker = call(host, own, credentials, &node.certificate()?, address)?;
         let tunnel = speaker.tunnel()?;
         Ok(Self { speaker, tunnel })
     }

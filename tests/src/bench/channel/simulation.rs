@@ -17,11 +17,11 @@ use re6st_user::{
     time::{Now, Time, Timestamp},
 };
 
-use super::{
-    super::core,
-    issuer::{Issuer, name, wall},
+use super::super::core;
+use crate::{
+    bench::resident_memory,
+    channel::{Issuer, name, wall},
 };
-use crate::bench::resident_memory;
 
 /// Octets of the IPv4 and UDP headers around each datagram.
 const HEADERS: u64 = 20 + 8;
@@ -199,7 +199,7 @@ struct Hub {
 
 impl Hub {
     fn new(delay: Duration) -> Result<Self> {
-        let issuer = Issuer::new()?;
+        let issuer = Issuer::new("2001:db8:42::/48")?;
         let credentials = issuer.credentials(HUB)?;
         let as_peer = Peer {
             node: name(HUB)?,

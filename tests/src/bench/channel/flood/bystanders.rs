@@ -15,9 +15,8 @@ use re6st_user::{
 
 use super::{
     super::{
-        PATIENCE,
+        PATIENCE, call,
         member::{Member, issuer_of},
-        speaker::Speaker,
     },
     FULL, Flaw, LENGTH, maps_of, take_cookies,
 };
@@ -219,7 +218,7 @@ impl Newcomer {
     fn call(self, chain: &Chain, node: &NodeCertificate) -> Result<Duration> {
         let begin = Instant::now();
         let to = FIRST.destination;
-        let speaker = Speaker::call(&chain.generator, self.address, self.credentials, node, to)?;
+        let speaker = call(&chain.generator, self.address, self.credentials, node, to)?;
         speaker.tunnel()?;
         Ok(begin.elapsed())
     }

@@ -1,9 +1,9 @@
 //! The far end of a node's channel, made of our own library: it has a socket and a channel, announces its own prefix, and has
-//! no data plane. What would go through its tunnel is the generator's or the sink's.
+//! no data plane. What would go through its tunnel is somebody else's, as a benchmark's generator.
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{Ipv6Addr, SocketAddr, UdpSocket},
     sync::{
         Mutex,
         mpsc::{Receiver, Sender, TryRecvError, channel},
@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use nix::unistd::gettid;
+use nix::unistd::{Pid, gettid};
 use re6st_user::{
     babel::{
         message::{Message, NextHop, Update},
@@ -22,7 +22,7 @@ use re6st_user::{
         random::Random,
         wire::PacketWriter,
     },
-    certificate::{network::Network, node::NodeCertificate, node_prefix::NodePrefix},
+    certificate::{network::Network, node_prefix::NodePrefix},
     channel::{
         ChannelCredentials, Channels, Input, MAX_BABEL_PACKET, Output, Peer, Settings, Tunnel,
     },
@@ -31,7 +31,7 @@ use re6st_user::{
 };
 
 use super::issuer::wall;
-use crate::{bench::core, host::Host};
+use crate::host::Host;
 
 /// How often what is announced is said again.
 const ANNOUNCED: Duration = Duration::from_secs(1);
@@ -41,53 +41,63 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A running one. Ends when dropped.
 pub struct Speaker {
     tunnels: Mutex<Receiver<Tunnel>>,
+    thread_id: Pid,
     end: Option<Sender<()>>,
     thread: Option<JoinHandle<Result<()>>>,
 }
 
 impl Speaker {
-    /// Calls a node from this address of the host's.
-    pub fn call(
+    /// Speaks from this address of the host's with a peer, which it calls if it knows where that is.
+    pub fn start(
         host: &Host,
-        own: Ipv4Addr,
+        own: SocketAddr,
         credentials: ChannelCredentials,
-        node: &NodeCertificate,
-        address: Ipv4Addr,
+        peer: Peer,
     ) -> Result<Self> {
-        let defaults = Settings::default();
-        let socket = host
-            .enter(|| UdpSocket::bind((own, defaults.port)))?
-            .with_context(|| format!("a socket on {own}"))?;
-        let peer = Peer {
-            node: node.prefix(),
-            address: Some((address, defaults.port).into()),
-            key: node.static_key(),
+        let settings = Settings {
+            port: own.port(),
+            ..Settings::default()
         };
+        let socket = host
+            .enter(|| UdpSocket::bind(own))?
+            .with_context(|| format!("a socket on {own}"))?;
         let (end, ended) = channel();
         let (told, tunnels) = channel();
+        let (tell, thread_id) = channel();
+        let packets = announcement(&credentials)?;
+        let seed = u64::from(own.port()) << 32 ^ peer.node.number() as u64;
         let shell = Shell {
-            packets: announcement(&credentials)?,
-            channels: Channels::new(defaults),
+            packets,
+            channels: Channels::new(settings),
             socket,
-            own: own.into(),
+            own,
             peer: peer.node,
-            random: Random::new(u64::from(u32::from(own))),
+            random: Random::new(seed),
             begin: Instant::now(),
             told,
             connected: false,
         };
-        let (tell, thread_id) = channel();
         let thread = thread::spawn(move || {
             tell.send(gettid()).ok();
             shell.run(credentials, peer, &ended)
         });
-        // generator and relay go before all ordinary work, for which nothing may be left
-        core::put_first(host, thread_id.recv()?)?;
         Ok(Self {
             tunnels: Mutex::new(tunnels),
+            thread_id: thread_id.recv()?,
             end: Some(end),
             thread: Some(thread),
         })
+    }
+
+    /// The thread that speaks.
+    pub const fn thread_id(&self) -> Pid {
+        self.thread_id
+    }
+
+    /// Whether a tunnel was made since this was asked last.
+    pub fn has_tunnel(&self) -> bool {
+        let tunnels = self.tunnels.lock();
+        tunnels.is_ok_and(|tunnels| tunnels.try_recv().is_ok())
     }
 
     /// Waits for its tunnel.
@@ -130,7 +140,7 @@ struct Shell {
     packets: Packets,
     channels: Channels,
     socket: UdpSocket,
-    own: IpAddr,
+    own: SocketAddr,
     peer: NodePrefix,
     random: Random,
     begin: Instant,
@@ -183,7 +193,7 @@ impl Shell {
     }
 
     fn datagram(&mut self, from: SocketAddr, bytes: &[u8]) -> Result<()> {
-        let to = self.own;
+        let to = self.own.ip();
         self.handle(Input::Datagram { from, to, bytes })
     }
 

@@ -1,4 +1,4 @@
-//! Certificates for the nodes of a benchmark.
+//! Certificates for nodes that no registry has made.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -28,11 +28,11 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// A new network's, with keys of the default kind (P-256).
-    pub fn new() -> Result<Self> {
+    /// A new one for this network, with keys of the default kind (P-256).
+    pub fn new(network: &str) -> Result<Self> {
         let terms = AuthorityTerms {
-            network: "2001:db8:42::/48".parse()?,
-            common_name: "benchmark",
+            network: network.parse()?,
+            common_name: "testbed",
             subject: &Subject::default(),
             not_before: wall()?.minus(DAY),
             not_after: wall()?.plus(30 * DAY),
@@ -51,6 +51,17 @@ impl Issuer {
 
     /// Of the node with this number, whose prefix has 16 bits in the network's.
     pub fn credentials(&self, number: u16) -> Result<ChannelCredentials> {
+        let now = wall()?;
+        self.credentials_between(number, now.minus(DAY), now.plus(20 * DAY))
+    }
+
+    /// The same, valid between these.
+    pub fn credentials_between(
+        &self,
+        number: u16,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<ChannelCredentials> {
         let key = StaticKey::generate()?;
         let request =
             CertificateRequest::make(&self.key, Some(key.public_key()), &Subject::default())?;
@@ -59,8 +70,8 @@ impl Issuer {
             serial: Serial::new(1_000_000 + u64::from(number)).context("no serial number")?,
             prefix: name(number)?,
             subject_serial: SubjectSerial(1),
-            not_before: wall()?.minus(DAY),
-            not_after: wall()?.plus(20 * DAY),
+            not_before: from,
+            not_after: until,
         };
         Ok(ChannelCredentials {
             key,
