@@ -6,7 +6,7 @@
 
 use std::{
     fmt,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -18,11 +18,13 @@ use crate::{
         filter::Filter,
         quantities::{Metric, RouterId},
     },
+    certificate::record::Country,
     route::RouteKey,
 };
 
 mod babel;
 mod check;
+mod mesh;
 pub(crate) mod mistake;
 mod names;
 mod peer;
@@ -89,7 +91,24 @@ pub struct Config {
     /// Nodes of the managed mesh to have a channel with; their names, addresses and keys are unique. None without
     /// [`Self::registry`].
     pub peers: Vec<Peer>,
+    /// Nodes of the managed mesh are found, and tunnels to them kept. None without [`Self::registry`].
+    pub mesh: Option<Mesh>,
     tunnel_index_bits: u32,
+}
+
+/// The section `[mesh]`: how the node finds others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mesh {
+    /// Tunnels that this node opens and keeps, if the file says it.
+    pub client_count: Option<usize>,
+    /// Tunnels that others may have to this node, if the file says it.
+    pub max_clients: Option<usize>,
+    /// Tunnels are reconsidered this often, if the file says it.
+    pub tunnel_refresh: Option<Duration>,
+    /// Where others are told to call this node; without any, at the addresses of its interfaces and where peers see it.
+    pub ip: Vec<SocketAddr>,
+    /// Where those are.
+    pub country: Option<Country>,
 }
 
 /// A tunnel to a peer.

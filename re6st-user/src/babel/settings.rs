@@ -195,6 +195,21 @@ pub struct RoundTrip {
     pub decay: u8,
 }
 
+impl RoundTrip {
+    /// What a round trip adds to the cost of a link: nothing below the minimum, then linear, then all (RFC 9616 section 4).
+    pub fn penalty(&self, round_trip: Duration) -> u16 {
+        if round_trip <= self.min {
+            return 0;
+        }
+        if round_trip >= self.max {
+            return self.max_penalty;
+        }
+        let above = (round_trip - self.min).as_micros();
+        let range = (self.max - self.min).as_micros();
+        (u128::from(self.max_penalty) * above / range) as u16
+    }
+}
+
 impl Default for RoundTrip {
     /// re6st's profile: about 10 for each millisecond.
     fn default() -> Self {

@@ -154,6 +154,18 @@ impl NodePrefix {
         Ipv6Net::new(Ipv6Addr::from_bits(network.bits() | own), length).ok()
     }
 
+    /// The node whose subnet this is.
+    pub fn of_subnet(subnet: &Ipv6Net, network: &Network) -> Option<Self> {
+        let length = subnet.prefix_len().checked_sub(network.length())?;
+        let bits = subnet
+            .network()
+            .to_bits()
+            .checked_shl(network.length().into());
+        let bits = bits.unwrap_or(0);
+        let node = Self { bits, length };
+        (node.subnet(network)? == subnet.trunc()).then_some(node)
+    }
+
     /// The node's address: the first one after the subnet's own, with the subnet's length. None if the network and the
     /// prefix are longer than an address.
     pub fn address(&self, network: &Network) -> Option<Ipv6Net> {

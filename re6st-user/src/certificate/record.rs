@@ -12,7 +12,7 @@
 //! | 2, and as many | the certificate in DER |
 //! | 2, and as many | the signature of [`DOMAIN`], the network and all of the above |
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr, str::FromStr};
 
 use thiserror::Error;
 
@@ -48,18 +48,27 @@ const OPEN: u8 = 1;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Country([u8; 2]);
 
-impl Country {
+/// Something is no [`Country`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("expected the two letters of a country, such as \"FR\"")]
+pub struct NoCountry;
+
+impl FromStr for Country {
+    type Err = NoCountry;
+
     /// From two letters, whatever their case.
-    pub fn parse(text: &str) -> Option<Self> {
-        let letters: [u8; 2] = text.as_bytes().try_into().ok()?;
+    fn from_str(text: &str) -> Result<Self, NoCountry> {
+        let letters: [u8; 2] = text.as_bytes().try_into().map_err(|_| NoCountry)?;
         let letters = letters.map(|letter| letter.to_ascii_uppercase());
-        let are_letters = letters.iter().all(u8::is_ascii_uppercase);
-        are_letters.then_some(Self(letters))
+        match letters.iter().all(u8::is_ascii_uppercase) {
+            true => Ok(Self(letters)),
+            false => Err(NoCountry),
+        }
     }
 }
 
-impl std::fmt::Display for Country {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Country {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [first, second] = self.0.map(char::from);
         write!(f, "{first}{second}")
     }
@@ -229,7 +238,7 @@ impl<'a> Parsed<'a> {
         let open = reader.u8()? & OPEN != 0;
         let country = match reader.array::<2>()? {
             [0, 0] => None,
-            letters => Some(Country::parse(std::str::from_utf8(letters).ok()?)?),
+            letters => Some(std::str::from_utf8(letters).ok()?.parse().ok()?),
         };
         let count = usize::from(reader.u8()?);
         if count > MAX_ADDRESSES {

@@ -107,6 +107,8 @@ pub enum Input<'a> {
     Moved,
     /// Peers of the life before, which are tried although nobody has named them.
     Restored(Vec<(NodePrefix, SocketAddr, StaticPublicKey)>),
+    /// No session with this node is wanted, whoever has opened it.
+    Close(NodePrefix),
     /// A new handshake now, with the address of the configuration.
     Reconnect(NodePrefix),
     /// Peers are told that we leave.

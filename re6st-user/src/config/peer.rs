@@ -92,7 +92,7 @@ fn one(raw: &raw::Peer, networks: &[IpNet], port: u16) -> Result<Peer, Wrong> {
     })
 }
 
-fn address_and_port(
+pub(super) fn address_and_port(
     key: &str,
     text: &Text,
     networks: &[IpNet],

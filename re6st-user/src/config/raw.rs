@@ -33,6 +33,18 @@ pub struct Config {
     pub registry: Option<Registry>,
     #[serde(default)]
     pub peer: Vec<Peer>,
+    pub mesh: Option<Spanned<Mesh>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Mesh {
+    pub client_count: Option<Spanned<i64>>,
+    pub max_clients: Option<Spanned<i64>>,
+    pub tunnel_refresh: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub ip: Vec<Text>,
+    pub country: Option<Text>,
 }
 
 #[derive(Deserialize)]

@@ -65,6 +65,12 @@ key     = "0102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F20"
 
 [[peer]]
 node = "281474976710655/48"
+
+[mesh]
+client-count   = 5
+tunnel-refresh = 60
+ip             = ["192.0.2.9", "[2001:db8:ffff::9]:4756"]
+country        = "fr"
 "#;
 
 fn good() -> Config {
@@ -125,6 +131,10 @@ fn a_good_file_says_what_it_says() {
     let names: Vec<_> = config.peers.iter().map(|peer| peer.node).collect();
     let names: Vec<_> = names.iter().map(NodePrefix::common_name).collect();
     assert_eq!(names, ["7/16", "281474976710655/48"]);
+    let mesh = config.mesh.as_ref().unwrap();
+    assert_eq!((mesh.client_count, mesh.max_clients), (Some(5), None));
+    let ip = ["192.0.2.9:4754", "[2001:db8:ffff::9]:4756"].map(|it| it.parse().unwrap());
+    assert_eq!(mesh.ip, ip);
     assert_eq!(config.peers[0].address, "192.0.2.8:4755".parse().ok());
     let key: [u8; 32] = std::array::from_fn(|index| index as u8 + 1);
     assert_eq!(config.peers[0].key, Some(StaticPublicKey::new(key)));

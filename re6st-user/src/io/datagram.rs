@@ -120,6 +120,17 @@ impl Socket {
         Ok(Self::new(socket, false))
     }
 
+    /// What nodes ask each other over the mesh, at an address of ours there, which may not be there yet. What is too long for a
+    /// packet goes in several.
+    pub fn mesh(address: Ipv6Addr, port: u16) -> io::Result<Self> {
+        let socket = open(Domain::IPV6, Type::DGRAM, None)?;
+        socket.set_only_v6(true)?;
+        socket.set_freebind_v6(true)?;
+        setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+        socket.bind(&SocketAddrV6::new(address, port, 0, 0).into())?;
+        Ok(Self::new(socket, false))
+    }
+
     /// What carries `gre` tunnels of one IP version.
     pub fn gre(ipv4: bool) -> io::Result<Self> {
         let domain = if ipv4 { Domain::IPV4 } else { Domain::IPV6 };

@@ -9,6 +9,7 @@ use super::{credentials::Credentials, held::Held};
 use crate::{
     certificate::{
         document::Signed,
+        key::PrivateKey,
         network::Ipv4Network,
         node::NodeCertificate,
         node_prefix::NodePrefix,
@@ -27,6 +28,8 @@ pub struct ChannelStanding {
     pub generation: u64,
     /// This node's X25519 key, which is the one in its certificate.
     pub static_key: Arc<StaticKey>,
+    /// The key of this node's certificate.
+    pub signing_key: Arc<PrivateKey>,
     /// This node's certificate. Whether it is valid now is not said.
     pub certificate: Arc<NodeCertificate>,
     /// Whom the node trusts.
@@ -115,6 +118,7 @@ fn first(credentials: &Credentials, held: &Held) -> Option<ChannelStanding> {
     Some(ChannelStanding {
         generation: 1,
         static_key: Arc::clone(static_key),
+        signing_key: Arc::clone(&credentials.key),
         certificate: Arc::new(credentials.certificate.clone()),
         authorities: Arc::new(credentials.authorities.clone()),
         revoked: Arc::new(held.revoked().clone()),

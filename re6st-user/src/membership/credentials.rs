@@ -27,7 +27,7 @@ pub struct Credentials {
     /// The certificate of this node.
     pub certificate: NodeCertificate,
     /// The private key of that certificate.
-    pub key: PrivateKey,
+    pub key: Arc<PrivateKey>,
     /// The X25519 key of that certificate, or why there is none.
     pub static_key: Result<Arc<StaticKey>, NoStaticKey>,
 }
@@ -235,7 +235,7 @@ impl Credentials {
             static_key: static_key(texts, registry, &certificate).map(Arc::new),
             authorities,
             certificate,
-            key,
+            key: Arc::new(key),
         };
         credentials
             .check_issuer()

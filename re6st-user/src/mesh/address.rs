@@ -1,12 +1,8 @@
 //! Where a node is.
 
-use std::{
-    fmt,
-    net::{IpAddr, SocketAddr},
-    str::FromStr,
-};
+use std::net::{IpAddr, SocketAddr};
 
-use thiserror::Error;
+pub use crate::certificate::record::Country;
 
 /// So many addresses of a node are looked at.
 pub const MAX_ADDRESSES: usize = 8;
@@ -18,41 +14,6 @@ pub enum Protocol {
     Udp,
     /// A stream, for networks that let nothing else through.
     Tcp,
-}
-
-/// A country, as two capital letters (ISO 3166).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Country([u8; 2]);
-
-/// Something is no [`Country`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-#[error("a country is two capital letters, as in ISO 3166")]
-pub struct NoCountry;
-
-impl FromStr for Country {
-    type Err = NoCountry;
-
-    fn from_str(code: &str) -> Result<Self, NoCountry> {
-        match *code.as_bytes() {
-            [first, second] if first.is_ascii_uppercase() && second.is_ascii_uppercase() => {
-                Ok(Self([first, second]))
-            }
-            _ => Err(NoCountry),
-        }
-    }
-}
-
-impl fmt::Display for Country {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [first, second] = self.0.map(char::from);
-        write!(f, "{first}{second}")
-    }
-}
-
-impl fmt::Debug for Country {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Country({self})")
-    }
 }
 
 /// Who runs a node, as far as its certificate says: equal for nodes of one owner.

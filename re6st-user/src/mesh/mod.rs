@@ -11,6 +11,7 @@
 //! | [`settings`], [`counters`] | times and limits; what is counted |
 //! | [`address`], [`known`] | where nodes are; the nodes whose addresses are remembered |
 //! | [`engine`] | the decisions |
+//! | [`message`] | what nodes without a tunnel ask each other, octet by octet |
 
 pub mod address;
 pub mod counters;
@@ -18,6 +19,7 @@ pub mod engine;
 pub mod event;
 pub mod input;
 pub mod known;
+pub mod message;
 pub mod output;
 mod random;
 pub mod routes;

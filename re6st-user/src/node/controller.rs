@@ -21,6 +21,7 @@ use super::{
     install::Installer,
     instance::Instance,
     journal::Journal,
+    mesh::NodeMesh,
     orders::{Ending, Order, Orders},
     peers::{self, Peers},
     recorder::Recorder,
@@ -52,6 +53,7 @@ use crate::{
         babel::BabelParameters,
         shell::{Membership, Requests, Standing},
     },
+    mesh,
     route::RouteKey,
     routing::Routing,
     time::{Now, Time},
@@ -61,6 +63,8 @@ use crate::{
 const MONITOR: u64 = u64::MAX;
 /// Token of orders.
 const ORDERS: u64 = u64::MAX - 1;
+/// Token of what nodes ask each other over the mesh.
+pub(super) const QUESTIONS: u64 = u64::MAX - 2;
 /// Tokens of carriers begin here; those of plain interfaces are their indexes.
 const CARRIERS: u64 = 1 << 32;
 /// Until another look at what failed or has grown.
@@ -99,6 +103,8 @@ pub struct Controller {
     pub(super) reload: Option<Reload>,
     /// The channels to peers of a managed mesh.
     pub(super) peers: Option<Peers>,
+    /// Whom tunnels are kept to.
+    pub(super) mesh: Option<NodeMesh>,
     outputs: Vec<Output>,
     _control: control::Place,
     _lock: Lock,
@@ -209,6 +215,16 @@ impl Controller {
             let settings = peers::settings(&config, instance.manifest.settings.tunnel_mask);
             Peers::new(requests, settings, &config, clock.elapsed())
         });
+        let standing = membership
+            .as_ref()
+            .map(|standing| standing.borrow().channel.clone());
+        let mesh = standing.flatten().and_then(|standing| {
+            let (own, network) = (
+                standing.certificate.prefix(),
+                standing.authorities.network(),
+            );
+            NodeMesh::new(&config, own, network)
+        });
         let mut troubles = Troubles::default();
         troubles.loaded(&instance.manifest.missing);
         Self {
@@ -235,6 +251,7 @@ impl Controller {
             known: BTreeMap::new(),
             reload: None,
             peers,
+            mesh,
             outputs: Vec::new(),
             _control: outside.control,
             _lock: lock,
@@ -280,7 +297,9 @@ impl Controller {
         self.announce();
         self.look_around()?;
         self.tell_channels();
+        self.begin_mesh();
         self.go_on_with_channels();
+        self.go_on_with_mesh();
         self.look_after();
         let outcome = loop {
             if let Some(outcome) = self.turn().transpose() {
@@ -288,6 +307,7 @@ impl Controller {
             }
         };
         if matches!(outcome, Ok(Ending::ForGood)) {
+            self.mesh(mesh::Input::ShutDown);
             self.handle(Input::ShutDown);
             self.channel(channel::Input::ShutDown);
         }
@@ -304,6 +324,7 @@ impl Controller {
         let mut events = [EpollEvent::empty(); SOCKETS];
         let ready = self.readiness.wait(self.calm(), &mut events)?;
         let ending = self.receive(ready);
+        self.go_on_with_mesh();
         self.go_on_with_channels();
         self.go_on_with_reload();
         self.look_around()?;
@@ -323,7 +344,9 @@ impl Controller {
         let channels = self.peers.as_ref().and_then(Peers::next_deadline);
         let channels = channels.map(|deadline| deadline.since(self.now()));
         let tick = self.tick.map(|tick| tick.since(self.now()));
-        [deadline, look, tick, channels, self.reload_wait()]
+        let mesh = self.mesh.as_ref().and_then(NodeMesh::next_deadline);
+        let mesh = mesh.map(|deadline| deadline.since(self.now()));
+        [deadline, look, tick, channels, mesh, self.reload_wait()]
             .into_iter()
             .flatten()
             .min()
@@ -407,6 +430,8 @@ impl Controller {
                         self.note(&change);
                     }
                 }
+                // taken when the mesh goes on
+                QUESTIONS => {}
                 token if token >= CARRIERS => {
                     let place = (token - CARRIERS) as usize;
                     self.transport.receive_through(place, now, &mut inputs);

@@ -37,6 +37,7 @@ pub mod journal;
 pub mod kernel;
 pub mod lan;
 mod links;
+mod mesh;
 mod orders;
 mod peers;
 pub mod recorder;

@@ -5,6 +5,7 @@ mod channels;
 mod clock;
 mod enrolment;
 mod members;
+mod mesh;
 mod operator;
 mod secrets;
 mod succession;

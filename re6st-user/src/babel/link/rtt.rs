@@ -63,18 +63,9 @@ impl SmoothedRoundTrip {
         Duration::from_micros(self.0.unwrap_or(0).into())
     }
 
-    /// What it adds to the cost of the link: nothing below the minimum, then linear, then all (RFC 9616 section 4).
+    /// What it adds to the cost of the link.
     pub fn penalty(self, profile: &RoundTrip) -> u16 {
-        let now = self.duration();
-        if now <= profile.min {
-            return 0;
-        }
-        if now >= profile.max {
-            return profile.max_penalty;
-        }
-        let above = (now - profile.min).as_micros();
-        let range = (profile.max - profile.min).as_micros();
-        (u128::from(profile.max_penalty) * above / range) as u16
+        profile.penalty(self.duration())
     }
 }
 

@@ -8,8 +8,7 @@ use crate::{
     certificate::{
         authority::Authority,
         record::{
-            Country, MAX_ADDRESSES, MAX_RECORD_SIZE, NodeRecord, RECORD_LIFETIME, RecordError,
-            Whereabouts,
+            MAX_ADDRESSES, MAX_RECORD_SIZE, NodeRecord, RECORD_LIFETIME, RecordError, Whereabouts,
         },
         request::CertificateRequest,
         revocations::{Revocation, RevocationList},
@@ -31,7 +30,7 @@ fn whereabouts() -> Whereabouts {
     Whereabouts {
         addresses: addresses.map(|it| it.parse().unwrap()).to_vec(),
         open: true,
-        country: Country::parse("fr"),
+        country: "fr".parse().ok(),
     }
 }
 

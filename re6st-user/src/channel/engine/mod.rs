@@ -22,7 +22,7 @@ use super::{
     own::Own,
     peer::Peer,
     refusal::Refusal,
-    report::PeerReport,
+    report::{OpenedBy, PeerReport},
     schedule::Schedule,
     settings::Settings,
     sources::Sources,
@@ -110,6 +110,17 @@ impl Channels {
     /// The certificate that a peer has shown and that was good; none before there is a channel.
     pub fn certificate(&self, peer: NodePrefix) -> Option<&NodeCertificate> {
         self.peers.get(&peer)?.certificate()
+    }
+
+    /// Who has opened the session that a peer's tunnel is of.
+    pub fn opened_by(&self, peer: NodePrefix) -> Option<OpenedBy> {
+        self.peers.get(&peer)?.opened_by()
+    }
+
+    /// Where the peers that have a session see this node.
+    pub fn seen_at(&self) -> impl Iterator<Item = (NodePrefix, SocketAddr)> {
+        let peers = self.peers.values();
+        peers.filter_map(|peer| Some((peer.node, peer.seen_at()?)))
     }
 
     /// A line for each peer, by name.
@@ -208,6 +219,9 @@ impl Channels {
                 self.restored = peers;
                 self.restore(now, random, outputs);
             }
+            Input::Close(node) => self.one(now, node, random, outputs, |peer, context| {
+                peer.close(context, Closing::NotWanted);
+            }),
             Input::Reconnect(node) => self.one(now, node, random, outputs, Peer::reconnect),
             Input::ShutDown => {
                 self.shut_down = true;

@@ -28,10 +28,7 @@ impl Peer {
             seen_at: self.seen_at,
             state,
             why,
-            opened_by: current.map(|it| match it.is_ours() {
-                true => OpenedBy::Us,
-                false => OpenedBy::Peer,
-            }),
+            opened_by: self.opened_by(),
             certificate_expires: self.certificate().map(NodeCertificate::not_after),
             last_handshake: self.last_handshake.map(|at| now.since(at)),
             key_age: current.map(|it| now.since(it.session.created())),
@@ -44,6 +41,19 @@ impl Peer {
             payload_encrypted: false,
             nat: self.tunnel.as_ref().is_some_and(|it| it.nat),
         }
+    }
+
+    /// Who has opened the session that the tunnel is of.
+    pub(in crate::channel) fn opened_by(&self) -> Option<OpenedBy> {
+        self.tunnel_carrier().map(|it| match it.is_ours() {
+            true => OpenedBy::Us,
+            false => OpenedBy::Peer,
+        })
+    }
+
+    /// Where it sees us, if there is a session.
+    pub(in crate::channel) fn seen_at(&self) -> Option<std::net::SocketAddr> {
+        self.current().and(self.seen_at)
     }
 
     fn waits_for(&self, state: PeerState) -> Option<String> {

@@ -491,6 +491,27 @@ fn each_mistake_is_named_with_its_place_and_its_remedy() {
             "",
             "peer: node = \"7/16\": peers know each other by certificates, so [[peer]] needs the section [registry]",
         ),
+        // mesh
+        (
+            "client-count   = 5",
+            "client-count = 201",
+            "mesh.client-count = 201: expected a number from 0 to 200",
+        ),
+        (
+            "tunnel-refresh = 60",
+            "tunnel-refresh = 0",
+            "mesh.tunnel-refresh = 0: expected a number from 1 to 86400",
+        ),
+        (
+            "\"192.0.2.9\"",
+            "\"2001:db8:42:7::1\"",
+            "that is inside the mesh's own network 2001:db8:42::/48",
+        ),
+        (
+            "\"fr\"",
+            "\"f1\"",
+            "mesh.country = \"f1\": expected the two letters of a country",
+        ),
     ];
     let wrong: Vec<String> = table
         .into_iter()

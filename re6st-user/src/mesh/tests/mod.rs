@@ -4,6 +4,7 @@
 mod bootstrap;
 mod bounds;
 mod draws;
+mod messages;
 mod renewal;
 mod served;
 mod settings;

@@ -30,6 +30,7 @@ use crate::{
         channel::ChannelStanding,
         shell::{Request, Requests},
     },
+    mesh,
     time::Time,
 };
 
@@ -86,6 +87,11 @@ impl Peers {
             closing: Vec::new(),
             close_at: now,
         }
+    }
+
+    /// What the membership said last.
+    pub const fn told(&self) -> Option<&ChannelStanding> {
+        self.told.as_ref()
     }
 
     /// A tunnel is to be closed when no route leads there any more.
@@ -166,7 +172,7 @@ impl Controller {
     }
 
     /// The link through a peer's tunnel.
-    fn link_to(&self, peer: NodePrefix) -> Option<InterfaceId> {
+    pub(super) fn link_to(&self, peer: NodePrefix) -> Option<InterfaceId> {
         let name = peer.common_name();
         let number = self.instance.manifest.tunnels.get(&name)?;
         let interface = tunnel_id(*number);
@@ -278,17 +284,28 @@ impl Controller {
             }
             Output::Document(envelope) => self.ask_membership(Request::Document(envelope)),
             Output::Event(event) => {
+                if let channel::Event::NoAnswer { peer, .. } = event {
+                    self.mesh_has_no_answer(peer);
+                }
                 let now = self.now();
                 self.log.say_of(now, &event.subject(), &event.to_string());
             }
             Output::Tunnel { peer, tunnel } => self.tunnel_to_peer(peer, &tunnel),
-            Output::Closed { peer, why } => self.no_tunnel_to_peer(peer, &why),
+            Output::Closed { peer, why } => {
+                self.no_tunnel_to_peer(peer, &why);
+                self.mesh_tunnel_is_closed(peer, &why);
+            }
             Output::Babel {
                 peer,
                 to_group,
                 packet,
             } => self.hear_peer(peer, to_group, packet),
             Output::Quality { peer, quality } => {
+                self.mesh(mesh::Input::Quality {
+                    node: peer,
+                    round_trip: quality.round_trip,
+                    loss: quality.loss_out.max(quality.loss_in),
+                });
                 if let Some(interface) = self.link_to(peer) {
                     self.handle(Input::Quality {
                         interface,
@@ -302,7 +319,7 @@ impl Controller {
         }
     }
 
-    fn ask_membership(&mut self, request: Request) {
+    pub(super) fn ask_membership(&mut self, request: Request) {
         let taken = self
             .peers
             .as_ref()

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 use anyhow::{Context as _, Result};
 use ipnet::IpNet;
 
-use super::super::{controller::Controller, troubles::Trouble};
+use super::super::{controller::Controller, mesh::NodeMesh, troubles::Trouble};
 use crate::{
     babel::{
         input::{Input, InterfaceId},
@@ -145,14 +145,20 @@ impl Controller {
         self.tell("handshakes", outcome.map(|()| None));
     }
 
-    /// Tells the channels whom the file names.
+    /// Tells the channels whom the file names, and whom the mesh wants.
     pub(in super::super) fn tell_peers(&mut self) {
         let peers = self.config.peers.iter().map(|peer| channel::Peer {
             node: peer.node,
             address: peer.address,
             key: peer.key,
         });
-        let peers = peers.collect();
+        let mut peers: Vec<channel::Peer> = peers.collect();
+        let wanted = self.mesh.iter().flat_map(NodeMesh::peers);
+        for wanted in wanted {
+            if peers.iter().all(|peer| peer.node != wanted.node) {
+                peers.push(wanted);
+            }
+        }
         self.channel(channel::Input::Peers(peers));
         self.doubt_addresses();
     }

@@ -95,6 +95,7 @@ impl Controller {
         if let Some(peers) = &mut self.peers {
             peers.also_accepted(peer, now, &mut tunnel.keys);
         }
+        let was_open = self.link_to(peer).is_some();
         let outcome = match self.link_to(peer) {
             _ if self.is_too_narrow(&tunnel) => self.close_peer_tunnel(&tunnel.name).and_then(|()| {
                 bail!(
@@ -111,6 +112,9 @@ impl Controller {
             && let Some(interface) = self.link_to(peer)
         {
             self.entitle(peer, interface);
+            if !was_open {
+                self.mesh_tunnel_is_up(peer);
+            }
         }
         let why = outcome.as_ref().err().map(|error| format!("{error:#}"));
         self.tell(&format!("peer {}", peer.common_name()), outcome);

@@ -1,0 +1,248 @@
+//! What nodes that have no tunnel with each other say over the mesh, in UDP datagrams between mesh addresses: a question where the
+//! other one is and what its ways cost, and the answer. Each is signed, and brings the record of who says it, so both learn who
+//! the other is and where, whatever way the datagrams took.
+//!
+//! | octets | what |
+//! |---|---|
+//! | 1 | version: 1 |
+//! | 1 | 1 a question, 2 an answer |
+//! | 8 | identifier of the question |
+//! | 8 | when it was said, in seconds since 1970 |
+//! | 1, and as many bits | the name of the node that it is for: how many bits, and their number in as few octets as hold them |
+//! | 2, and as many | a question: names of destinations, each as above; an answer: a metric (2) for each of them, in their order |
+//! | 2, and as many | the record of who says it |
+//! | 2, and as many | its signature of [`DOMAIN`] and all of the above |
+
+use thiserror::Error;
+
+use super::{QuestionId, routes::Metric};
+use crate::{
+    certificate::{
+        key::PrivateKey,
+        node_prefix::NodePrefix,
+        record::{MAX_RECORD_SIZE, NodeRecord, RecordError},
+        revocations::RevocationList,
+        verify::Authorities,
+    },
+    octets::Reader,
+    time::Timestamp,
+};
+
+/// The UDP port on which nodes are asked, at their mesh address.
+pub const PORT: u16 = 4755;
+/// Octets of a message, at most: of 256 destinations with names of 48 bits, and a record.
+pub const MAX_MESSAGE_SIZE: usize = 2_048 + MAX_RECORD_SIZE;
+/// Destinations of a question, at most.
+pub const MAX_DESTINATIONS: usize = 256;
+/// Clocks may differ by so many seconds, and messages may be so old.
+const CLOCK_SKEW: u64 = 600;
+/// What is signed is nothing else.
+const DOMAIN: &[u8] = b"re6st-ebpf mesh message\0";
+const VERSION: u8 = 1;
+const QUESTION: u8 = 1;
+const ANSWER: u8 = 2;
+
+/// What is said.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Content {
+    /// Where are you, and what do your ways to these cost?
+    Question(Vec<NodePrefix>),
+    /// What they cost; where it is says the record.
+    Answer(Vec<Metric>),
+}
+
+/// Something said to this node, and by whom.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Message {
+    /// Who says it.
+    pub by: NodeRecord,
+    /// Of the question.
+    pub id: QuestionId,
+    /// What.
+    pub content: Content,
+}
+
+/// Why a message is not listened to.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum MessageError {
+    /// Not a message.
+    #[error("not a message of the mesh")]
+    Form,
+    /// For another node.
+    #[error("it is for another node")]
+    Recipient,
+    /// Too old, or of a clock that is wrong.
+    #[error("it is out of date")]
+    OutOfDate,
+    /// Who says it is nobody we believe.
+    #[error("the record of its sender: {0}")]
+    Record(#[from] RecordError),
+    /// Not signed by who says it.
+    #[error("its signature is not its sender's")]
+    Signature,
+}
+
+impl Message {
+    /// Makes a datagram. `own` is the record of who says it, and `key` that of its certificate.
+    ///
+    /// # Errors
+    /// It is too long, or the key cannot sign.
+    pub fn sign(
+        content: &Content,
+        id: QuestionId,
+        to: NodePrefix,
+        own: &NodeRecord,
+        key: &PrivateKey,
+        now: Timestamp,
+    ) -> Result<Vec<u8>, MessageError> {
+        let kind = match content {
+            Content::Question(_) => QUESTION,
+            Content::Answer(_) => ANSWER,
+        };
+        let mut octets = vec![VERSION, kind];
+        octets.extend(id.0.to_be_bytes());
+        octets.extend(now.0.to_be_bytes());
+        put_name(&mut octets, to);
+        match content {
+            Content::Question(names) => {
+                octets.extend(count(names.len())?);
+                names.iter().for_each(|name| put_name(&mut octets, *name));
+            }
+            Content::Answer(metrics) => {
+                octets.extend(count(metrics.len())?);
+                octets.extend(metrics.iter().flat_map(|metric| metric.0.to_be_bytes()));
+            }
+        }
+        put(&mut octets, own.octets())?;
+        let signature = key.sign(&[DOMAIN, &octets].concat());
+        put(
+            &mut octets,
+            &signature.map_err(|_| MessageError::Signature)?,
+        )?;
+        Ok(octets)
+    }
+
+    /// Takes a datagram, from whomever. `own` is the name of this node.
+    ///
+    /// # Errors
+    /// It is no message to this node, of one that is believed now.
+    pub fn open(
+        octets: &[u8],
+        own: NodePrefix,
+        authorities: &Authorities,
+        revoked: &RevocationList,
+        now: Timestamp,
+    ) -> Result<Self, MessageError> {
+        let parsed = Parsed::read(octets).ok_or(MessageError::Form)?;
+        if parsed.to != own {
+            return Err(MessageError::Recipient);
+        }
+        if parsed.said_at.since(now).max(now.since(parsed.said_at)) > CLOCK_SKEW {
+            return Err(MessageError::OutOfDate);
+        }
+        let by = NodeRecord::verify(parsed.record, authorities, revoked, now)?;
+        let message = [DOMAIN, parsed.body].concat();
+        let key = by.certificate().public_key();
+        if !key.verify(&message, parsed.signature) {
+            return Err(MessageError::Signature);
+        }
+        Ok(Self {
+            by,
+            id: parsed.id,
+            content: parsed.content,
+        })
+    }
+}
+
+struct Parsed<'a> {
+    id: QuestionId,
+    said_at: Timestamp,
+    to: NodePrefix,
+    content: Content,
+    record: &'a [u8],
+    /// All that is signed.
+    body: &'a [u8],
+    signature: &'a [u8],
+}
+
+impl<'a> Parsed<'a> {
+    fn read(octets: &'a [u8]) -> Option<Self> {
+        if octets.len() > MAX_MESSAGE_SIZE {
+            return None;
+        }
+        let mut reader = Reader::new(octets);
+        if reader.u8()? != VERSION {
+            return None;
+        }
+        let kind = reader.u8()?;
+        let id = QuestionId(reader.u64()?);
+        let said_at = Timestamp(reader.u64()?);
+        let to = name(&mut reader)?;
+        let count = usize::from(reader.u16()?);
+        if count > MAX_DESTINATIONS {
+            return None;
+        }
+        let content = match kind {
+            QUESTION => {
+                let names: Option<Vec<_>> = (0..count).map(|_| name(&mut reader)).collect();
+                Content::Question(names?)
+            }
+            ANSWER => {
+                let metrics: Option<Vec<_>> =
+                    (0..count).map(|_| reader.u16().map(Metric)).collect();
+                Content::Answer(metrics?)
+            }
+            _ => return None,
+        };
+        let record = take(&mut reader)?;
+        let body = octets.get(..octets.len() - reader.rest().len())?;
+        let signature = take(&mut reader)?;
+        reader.is_empty().then_some(Self {
+            id,
+            said_at,
+            to,
+            content,
+            record,
+            body,
+            signature,
+        })
+    }
+}
+
+fn name(reader: &mut Reader<'_>) -> Option<NodePrefix> {
+    let length = reader.u8()?;
+    let mut number = [0; 16];
+    let octets = reader.octets(usize::from(length.div_ceil(8)))?;
+    number
+        .get_mut(16 - octets.len().min(16)..)?
+        .copy_from_slice(octets);
+    NodePrefix::new(u128::from_be_bytes(number), length).ok()
+}
+
+fn put_name(out: &mut Vec<u8>, name: NodePrefix) {
+    out.push(name.length());
+    let number = name.number().to_be_bytes();
+    let octets = usize::from(name.length().div_ceil(8)).min(16);
+    out.extend(number.get(16 - octets..).unwrap_or_default());
+}
+
+fn take<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
+    let length = reader.u16()?;
+    reader.octets(length.into())
+}
+
+fn put(out: &mut Vec<u8>, octets: &[u8]) -> Result<(), MessageError> {
+    let length = u16::try_from(octets.len()).map_err(|_| MessageError::Form)?;
+    out.extend(length.to_be_bytes());
+    out.extend(octets);
+    match out.len() <= MAX_MESSAGE_SIZE {
+        true => Ok(()),
+        false => Err(MessageError::Form),
+    }
+}
+
+fn count(count: usize) -> Result<[u8; 2], MessageError> {
+    let count = u16::try_from(count).ok();
+    let count = count.filter(|count| usize::from(*count) <= MAX_DESTINATIONS);
+    Ok(count.ok_or(MessageError::Form)?.to_be_bytes())
+}

@@ -1,0 +1,145 @@
+//! Questions and answers: from who says so, to whom they are for, in their time.
+
+#![allow(clippy::unwrap_used, reason = "a test says what it wants by stopping")]
+
+use crate::{
+    certificate::{
+        authority::Authority,
+        key::PrivateKey,
+        node_prefix::NodePrefix,
+        record::{NodeRecord, Whereabouts},
+        revocations::RevocationList,
+        static_key::StaticKey,
+        testing::{CertificateOf, START, authority, new_key},
+        verify::Authorities,
+    },
+    mesh::{
+        Metric, QuestionId,
+        message::{Content, MAX_DESTINATIONS, MAX_MESSAGE_SIZE, Message, MessageError},
+    },
+    time::Timestamp,
+};
+
+const ID: QuestionId = QuestionId(0x1234_5678_9abc_def0);
+
+fn name(text: &str) -> NodePrefix {
+    NodePrefix::from_common_name(text).unwrap()
+}
+
+struct Node {
+    record: NodeRecord,
+    key: PrivateKey,
+}
+
+fn node(authority: &Authority, text: &str) -> Node {
+    let key = new_key();
+    let fixed = StaticKey::generate().unwrap();
+    let certificate = CertificateOf::node(authority, name(text));
+    let certificate = certificate.issue_for(&key, Some(fixed.public_key()));
+    let network = authority.certificate().network();
+    let record = NodeRecord::sign(Whereabouts::default(), &certificate, &key, &network, START);
+    Node {
+        record: record.unwrap(),
+        key,
+    }
+}
+
+fn say(node: &Node, content: &Content) -> Vec<u8> {
+    Message::sign(content, ID, name("9/16"), &node.record, &node.key, START).unwrap()
+}
+
+fn hear(authority: &Authority, octets: &[u8], now: Timestamp) -> Result<Message, MessageError> {
+    let authorities = Authorities::new(authority.certificate().clone());
+    Message::open(
+        octets,
+        name("9/16"),
+        &authorities,
+        &RevocationList::default(),
+        now,
+    )
+}
+
+#[test]
+fn what_is_said_is_heard() {
+    let authority = authority();
+    let sender = node(&authority, "7/16");
+    let names = ["1/16", "5/18", "0/1", "65535/16", "281474976710655/48"].map(name);
+    for content in [
+        Content::Question(Vec::new()),
+        Content::Question(names.to_vec()),
+        Content::Question(vec![name("281474976710655/48"); MAX_DESTINATIONS]),
+        Content::Answer(vec![Metric(0), Metric(300), Metric::INFINITY]),
+    ] {
+        let octets = say(&sender, &content);
+        let heard = hear(&authority, &octets, START).unwrap();
+        assert_eq!((heard.id, &heard.content), (ID, &content));
+        assert_eq!(heard.by, sender.record);
+        assert!(octets.len() <= MAX_MESSAGE_SIZE);
+    }
+}
+
+#[test]
+fn changed_cut_late_and_foreign_ones_are_refused() {
+    let authority = authority();
+    let sender = node(&authority, "7/16");
+    let octets = say(&sender, &Content::Question(vec![name("1/16")]));
+    for at in 0..octets.len() {
+        let mut changed = octets.clone();
+        changed[at] ^= 1;
+        assert!(hear(&authority, &changed, START).is_err(), "octet {at}");
+        assert_eq!(
+            hear(&authority, &octets[..at], START),
+            Err(MessageError::Form)
+        );
+    }
+    for now in [START.plus(601), START.minus(601)] {
+        assert_eq!(hear(&authority, &octets, now), Err(MessageError::OutOfDate));
+    }
+    let stranger = node(&self::authority(), "7/16");
+    let octets = say(&stranger, &Content::Question(Vec::new()));
+    assert!(matches!(
+        hear(&authority, &octets, START),
+        Err(MessageError::Record(_))
+    ));
+    let to_another = Message::sign(
+        &Content::Question(Vec::new()),
+        ID,
+        name("8/16"),
+        &sender.record,
+        &sender.key,
+        START,
+    );
+    let outcome = hear(&authority, &to_another.unwrap(), START);
+    assert_eq!(outcome, Err(MessageError::Recipient));
+}
+
+#[test]
+fn nobody_speaks_with_the_record_of_another() {
+    let authority = authority();
+    let (sender, thief) = (node(&authority, "7/16"), node(&authority, "8/16"));
+    let stolen = Node {
+        record: sender.record,
+        key: thief.key,
+    };
+    let octets = say(&stolen, &Content::Answer(vec![Metric(1)]));
+    assert_eq!(
+        hear(&authority, &octets, START),
+        Err(MessageError::Signature)
+    );
+}
+
+#[test]
+fn more_destinations_than_allowed_are_not_sent() {
+    let authority = authority();
+    let sender = node(&authority, "7/16");
+    let content = Content::Question(vec![name("1/16"); MAX_DESTINATIONS + 1]);
+    let outcome = Message::sign(
+        &content,
+        ID,
+        name("9/16"),
+        &sender.record,
+        &sender.key,
+        START,
+    );
+    assert_eq!(outcome, Err(MessageError::Form));
+}

@@ -1,0 +1,348 @@
+//! The mesh of this node: whom it wants tunnels to is told to the channels, and what becomes of them to it.
+//!
+//! ```text
+//! registry ─► records ─┐                       ┌─► channels ─► tunnels ─► routes
+//! other nodes ─────────┼─► Mesh::handle ─► here ┤
+//! routes, tunnels ─────┘                       └─► questions over the mesh, the registry, the log
+//! ```
+
+mod questions;
+mod routes;
+mod whereabouts;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    os::fd::AsFd as _,
+};
+
+use anyhow::Context as _;
+
+use self::{
+    questions::Questions,
+    routes::{Reachable, View},
+    whereabouts::Places,
+};
+use super::controller::{Controller, QUESTIONS};
+use crate::{
+    babel::input::Input as BabelInput,
+    certificate::{
+        network::Network, node_prefix::NodePrefix, record::NodeRecord, static_key::StaticPublicKey,
+    },
+    channel, config,
+    io::random,
+    membership::shell::Request,
+    mesh::{
+        Address, Input, Known, Loss, Mesh, OpenFailure, OpenedBy, Output, Protocol, Settings,
+        Source,
+    },
+    time::Time,
+};
+
+/// Records of others that are remembered for their keys.
+const MOST_KEYS: usize = 4_096;
+/// Nodes that the registry is asked for at a time.
+const NEWCOMERS: u8 = 8;
+/// A draining tunnel costs so many times as much, in 256ths.
+const DRAINING: u16 = u16::MAX;
+/// The plain cost.
+const PLAIN: u16 = 256;
+
+/// The mesh of this node.
+pub(super) struct NodeMesh {
+    mesh: Mesh,
+    own: NodePrefix,
+    network: Network,
+    /// Whom the mesh wants tunnels to, and where they may be: the first address is tried.
+    wanted: BTreeMap<NodePrefix, Wanted>,
+    /// Out of records.
+    keys: BTreeMap<NodePrefix, StaticPublicKey>,
+    reachable: Reachable,
+    questions: Questions,
+    places: Places,
+    /// Of what the membership said last.
+    generation: u64,
+}
+
+#[derive(Debug)]
+struct Wanted {
+    addresses: VecDeque<SocketAddr>,
+    /// Addresses that have not been tried yet, the present one among them.
+    left: usize,
+}
+
+impl NodeMesh {
+    /// The mesh of a node that has no tunnels yet; none if its configuration wants none.
+    pub fn new(config: &config::Config, own: NodePrefix, network: Network) -> Option<Self> {
+        let mesh = config.mesh.as_ref()?;
+        Some(Self {
+            mesh: Mesh::new(own, settings(config, mesh)),
+            own,
+            network,
+            wanted: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            reachable: Reachable::default(),
+            questions: Questions::default(),
+            places: Places::default(),
+            generation: 0,
+        })
+    }
+
+    /// When something is due.
+    pub fn next_deadline(&self) -> Option<Time> {
+        let own = [self.mesh.next_deadline(), self.places.next_deadline()];
+        own.into_iter().flatten().min()
+    }
+
+    /// Whom the channels are to call besides those of the file.
+    pub fn peers(&self) -> impl Iterator<Item = channel::Peer> {
+        self.wanted.iter().map(|(node, wanted)| channel::Peer {
+            node: *node,
+            address: wanted.addresses.front().copied(),
+            key: None,
+        })
+    }
+
+    fn learn_key(&mut self, record: &NodeRecord) {
+        if self.keys.len() >= MOST_KEYS {
+            // who is wanted has been told to the channels already
+            self.keys.pop_first();
+        }
+        self.keys.insert(record.node(), record.static_key());
+    }
+}
+
+/// What the file says of the mesh.
+fn settings(config: &config::Config, mesh: &config::Mesh) -> Settings {
+    let defaults = Settings::default();
+    let preferred = config.peers.iter().map(|peer| {
+        let address = peer.address.map(Address::udp);
+        (peer.node, address.into_iter().collect())
+    });
+    Settings {
+        client_count: mesh.client_count.unwrap_or(defaults.client_count),
+        max_clients: mesh.max_clients.unwrap_or(defaults.max_clients),
+        tunnel_refresh: mesh.tunnel_refresh.unwrap_or(defaults.tunnel_refresh),
+        preferred: preferred.collect(),
+        ..defaults
+    }
+}
+
+/// What a record says of its node.
+fn known(record: &NodeRecord) -> Known {
+    let whereabouts = record.whereabouts();
+    let addresses = whereabouts.addresses.iter().map(|socket| Address {
+        socket: *socket,
+        protocol: Protocol::Udp,
+        country: whereabouts.country,
+    });
+    Known {
+        node: record.node(),
+        addresses: addresses.collect(),
+        owner: None,
+    }
+}
+
+impl Controller {
+    /// Opens what the mesh asks by.
+    pub(super) fn begin_mesh(&mut self) {
+        let Some(mesh) = &mut self.mesh else {
+            return;
+        };
+        let outcome = match mesh.own.address(&mesh.network) {
+            Some(address) => mesh.questions.open(address.addr()),
+            None => Ok(()),
+        };
+        let outcome = outcome.and_then(|()| match &mesh.questions.socket {
+            Some(socket) => self.readiness.add(socket.as_fd(), QUESTIONS),
+            None => Ok(()),
+        });
+        let outcome = outcome.context("mesh: other nodes cannot be asked where they are");
+        self.tell("mesh", outcome.map(|()| None));
+        self.mesh(Input::Time);
+    }
+
+    /// Something happened to the mesh: what it wants is done.
+    pub(super) fn mesh(&mut self, input: Input) {
+        let now = self.now();
+        let Some(mesh) = &mut self.mesh else {
+            return;
+        };
+        let routing = &*self.routing;
+        mesh.reachable.look(now, routing, &mesh.network, mesh.own);
+        let view = View {
+            reachable: &mesh.reachable,
+            routing,
+            network: mesh.network,
+            now,
+        };
+        let mut outputs = Vec::new();
+        mesh.mesh
+            .handle(now, input, &view, &mut random::fill, &mut outputs);
+        for output in outputs {
+            self.do_for_mesh(output);
+        }
+    }
+
+    fn do_for_mesh(&mut self, wanted: Output) {
+        match wanted {
+            Output::Open {
+                node, addresses, ..
+            } => self.want_tunnel(node, &addresses),
+            Output::Drain(node) => self.multiply_cost(node, DRAINING),
+            Output::Undrain(node) => self.multiply_cost(node, PLAIN),
+            Output::Close { node, why: _ } => self.want_no_tunnel(node),
+            Output::Ask {
+                node,
+                id,
+                destinations,
+            } => self.ask_node(node, id, &destinations),
+            Output::Answer {
+                node, id, metrics, ..
+            } => self.answer_node(node, id, metrics),
+            // no way to measure it without a handshake so far: such candidates are not considered
+            Output::Probe { node, .. } => {
+                let round_trip = None;
+                self.mesh(Input::Probed { node, round_trip });
+            }
+            Output::AskRegistry => self.ask_membership(Request::Others(NEWCOMERS)),
+            Output::Remember(_) | Output::Forget(_) | Output::Anchors(_) => {}
+            Output::Event(event) => self.say(&event.to_string()),
+        }
+    }
+
+    /// The channels are to call a node.
+    fn want_tunnel(&mut self, node: NodePrefix, addresses: &[Address]) {
+        let Some(mesh) = &mut self.mesh else {
+            return;
+        };
+        let addresses: VecDeque<SocketAddr> = addresses.iter().map(|it| it.socket).collect();
+        let left = addresses.len();
+        mesh.wanted.insert(node, Wanted { addresses, left });
+        let key = mesh.keys.get(&node).copied();
+        self.tell_peers();
+        if let Some(key) = key {
+            self.channel(channel::Input::PeerKey { node, key });
+        }
+        // it may have opened one meanwhile
+        if self.link_to(node).is_some() {
+            self.mesh_tunnel_is_up(node);
+        }
+    }
+
+    fn want_no_tunnel(&mut self, node: NodePrefix) {
+        if let Some(mesh) = &mut self.mesh {
+            mesh.wanted.remove(&node);
+        }
+        self.tell_peers();
+        let named = self.config.peers.iter().any(|peer| peer.node == node);
+        if !named {
+            self.channel(channel::Input::Close(node));
+        }
+    }
+
+    fn multiply_cost(&mut self, node: NodePrefix, multiplier: u16) {
+        if let Some(interface) = self.link_to(node) {
+            self.handle(BabelInput::CostMultiplier {
+                interface,
+                neighbour: None,
+                multiplier,
+            });
+        }
+    }
+
+    /// A tunnel to a peer is open.
+    pub(super) fn mesh_tunnel_is_up(&mut self, node: NodePrefix) {
+        let peers = self.peers.as_ref();
+        let opened_by = peers.and_then(|peers| peers.channels.opened_by(node));
+        let tunnel = self.config.tunnel(&node.common_name());
+        let Some(tunnel) = tunnel.filter(|_| self.mesh.is_some()) else {
+            return;
+        };
+        let port = tunnel.remote_port.unwrap_or(self.config.port);
+        let address = Address::udp(SocketAddr::new(tunnel.remote, port));
+        self.mesh(Input::Up {
+            node,
+            opened_by: match opened_by {
+                Some(channel::OpenedBy::Us) | None => OpenedBy::Us,
+                Some(channel::OpenedBy::Peer) => OpenedBy::Peer,
+            },
+            address,
+        });
+    }
+
+    /// A peer's channel is closed.
+    pub(super) fn mesh_tunnel_is_closed(&mut self, node: NodePrefix, why: &channel::Closing) {
+        use channel::Closing;
+        let why = match why {
+            Closing::Silent => Loss::Silent,
+            Closing::Told(_) => Loss::ByPeer,
+            Closing::NotWanted | Closing::ShutDown => Loss::Local,
+            Closing::Revoked
+            | Closing::Expired
+            | Closing::NotTrusted
+            | Closing::PostQuantum
+            | Closing::OwnName
+            | Closing::OtherKey => Loss::NotTrusted,
+        };
+        if let Some(mesh) = &mut self.mesh {
+            mesh.wanted.remove(&node);
+            self.tell_peers();
+            self.mesh(Input::Closed { node, why });
+        }
+    }
+
+    /// A peer did not answer where it was called: the next address is tried, if there is one.
+    pub(super) fn mesh_has_no_answer(&mut self, node: NodePrefix) {
+        let Some(mesh) = &mut self.mesh else {
+            return;
+        };
+        let Some(wanted) = mesh.wanted.get_mut(&node) else {
+            return;
+        };
+        wanted.left = wanted.left.saturating_sub(1);
+        if wanted.left > 0 {
+            wanted.addresses.rotate_left(1);
+            self.tell_peers();
+            return;
+        }
+        mesh.wanted.remove(&node);
+        self.tell_peers();
+        let why = OpenFailure::Unreachable;
+        self.mesh(Input::OpenFailed { node, why });
+    }
+
+    /// Takes what the membership says of other nodes, and does what is due.
+    pub(super) fn go_on_with_mesh(&mut self) {
+        self.take_records();
+        self.take_questions();
+        self.look_where_we_are();
+        let now = self.now();
+        let due = |mesh: &NodeMesh| {
+            let deadline = mesh.mesh.next_deadline();
+            deadline.is_some_and(|deadline| deadline <= now)
+        };
+        if self.mesh.as_ref().is_some_and(due) {
+            self.mesh(Input::Time);
+        }
+    }
+
+    /// What the registry says of other nodes.
+    fn take_records(&mut self) {
+        let (Some(mesh), Some(standing)) = (&mut self.mesh, &self.membership) else {
+            return;
+        };
+        let presence = standing.borrow().presence.clone();
+        if presence.generation == mesh.generation {
+            return;
+        }
+        mesh.generation = presence.generation;
+        mesh.questions.own = presence.own;
+        for record in presence.others.iter() {
+            mesh.learn_key(record);
+        }
+        let peers = presence.others.iter().map(known).collect();
+        let source = Source::Registry;
+        self.mesh(Input::Learned { source, peers });
+    }
+}

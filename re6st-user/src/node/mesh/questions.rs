@@ -1,0 +1,134 @@
+//! What nodes ask each other over the mesh.
+
+use std::{net::Ipv6Addr, sync::Arc};
+
+use super::{Controller, known};
+use crate::{
+    certificate::{node_prefix::NodePrefix, record::NodeRecord},
+    io::datagram::Socket,
+    mesh::{
+        Input, Known, Metric, QuestionId, Source,
+        message::{Content, Message, PORT},
+    },
+    rate::{Bucket, Rate},
+};
+
+/// Messages whose signatures are looked at: each takes a quarter of a millisecond.
+const VERIFIED: Rate = Rate {
+    count: 200,
+    seconds: 2,
+};
+/// Datagrams that are taken in one turn.
+const BATCH: usize = 64;
+
+/// How this node asks, and is asked.
+#[derive(Debug, Default)]
+pub struct Questions {
+    /// At our address in the mesh; none before it could be opened.
+    pub socket: Option<Socket>,
+    /// What this node says of itself.
+    pub own: Option<Arc<NodeRecord>>,
+    budget: Bucket,
+}
+
+impl Questions {
+    /// Opens the socket.
+    pub fn open(&mut self, address: Ipv6Addr) -> std::io::Result<()> {
+        self.socket = Some(Socket::mesh(address, PORT)?);
+        Ok(())
+    }
+}
+
+impl Controller {
+    /// Asks a node for its addresses, and what its ways cost.
+    pub(super) fn ask_node(&mut self, node: NodePrefix, id: QuestionId, to: &[NodePrefix]) {
+        self.say_to_node(node, id, &Content::Question(to.to_vec()));
+    }
+
+    pub(super) fn answer_node(&mut self, node: NodePrefix, id: QuestionId, metrics: Vec<Metric>) {
+        self.say_to_node(node, id, &Content::Answer(metrics));
+    }
+
+    fn say_to_node(&mut self, node: NodePrefix, id: QuestionId, content: &Content) {
+        let now = self.wall_and_elapsed().wall;
+        let told = self.peers.as_ref().and_then(|peers| peers.told());
+        let (Some(mesh), Some(told)) = (&self.mesh, told) else {
+            return;
+        };
+        let (Some(own), Some(socket)) = (&mesh.questions.own, &mesh.questions.socket) else {
+            self.transport.count("mesh: nothing can be asked yet");
+            return;
+        };
+        let Some(address) = node.address(&mesh.network) else {
+            return;
+        };
+        let sent = Message::sign(content, id, node, own, &told.signing_key, now)
+            .map_err(std::io::Error::other)
+            .and_then(|octets| {
+                let any = Ipv6Addr::UNSPECIFIED.into();
+                socket.send(&octets, any, address.addr().into(), PORT, 0)
+            });
+        if sent.is_err() {
+            self.transport.count("mesh: a message could not be sent");
+        }
+    }
+
+    /// Takes what other nodes ask and answer.
+    pub(super) fn take_questions(&mut self) {
+        for _ in 0..BATCH {
+            let Some(message) = self.next_message() else {
+                return;
+            };
+            let Some(Ok(message)) = message else {
+                self.transport
+                    .count("mesh: a message that is not listened to");
+                continue;
+            };
+            let Message { by, id, content } = message;
+            if let Some(mesh) = &mut self.mesh {
+                mesh.learn_key(&by);
+            }
+            let Known {
+                node, addresses, ..
+            } = known(&by);
+            match content {
+                Content::Question(destinations) => {
+                    self.mesh(Input::Learned {
+                        source: Source::Itself,
+                        peers: vec![known(&by)],
+                    });
+                    self.mesh(Input::Asked {
+                        by: node,
+                        id,
+                        destinations,
+                    });
+                }
+                Content::Answer(metrics) => self.mesh(Input::Answered {
+                    by: node,
+                    id,
+                    addresses,
+                    metrics,
+                }),
+            }
+        }
+    }
+
+    /// The next message; inside none if there was no time for it, or why it is not listened to.
+    fn next_message(
+        &mut self,
+    ) -> Option<Option<Result<Message, crate::mesh::message::MessageError>>> {
+        let now = self.wall_and_elapsed();
+        let told = self.peers.as_ref().and_then(|peers| peers.told());
+        let (Some(mesh), Some(told)) = (&mut self.mesh, told) else {
+            return None;
+        };
+        let socket = mesh.questions.socket.as_mut()?;
+        let datagram = socket.receive().ok()??;
+        if mesh.questions.budget.take(VERIFIED, now.elapsed).is_err() {
+            return Some(None);
+        }
+        let (authorities, revoked) = (&told.authorities, &told.revoked);
+        let message = Message::open(datagram.bytes, mesh.own, authorities, revoked, now.wall);
+        Some(Some(message))
+    }
+}
