@@ -6,6 +6,7 @@ mod vlans;
 
 mod babel;
 mod cards;
+mod channels;
 mod documented_peer;
 mod driver_xdp;
 mod hidden_tags;
