@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, Read as _},
-    net::Shutdown,
+    net::{Shutdown, SocketAddr},
     os::unix::{
         fs::PermissionsExt as _,
         net::{UnixListener, UnixStream},
@@ -21,7 +21,7 @@ use crate::{
     babel::output::{Page, RouteSnapshot},
     channel::{self, PeerReport},
     dataplane::bpf::InstanceName,
-    membership, routing,
+    membership, mesh, routing,
 };
 
 /// Where control sockets are unless said otherwise.
@@ -96,12 +96,43 @@ pub struct Summary {
     pub refused: BTreeMap<String, u64>,
     /// Of channels to peers; none if there can be none.
     pub channels: Option<channel::Counters>,
+    /// Of the mesh, if the node finds others by itself.
+    pub mesh: Option<MeshReport>,
     /// Of routes.
     pub installing: InstallCounters,
     /// Of the file of feasibility distances.
     pub distances: JournalCounters,
     /// Of a member of a managed mesh.
     pub registry: Option<membership::report::Report>,
+}
+
+/// The mesh as a node sees it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct MeshReport {
+    /// Other nodes that routes lead to.
+    pub reachable: usize,
+    /// Tunnels with others that are open, or being opened.
+    pub tunnels: Vec<MeshTunnel>,
+    /// Where others are told that this node is.
+    pub addresses: Vec<SocketAddr>,
+    /// How often what happened.
+    #[serde(flatten)]
+    pub counters: mesh::Counters,
+}
+
+/// A tunnel of the mesh.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct MeshTunnel {
+    /// With whom.
+    pub node: String,
+    /// Whose it is.
+    pub owner: mesh::OpenedBy,
+    /// Why it is there.
+    pub why: mesh::Why,
+    /// Packets flow.
+    pub is_up: bool,
 }
 
 /// What came of [`Question::Reload`].

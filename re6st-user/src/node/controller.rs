@@ -379,7 +379,9 @@ impl Controller {
 
     /// Says, once, if nobody is there to talk to.
     fn note_solitude(&mut self) {
-        let hopeless = self.config.tunnels.is_empty() && self.babel.interfaces.is_empty();
+        let hopeless = self.config.tunnels.is_empty()
+            && self.babel.interfaces.is_empty()
+            && self.mesh.is_none();
         let alone = self.routing.is_alone();
         let hello = self.parameters.hello_interval;
         let now = self.now();
@@ -390,6 +392,11 @@ impl Controller {
     }
 
     pub(super) fn why_alone(&self) -> String {
+        if self.mesh.is_some() && self.places().is_empty() {
+            return "no other node of the mesh is reachable so far: the registry names none that answers, and neither does \
+                    what was known before"
+                .to_owned();
+        }
         solitude::why(&self.places(), &self.transport.counters)
     }
 

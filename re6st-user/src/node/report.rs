@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::{
     control::{PeerEntry, Question, Reconnected, Reloaded, RouteReport, Summary, TunnelTraffic},
     controller::Controller,
+    mesh::NodeMesh,
 };
 use crate::{
     babel::output::Page,
@@ -108,6 +109,7 @@ impl Controller {
             .concat(),
             refused: self.transport.counters.clone(),
             channels: self.peers.as_ref().map(|peers| *peers.channels.counters()),
+            mesh: self.mesh.as_ref().map(NodeMesh::report),
             installing: self.installer.counters,
             distances: self.journal.counters,
             registry: membership.map(|standing| standing.borrow().report.clone()),

@@ -52,6 +52,11 @@ impl State {
         })
     }
 
+    /// Where it is, and what else is kept.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Writes it, at once and whole.
     ///
     /// # Errors

@@ -85,6 +85,7 @@ pub fn text(status: &Status, source: &Source<'_>) -> Result<String> {
     };
     if let Some(controller) = &status.controller {
         text += &membership::text(&controller["registry"]);
+        text += &mesh(&controller["mesh"]);
         if !controller["channels"].is_null() {
             text += &source.peers_text()?;
             text += &counters("channels' counters", &controller["channels"]);
@@ -103,6 +104,47 @@ pub fn text(status: &Status, source: &Source<'_>) -> Result<String> {
     }
     text += &programs(status);
     Ok(text)
+}
+
+/// The mesh as the node sees it.
+fn mesh(mesh: &Value) -> String {
+    let Some(tunnels) = mesh["tunnels"].as_array() else {
+        return String::new();
+    };
+    let count = |owner: &str| {
+        let of_owner = tunnels
+            .iter()
+            .filter(|it| it["owner"] == owner && it["is-up"] == true);
+        of_owner.count()
+    };
+    let opening = tunnels.iter().filter(|it| it["is-up"] == false).count();
+    let addresses = mesh["addresses"].as_array();
+    let addresses: Vec<&str> = addresses
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let told = match &addresses[..] {
+        [] => "others are told no address of it".to_owned(),
+        some => format!("others are told {}", some.join(", ")),
+    };
+    let mut text = format!(
+        "\nmesh: {} other nodes reachable, {} tunnels of its own, {} of others, {opening} being opened; {told}\n",
+        mesh["reachable"],
+        count("us"),
+        count("peer")
+    );
+    for tunnel in tunnels
+        .iter()
+        .filter(|it| it["owner"] == "us" && it["is-up"] == true)
+    {
+        text += &format!(
+            "  {:<12} {}\n",
+            shown(&tunnel["node"]),
+            shown(&tunnel["why"])
+        );
+    }
+    text
 }
 
 fn stale(status: &Status) -> String {

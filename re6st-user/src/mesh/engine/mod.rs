@@ -20,7 +20,7 @@ use super::{
     event::Event,
     input::{Input, Source},
     known::{AddressBook, Known},
-    output::{Closing, Output},
+    output::{Closing, OpenedBy, Output, Why},
     routes::Routes,
     settings::Settings,
 };
@@ -38,6 +38,19 @@ impl Context<'_> {
     fn tell(&mut self, event: Event) {
         self.outputs.push(Output::Event(event));
     }
+}
+
+/// A tunnel, for people.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TunnelReport {
+    /// With whom.
+    pub node: NodePrefix,
+    /// Whose it is.
+    pub owner: OpenedBy,
+    /// Why it is there.
+    pub why: Why,
+    /// Packets flow.
+    pub is_up: bool,
 }
 
 /// Whom this node keeps tunnels to.
@@ -131,6 +144,16 @@ impl Mesh {
             self.reachable.deadline(&self.settings),
         ];
         tunnels.chain(own.into_iter().flatten()).min()
+    }
+
+    /// All tunnels that are open, or being opened.
+    pub fn tunnels(&self) -> impl Iterator<Item = TunnelReport> {
+        self.tunnels.iter().map(|(node, tunnel)| TunnelReport {
+            node: *node,
+            owner: tunnel.owner,
+            why: tunnel.why,
+            is_up: !tunnel.is_opening(),
+        })
     }
 
     /// How often what happened.

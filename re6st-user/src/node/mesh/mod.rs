@@ -6,12 +6,14 @@
 //! routes, tunnels ─────┘                       └─► questions over the mesh, the registry, the log
 //! ```
 
+mod cache;
 mod questions;
 mod routes;
 mod whereabouts;
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    io,
     net::SocketAddr,
     os::fd::AsFd as _,
 };
@@ -19,11 +21,15 @@ use std::{
 use anyhow::Context as _;
 
 use self::{
+    cache::Cache,
     questions::Questions,
     routes::{Reachable, View},
     whereabouts::Places,
 };
-use super::controller::{Controller, QUESTIONS};
+use super::{
+    control::{MeshReport, MeshTunnel},
+    controller::{Controller, QUESTIONS},
+};
 use crate::{
     babel::input::Input as BabelInput,
     certificate::{
@@ -56,13 +62,17 @@ pub(super) struct NodeMesh {
     /// Whom the mesh wants tunnels to, and where they may be: the first address is tried.
     wanted: BTreeMap<NodePrefix, Wanted>,
     /// Out of records.
-    keys: BTreeMap<NodePrefix, StaticPublicKey>,
+    keys: Keys,
     reachable: Reachable,
     questions: Questions,
     places: Places,
+    /// None if it cannot be had.
+    cache: Option<Cache>,
     /// Of what the membership said last.
     generation: u64,
 }
+
+type Keys = BTreeMap<NodePrefix, StaticPublicKey>;
 
 #[derive(Debug)]
 struct Wanted {
@@ -80,10 +90,11 @@ impl NodeMesh {
             own,
             network,
             wanted: BTreeMap::new(),
-            keys: BTreeMap::new(),
+            keys: Keys::new(),
             reachable: Reachable::default(),
             questions: Questions::default(),
             places: Places::default(),
+            cache: None,
             generation: 0,
         })
     }
@@ -101,6 +112,22 @@ impl NodeMesh {
             address: wanted.addresses.front().copied(),
             key: None,
         })
+    }
+
+    /// What people are shown.
+    pub fn report(&self) -> MeshReport {
+        let tunnels = self.mesh.tunnels().map(|tunnel| MeshTunnel {
+            node: tunnel.node.common_name(),
+            owner: tunnel.owner,
+            why: tunnel.why,
+            is_up: tunnel.is_up,
+        });
+        MeshReport {
+            reachable: self.reachable.count(),
+            tunnels: tunnels.collect(),
+            addresses: self.places.addresses().to_vec(),
+            counters: *self.mesh.counters(),
+        }
     }
 
     fn learn_key(&mut self, record: &NodeRecord) {
@@ -159,7 +186,44 @@ impl Controller {
         });
         let outcome = outcome.context("mesh: other nodes cannot be asked where they are");
         self.tell("mesh", outcome.map(|()| None));
-        self.mesh(Input::Time);
+        let remembered = self.remembered();
+        self.mesh(remembered);
+    }
+
+    /// What was known in the life before.
+    fn remembered(&mut self) -> Input {
+        let (mut peers, mut anchors) = (Vec::new(), Vec::new());
+        if let Some(mesh) = &mut self.mesh {
+            let path = self.state.directory().join("mesh.db");
+            let outcome = Cache::open(&path).and_then(|cache| {
+                let known = cache.nodes().map_err(io::Error::other)?;
+                anchors = cache.anchors().map_err(io::Error::other)?;
+                mesh.cache = Some(cache);
+                for (node, key) in known {
+                    if let Some(key) = key {
+                        mesh.keys.insert(node.node, key);
+                    }
+                    peers.push(node);
+                }
+                Ok(())
+            });
+            let outcome = outcome.with_context(|| path.display().to_string());
+            self.tell("mesh cache", outcome.map(|()| None));
+        }
+        Input::Remembered { peers, anchors }
+    }
+
+    /// Does something with the cache, which is a help alone: what fails is counted.
+    fn with_cache(&mut self, act: impl FnOnce(&mut Cache, &Keys) -> rusqlite::Result<()>) {
+        let Some(mesh) = &mut self.mesh else {
+            return;
+        };
+        let Some(cache) = &mut mesh.cache else {
+            return;
+        };
+        if act(cache, &mesh.keys).is_err() {
+            self.transport.count("mesh: the cache could not be written");
+        }
     }
 
     /// Something happened to the mesh: what it wants is done.
@@ -206,7 +270,12 @@ impl Controller {
                 self.mesh(Input::Probed { node, round_trip });
             }
             Output::AskRegistry => self.ask_membership(Request::Others(NEWCOMERS)),
-            Output::Remember(_) | Output::Forget(_) | Output::Anchors(_) => {}
+            Output::Remember(known) => self.with_cache(|cache, keys| {
+                let key = keys.get(&known.node).copied();
+                cache.remember(&known, key)
+            }),
+            Output::Forget(node) => self.with_cache(|cache, _| cache.forget(node)),
+            Output::Anchors(nodes) => self.with_cache(|cache, _| cache.set_anchors(&nodes)),
             Output::Event(event) => self.say(&event.to_string()),
         }
     }

@@ -24,6 +24,11 @@ pub struct Places {
 }
 
 impl Places {
+    /// Where others are told that this node is.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.told.as_ref().map_or(&[], |told| &told.addresses)
+    }
+
     /// When to look again.
     pub const fn next_deadline(&self) -> Option<Time> {
         Some(self.look_at)
