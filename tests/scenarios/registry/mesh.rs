@@ -78,5 +78,16 @@ fn the_mesh_goes_on_without_the_registry_and_without_some_of_its_nodes() -> Resu
     }
     members.iter_mut().try_for_each(reboot)?;
     start(&mut members)?;
+    all_reach_all(&members)?;
+
+    // its tunnels go on, and belong to the mesh again
+    let member = members.first_mut().context("no node")?;
+    member.kill()?;
+    member.start()?;
+    let known = member.controller()?["mesh"]["tunnels"].clone();
+    assert!(
+        known.as_array().is_some_and(|known| !known.is_empty()),
+        "{known}"
+    );
     all_reach_all(&members)
 }

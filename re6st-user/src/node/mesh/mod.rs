@@ -188,6 +188,11 @@ impl Controller {
         self.tell("mesh", outcome.map(|()| None));
         let remembered = self.remembered();
         self.mesh(remembered);
+        let inherited = self.peers.iter().flat_map(|peers| peers.inherited());
+        for node in Vec::from_iter(inherited) {
+            // whose it was is not known any more: it stays as long as the peer wants it
+            self.tell_mesh_of(node, OpenedBy::Peer);
+        }
     }
 
     /// What was known in the life before.
@@ -324,6 +329,16 @@ impl Controller {
     pub(super) fn mesh_tunnel_is_up(&mut self, node: NodePrefix) {
         let peers = self.peers.as_ref();
         let opened_by = peers.and_then(|peers| peers.channels.opened_by(node));
+        self.tell_mesh_of(
+            node,
+            match opened_by {
+                Some(channel::OpenedBy::Us) | None => OpenedBy::Us,
+                Some(channel::OpenedBy::Peer) => OpenedBy::Peer,
+            },
+        );
+    }
+
+    fn tell_mesh_of(&mut self, node: NodePrefix, opened_by: OpenedBy) {
         let tunnel = self.config.tunnel(&node.common_name());
         let Some(tunnel) = tunnel.filter(|_| self.mesh.is_some()) else {
             return;
@@ -332,10 +347,7 @@ impl Controller {
         let address = Address::udp(SocketAddr::new(tunnel.remote, port));
         self.mesh(Input::Up {
             node,
-            opened_by: match opened_by {
-                Some(channel::OpenedBy::Us) | None => OpenedBy::Us,
-                Some(channel::OpenedBy::Peer) => OpenedBy::Peer,
-            },
+            opened_by,
             address,
         });
     }

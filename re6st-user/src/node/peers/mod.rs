@@ -89,6 +89,11 @@ impl Peers {
         }
     }
 
+    /// Whose tunnels of the life before have not ended yet.
+    pub fn inherited(&self) -> impl Iterator<Item = NodePrefix> {
+        self.inherited.keys().copied()
+    }
+
     /// What the membership said last.
     pub const fn told(&self) -> Option<&ChannelStanding> {
         self.told.as_ref()
@@ -291,10 +296,7 @@ impl Controller {
                 self.log.say_of(now, &event.subject(), &event.to_string());
             }
             Output::Tunnel { peer, tunnel } => self.tunnel_to_peer(peer, &tunnel),
-            Output::Closed { peer, why } => {
-                self.no_tunnel_to_peer(peer, &why);
-                self.mesh_tunnel_is_closed(peer, &why);
-            }
+            Output::Closed { peer, why } => self.no_tunnel_to_peer(peer, &why),
             Output::Babel {
                 peer,
                 to_group,

@@ -189,12 +189,14 @@ impl Controller {
             peers.inherited.remove(&peer);
         }
         if self.config.tunnel(&name).is_none() {
+            self.mesh_tunnel_is_closed(peer, why);
             return;
         }
         let outcome = self.close_peer_tunnel(&name);
         let outcome = outcome.with_context(|| format!("tunnel {name}, whose peer left: {why}"));
         let outcome = outcome.map(|()| None);
         self.tell(&format!("peer {name}"), outcome);
+        self.mesh_tunnel_is_closed(peer, why);
     }
 
     fn close_peer_tunnel(&mut self, name: &str) -> Result<()> {
@@ -233,7 +235,9 @@ impl Controller {
                     self.say(&format!(
                         "peer {name}: not met again since the restart; its tunnel is closed"
                     ));
-                    self.close_peer_tunnel(&name).map(|()| None)
+                    let outcome = self.close_peer_tunnel(&name).map(|()| None);
+                    self.mesh_tunnel_is_closed(peer, &Closing::Silent);
+                    outcome
                 }
             };
             self.tell(&format!("peer {name}"), outcome);
