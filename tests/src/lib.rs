@@ -19,4 +19,5 @@ pub mod mounts;
 pub mod node;
 pub mod packet;
 pub mod process;
+pub mod simulation;
 pub mod traffic;

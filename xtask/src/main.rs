@@ -1,4 +1,4 @@
-//! Developer commands: `cargo xtask setup`, `demo`, `test`, `bench`.
+//! Developer commands: `cargo xtask setup`, `demo`, `test`, `bench`, `sim`.
 //!
 //! Depends on nothing of this project and on little else, so that it compiles in seconds on a machine that has only
 //! Rust, and can install the rest.
@@ -10,6 +10,7 @@ mod command;
 mod demo;
 mod privilege;
 mod setup;
+mod sim;
 mod test;
 
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ enum Command {
     Test(test::Arguments),
     /// Measure, side by side with what one would otherwise use
     Bench(bench::Arguments),
+    /// Simulate the random mesh: many nodes on a virtual clock, over the round trips of the real Internet
+    Sim(sim::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -67,5 +70,6 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Sim(arguments) => sim::run(&arguments),
     }
 }

@@ -36,8 +36,8 @@ counters! {
     served,
     /// Tunnels of others that were refused: there is no room.
     refused_full,
-    /// Tunnels of others that were refused: the rest of the room is for nodes that no route leads to.
-    refused_reserved,
+    /// Tunnels of others that gave way to those for whom places are kept.
+    made_room,
     /// Tunnels of nodes that the network does not know any more.
     refused_expelled,
     /// Both ends had opened one.

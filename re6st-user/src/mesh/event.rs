@@ -57,13 +57,6 @@ impl fmt::Display for Event {
                 write!(f, "mesh: tunnel to {}: {why}", node.common_name())
             }
             Self::Lost { node, why } => {
-                let why = match why {
-                    Loss::Silent => "the peer does not answer any more",
-                    Loss::ByPeer => "the peer closed it",
-                    Loss::Full => "the peer serves enough others",
-                    Loss::NotTrusted => "the peer is not to be trusted any more",
-                    Loss::Local => "this host closed it",
-                };
                 write!(f, "mesh: tunnel to {} lost: {why}", node.common_name())
             }
             Self::Closed { node, why } => {

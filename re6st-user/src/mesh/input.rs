@@ -1,6 +1,6 @@
 //! What happens to the mesh of a node.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use super::{
     QuestionId, address::Address, known::Known, output::OpenedBy, routes::Metric,
@@ -53,6 +53,18 @@ pub enum Loss {
     Local,
 }
 
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Silent => "the peer does not answer any more",
+            Self::ByPeer => "the peer closed it",
+            Self::Full => "the peer serves enough others",
+            Self::NotTrusted => "the peer is not to be trusted any more",
+            Self::Local => "this host closed it",
+        })
+    }
+}
+
 /// What happens.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -64,6 +76,8 @@ pub enum Input {
     OwnAddresses(Vec<Address>),
     /// Whether others can open tunnels to us. As long as nobody knows, it is so if somebody does.
     Reachable(Option<bool>),
+    /// Another node has reached us by a probe of its own.
+    Reached,
     /// What was remembered of the last run, and with whom to begin. Once, at the start.
     Remembered {
         /// Everybody.
@@ -122,6 +136,8 @@ pub enum Input {
         id: QuestionId,
         /// Where to.
         destinations: Vec<NodePrefix>,
+        /// Where it wants to be reached; mostly none.
+        reach: Vec<Address>,
     },
     /// The answer to [`super::Output::Ask`].
     Answered {
@@ -131,6 +147,8 @@ pub enum Input {
         id: QuestionId,
         /// Where it says it is.
         addresses: Vec<Address>,
+        /// It serves fewer than it may.
+        has_room: bool,
         /// What its ways to the destinations of the question cost, in their order.
         metrics: Vec<Metric>,
     },

@@ -105,24 +105,17 @@ impl AddressBook {
         protected: &BTreeSet<NodePrefix>,
         random: Random<'_>,
     ) -> Vec<NodePrefix> {
-        let mut gone = Vec::new();
-        while self.entries.len() > limit {
-            let of = |poor: bool| {
-                let all = self.entries.iter();
-                let ours = all.filter(|(node, entry)| {
-                    !protected.contains(node) && (!poor || entry.is_poor())
-                });
-                Vec::from_iter(ours.map(|(node, _)| *node))
-            };
-            let mut choice = of(true);
-            if choice.is_empty() {
-                choice = of(false);
-            }
-            let Some(node) = choice.get(random::below(choice.len(), &mut *random)) else {
-                break;
-            };
+        let excess = self.entries.len().saturating_sub(limit);
+        let ours = self.entries.iter();
+        let ours = ours.filter(|(node, _)| !protected.contains(node));
+        let (mut gone, mut others): (Vec<_>, Vec<_>) = ours.partition(|(_, entry)| entry.is_poor());
+        random::shuffle(&mut gone, &mut *random);
+        random::shuffle(&mut others, random);
+        gone.append(&mut others);
+        gone.truncate(excess);
+        let gone = Vec::from_iter(gone.into_iter().map(|(node, _)| *node));
+        for node in &gone {
             self.entries.remove(node);
-            gone.push(*node);
         }
         gone
     }

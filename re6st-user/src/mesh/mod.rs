@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`input`], [`output`], [`event`] | what is told to the mesh, and what it tells |
 //! | [`routes`] | what the routing protocol knows, as far as it matters here |
-//! | [`settings`], [`counters`] | times and limits; what is counted |
+//! | [`settings`], [`counters`], [`report`] | times and limits; what is counted; what people see |
 //! | [`address`], [`known`] | where nodes are; the nodes whose addresses are remembered |
 //! | [`engine`] | the decisions |
 //! | [`message`] | what nodes without a tunnel ask each other, octet by octet |
@@ -19,9 +19,11 @@ pub mod engine;
 pub mod event;
 pub mod input;
 pub mod known;
+mod lot;
 pub mod message;
 pub mod output;
 mod random;
+pub mod report;
 pub mod routes;
 pub mod settings;
 
@@ -35,6 +37,7 @@ pub use event::Event;
 pub use input::{Input, Loss, OpenFailure, Source};
 pub use known::Known;
 pub use output::{Closing, OpenedBy, Output, Why};
+pub use report::Report;
 pub use routes::{Metric, Routes};
 pub use settings::Settings;
 

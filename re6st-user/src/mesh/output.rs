@@ -83,6 +83,8 @@ pub enum Closing {
     Disabled,
     /// It was not up in time.
     Late,
+    /// The peer promised shorter ways than it gave.
+    BrokenPromise,
     /// This node leaves.
     ShutDown,
 }
@@ -98,6 +100,7 @@ impl fmt::Display for Closing {
             Self::OtherCountry => "tunnels do not cross that country's border",
             Self::Disabled => "its protocol or IP version is disabled",
             Self::Late => "it was not up in time",
+            Self::BrokenPromise => "it does not shorten ways as the peer had promised",
             Self::ShutDown => "this node leaves",
         })
     }
@@ -134,6 +137,15 @@ pub enum Output {
         id: QuestionId,
         /// Where to; may be none.
         destinations: Arc<[NodePrefix]>,
+        /// Where it is asked to try and reach us, as long as we do not know whether others can; else none.
+        reach_us: Vec<Address>,
+    },
+    /// A node wants to know whether it can be reached: a probe, whose result does not matter here.
+    Reach {
+        /// Whose.
+        node: NodePrefix,
+        /// Where it says it is.
+        addresses: Vec<Address>,
     },
     /// What another node asked.
     Answer {
@@ -143,6 +155,8 @@ pub enum Output {
         id: QuestionId,
         /// Where we are.
         addresses: Vec<Address>,
+        /// We serve fewer than we may.
+        has_room: bool,
         /// What our ways to its destinations cost, in their order.
         metrics: Vec<Metric>,
     },

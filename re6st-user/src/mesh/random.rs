@@ -44,6 +44,18 @@ pub fn distinct(limit: usize, most: usize, random: Random<'_>) -> Vec<usize> {
     drawn
 }
 
+/// Numbers below `limit`: all of them, in random order, if that is not more than `most`, else so many, perhaps one twice.
+pub fn several(limit: usize, most: usize, random: Random<'_>) -> impl Iterator<Item = usize> {
+    let mut all = Vec::new();
+    if limit <= most {
+        all.extend(0..limit);
+        shuffle(&mut all, &mut *random);
+    }
+    let draws = if limit <= most { 0 } else { most };
+    let drawn = (0..draws).map(move |_| below(limit, &mut *random));
+    all.into_iter().chain(drawn)
+}
+
 /// Any order is as likely as any other (Fisher and Yates).
 pub fn shuffle<T>(items: &mut [T], random: Random<'_>) {
     for last in (1..items.len()).rev() {

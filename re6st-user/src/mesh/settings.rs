@@ -171,8 +171,12 @@ pub struct Limits {
     pub questions_of_node: Rate,
     /// Nodes whose questions are told apart, and nodes that are not believed.
     pub remembered: usize,
+    /// The lot gives each node so many others, to open random tunnels to.
+    pub given: usize,
+    /// One served tunnel in so many is for nodes that the lot gave this one, if they want it.
+    pub given_share: usize,
     /// One served tunnel in so many is kept for nodes that no route leads to.
-    pub served_share: usize,
+    pub lost_share: usize,
 }
 
 impl Default for Limits {
@@ -194,7 +198,9 @@ impl Default for Limits {
                 seconds: 60,
             },
             remembered: 1_024,
-            served_share: 4,
+            given: 20,
+            given_share: 2,
+            lost_share: 4,
         }
     }
 }

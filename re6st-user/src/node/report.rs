@@ -6,7 +6,6 @@ use serde::Serialize;
 use super::{
     control::{PeerEntry, Question, Reconnected, Reloaded, RouteReport, Summary, TunnelTraffic},
     controller::Controller,
-    mesh::NodeMesh,
 };
 use crate::{
     babel::output::Page,
@@ -109,7 +108,7 @@ impl Controller {
             .concat(),
             refused: self.transport.counters.clone(),
             channels: self.peers.as_ref().map(|peers| *peers.channels.counters()),
-            mesh: self.mesh.as_ref().map(NodeMesh::report),
+            mesh: self.mesh.as_ref().map(|mesh| mesh.report(self.now())),
             installing: self.installer.counters,
             distances: self.journal.counters,
             registry: membership.map(|standing| standing.borrow().report.clone()),

@@ -7,7 +7,7 @@ use crate::{
     certificate::node_prefix::NodePrefix,
     mesh::{
         address::{Block, Owner},
-        random,
+        lot, random,
     },
     time::Time,
 };
@@ -18,30 +18,39 @@ const DRAWS: usize = 64;
 pub const SPREAD_MISSES: u32 = 32;
 
 impl Mesh {
-    /// A node to open a tunnel to, drawn from all that can be reached. `is_spread`: not near to another one drawn at random, but for
-    /// `replaces`, as far as its addresses are known.
-    pub(super) fn draw(
+    /// A node to open a tunnel to, drawn from all that can be reached.
+    pub(super) fn draw(&self, context: &mut Context<'_>) -> Option<NodePrefix> {
+        let indexes = random::distinct(context.routes.count(), DRAWS, &mut *context.random);
+        let mut nodes = indexes.into_iter().filter_map(|it| context.routes.node(it));
+        nodes.find(|node| self.may_open(context.now, *node))
+    }
+
+    /// A node to open a random tunnel to: one that the lot gives us, not near to another one drawn at random, but for `replaces`, as far
+    /// as its addresses are known. If there is none, one that the lot did not give us, and if need be near to others.
+    pub(super) fn draw_at_random(
         &mut self,
         context: &mut Context<'_>,
-        is_spread: bool,
         replaces: Option<NodePrefix>,
     ) -> Option<NodePrefix> {
-        let indexes = random::distinct(context.routes.count(), DRAWS, &mut *context.random);
+        let (count, given) = (context.routes.count(), self.settings.limits.given.max(1));
+        // so that some of those that the lot gives us are among them
+        let draws = DRAWS.saturating_mul(count.div_ceil(given));
         let mut near = None;
-        for index in indexes {
+        for index in random::several(count, draws, &mut *context.random) {
             let Some(node) = context.routes.node(index) else {
                 continue;
             };
-            if !self.may_open(context.now, node) {
+            let is_given = lot::gives(self.own, node, given, count);
+            if !is_given || near == Some(node) || !self.may_open(context.now, node) {
                 continue;
             }
-            if !is_spread || !self.is_too_near(node, replaces) {
+            if !self.is_too_near(node, replaces) {
                 return Some(node);
             }
             self.counters.not_spread += 1;
             near = near.or(Some(node));
         }
-        near
+        near.or_else(|| self.draw(context))
     }
 
     /// Whether a tunnel to a node may be opened now.

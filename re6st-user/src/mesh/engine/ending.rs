@@ -33,6 +33,7 @@ impl Mesh {
         let State::Asking { .. } = tunnel.state else {
             context.outputs.push(Output::Close { node, why });
             if tunnel.owner == OpenedBy::Us && !tunnel.is_opening() {
+                self.ended.note(context.now, node, why);
                 context.tell(Event::Closed { node, why });
             }
             return;
@@ -74,14 +75,19 @@ impl Mesh {
     /// New tunnels that have been up long enough take the places of those they replace.
     fn settle(&mut self, context: &mut Context<'_>) {
         let settling = self.settings.timers.settling;
-        let settled = self.tunnels.iter().filter_map(|(node, tunnel)| {
-            let old = tunnel.replaces?;
-            (tunnel.up_since()? + settling <= context.now).then_some((*node, old))
+        let settled = self.tunnels.iter().filter(|(_, tunnel)| {
+            let since = tunnel.up_since();
+            tunnel.is_new() && since.is_some_and(|since| since + settling <= context.now)
         });
-        for (node, old) in Vec::from_iter(settled) {
-            if let Some(tunnel) = self.tunnels.get_mut(&node) {
-                tunnel.replaces = None;
+        for node in Vec::from_iter(settled.map(|(node, _)| *node)) {
+            let tunnel = self.tunnels.get_mut(&node);
+            let old = tunnel.and_then(|tunnel| tunnel.replaces.take());
+            if !self.keeps_promise(context, node) {
+                continue;
             }
+            let Some(old) = old else {
+                continue;
+            };
             let ours = self.tunnels.get(&old).is_some_and(|it| it.is_ours());
             if ours && !self.is_bridge(context, old) {
                 self.drain(context, old, Closing::Replaced);
@@ -102,9 +108,8 @@ impl Mesh {
     pub(super) fn settling_deadline(&self) -> Option<Time> {
         let settling = self.settings.timers.settling;
         let tunnels = self.tunnels.values();
-        let replacing = tunnels.filter(|tunnel| tunnel.replaces.is_some());
-        replacing
-            .filter_map(|tunnel| Some(tunnel.up_since()? + settling))
+        let new = tunnels.filter(|tunnel| tunnel.is_new());
+        new.filter_map(|tunnel| Some(tunnel.up_since()? + settling))
             .min()
     }
 

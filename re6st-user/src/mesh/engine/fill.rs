@@ -161,7 +161,11 @@ impl Mesh {
             {
                 return true;
             }
-            match self.draw(context, why == Why::Random, None) {
+            let drawn = match why {
+                Why::Random => self.draw_at_random(context, None),
+                _ => self.draw(context),
+            };
+            match drawn {
                 Some(node) => self.want(context, node, why, None),
                 None => return true,
             }

@@ -1,18 +1,30 @@
 //! The decisions of a node about its tunnels.
 
 mod bootstrap;
+mod direct;
 mod draw;
 mod ending;
 mod fill;
+mod gain;
+mod inquiry;
 mod opening;
+mod optimise;
 mod questions;
+mod reporting;
 mod round;
 mod served;
 mod tunnel;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use self::{questions::Questions, tunnel::Tunnel};
+use self::{
+    direct::Traffic,
+    inquiry::Inquiry,
+    optimise::{Distrust, Search},
+    questions::Questions,
+    reporting::Ended,
+    tunnel::Tunnel,
+};
 use super::{
     Random,
     address::Address,
@@ -20,7 +32,7 @@ use super::{
     event::Event,
     input::{Input, Source},
     known::{AddressBook, Known},
-    output::{Closing, OpenedBy, Output, Why},
+    output::{Closing, Output},
     routes::Routes,
     settings::Settings,
 };
@@ -40,19 +52,6 @@ impl Context<'_> {
     }
 }
 
-/// A tunnel, for people.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TunnelReport {
-    /// With whom.
-    pub node: NodePrefix,
-    /// Whose it is.
-    pub owner: OpenedBy,
-    /// Why it is there.
-    pub why: Why,
-    /// Packets flow.
-    pub is_up: bool,
-}
-
 /// Whom this node keeps tunnels to.
 #[derive(Debug)]
 pub struct Mesh {
@@ -70,10 +69,17 @@ pub struct Mesh {
     anchors_told: Vec<NodePrefix>,
     expelled: BTreeSet<NodePrefix>,
     questions: Questions,
+    inquiries: BTreeMap<NodePrefix, Inquiry>,
+    search: Option<Search>,
+    distrust: Distrust,
+    traffic: Traffic,
     bootstrap: bootstrap::Bootstrap,
     pace: fill::Pace,
     rounds: round::Rounds,
     reachable: served::Reachable,
+    /// What neighbours were worth in the last round.
+    worth: BTreeMap<NodePrefix, f64>,
+    ended: Ended,
     is_shut_down: bool,
 }
 
@@ -95,10 +101,16 @@ impl Mesh {
             anchors_told: Vec::new(),
             expelled: BTreeSet::new(),
             questions: Questions::default(),
+            inquiries: BTreeMap::new(),
+            search: None,
+            distrust: Distrust::default(),
+            traffic: Traffic::default(),
             bootstrap: bootstrap::Bootstrap::default(),
             pace: fill::Pace::default(),
             rounds: round::Rounds::default(),
             reachable: served::Reachable::default(),
+            worth: BTreeMap::new(),
+            ended: Ended::default(),
             is_shut_down: false,
         }
     }
@@ -121,6 +133,7 @@ impl Mesh {
         self.take(&mut context, input);
         if !self.is_shut_down {
             self.time_out(&mut context);
+            self.time_out_inquiries(&mut context);
             self.look_around(&mut context);
             self.round(&mut context);
             self.fill(&mut context);
@@ -143,17 +156,11 @@ impl Mesh {
             self.pace.deadline(),
             self.reachable.deadline(&self.settings),
         ];
-        tunnels.chain(own.into_iter().flatten()).min()
-    }
-
-    /// All tunnels that are open, or being opened.
-    pub fn tunnels(&self) -> impl Iterator<Item = TunnelReport> {
-        self.tunnels.iter().map(|(node, tunnel)| TunnelReport {
-            node: *node,
-            owner: tunnel.owner,
-            why: tunnel.why,
-            is_up: !tunnel.is_opening(),
-        })
+        let inquiries = self.inquiries.values().map(|inquiry| inquiry.until);
+        tunnels
+            .chain(inquiries)
+            .chain(own.into_iter().flatten())
+            .min()
     }
 
     /// How often what happened.
@@ -167,18 +174,13 @@ impl Mesh {
         self.tunnels.get(&node).map(Tunnel::is_ours)
     }
 
-    /// How many peers are remembered.
-    #[cfg(test)]
-    pub(super) fn known(&self) -> usize {
-        self.book.count()
-    }
-
     fn take(&mut self, context: &mut Context<'_>, input: Input) {
         match input {
             Input::Time => {}
             Input::Settings(settings) => self.set(context, *settings),
             Input::OwnAddresses(addresses) => self.own_addresses = addresses,
             Input::Reachable(known) => self.reachable.known = known,
+            Input::Reached => self.reachable.note(context.now),
             Input::Remembered { peers, anchors } => {
                 self.learn(context, Source::Cache, peers);
                 self.anchors = anchors.into_iter().take(round::ANCHORS).collect();
@@ -213,15 +215,17 @@ impl Mesh {
                 by,
                 id,
                 destinations,
-            } => self.asked(context, by, id, &destinations),
+                reach,
+            } => self.asked(context, by, id, (&destinations, reach)),
             Input::Answered {
                 by,
                 id,
                 addresses,
+                has_room,
                 metrics,
-            } => self.answered(context, by, id, addresses, metrics),
-            Input::Probed { .. } => self.counters.unasked_probes += 1,
-            Input::Traffic(_) => {}
+            } => self.answered(context, by, id, (addresses, has_room, metrics)),
+            Input::Probed { node, round_trip } => self.probed(context, node, round_trip),
+            Input::Traffic(octets) => self.note_traffic(context, octets),
             Input::Expelled(nodes) => self.expel(context, nodes),
             Input::Moved => {
                 self.book.forgive();

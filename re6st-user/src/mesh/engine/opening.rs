@@ -240,6 +240,7 @@ impl Mesh {
             return;
         }
         self.counters.lost += 1;
+        self.ended.note(context.now, node, why);
         context.tell(Event::Lost { node, why });
         match why {
             Loss::Full => self.peer_is_full(context, node),

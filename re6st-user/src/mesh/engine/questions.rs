@@ -6,7 +6,12 @@ use super::{Context, Mesh, tunnel::State};
 use crate::{
     certificate::node_prefix::NodePrefix,
     mesh::{
-        QuestionId, address::Address, input::Source, known::Known, output::Output, random,
+        QuestionId,
+        address::{Address, MAX_ADDRESSES},
+        input::Source,
+        known::Known,
+        output::Output,
+        random,
         routes::Metric,
     },
     rate::Bucket,
@@ -29,10 +34,12 @@ impl Mesh {
     ) -> State {
         let id = QuestionId(random::bits(&mut *context.random));
         self.counters.questions += 1;
+        let reach_us = self.reach_us(context.now);
         context.outputs.push(Output::Ask {
             node,
             id,
             destinations: Arc::default(),
+            reach_us,
         });
         State::Asking {
             id,
@@ -40,29 +47,42 @@ impl Mesh {
         }
     }
 
-    /// An answer.
+    /// Where others are asked to try and reach us.
+    pub(super) fn reach_us(&self, now: Time) -> Vec<Address> {
+        match self.reachable.known.is_some() || self.is_reachable(now) {
+            true => Vec::new(),
+            false => self
+                .own_addresses
+                .iter()
+                .take(MAX_ADDRESSES)
+                .copied()
+                .collect(),
+        }
+    }
+
+    /// An answer: addresses, whether there is room for us, and metrics.
     pub(super) fn answered(
         &mut self,
         context: &mut Context<'_>,
         by: NodePrefix,
         id: QuestionId,
-        addresses: Vec<Address>,
-        metrics: Vec<Metric>,
+        (addresses, has_room, metrics): (Vec<Address>, bool, Vec<Metric>),
     ) {
-        let asked = match self.tunnels.get(&by).map(|tunnel| tunnel.state) {
-            Some(State::Asking { id: asked, .. }) => asked == id,
-            _ => false,
-        };
-        if !asked {
+        let tunnel = self.tunnels.get(&by).map(|tunnel| tunnel.state);
+        let is_wanted = matches!(tunnel, Some(State::Asking { id: asked, .. }) if asked == id);
+        if !is_wanted && !self.is_asked(by, id) {
             self.counters.unasked_answers += 1;
             return;
         }
-        if !metrics.is_empty() {
-            self.counters.malformed_answers += 1;
-        }
         self.counters.answers += 1;
         self.learn_of(context, by, addresses);
-        self.open_asked(context, by);
+        if !is_wanted {
+            self.inquiry_answered(context, by, has_room, metrics);
+        } else if has_room {
+            self.open_asked(context, by);
+        } else {
+            self.peer_is_full(context, by);
+        }
     }
 
     /// A node says where it is.
@@ -81,7 +101,7 @@ impl Mesh {
         context: &mut Context<'_>,
         by: NodePrefix,
         id: QuestionId,
-        destinations: &[NodePrefix],
+        (destinations, mut reach): (&[NodePrefix], Vec<Address>),
     ) {
         let limits = &self.settings.limits;
         let too_many = destinations.len() > limits.destinations || self.expelled.contains(&by);
@@ -90,6 +110,14 @@ impl Mesh {
             return;
         }
         self.counters.answered += 1;
+        reach.truncate(MAX_ADDRESSES);
+        reach.retain(|address| address.is_usable() && self.is_allowed(address));
+        if !reach.is_empty() {
+            context.outputs.push(Output::Reach {
+                node: by,
+                addresses: reach,
+            });
+        }
         let metric = |node: &NodePrefix| match *node == self.own {
             true => Metric(0),
             false => context.routes.metric(*node).unwrap_or(Metric::INFINITY),
@@ -99,6 +127,7 @@ impl Mesh {
             node: by,
             id,
             addresses: self.own_addresses.clone(),
+            has_room: self.has_room_for(context, by),
             metrics,
         });
     }

@@ -48,6 +48,7 @@ impl Mesh {
         if self.rounds.number.is_multiple_of(every) && !self.settings.client_mode {
             self.renew_random(context);
         }
+        self.search(context);
         self.tell_anchors(context);
     }
 
@@ -63,7 +64,7 @@ impl Mesh {
         let Some((_, oldest)) = up.min() else {
             return;
         };
-        if let Some(node) = self.draw(context, true, Some(oldest)) {
+        if let Some(node) = self.draw_at_random(context, Some(oldest)) {
             self.counters.renewed += 1;
             self.want(context, node, Why::Random, Some(oldest));
         }

@@ -2,13 +2,14 @@
 
 use super::{
     Context, Mesh,
-    tunnel::{State, Tunnel},
+    tunnel::{Room, State, Tunnel},
 };
 use crate::{
     certificate::node_prefix::NodePrefix,
     mesh::{
         address::Address,
         event::Event,
+        lot,
         output::{Closing, OpenedBy, Output, Why},
         settings::Settings,
     },
@@ -20,13 +21,18 @@ use crate::{
 pub struct Reachable {
     /// Somebody knows.
     pub known: Option<bool>,
-    /// When a tunnel was last served.
+    /// When somebody last reached us.
     seen_at: Option<Time>,
     told: Option<bool>,
     is_full_told: bool,
 }
 
 impl Reachable {
+    /// Somebody has reached us.
+    pub const fn note(&mut self, now: Time) {
+        self.seen_at = Some(now);
+    }
+
     fn is_reachable(&self, now: Time, settings: &Settings) -> bool {
         let seen = self.seen_at;
         let seen = seen.is_some_and(|seen| now.since(seen) < settings.timers.reachable);
@@ -53,7 +59,7 @@ impl Mesh {
     pub(super) fn look_around(&mut self, context: &mut Context<'_>) {
         let now = context.now;
         if self.tunnels.values().any(Tunnel::is_served) {
-            self.reachable.seen_at = Some(now);
+            self.reachable.note(now);
         }
         let is_reachable = self.is_reachable(now);
         let told = self.reachable.told.replace(is_reachable);
@@ -89,13 +95,7 @@ impl Mesh {
             )
         };
         let Some(tunnel) = self.tunnels.get_mut(&node) else {
-            if self.has_room_for(context, node) {
-                self.counters.served += 1;
-                self.tunnels.insert(node, served);
-            } else {
-                let why = Closing::Full;
-                context.outputs.push(Output::Close { node, why });
-            }
+            self.admit(context, node, served);
             return;
         };
         if tunnel.owner == OpenedBy::Peer {
@@ -124,25 +124,71 @@ impl Mesh {
         served.count()
     }
 
-    /// A share of the room is for nodes that no route leads to: newcomers, and those who are cut off.
-    fn has_room_for(&mut self, context: &mut Context<'_>, node: NodePrefix) -> bool {
-        let (most, served) = (self.settings.served(), self.served());
-        let share = self.settings.limits.served_share;
-        let reserved = most.checked_div(share).unwrap_or(0);
-        if served >= most {
-            self.counters.refused_full += 1;
-            if !self.reachable.is_full_told {
-                self.reachable.is_full_told = true;
-                context.tell(Event::Full);
-            }
-            return false;
+    /// For whom a place is. The lot may see half as many nodes again as we do, or fewer.
+    fn room_of(&self, context: &Context<'_>, node: NodePrefix) -> Room {
+        let given = self.settings.limits.given * 3 / 2;
+        if context.routes.metric(node).is_none() {
+            Room::Lost
+        } else if self.settings.preferred.contains_key(&node)
+            || lot::gives(node, self.own, given, context.routes.count())
+        {
+            Room::Given
+        } else {
+            Room::Anybody
         }
-        let is_lost = context.routes.metric(node).is_none();
-        if served + reserved >= most && !is_lost && !self.settings.preferred.contains_key(&node) {
-            self.counters.refused_reserved += 1;
-            return false;
+    }
+
+    /// How many places are kept for some.
+    fn kept(&self, room: Room) -> usize {
+        let share = match room {
+            Room::Anybody => return 0,
+            Room::Given => self.settings.limits.given_share,
+            Room::Lost => self.settings.limits.lost_share,
+        };
+        self.settings.served().checked_div(share).unwrap_or(0)
+    }
+
+    /// Whether a node may open a tunnel to us.
+    pub(super) fn has_room_for(&self, context: &Context<'_>, node: NodePrefix) -> bool {
+        self.served() < self.settings.served()
+            || self.in_the_way_of(self.room_of(context, node)).is_some()
+    }
+
+    /// Who goes if all places are taken, and one of those is wanted that are kept for others: who came last.
+    fn in_the_way_of(&self, room: Room) -> Option<NodePrefix> {
+        let served = || self.tunnels.iter().filter(|(_, it)| it.is_served());
+        let such = served().filter(|(_, tunnel)| tunnel.room == room);
+        if such.count() >= self.kept(room) {
+            return None;
         }
-        true
+        let others = served().filter(|(_, tunnel)| tunnel.room == Room::Anybody);
+        let newest = others.max_by_key(|(node, tunnel)| (tunnel.up_since(), **node));
+        newest.map(|(node, _)| *node)
+    }
+
+    /// Serves a node, or refuses.
+    fn admit(&mut self, context: &mut Context<'_>, node: NodePrefix, mut served: Tunnel) {
+        served.room = self.room_of(context, node);
+        if self.served() >= self.settings.served() {
+            let Some(newest) = self.in_the_way_of(served.room) else {
+                self.refuse(context, node);
+                return;
+            };
+            self.counters.made_room += 1;
+            self.drain(context, newest, Closing::Full);
+        }
+        self.counters.served += 1;
+        self.tunnels.insert(node, served);
+    }
+
+    fn refuse(&mut self, context: &mut Context<'_>, node: NodePrefix) {
+        let why = Closing::Full;
+        context.outputs.push(Output::Close { node, why });
+        self.counters.refused_full += 1;
+        if !self.reachable.is_full_told {
+            self.reachable.is_full_told = true;
+            context.tell(Event::Full);
+        }
     }
 
     /// Fewer are served now: the latest go.

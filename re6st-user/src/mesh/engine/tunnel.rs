@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::gain::Promise;
 use crate::{
     certificate::node_prefix::NodePrefix,
     mesh::{
@@ -25,6 +26,17 @@ pub enum State {
     Draining { until: Time, why: Closing },
 }
 
+/// Whose place it is, of those for tunnels that others have to us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Room {
+    /// Whoever comes.
+    Anybody,
+    /// Those to whom the lot gave us, and preferred ones.
+    Given,
+    /// Those that no route led to when they came: newcomers, and those who are cut off.
+    Lost,
+}
+
 /// One tunnel.
 #[derive(Clone, Debug)]
 pub struct Tunnel {
@@ -36,6 +48,8 @@ pub struct Tunnel {
     pub address: Option<Address>,
     pub round_trip: Option<Duration>,
     pub loss: u16,
+    pub promise: Option<Promise>,
+    pub room: Room,
 }
 
 impl Tunnel {
@@ -49,6 +63,8 @@ impl Tunnel {
             address: None,
             round_trip: None,
             loss: 0,
+            promise: None,
+            room: Room::Anybody,
         }
     }
 
@@ -69,6 +85,11 @@ impl Tunnel {
     /// It is not up yet.
     pub const fn is_opening(&self) -> bool {
         matches!(self.state, State::Asking { .. } | State::Opening { .. })
+    }
+
+    /// Whether it is to be looked at again when it has been up for some time.
+    pub const fn is_new(&self) -> bool {
+        self.replaces.is_some() || self.promise.is_some()
     }
 
     pub const fn up_since(&self) -> Option<Time> {

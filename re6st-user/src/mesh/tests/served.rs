@@ -15,22 +15,43 @@ fn no_more_are_served_than_the_settings_say() {
     assert_eq!(world.mesh.counters().refused_full, 5);
 }
 
-#[test]
-fn a_quarter_is_kept_for_those_that_no_route_leads_to() {
+/// All places are taken by nodes to whom the lot did not give this one; then others come.
+fn full_of_strangers(others: impl Iterator<Item = u32>) -> World {
     let settings = Settings {
         client_count: 0,
         ..Settings::default()
     };
-    let mut world = World::joined(settings, 100, 2);
-    for number in 1..=20 {
+    let mut world = World::joined(settings, 900, 2);
+    let strangers = (1..=900).filter(|number| !world.gives_us_to(*number));
+    for number in Vec::from_iter(strangers.take(20)) {
         world.called_by(number);
     }
-    assert_eq!(world.tunnels.len(), 15);
-    assert_eq!(world.mesh.counters().refused_reserved, 5);
-    for newcomer in 201..=205 {
-        world.called_by(newcomer);
+    assert_eq!(world.served().len(), 20);
+    for number in others {
+        world.called_by(number);
     }
-    assert_eq!(world.tunnels.len(), 20);
+    world.pass(SECOND * 20);
+    world
+}
+
+#[test]
+fn a_quarter_is_for_those_that_no_route_leads_to_whenever_they_come() {
+    let world = full_of_strangers(2_001..=2_010);
+    let newcomers = world.served().into_iter().filter(|number| *number > 900);
+    assert_eq!(newcomers.count(), 5);
+    assert_eq!(world.served().len(), 20);
+}
+
+#[test]
+fn a_half_is_for_those_to_whom_the_lot_gave_us_whenever_they_come() {
+    let seen = World::joined(Settings::default(), 900, 2);
+    let given = (1..=900).filter(|number| seen.gives_us_to(*number));
+    let given = Vec::from_iter(given);
+    assert!((15..50).contains(&given.len()), "{}", given.len());
+    let world = full_of_strangers(given.iter().copied());
+    let served = world.served();
+    let of_them = served.iter().filter(|number| given.contains(number));
+    assert_eq!((of_them.count(), served.len()), (10, 20));
 }
 
 #[test]

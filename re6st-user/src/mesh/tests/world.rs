@@ -117,6 +117,14 @@ pub struct World {
     pub answers: fn(u32) -> bool,
     /// Where nodes are.
     pub address: fn(u32) -> Address,
+    /// Whether a node says that it has no room.
+    pub refuses: fn(u32) -> bool,
+    /// What a node says all its ways cost.
+    pub metric: fn(u32) -> Metric,
+    /// So many more metrics come than were asked for.
+    pub metrics_more: usize,
+    /// What probing a node gives.
+    pub round_trip: fn(u32) -> Option<Duration>,
     /// What happens before all else.
     first: Option<Input>,
 }
@@ -135,6 +143,10 @@ impl World {
             opens: |_| Ok(()),
             answers: |_| true,
             address,
+            refuses: |_| false,
+            metric: |_| Metric(1_000),
+            metrics_more: 0,
+            round_trip: |_| None,
             first: None,
         }
     }
@@ -197,11 +209,20 @@ impl World {
                 node,
                 id,
                 destinations,
+                ..
             } if (self.answers)(number(node)) => Some(Input::Answered {
                 by: node,
                 id,
                 addresses: vec![(self.address)(number(node))],
-                metrics: destinations.iter().map(|_| Metric(1_000)).collect(),
+                has_room: !(self.refuses)(number(node)),
+                metrics: {
+                    let metric = (self.metric)(number(node));
+                    vec![metric; destinations.len() + self.metrics_more]
+                },
+            }),
+            Output::Probe { node, .. } => Some(Input::Probed {
+                node,
+                round_trip: (self.round_trip)(number(node)),
             }),
             _ => None,
         }
@@ -254,6 +275,21 @@ impl World {
         let tunnels = self.tunnels.iter();
         let ours = tunnels.filter(|(_, (by, why))| *by == OpenedBy::Us && of(*why));
         ours.map(|(number, _)| *number).collect()
+    }
+
+    /// Whether the lot gives this node to another one.
+    pub fn gives_us_to(&self, number: u32) -> bool {
+        crate::mesh::lot::gives(node(number), node(OWN), 30, self.ways.all.len())
+    }
+
+    /// Whose tunnels are up that others opened.
+    pub fn served(&self) -> Vec<u32> {
+        let report = self.mesh.report(self.now);
+        let up = report
+            .tunnels
+            .iter()
+            .filter(|tunnel| tunnel.is_up() && tunnel.opened_by == OpenedBy::Peer);
+        up.map(|tunnel| number(tunnel.node)).collect()
     }
 
     /// Whom the mesh closed, and why, since the beginning.

@@ -40,7 +40,7 @@ use crate::{
     membership::shell::Request,
     mesh::{
         Address, Input, Known, Loss, Mesh, OpenFailure, OpenedBy, Output, Protocol, Settings,
-        Source,
+        Source, report::TunnelState,
     },
     time::Time,
 };
@@ -115,12 +115,13 @@ impl NodeMesh {
     }
 
     /// What people are shown.
-    pub fn report(&self) -> MeshReport {
-        let tunnels = self.mesh.tunnels().map(|tunnel| MeshTunnel {
+    pub fn report(&self, now: Time) -> MeshReport {
+        let tunnels = self.mesh.report(now).tunnels;
+        let tunnels = tunnels.into_iter().map(|tunnel| MeshTunnel {
             node: tunnel.node.common_name(),
-            owner: tunnel.owner,
+            owner: tunnel.opened_by,
             why: tunnel.why,
-            is_up: tunnel.is_up,
+            is_up: matches!(tunnel.state, TunnelState::Up | TunnelState::Draining),
         });
         MeshReport {
             reachable: self.reachable.count(),
@@ -265,6 +266,7 @@ impl Controller {
                 node,
                 id,
                 destinations,
+                reach_us: _,
             } => self.ask_node(node, id, &destinations),
             Output::Answer {
                 node, id, metrics, ..
@@ -274,6 +276,8 @@ impl Controller {
                 let round_trip = None;
                 self.mesh(Input::Probed { node, round_trip });
             }
+            // nor can another node be told so far whether it can be reached
+            Output::Reach { .. } => {}
             Output::AskRegistry => self.ask_membership(Request::Others(NEWCOMERS)),
             Output::Remember(known) => self.with_cache(|cache, keys| {
                 let key = keys.get(&known.node).copied();

@@ -101,12 +101,15 @@ impl Controller {
                         by: node,
                         id,
                         destinations,
+                        reach: Vec::new(),
                     });
                 }
                 Content::Answer(metrics) => self.mesh(Input::Answered {
                     by: node,
                     id,
                     addresses,
+                    // it is not said so far: who has none refuses the tunnel
+                    has_room: true,
                     metrics,
                 }),
             }
