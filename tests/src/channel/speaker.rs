@@ -36,7 +36,7 @@ use crate::host::Host;
 /// How often what is announced is said again.
 const ANNOUNCED: Duration = Duration::from_secs(1);
 /// How long it may take until there is a tunnel.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running one. Ends when dropped.
 pub struct Speaker {

@@ -31,6 +31,7 @@ use crate::{
         report::{Report, Unit},
         throughput::{Flow, Throughput, observe, with_generator},
     },
+    channel::speaker,
     cleanup::wait_until,
     host::{Host, Testbed},
 };
@@ -222,7 +223,7 @@ impl Newcomer {
         let came = speaker.tunnel();
         let waited = begin.elapsed();
         match came {
-            Err(error) if waited < PATIENCE => Err(error),
+            Err(error) if waited < speaker::PATIENCE => Err(error),
             _ => Ok(waited),
         }
     }
