@@ -1,5 +1,9 @@
 //! The controller of re6st-ebpf, as a library: the command in `main.rs` is a thin shell around it.
 
+// its macro is for those that follow
+#[macro_use]
+mod counters;
+
 pub mod babel;
 pub mod certificate;
 pub mod channel;

@@ -31,6 +31,12 @@ impl<'a> Reader<'a> {
         Some(first)
     }
 
+    /// A length of 16 bits, and as many.
+    pub fn measured(&mut self) -> Option<&'a [u8]> {
+        let length = self.u16()?;
+        self.octets(length.into())
+    }
+
     /// All that is left.
     pub const fn rest(self) -> &'a [u8] {
         self.0

@@ -34,6 +34,7 @@ const FLOORS: &[&str] = &[
     "route",
     "rate",
     "octets",
+    "counters",
     "time",
     "OBJECT",
 ];

@@ -248,9 +248,9 @@ impl<'a> Parsed<'a> {
         for _ in 0..count {
             addresses.push(reader.socket_address()?);
         }
-        let certificate = take(&mut reader)?;
+        let certificate = reader.measured()?;
         let body = octets.get(..octets.len() - reader.rest().len())?;
-        let signature = take(&mut reader)?;
+        let signature = reader.measured()?;
         reader.is_empty().then_some(Self {
             made_at,
             whereabouts: Whereabouts {
@@ -263,11 +263,6 @@ impl<'a> Parsed<'a> {
             signature,
         })
     }
-}
-
-fn take<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
-    let length = reader.u16()?;
-    reader.octets(length.into())
 }
 
 fn put(out: &mut Vec<u8>, octets: &[u8]) -> Result<(), RecordError> {

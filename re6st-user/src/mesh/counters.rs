@@ -1,24 +1,5 @@
 //! How often what happened.
 
-use serde::Serialize;
-
-macro_rules! counters {
-    ($($(#[$text:meta])* $name:ident),+ $(,)?) => {
-        /// One number for each thing worth counting, since the start.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-        pub struct Counters {
-            $($(#[$text])* pub $name: u64,)+
-        }
-
-        impl Counters {
-            /// All by name, in order.
-            pub fn by_name(&self) -> Vec<(&'static str, u64)> {
-                vec![$((stringify!($name), self.$name),)+]
-            }
-        }
-    };
-}
-
 counters! {
     /// Tunnels that were to be opened.
     openings,

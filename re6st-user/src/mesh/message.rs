@@ -194,9 +194,9 @@ impl<'a> Parsed<'a> {
             }
             _ => return None,
         };
-        let record = take(&mut reader)?;
+        let record = reader.measured()?;
         let body = octets.get(..octets.len() - reader.rest().len())?;
-        let signature = take(&mut reader)?;
+        let signature = reader.measured()?;
         reader.is_empty().then_some(Self {
             id,
             said_at,
@@ -224,11 +224,6 @@ fn put_name(out: &mut Vec<u8>, name: NodePrefix) {
     let number = name.number().to_be_bytes();
     let octets = usize::from(name.length().div_ceil(8)).min(16);
     out.extend(number.get(16 - octets..).unwrap_or_default());
-}
-
-fn take<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
-    let length = reader.u16()?;
-    reader.octets(length.into())
 }
 
 fn put(out: &mut Vec<u8>, octets: &[u8]) -> Result<(), MessageError> {

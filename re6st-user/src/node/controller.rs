@@ -1,18 +1,9 @@
 //! The loop: what happens outside goes to the speaker, what the speaker wants is done.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    os::fd::{AsFd as _, BorrowedFd},
-    path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeMap, io, os::fd::AsFd as _, time::Duration};
 
-use anyhow::{Context as _, Result};
-use nix::{
-    errno::Errno,
-    sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
-};
+use anyhow::Result;
+use nix::sys::epoll::EpollEvent;
 use tokio::sync::watch;
 
 use super::{
@@ -23,6 +14,7 @@ use super::{
     journal::Journal,
     mesh::NodeMesh,
     orders::{Ending, Order, Orders},
+    outside::{CARRIERS, MONITOR, ORDERS, Outside, QUESTIONS, Readiness},
     peers::{self, Peers},
     recorder::Recorder,
     reload::Reload,
@@ -49,24 +41,13 @@ use crate::{
         log::Log,
         netlink::{Rtnetlink, monitor::Monitor},
     },
-    membership::{
-        babel::BabelParameters,
-        shell::{Membership, Requests, Standing},
-    },
+    membership::{babel::BabelParameters, shell::Standing},
     mesh,
     route::RouteKey,
     routing::Routing,
     time::{Now, Time},
 };
 
-/// Token of the netlink monitor; interface indexes and places of carriers stay below.
-const MONITOR: u64 = u64::MAX;
-/// Token of orders.
-const ORDERS: u64 = u64::MAX - 1;
-/// Token of what nodes ask each other over the mesh.
-pub(super) const QUESTIONS: u64 = u64::MAX - 2;
-/// Tokens of carriers begin here; those of plain interfaces are their indexes.
-const CARRIERS: u64 = 1 << 32;
 /// Until another look at what failed or has grown.
 const TICK: Duration = Duration::from_secs(1);
 /// Sockets looked at together.
@@ -108,86 +89,6 @@ pub struct Controller {
     outputs: Vec<Output>,
     _control: control::Place,
     _lock: Lock,
-}
-
-/// What a controller opens before anything is attached.
-pub struct Outside {
-    /// The sockets of tunnels.
-    pub transport: Transport,
-    /// For questions about the host.
-    pub netlink: Rtnetlink,
-    monitor: Monitor,
-    orders: Orders,
-    readiness: Readiness,
-    membership: Option<(watch::Receiver<Standing>, Requests)>,
-    control: control::Place,
-}
-
-impl Outside {
-    /// Opens it. `control`: where the control socket is to be. `routes`: the netlink port that routes are written by.
-    ///
-    /// # Errors
-    /// What keeps the node from running.
-    pub fn open(
-        config: &Config,
-        control: &Path,
-        membership: Option<Membership>,
-        routes: u32,
-    ) -> Result<Self> {
-        let transport = Transport::new(config.port, &config.tunnels, membership.is_some())
-            .context("open the sockets of the tunnels")?;
-        let netlink = Rtnetlink::open().context("open rtnetlink")?;
-        let monitor = Monitor::open(routes).context("open the socket for changes of the host")?;
-        let readiness = Readiness(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
-        readiness.add(monitor.as_fd(), MONITOR)?;
-        for (place, carrier) in transport.carriers.iter().enumerate() {
-            readiness.add(carrier.as_fd(), CARRIERS + place as u64)?;
-        }
-        let (listener, place) =
-            control::listen(control).with_context(|| format!("listen on {}", control.display()))?;
-        let membership = membership.map(Membership::start).transpose()?;
-        let standing = membership.as_ref().map(|(standing, _)| standing.clone());
-        let orders =
-            Orders::begin(listener, standing).context("wait for signals and connections")?;
-        readiness.add(orders.as_fd(), ORDERS)?;
-        Ok(Self {
-            transport,
-            netlink,
-            monitor,
-            orders,
-            readiness,
-            membership,
-            control: place,
-        })
-    }
-}
-
-/// All sockets, to wait for at once.
-pub(super) struct Readiness(Epoll);
-
-impl Readiness {
-    pub fn add(&self, socket: BorrowedFd<'_>, token: u64) -> io::Result<()> {
-        Ok(self
-            .0
-            .add(socket, EpollEvent::new(EpollFlags::EPOLLIN, token))?)
-    }
-
-    /// Waits for sockets, but not longer than told, rounded up to milliseconds.
-    fn wait<'a>(
-        &self,
-        most: Option<Duration>,
-        events: &'a mut [EpollEvent],
-    ) -> io::Result<&'a [EpollEvent]> {
-        let most = most.map_or(EpollTimeout::NONE, |most| {
-            let milliseconds = most.as_micros().div_ceil(1000);
-            EpollTimeout::try_from(milliseconds).unwrap_or(EpollTimeout::MAX)
-        });
-        match self.0.wait(events, most) {
-            Ok(count) => Ok(&events[..count]),
-            Err(Errno::EINTR) => Ok(&[]),
-            Err(error) => Err(error.into()),
-        }
-    }
 }
 
 impl Controller {

@@ -39,6 +39,7 @@ pub mod lan;
 mod links;
 mod mesh;
 mod orders;
+mod outside;
 mod peers;
 pub mod recorder;
 mod reload;

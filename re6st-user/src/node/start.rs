@@ -8,10 +8,11 @@ use blake2::{Blake2s256, Digest as _};
 use super::{
     before::Before,
     control,
-    controller::{Controller, Outside},
+    controller::Controller,
     install::Installer,
     instance::Instance,
     journal::{Former, Journal, Origin},
+    outside::Outside,
     recorder::{Empty, Recorder},
     state::{Kept, State},
     wishes::Wanted,

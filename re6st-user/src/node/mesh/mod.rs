@@ -28,7 +28,8 @@ use self::{
 };
 use super::{
     control::{MeshReport, MeshTunnel},
-    controller::{Controller, QUESTIONS},
+    controller::Controller,
+    outside::QUESTIONS,
 };
 use crate::{
     babel::input::Input as BabelInput,
