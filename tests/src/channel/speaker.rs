@@ -76,7 +76,8 @@ impl Speaker {
         let (told, tunnels) = channel();
         let (tell, thread_id) = channel();
         let packets = Packets::new(&credentials, others)?;
-        let seed = u64::from(own.port()) << 32 ^ peer.node.number() as u64;
+        // of each node its own: keys that come again are taken for a replay
+        let seed = u64::try_from(credentials.certificate.prefix().number())?;
         let shell = Shell {
             packets,
             channels: Channels::new(settings),

@@ -24,7 +24,7 @@ use self::{
 use super::{
     chain::{Chain, FIRST, SECOND},
     contender::Setup,
-    core::{self, CORE_OF_RELAY},
+    core::{self, CORE_OF_OTHERS, CORE_OF_RELAY},
     frames::{Frame, SOURCE},
     parts::Effort,
     relay_node::PORT,
@@ -106,7 +106,10 @@ fn call(
         address: Some((address, port).into()),
         key: node.static_key(),
     };
-    let speaker = Speaker::start(host, (own, port).into(), credentials, peer)?;
+    // it is another machine: where the relay is, its handshake would keep packets from being forwarded
+    let speaker = core::pinned(CORE_OF_OTHERS, || {
+        Speaker::start(host, (own, port).into(), credentials, peer)
+    })?;
     // generator and relay go before all ordinary work, for which nothing may be left
     core::put_first(host, speaker.thread_id())?;
     Ok(speaker)
