@@ -7,6 +7,7 @@ use nix::sys::epoll::EpollEvent;
 use tokio::sync::watch;
 
 use super::{
+    commands::Beside,
     control,
     host::{Host, Uses, due::Look},
     install::Installer,
@@ -21,7 +22,7 @@ use super::{
     solitude::{self, Solitude},
     state::State,
     transport::Transport,
-    troubles::Troubles,
+    troubles::{Trouble, Troubles},
     wishes::{self, Wanted},
 };
 use crate::{
@@ -40,6 +41,7 @@ use crate::{
         lock::Lock,
         log::Log,
         netlink::{Rtnetlink, monitor::Monitor},
+        supervisor,
     },
     membership::{babel::BabelParameters, shell::Standing},
     mesh,
@@ -71,7 +73,9 @@ pub struct Controller {
     pub(super) journal: Journal,
     recorder: Option<Recorder>,
     monitor: Monitor,
-    orders: Orders,
+    pub(super) orders: Orders,
+    /// Commands of others.
+    pub(super) beside: Option<Beside>,
     pub(super) troubles: Troubles,
     pub(super) solitude: Solitude,
     pub(super) readiness: Readiness,
@@ -116,19 +120,9 @@ impl Controller {
             let settings = peers::settings(&config, instance.manifest.settings.tunnel_mask);
             Peers::new(requests, settings, &config, clock.elapsed())
         });
-        let standing = membership
-            .as_ref()
-            .map(|standing| standing.borrow().channel.clone());
-        let mesh = standing.flatten().and_then(|standing| {
-            let (own, network) = (
-                standing.certificate.prefix(),
-                standing.authorities.network(),
-            );
-            NodeMesh::new(&config, own, network)
-        });
         let mut troubles = Troubles::default();
         troubles.loaded(&instance.manifest.missing);
-        Self {
+        let mut controller = Self {
             config,
             babel,
             parameters,
@@ -144,6 +138,7 @@ impl Controller {
             recorder,
             monitor: outside.monitor,
             orders: outside.orders,
+            beside: None,
             troubles,
             solitude: Solitude::default(),
             readiness: outside.readiness,
@@ -152,11 +147,13 @@ impl Controller {
             known: BTreeMap::new(),
             reload: None,
             peers,
-            mesh,
+            mesh: None,
             outputs: Vec::new(),
             _control: outside.control,
             _lock: lock,
-        }
+        };
+        controller.mesh = controller.new_mesh();
+        controller
     }
 
     pub(super) fn now(&self) -> Time {
@@ -202,15 +199,20 @@ impl Controller {
         self.go_on_with_channels();
         self.go_on_with_mesh();
         self.look_after();
+        self.begin_commands();
         let outcome = loop {
             if let Some(outcome) = self.turn().transpose() {
                 break outcome;
             }
         };
+        supervisor::stopping();
         if matches!(outcome, Ok(Ending::ForGood)) {
             self.mesh(mesh::Input::ShutDown);
             self.handle(Input::ShutDown);
             self.channel(channel::Input::ShutDown);
+        }
+        if let Some(beside) = self.beside.take() {
+            beside.end();
         }
         self.recorder.iter_mut().for_each(Recorder::flush);
         self.journal.flush(self.now());
@@ -329,6 +331,11 @@ impl Controller {
                             Order::Answer(question, asked) => asking.push((question, asked)),
                             Order::Parameters => self.take_parameters(),
                             Order::Reload => drop(self.reload_and_say()),
+                            Order::Alive => supervisor::alive(),
+                            Order::Doubt { about, text } => {
+                                let doubt = text.map(|text| Trouble { text, again: false });
+                                self.doubt(&about, doubt);
+                            }
                             Order::End(why) => ending = Some(why),
                         }
                     }
@@ -495,6 +502,7 @@ impl Controller {
         };
         let parameters = standing.borrow_and_update().babel.clone();
         self.tell_channels();
+        self.follow_mesh_settings();
         if parameters == self.parameters {
             return;
         }

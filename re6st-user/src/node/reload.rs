@@ -13,8 +13,10 @@ use crate::{
         input::{Input, InterfaceId},
         settings::{Cost, InterfaceSettings},
     },
+    certificate::node_prefix::NodePrefix,
     config::{Babel, Config, Peer, Tunnel},
     dataplane::bpf::error::chain as in_one_line,
+    io::supervisor,
     membership::{babel::BabelParameters, credentials::CredentialsError},
     route::RouteKey,
     time::Time,
@@ -59,6 +61,7 @@ fn changes(now: &Config, then: &Config, managed: bool) -> Result<Changes> {
         ("addresses", now.addresses != then.addresses),
         ("port", now.port != then.port),
         ("[registry]", now.registry != then.registry),
+        ("up or daemon", now.commands != then.commands),
         ("babel.router-id", babel.router_id != next.router_id),
         (
             "babel.state-directory",
@@ -127,6 +130,14 @@ fn changes(now: &Config, then: &Config, managed: bool) -> Result<Changes> {
     let differ = parts.into_iter().filter(|(_, differs)| *differs);
     let differ = differ.map(|(what, _)| format!("{what}: changed"));
     changes.told.extend(differ);
+    let mesh = match (&now.mesh, &then.mesh) {
+        (None, Some(_)) => Some("added"),
+        (Some(_), None) => Some("removed"),
+        (now, then) => (now != then).then_some("changed"),
+    };
+    changes
+        .told
+        .extend(mesh.map(|what| format!("[mesh]: {what}")));
     Ok(changes)
 }
 
@@ -161,6 +172,8 @@ fn with_leaving(now: &Config, then: &Config, leaving: &BTreeSet<String>) -> Opti
     let going = now.tunnels.iter();
     let going = going.filter(|tunnel| leaving.contains(&tunnel.name));
     let mut both = then.with_tunnels(staying.chain(going).cloned().collect())?;
+    // what it has opened is drained first
+    both.mesh = both.mesh.or_else(|| now.mesh.clone());
     for interface in &now.interfaces {
         if !both.interfaces.contains(interface) {
             both.interfaces.push(interface.clone());
@@ -202,7 +215,10 @@ impl Controller {
         if changes.told.is_empty() {
             return Ok(Vec::new());
         }
-        let (leaving, mut told) = (changes.leaving, changes.told);
+        let (mut leaving, mut told) = (changes.leaving, changes.told);
+        if then.mesh.is_none() {
+            leaving.extend(self.opened_by_mesh().iter().map(NodePrefix::common_name));
+        }
         let before = self.troubles.warnings();
         match with_leaving(&self.config, &then, &leaving) {
             Some(both) => told.extend(self.take_up(both)?),
@@ -228,7 +244,9 @@ impl Controller {
 
     /// The same, with a word in the log.
     pub(super) fn reload_and_say(&mut self) -> Result<Vec<String>> {
+        supervisor::reloading();
         let outcome = self.reload();
+        supervisor::ready();
         match &outcome {
             Ok(changes) if changes.is_empty() => self.say("reload: nothing has changed"),
             Ok(changes) => self.say(&format!("reload: {}", changes.join("; "))),
@@ -287,6 +305,7 @@ impl Controller {
             None => self.load(config)?,
         };
         self.take_up_babel(babel);
+        self.follow_mesh_settings();
         self.tell_peers();
         Ok(told)
     }
@@ -498,6 +517,25 @@ mod tests {
         );
         let none = config(&FILE.replace("[babel]", "").replace(babel, ""));
         assert!(changes(&config(FILE), &none, false).is_err());
+    }
+
+    #[test]
+    fn the_mesh_comes_changes_and_goes_and_stays_until_its_tunnels_are_drained() {
+        let plain = config(FILE);
+        let [mesh, other] = ["[mesh]", "[mesh]\nclient-count = 3"];
+        let [mesh, other] = [mesh, other].map(|section| config(&format!("{FILE}\n{section}")));
+        for (now, then, told) in [
+            (&plain, &mesh, "[mesh]: added"),
+            (&mesh, &other, "[mesh]: changed"),
+            (&mesh, &plain, "[mesh]: removed"),
+        ] {
+            let changes = changes(now, then, true).expect("it can be taken up");
+            assert_eq!(changes.told, [told]);
+        }
+        let leaving = BTreeSet::new();
+        let until_then = |now, then| with_leaving(now, then, &leaving).expect("nothing collides");
+        assert_eq!(until_then(&other, &plain).mesh, other.mesh);
+        assert_eq!(until_then(&other, &mesh).mesh, mesh.mesh);
     }
 
     #[test]

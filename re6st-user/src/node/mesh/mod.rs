@@ -9,6 +9,7 @@
 mod cache;
 mod questions;
 mod routes;
+mod settings;
 mod whereabouts;
 
 use std::{
@@ -36,7 +37,7 @@ use crate::{
     certificate::{
         network::Network, node_prefix::NodePrefix, record::NodeRecord, static_key::StaticPublicKey,
     },
-    channel, config,
+    channel,
     io::random,
     membership::shell::Request,
     mesh::{
@@ -58,6 +59,8 @@ const PLAIN: u16 = 256;
 /// The mesh of this node.
 pub(super) struct NodeMesh {
     mesh: Mesh,
+    /// What it was told last.
+    told: Settings,
     own: NodePrefix,
     network: Network,
     /// Whom the mesh wants tunnels to, and where they may be: the first address is tried.
@@ -83,11 +86,11 @@ struct Wanted {
 }
 
 impl NodeMesh {
-    /// The mesh of a node that has no tunnels yet; none if its configuration wants none.
-    pub fn new(config: &config::Config, own: NodePrefix, network: Network) -> Option<Self> {
-        let mesh = config.mesh.as_ref()?;
-        Some(Self {
-            mesh: Mesh::new(own, settings(config, mesh)),
+    /// The mesh of a node that has no tunnels yet.
+    pub fn new(settings: Settings, own: NodePrefix, network: Network) -> Self {
+        Self {
+            mesh: Mesh::new(own, settings.clone()),
+            told: settings,
             own,
             network,
             wanted: BTreeMap::new(),
@@ -97,7 +100,7 @@ impl NodeMesh {
             places: Places::default(),
             cache: None,
             generation: 0,
-        })
+        }
     }
 
     /// When something is due.
@@ -126,6 +129,8 @@ impl NodeMesh {
         });
         MeshReport {
             reachable: self.reachable.count(),
+            client_count: self.told.client_count,
+            max_clients: self.told.max_clients,
             tunnels: tunnels.collect(),
             addresses: self.places.addresses().to_vec(),
             counters: *self.mesh.counters(),
@@ -138,22 +143,6 @@ impl NodeMesh {
             self.keys.pop_first();
         }
         self.keys.insert(record.node(), record.static_key());
-    }
-}
-
-/// What the file says of the mesh.
-fn settings(config: &config::Config, mesh: &config::Mesh) -> Settings {
-    let defaults = Settings::default();
-    let preferred = config.peers.iter().map(|peer| {
-        let address = peer.address.map(Address::udp);
-        (peer.node, address.into_iter().collect())
-    });
-    Settings {
-        client_count: mesh.client_count.unwrap_or(defaults.client_count),
-        max_clients: mesh.max_clients.unwrap_or(defaults.max_clients),
-        tunnel_refresh: mesh.tunnel_refresh.unwrap_or(defaults.tunnel_refresh),
-        preferred: preferred.collect(),
-        ..defaults
     }
 }
 
