@@ -1,7 +1,6 @@
 //! The secure channel beside OpenVPN, and its tunnels beside those of a file.
 
 pub mod flood;
-mod member;
 mod openvpn;
 mod simulation;
 
@@ -17,7 +16,6 @@ use re6st_user::{
 };
 
 use self::{
-    member::{Member, Registry, issuer_of},
     openvpn::Connection,
     simulation::{handshakes_per_second, idle_traffic, memory, round_trips},
 };
@@ -34,6 +32,7 @@ use crate::{
     channel::Speaker,
     cleanup::wait_until,
     host::{Host, Testbed},
+    member::{self, Member, Registry, issuer_of},
     process::Process,
 };
 
