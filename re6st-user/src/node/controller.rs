@@ -7,8 +7,8 @@ use nix::sys::epoll::EpollEvent;
 use tokio::sync::watch;
 
 use super::{
-    commands::Beside,
     control,
+    draining::Draining,
     host::{Host, Uses, due::Look},
     install::Installer,
     instance::Instance,
@@ -22,7 +22,7 @@ use super::{
     solitude::{self, Solitude},
     state::State,
     transport::Transport,
-    troubles::{Trouble, Troubles},
+    troubles::Troubles,
     wishes::{self, Wanted},
 };
 use crate::{
@@ -41,7 +41,6 @@ use crate::{
         lock::Lock,
         log::Log,
         netlink::{Rtnetlink, monitor::Monitor},
-        supervisor,
     },
     membership::{babel::BabelParameters, shell::Standing},
     mesh,
@@ -73,9 +72,7 @@ pub struct Controller {
     pub(super) journal: Journal,
     recorder: Option<Recorder>,
     monitor: Monitor,
-    pub(super) orders: Orders,
-    /// Commands of others.
-    pub(super) beside: Option<Beside>,
+    orders: Orders,
     pub(super) troubles: Troubles,
     pub(super) solitude: Solitude,
     pub(super) readiness: Readiness,
@@ -86,6 +83,7 @@ pub struct Controller {
     pub(super) known: BTreeMap<InterfaceId, (bool, Option<InterfaceSettings>)>,
     /// What is still to be done of a reload.
     pub(super) reload: Option<Reload>,
+    pub(super) draining: Draining,
     /// The channels to peers of a managed mesh.
     pub(super) peers: Option<Peers>,
     /// Whom tunnels are kept to.
@@ -120,9 +118,19 @@ impl Controller {
             let settings = peers::settings(&config, instance.manifest.settings.tunnel_mask);
             Peers::new(requests, settings, &config, clock.elapsed())
         });
+        let standing = membership
+            .as_ref()
+            .map(|standing| standing.borrow().channel.clone());
+        let mesh = standing.flatten().and_then(|standing| {
+            let (own, network) = (
+                standing.certificate.prefix(),
+                standing.authorities.network(),
+            );
+            NodeMesh::new(&config, own, network)
+        });
         let mut troubles = Troubles::default();
         troubles.loaded(&instance.manifest.missing);
-        let mut controller = Self {
+        Self {
             config,
             babel,
             parameters,
@@ -138,7 +146,6 @@ impl Controller {
             recorder,
             monitor: outside.monitor,
             orders: outside.orders,
-            beside: None,
             troubles,
             solitude: Solitude::default(),
             readiness: outside.readiness,
@@ -146,14 +153,13 @@ impl Controller {
             tick: None,
             known: BTreeMap::new(),
             reload: None,
+            draining: Draining::default(),
             peers,
-            mesh: None,
+            mesh,
             outputs: Vec::new(),
             _control: outside.control,
             _lock: lock,
-        };
-        controller.mesh = controller.new_mesh();
-        controller
+        }
     }
 
     pub(super) fn now(&self) -> Time {
@@ -199,20 +205,15 @@ impl Controller {
         self.go_on_with_channels();
         self.go_on_with_mesh();
         self.look_after();
-        self.begin_commands();
         let outcome = loop {
             if let Some(outcome) = self.turn().transpose() {
                 break outcome;
             }
         };
-        supervisor::stopping();
         if matches!(outcome, Ok(Ending::ForGood)) {
             self.mesh(mesh::Input::ShutDown);
             self.handle(Input::ShutDown);
             self.channel(channel::Input::ShutDown);
-        }
-        if let Some(beside) = self.beside.take() {
-            beside.end();
         }
         self.recorder.iter_mut().for_each(Recorder::flush);
         self.journal.flush(self.now());
@@ -331,11 +332,6 @@ impl Controller {
                             Order::Answer(question, asked) => asking.push((question, asked)),
                             Order::Parameters => self.take_parameters(),
                             Order::Reload => drop(self.reload_and_say()),
-                            Order::Alive => supervisor::alive(),
-                            Order::Doubt { about, text } => {
-                                let doubt = text.map(|text| Trouble { text, again: false });
-                                self.doubt(&about, doubt);
-                            }
                             Order::End(why) => ending = Some(why),
                         }
                     }
@@ -502,7 +498,6 @@ impl Controller {
         };
         let parameters = standing.borrow_and_update().babel.clone();
         self.tell_channels();
-        self.follow_mesh_settings();
         if parameters == self.parameters {
             return;
         }

@@ -21,11 +21,10 @@ use tokio::{
     net,
     signal::unix::{Signal, SignalKind, signal},
     sync::{oneshot, watch},
-    time::Interval,
 };
 
 use super::control::{self, Question};
-use crate::{io::supervisor, membership::shell::Standing};
+use crate::membership::shell::Standing;
 
 /// For somebody to ask, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -39,15 +38,6 @@ pub enum Order {
     Parameters,
     /// SIGHUP: that it takes up its configuration anew.
     Reload,
-    /// That it says it is not stuck.
-    Alive,
-    /// That people know what does not work, or that it does by now.
-    Doubt {
-        /// What.
-        about: String,
-        /// Why, for people.
-        text: Option<String>,
-    },
     /// That it ends.
     End(Ending),
 }
@@ -65,38 +55,12 @@ pub enum Ending {
 #[derive(Debug)]
 pub struct Orders {
     given: mpsc::Receiver<Order>,
-    giver: Giver,
+    bell: Arc<EventFd>,
 }
 
 impl AsFd for Orders {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.giver.bell.as_fd()
-    }
-}
-
-/// Who gives orders to a node.
-#[derive(Clone, Debug)]
-pub struct Giver {
-    orders: mpsc::Sender<Order>,
-    bell: Arc<EventFd>,
-}
-
-impl Giver {
-    /// Whose orders come out at the other end.
-    ///
-    /// # Errors
-    /// The operating system gives no event.
-    pub fn new() -> io::Result<(Self, mpsc::Receiver<Order>)> {
-        let (orders, given) = mpsc::channel();
-        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-        let bell = Arc::new(EventFd::from_value_and_flags(0, flags)?);
-        Ok((Self { orders, bell }, given))
-    }
-
-    /// Gives one. The node may have ended meanwhile; then so does the process.
-    pub fn give(&self, order: Order) {
-        let _ = self.orders.send(order);
-        let _ = self.bell.write(1);
+        self.bell.as_fd()
     }
 }
 
@@ -119,41 +83,44 @@ impl Orders {
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
         let hangup = signal(SignalKind::hangup())?;
-        // the log is standard error: there is none to open again, and it is no reason to end
-        let reopen = signal(SignalKind::user_defined1())?;
         drop(context);
-        let (giver, given) = Giver::new()?;
-        let attendant = giver.clone();
+        let (giver, given) = mpsc::channel();
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        let bell = Arc::new(EventFd::from_value_and_flags(0, flags)?);
+        let attendant = Attendant {
+            giver,
+            bell: Arc::clone(&bell),
+        };
         thread::Builder::new()
             .name("orders".into())
             .spawn(move || {
-                let signals = [terminate, interrupt, hangup, reopen];
+                let signals = [terminate, interrupt, hangup];
                 runtime.block_on(attendant.attend(listener, signals, &mut membership));
             })?;
-        Ok(Self { given, giver })
+        Ok(Self { given, bell })
     }
 
     /// Those given since the last time.
     pub fn take(&self) -> impl Iterator<Item = Order> + '_ {
         // what is given from here on rings again
-        let _ = self.giver.bell.read();
+        let _ = self.bell.read();
         self.given.try_iter()
-    }
-
-    /// For others who have orders to give.
-    pub fn giver(&self) -> Giver {
-        self.giver.clone()
     }
 }
 
-impl Giver {
+/// Who waits.
+struct Attendant {
+    giver: mpsc::Sender<Order>,
+    bell: Arc<EventFd>,
+}
+
+impl Attendant {
     async fn attend(
         self,
         listener: net::UnixListener,
-        [mut terminate, mut interrupt, mut hangup, _reopen]: [Signal; 4],
+        [mut terminate, mut interrupt, mut hangup]: [Signal; 3],
         membership: &mut Option<watch::Receiver<Standing>>,
     ) {
-        let mut watch = supervisor::watch().map(tokio::time::interval);
         loop {
             tokio::select! {
                 connection = listener.accept() => {
@@ -165,14 +132,13 @@ impl Giver {
                 _ = terminate.recv() => self.give(Order::End(Ending::ForNow)),
                 _ = interrupt.recv() => self.give(Order::End(Ending::ForGood)),
                 _ = hangup.recv() => self.give(Order::Reload),
-                () = tick(&mut watch) => self.give(Order::Alive),
             }
         }
     }
 
     /// Who is slow to ask, asks for what does not exist, or has gone meanwhile, costs the node nothing.
     fn answer(&self, mut stream: net::UnixStream) {
-        let giver = self.clone();
+        let (giver, bell) = (self.giver.clone(), Arc::clone(&self.bell));
         tokio::spawn(async move {
             let mut text = Vec::new();
             let mut question = (&mut stream).take(control::LONGEST_QUESTION);
@@ -183,7 +149,7 @@ impl Giver {
             let answer = match serde_json::from_slice(&text) {
                 Ok(question) => {
                     let (asked, answer) = oneshot::channel();
-                    giver.give(Order::Answer(question, asked));
+                    give(&giver, &bell, Order::Answer(question, asked));
                     answer.await.unwrap_or_default()
                 }
                 Err(error) => {
@@ -195,14 +161,16 @@ impl Giver {
             let _ = tokio::time::timeout(PATIENCE, stream.write_all(&answer)).await;
         });
     }
+
+    fn give(&self, order: Order) {
+        give(&self.giver, &self.bell, order);
+    }
 }
 
-/// Waits until the node is to say that it is not stuck; for ever if nobody watches.
-async fn tick(watch: &mut Option<Interval>) {
-    match watch {
-        Some(watch) => drop(watch.tick().await),
-        None => std::future::pending().await,
-    }
+/// The node may have ended meanwhile; then so does the process.
+fn give(giver: &mpsc::Sender<Order>, bell: &EventFd, order: Order) {
+    let _ = giver.send(order);
+    let _ = bell.write(1);
 }
 
 /// Waits until the membership has something new; for ever if there is none, or if its thread has ended.
@@ -253,7 +221,7 @@ mod tests {
         assert!(is_ringing(&orders, 10_000)?);
         let mut answers = orders.take().filter_map(|order| match order {
             Order::Answer(question, asked) => Some((question, asked)),
-            _ => None,
+            Order::Parameters | Order::Reload | Order::End(_) => None,
         });
         let (question, asked) = answers.next().expect("it is asked");
         let near = "2001:db8::/32".parse().ok();

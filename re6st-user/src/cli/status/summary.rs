@@ -129,12 +129,10 @@ fn mesh(mesh: &Value) -> String {
         some => format!("others are told {}", some.join(", ")),
     };
     let mut text = format!(
-        "\nmesh: {} other nodes reachable, {} of {} tunnels of its own, {} of {} of others, {opening} being opened; {told}\n",
+        "\nmesh: {} other nodes reachable, {} tunnels of its own, {} of others, {opening} being opened; {told}\n",
         mesh["reachable"],
         count("us"),
-        mesh["client-count"],
-        count("peer"),
-        mesh["max-clients"]
+        count("peer")
     );
     for tunnel in tunnels
         .iter()

@@ -9,7 +9,6 @@ use std::{
 use super::{Address, Controller, Input, Protocol};
 use crate::{
     certificate::record::{MAX_ADDRESSES, Whereabouts},
-    config::Carrier,
     membership::shell::Request,
     time::Time,
 };
@@ -21,7 +20,7 @@ const AGAIN: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct Places {
     told: Option<Whereabouts>,
-    pub(super) look_at: Time,
+    look_at: Time,
 }
 
 impl Places {
@@ -69,10 +68,6 @@ impl Controller {
             addresses = self.addresses_of_interfaces();
             addresses.extend(self.seen_by_several());
         }
-        // nobody is to call where nobody is served
-        addresses.retain(|address| {
-            !configured.client && !configured.disabled.contains(&Carrier::to(address.ip()))
-        });
         addresses.truncate(MAX_ADDRESSES);
         Whereabouts {
             addresses,

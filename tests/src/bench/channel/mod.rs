@@ -1,6 +1,7 @@
 //! The secure channel beside OpenVPN, and its tunnels beside those of a file.
 
 pub mod flood;
+mod member;
 mod openvpn;
 mod simulation;
 
@@ -16,13 +17,14 @@ use re6st_user::{
 };
 
 use self::{
+    member::{Member, Registry, issuer_of},
     openvpn::Connection,
     simulation::{handshakes_per_second, idle_traffic, memory, round_trips},
 };
 use super::{
     chain::{Chain, FIRST, SECOND},
     contender::Setup,
-    core::{self, CORE_OF_OTHERS, CORE_OF_RELAY},
+    core::{self, CORE_OF_RELAY},
     frames::{Frame, SOURCE},
     parts::Effort,
     relay_node::PORT,
@@ -32,7 +34,6 @@ use crate::{
     channel::Speaker,
     cleanup::wait_until,
     host::{Host, Testbed},
-    member::{self, Member, Registry, issuer_of},
     process::Process,
 };
 
@@ -102,13 +103,10 @@ fn call(
     let port = Settings::default().port;
     let peer = Peer {
         node: node.prefix(),
-        address: Some((address, port).into()),
+        addresses: vec![(address, port).into()],
         key: node.static_key(),
     };
-    // it is another machine: where the relay is, its handshake would keep packets from being forwarded
-    let speaker = core::pinned(CORE_OF_OTHERS, || {
-        Speaker::start(host, (own, port).into(), credentials, peer)
-    })?;
+    let speaker = Speaker::start(host, (own, port).into(), credentials, peer)?;
     // generator and relay go before all ordinary work, for which nothing may be left
     core::put_first(host, speaker.thread_id())?;
     Ok(speaker)

@@ -14,7 +14,10 @@ use re6st_user::{
 };
 
 use super::{
-    super::{PATIENCE, call},
+    super::{
+        PATIENCE, call,
+        member::{Member, issuer_of},
+    },
     FULL, Flaw, LENGTH, maps_of, take_cookies,
 };
 use crate::{
@@ -31,7 +34,6 @@ use crate::{
     channel::speaker,
     cleanup::wait_until,
     host::{Host, Testbed},
-    member::{Member, issuer_of},
 };
 
 /// Octets of GRE with a key.

@@ -11,7 +11,10 @@ use re6st_user::{
     dataplane::bpf::maps::{Maps, reason_sum},
 };
 
-use super::{super::PATIENCE, FULL, Flaw, maps_of, take_cookies};
+use super::{
+    super::{PATIENCE, member::Registry},
+    FULL, Flaw, maps_of, take_cookies,
+};
 use crate::{
     bench::{
         chain::{Chain, FIRST},
@@ -23,7 +26,6 @@ use crate::{
     },
     cleanup::wait_until,
     host::{Host, Testbed},
-    member::Registry,
     process::Process,
 };
 
