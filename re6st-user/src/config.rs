@@ -5,6 +5,7 @@
 //! anything again that the file alone can tell; what depends on the host (do the interfaces exist?) is the loader's.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
@@ -24,6 +25,7 @@ use crate::{
 
 mod babel;
 mod check;
+mod command;
 mod mesh;
 pub(crate) mod mistake;
 mod names;
@@ -54,6 +56,13 @@ pub const MAXIMUM_ROUTES: usize = 200_000;
 pub const MAXIMUM_TUNNELS: usize = 4_096;
 /// The most `[[peer]]` tables.
 pub const MAXIMUM_PEERS: usize = 256;
+/// The most tunnels that the mesh opens, and that it lets others open: as many as the data plane has next hops for in the
+/// smallest of its tables.
+pub const MAXIMUM_MESH_TUNNELS: usize = 200;
+/// The longest time between two looks at the mesh's tunnels.
+pub const LONGEST_TUNNEL_REFRESH: Duration = Duration::from_secs(86_400);
+/// The most commands that are kept running beside a node.
+pub const MAXIMUM_DAEMONS: usize = 16;
 /// The most network interfaces: the size of the map INTERFACES.
 pub const MAXIMUM_INTERFACES: usize = 64;
 /// The most entries of `addresses`, and of `networks`.
@@ -80,6 +89,8 @@ pub struct Config {
     pub port: u16,
     /// How many bits after the network's the array FIB covers, at most: see [`Self::fib_network`].
     pub fib_bits: u8,
+    /// What is run beside the node, by `re6st-user node`.
+    pub commands: Commands,
     /// Tunnels to peers; names and keys are unique.
     pub tunnels: Vec<Tunnel>,
     /// Static routes; no two have the same destination and source prefix.
@@ -109,6 +120,52 @@ pub struct Mesh {
     pub ip: Vec<SocketAddr>,
     /// Where those are.
     pub country: Option<Country>,
+    /// What tunnels are not made with.
+    pub disabled: BTreeSet<Carrier>,
+    /// No tunnel crosses the borders of these countries, if the file says it.
+    pub same_country: Option<BTreeSet<Country>>,
+    /// One tunnel only, and nobody is served.
+    pub client: bool,
+}
+
+/// What a tunnel of the mesh is carried in (`disable-proto`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Carrier {
+    /// UDP over IPv4.
+    Udp,
+    /// UDP over IPv6.
+    Udp6,
+}
+
+impl Carrier {
+    /// All, by the names that re6stnet has for them.
+    pub const NAMES: [(&'static str, Self); 2] = [("udp", Self::Udp), ("udp6", Self::Udp6)];
+
+    /// What carries tunnels to an address.
+    pub const fn to(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::Udp,
+            IpAddr::V6(_) => Self::Udp6,
+        }
+    }
+}
+
+/// Commands that are run beside a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Commands {
+    /// Once, when the node is up.
+    pub up: Option<Command>,
+    /// From then on until the node ends.
+    pub daemons: Vec<Command>,
+}
+
+/// A program, without a shell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// Its file, or its name in the usual folders.
+    pub program: String,
+    /// What it is given.
+    pub arguments: Vec<String>,
 }
 
 /// A tunnel to a peer.

@@ -133,7 +133,7 @@ fn bear_loss_and_load(plain: bool) -> Result<()> {
     }
     assert_eq!(selections()?, before);
     let lost = emulator.lost() - lost;
-    assert!(lost > 2, "the wire has lost {lost}");
+    assert!(lost > 0, "the wire has lost nothing");
     Ok(())
 }
 

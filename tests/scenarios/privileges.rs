@@ -2,13 +2,14 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, process::Command, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use nix::sys::signal::Signal;
 use testbed::{
     internet::IpVersion::*,
     node::{Encapsulation::*, Node, re6st_user},
 };
 
-use crate::meshes::Chain;
+use crate::{babel_nodes::wait_within, meshes::Chain};
 
 const NOBODY: [&str; 3] = ["--reuid=65534", "--regid=65534", "--clear-groups"];
 
@@ -60,6 +61,38 @@ fn the_missing_capability_is_named() -> Result<()> {
         assert!(message.contains(named), "{options:?}: {message}");
         assert_eq!(chain.b.pins()?, [""; 0], "{options:?}: something is pinned");
     }
+    Ok(())
+}
+
+#[test]
+fn the_capabilities_of_the_unit_are_all_that_a_node_takes() -> Result<()> {
+    let unit = include_str!("../../docs/re6st-ebpf@.service");
+    let mut lines = unit.lines();
+    let granted = lines.find_map(|line| line.strip_prefix("CapabilityBoundingSet=CAP_"));
+    let granted = granted.context("the unit grants no capabilities")?;
+    let granted = granted.to_lowercase().replace(" cap_", ",+");
+    let mut chain = Chain::new((Fou, V4), (Gre, V6))?;
+    chain.b.speak_babel(&[]);
+    let node = &chain.b;
+    let configuration = node.write_configuration()?;
+    let mut command = Command::new("setpriv");
+    command
+        .arg(format!("--bounding-set=-all,+{granted}"))
+        .arg(re6st_user()?)
+        .arg("--bpffs")
+        .arg(node.host.bpffs())
+        .arg("--sockets")
+        .arg(node.host.directory())
+        .args(["node", "--config"])
+        .arg(configuration);
+
+    let process = node.host.spawn(&mut command)?;
+
+    let up = || Ok(process.stderr().contains("is up"));
+    wait_within(Duration::from_secs(60), "the node", up).with_context(|| process.stderr())?;
+    let said = process.stop(Signal::SIGTERM)?.stderr;
+    assert!(!said.contains("CAP_"), "{said}");
+    assert!(!said.contains("WARNING"), "{said}");
     Ok(())
 }
 

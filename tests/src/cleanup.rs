@@ -62,11 +62,6 @@ impl Guard {
         registered.1.insert(number, resource);
         Self(number)
     }
-
-    /// Leaves the resource to itself.
-    pub fn forget(self) {
-        registered().1.remove(&self.0);
-    }
 }
 
 impl Drop for Guard {

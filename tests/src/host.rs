@@ -90,7 +90,7 @@ pub struct Host {
     namespace: File,
     directory: PathBuf,
     // dropped in this order: what is mounted before the folder it is in
-    guards: [Guard; 3],
+    _guards: [Guard; 3],
 }
 
 impl Host {
@@ -127,7 +127,7 @@ impl Host {
             namespace_name,
             namespace,
             directory,
-            guards: [mount_guard, directory_guard, namespace_guard],
+            _guards: [mount_guard, directory_guard, namespace_guard],
         };
         // addresses are usable at once: nobody here takes another's
         host.set_sysctl("net.ipv6.conf.all.accept_dad", "0")?;
@@ -154,11 +154,6 @@ impl Host {
     /// Its own BPF file system: several hosts may have an instance of the same name.
     pub fn bpffs(&self) -> PathBuf {
         self.directory.join("bpf")
-    }
-
-    /// Leaves the host running after the end of this process.
-    pub fn keep(self) {
-        self.guards.into_iter().for_each(Guard::forget);
     }
 
     /// Runs a function on a thread in this host's network namespace (and no other namespace: pins stay visible).

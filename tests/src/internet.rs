@@ -78,11 +78,6 @@ impl Internet {
         &self.router
     }
 
-    /// Leaves the router running after the end of this process.
-    pub fn keep(self) {
-        self.router.keep();
-    }
-
     /// Loses everything between two addresses from now on, without a word.
     pub fn lose(&self, a: IpAddr, b: IpAddr) -> Result<()> {
         let family = if a.is_ipv4() { "-4" } else { "-6" };

@@ -14,6 +14,8 @@ pub mod internet;
 pub mod link;
 pub mod look_around;
 pub mod machine;
+pub mod member;
+pub mod mesh;
 pub mod model;
 pub mod mounts;
 pub mod node;

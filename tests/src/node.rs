@@ -4,9 +4,8 @@ use std::{
     collections::BTreeMap,
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    os::unix::process::CommandExt as _,
     path::PathBuf,
-    process::{Command, Stdio},
+    process::Command,
     time::Duration,
 };
 
@@ -172,23 +171,6 @@ impl Node {
         self.re6st_user(&["reload", "--instance", INSTANCE])
     }
 
-    /// Starts `re6st-user node` for good: it goes on after the end of this process. The file it writes its log to.
-    pub fn leave_running(&self) -> Result<PathBuf> {
-        let log = self.host.directory().join("node.log");
-        let file = fs::File::create(&log)?;
-        let mut command = self.configured("node", &[])?;
-        command
-            .stdin(Stdio::null())
-            .stdout(file.try_clone()?)
-            .stderr(file)
-            .process_group(0);
-        // not waited for: whoever removes the host's namespace ends what runs in it
-        self.host
-            .enter(|| command.spawn())?
-            .context("starting the controller")?;
-        Ok(log)
-    }
-
     /// `re6st-user unload`; what it said.
     pub fn unload(&self) -> Result<String> {
         Ok(self.re6st_user(&["unload"])?.success()?.stdout)
@@ -339,11 +321,6 @@ impl Node {
             .into_iter()
             .filter(|name| !name.ends_with(".debug"))
             .collect())
-    }
-
-    /// Leaves the node running after the end of this process.
-    pub fn keep(self) {
-        self.host.keep();
     }
 }
 

@@ -185,6 +185,22 @@ impl NodeRecord {
         })
     }
 
+    /// Reads one that was verified before, and may be out of date by now.
+    ///
+    /// # Errors
+    /// It is no record.
+    pub fn read_verified(octets: &[u8]) -> Result<Self, RecordError> {
+        let parsed = Parsed::read(octets).ok_or(RecordError::Form)?;
+        let certificate = NodeCertificate::from_der(parsed.certificate)?;
+        Ok(Self {
+            static_key: certificate.static_key().ok_or(RecordError::NoKey)?,
+            certificate,
+            made_at: parsed.made_at,
+            whereabouts: parsed.whereabouts,
+            octets: octets.to_vec(),
+        })
+    }
+
     /// Whose it is.
     pub const fn node(&self) -> NodePrefix {
         self.certificate.prefix()

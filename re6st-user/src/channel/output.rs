@@ -8,7 +8,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{event::Event, wire::message::CloseReason};
+use super::event::Event;
 use crate::certificate::node_prefix::NodePrefix;
 
 /// A tunnel in clear to a peer, as the channel has agreed it.
@@ -48,7 +48,8 @@ pub struct Quality {
 }
 
 /// Why a channel is closed.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Closing {
     /// Nothing came for a minute.
     Silent,
@@ -66,19 +67,27 @@ pub enum Closing {
     OtherKey,
     /// The configuration does not name it any more.
     NotWanted,
-    /// The mesh has no use for it any more.
-    NotNeeded,
-    /// Enough others are served.
-    Full,
     /// It told us that it closes, and why.
-    Told {
-        /// For us.
-        reason: CloseReason,
-        /// For people.
-        text: String,
-    },
+    Told(String),
     /// We are leaving.
     ShutDown,
+}
+
+impl Closing {
+    /// What message 13 tells the peer.
+    pub const fn reason(&self) -> u8 {
+        match self {
+            Self::Silent | Self::Told(_) => 0,
+            Self::ShutDown => 1,
+            Self::Revoked => 2,
+            Self::Expired => 3,
+            Self::NotTrusted => 4,
+            Self::PostQuantum => 5,
+            Self::OwnName => 6,
+            Self::OtherKey => 7,
+            Self::NotWanted => 8,
+        }
+    }
 }
 
 impl fmt::Display for Closing {
@@ -92,9 +101,7 @@ impl fmt::Display for Closing {
             Self::OwnName => "it has the name of this node",
             Self::OtherKey => "it has another key than the configuration says",
             Self::NotWanted => "the configuration does not name it any more",
-            Self::NotNeeded => "the mesh has no use for it any more",
-            Self::Full => "enough others are served",
-            Self::Told { text, .. } => return write!(f, "it says: {text}"),
+            Self::Told(why) => return write!(f, "it says: {why}"),
             Self::ShutDown => "this node is shut down",
         })
     }
@@ -121,7 +128,7 @@ pub enum Output {
         /// All of it.
         tunnel: Tunnel,
     },
-    /// It is over: its tunnel, if it had one, is to be taken away.
+    /// Its tunnel is to be taken away.
     Closed {
         /// Whose.
         peer: NodePrefix,
@@ -144,15 +151,6 @@ pub enum Output {
         /// How it is.
         quality: Quality,
     },
-    /// The answer to [`super::input::Input::Probe`].
-    Probed {
-        /// Who: it has proven it.
-        node: NodePrefix,
-        /// None if it does not answer.
-        round_trip: Option<Duration>,
-    },
-    /// A node has reached us from where we had not called: no NAT and no firewall keeps it out.
-    Reached(NodePrefix),
     /// A signed document that a peer had; nothing was verified.
     Document(Vec<u8>),
     /// For people.

@@ -13,7 +13,7 @@ use re6st_user::{
         Pins,
         load::{Occasion, Request},
     },
-    io::secrets,
+    io::{secrets, supervisor},
     node::start,
 };
 
@@ -58,6 +58,7 @@ pub fn run(arguments: &NodeArguments, bpffs: &Path, sockets: &Path) -> Result<Ex
         None => "is up, with the routes of its configuration alone: there is no section [babel]",
     };
     eprintln!("{} {speaks}", load.instance);
+    supervisor::ready();
     started.controller.run()?;
     eprintln!(
         "{0}: the controller has ended; the data plane forwards on until `re6st-user unload --instance {0}`",

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::{
     Config, DEFAULT_FIB_BITS, MAXIMUM_INTERFACES, MAXIMUM_PREFIXES, MAXIMUM_ROUTES, Route, Tunnel,
-    babel, mesh,
+    babel, command, mesh,
     mistake::Wrong,
     names::{interface_names, listed, some_of},
     peer,
@@ -37,6 +37,7 @@ pub fn config(raw: &raw::Config) -> Result<Config, Wrong> {
         registry: raw.registry.as_ref().map(section::registry).transpose()?,
         peers: peer::all(raw, &networks, port)?,
         mesh: mesh::mesh(raw, &networks, port)?,
+        commands: command::commands(raw)?,
         forward: raw.forward,
         ipv6_masquerade: raw.ipv6_masquerade,
         addresses,

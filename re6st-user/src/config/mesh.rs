@@ -1,17 +1,15 @@
 //! Checks the section `[mesh]`.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use ipnet::IpNet;
 use toml::Spanned;
 
-use super::{Mesh, mistake::Wrong, peer::address_and_port, raw};
-use crate::certificate::record::{MAX_ADDRESSES, NoCountry};
-
-/// Tunnels of either kind, at most: as many as the data plane has next hops for in the smallest of its tables.
-const MOST_TUNNELS: i64 = 200;
-/// Seconds between two looks at the tunnels, at most: a day.
-const LONGEST_REFRESH: i64 = 86_400;
+use super::{
+    Carrier, LONGEST_TUNNEL_REFRESH, MAXIMUM_MESH_TUNNELS, Mesh, mistake::Wrong,
+    peer::address_and_port, raw, raw::Text,
+};
+use crate::certificate::record::{Country, MAX_ADDRESSES, NoCountry};
 
 /// The section. `port` is the tunnels', which an address has too unless it says otherwise.
 pub fn mesh(raw: &raw::Config, networks: &[IpNet], port: u16) -> Result<Option<Mesh>, Wrong> {
@@ -30,35 +28,56 @@ pub fn mesh(raw: &raw::Config, networks: &[IpNet], port: u16) -> Result<Option<M
     }
     let ip = mesh.ip.iter();
     let ip = ip.map(|text| address_and_port("mesh.ip", text, networks, port));
-    let country = mesh.country.as_ref().map(|text| {
-        let country = text.get_ref().parse();
-        country.map_err(|error: NoCountry| Wrong::value("mesh.country", text, error))
+    let refresh = mesh.tunnel_refresh.as_ref();
+    let longest = LONGEST_TUNNEL_REFRESH.as_secs() as i64;
+    let refresh = number("mesh.tunnel-refresh", refresh, 1, longest)?;
+    let same_country = mesh.same_country.as_ref().map(|codes| {
+        let codes = codes.iter();
+        let codes = codes.map(|code| country("mesh.same-country", code));
+        codes.collect::<Result<_, _>>()
     });
-    let refresh = number(
-        "mesh.tunnel-refresh",
-        mesh.tunnel_refresh.as_ref(),
-        1,
-        LONGEST_REFRESH,
-    )?;
     Ok(Some(Mesh {
-        client_count: number(
-            "mesh.client-count",
-            mesh.client_count.as_ref(),
-            0,
-            MOST_TUNNELS,
-        )?
-        .map(|count| count as usize),
-        max_clients: number(
-            "mesh.max-clients",
-            mesh.max_clients.as_ref(),
-            0,
-            MOST_TUNNELS,
-        )?
-        .map(|count| count as usize),
+        client_count: count("mesh.client-count", mesh.client_count.as_ref())?,
+        max_clients: count("mesh.max-clients", mesh.max_clients.as_ref())?,
         tunnel_refresh: refresh.map(Duration::from_secs),
         ip: ip.collect::<Result<_, _>>()?,
-        country: country.transpose()?,
+        country: mesh
+            .country
+            .as_ref()
+            .map(|code| country("mesh.country", code))
+            .transpose()?,
+        disabled: disabled(&mesh.disable_proto)?,
+        same_country: same_country.transpose()?,
+        client: mesh.client,
     }))
+}
+
+fn country(key: &str, code: &Text) -> Result<Country, Wrong> {
+    let country = code.get_ref().parse();
+    country.map_err(|error: NoCountry| Wrong::value(key, code, error))
+}
+
+fn disabled(names: &[Text]) -> Result<BTreeSet<Carrier>, Wrong> {
+    let mut disabled = BTreeSet::new();
+    for name in names {
+        let mut all = Carrier::NAMES.into_iter();
+        let found = all.find(|(known, _)| known == name.get_ref());
+        let Some((_, carrier)) = found else {
+            let problem = "expected \"udp\" (tunnels to IPv4 addresses) or \"udp6\" (to IPv6 addresses): there are no others";
+            return Err(Wrong::value("mesh.disable-proto", name, problem));
+        };
+        disabled.insert(carrier);
+        if disabled.len() == Carrier::NAMES.len() {
+            let problem = "that leaves nothing that could carry a tunnel; for a node without tunnels leave [mesh] out";
+            return Err(Wrong::value("mesh.disable-proto", name, problem));
+        }
+    }
+    Ok(disabled)
+}
+
+fn count(key: &str, value: Option<&Spanned<i64>>) -> Result<Option<usize>, Wrong> {
+    let count = number(key, value, 0, MAXIMUM_MESH_TUNNELS as i64)?;
+    Ok(count.map(|count| count as usize))
 }
 
 fn number(

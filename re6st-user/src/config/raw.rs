@@ -25,6 +25,9 @@ pub struct Config {
     pub ipv6_masquerade: bool,
     pub port: Option<Spanned<i64>>,
     pub fib_bits: Option<Spanned<i64>>,
+    pub up: Option<Spanned<Vec<Text>>>,
+    #[serde(default)]
+    pub daemon: Vec<Spanned<Vec<Text>>>,
     #[serde(default)]
     pub tunnel: Vec<Tunnel>,
     #[serde(default)]
@@ -45,6 +48,11 @@ pub struct Mesh {
     #[serde(default)]
     pub ip: Vec<Text>,
     pub country: Option<Text>,
+    #[serde(default)]
+    pub disable_proto: Vec<Text>,
+    pub same_country: Option<Vec<Text>>,
+    #[serde(default)]
+    pub client: bool,
 }
 
 #[derive(Deserialize)]

@@ -71,6 +71,9 @@ client-count   = 5
 tunnel-refresh = 60
 ip             = ["192.0.2.9", "[2001:db8:ffff::9]:4756"]
 country        = "fr"
+disable-proto  = ["udp6"]
+same-country   = ["cn", "FR"]
+client         = true
 "#;
 
 fn good() -> Config {
@@ -135,10 +138,27 @@ fn a_good_file_says_what_it_says() {
     assert_eq!((mesh.client_count, mesh.max_clients), (Some(5), None));
     let ip = ["192.0.2.9:4754", "[2001:db8:ffff::9]:4756"].map(|it| it.parse().unwrap());
     assert_eq!(mesh.ip, ip);
+    assert_eq!(mesh.disabled, BTreeSet::from([Carrier::Udp6]));
+    let countries = ["CN", "FR"].map(|code| code.parse().unwrap());
+    assert_eq!(mesh.same_country, Some(BTreeSet::from(countries)));
+    assert!(mesh.client);
     assert_eq!(config.peers[0].address, "192.0.2.8:4755".parse().ok());
     let key: [u8; 32] = std::array::from_fn(|index| index as u8 + 1);
     assert_eq!(config.peers[0].key, Some(StaticPublicKey::new(key)));
     assert_eq!((config.peers[1].address, config.peers[1].key), (None, None));
+}
+
+#[test]
+fn commands_are_words_that_no_shell_reads() {
+    let commands = "up = [\"logger\", \"the mesh is up\"]\ndaemon = [[\"beacon\"], [\"sleep\", \"9\"]]\nforward";
+    let config = Config::parse(&spoiled("forward", commands)).unwrap();
+    let up = config.commands.up.unwrap();
+    assert_eq!(up.program, "logger");
+    assert_eq!(up.arguments, ["the mesh is up"]);
+    let daemons = config.commands.daemons.iter();
+    let programs = Vec::from_iter(daemons.map(|daemon| daemon.program.as_str()));
+    assert_eq!(programs, ["beacon", "sleep"]);
+    assert_eq!(good().commands, Commands::default());
 }
 
 #[test]

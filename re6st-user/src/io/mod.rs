@@ -3,6 +3,7 @@
 pub mod bpf_call;
 pub mod bpffs;
 pub mod clock;
+pub mod command;
 pub mod datagram;
 pub mod file;
 pub mod host;
@@ -14,4 +15,5 @@ pub mod panics;
 pub mod random;
 pub mod secrets;
 pub mod source;
+pub mod supervisor;
 pub mod sysctl;

@@ -108,6 +108,7 @@ impl Member {
             Input::Document(envelope) => self.document(now, &envelope, actions),
             Input::WantNodeKey(node) => self.want_node_key(now, node),
             Input::Whereabouts(whereabouts) => self.held.presence.is_at(whereabouts),
+            Input::Hidden => self.held.presence.hide(),
             Input::WantOthers(count) => self.held.presence.want(count),
             Input::NotKept(keep, message) => not_kept = Some((keep, message)),
         }

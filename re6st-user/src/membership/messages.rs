@@ -154,6 +154,8 @@ pub enum Input {
     WantNodeKey(NodePrefix),
     /// Where this node is.
     Whereabouts(Whereabouts),
+    /// Nobody is to be told any more where this node is.
+    Hidden,
     /// So many other nodes are to be asked for.
     WantOthers(u8),
     /// Something could not be kept, and why.

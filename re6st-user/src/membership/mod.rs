@@ -15,6 +15,7 @@
 //! | [`node_keys`] | the X25519 keys of other nodes: pure |
 //! | [`channel`] | what channels to other nodes are made from |
 //! | [`babel`] | what Babel makes of it |
+//! | [`mesh`] | what it says of the mesh |
 //! | [`report`] | what people see of it |
 //! | [`files`] | what survives a restart |
 //! | [`shell`] | the thread that asks the registry |
@@ -30,6 +31,7 @@ pub mod held;
 pub mod keeping;
 pub mod mac_keys;
 pub mod member;
+pub mod mesh;
 pub mod messages;
 pub mod node_keys;
 pub mod presence;

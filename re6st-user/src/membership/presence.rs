@@ -60,6 +60,13 @@ impl Presence {
         }
     }
 
+    /// Nobody is told any more where this node is.
+    pub fn hide(&mut self) {
+        (self.whereabouts, self.standing.own) = (None, None);
+        self.wanted = 0;
+        self.standing.generation += 1;
+    }
+
     /// Others are wanted.
     pub const fn want(&mut self, count: u8) {
         self.wanted = count;

@@ -16,6 +16,7 @@ use super::{
     held::Held,
     mac_keys::NetworkMacKeys,
     member::Member,
+    mesh::MeshParameters,
     messages::{Action, Answer, Failure, FailureKind, Input, Keep, Question},
     node_keys::MOST_WANTED,
     presence::PresenceStanding,
@@ -47,6 +48,8 @@ pub struct Standing {
     pub node: NodePrefix,
     /// What Babel does from now on.
     pub babel: BabelParameters,
+    /// What the network says of the mesh.
+    pub mesh: MeshParameters,
     /// What channels to other nodes are made from; none if this node can have none, which the report's warnings say.
     pub channel: Option<ChannelStanding>,
     /// Where this node is, and which others are there.
@@ -65,6 +68,8 @@ pub enum Request {
     Document(Vec<u8>),
     /// Where this node is: the registry is told, and [`PresenceStanding::own`] says it to others.
     Whereabouts(Whereabouts),
+    /// Nobody is to be told any more where this node is.
+    Hidden,
     /// So many other nodes are wanted: [`PresenceStanding::others`] has them when they are known.
     Others(u8),
 }
@@ -116,6 +121,7 @@ impl Requests {
                 let input = Input::Whereabouts(where_we_are);
                 self.presence.try_send(input).is_ok()
             }
+            Request::Hidden => self.presence.try_send(Input::Hidden).is_ok(),
             Request::Others(count) => self.presence.try_send(Input::WantOthers(count)).is_ok(),
         }
     }
@@ -202,6 +208,7 @@ impl Membership {
         Standing {
             node: self.member.credentials().certificate.prefix(),
             babel: self.member.babel_parameters(),
+            mesh: MeshParameters::of(self.member.held().network()),
             channel: self.member.channel().cloned(),
             presence: self.member.held().presence.standing().clone(),
             report: self.member.report(wall(), &self.url),

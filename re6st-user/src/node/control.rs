@@ -112,6 +112,10 @@ pub struct Summary {
 pub struct MeshReport {
     /// Other nodes that routes lead to.
     pub reachable: usize,
+    /// Tunnels that this node opens and keeps, by the file or the network.
+    pub client_count: usize,
+    /// Tunnels that others may have to it, likewise.
+    pub max_clients: usize,
     /// Tunnels with others that are open, or being opened.
     pub tunnels: Vec<MeshTunnel>,
     /// Where others are told that this node is.

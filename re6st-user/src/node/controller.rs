@@ -7,8 +7,8 @@ use nix::sys::epoll::EpollEvent;
 use tokio::sync::watch;
 
 use super::{
+    commands::Beside,
     control,
-    draining::Draining,
     host::{Host, Uses, due::Look},
     install::Installer,
     instance::Instance,
@@ -22,7 +22,7 @@ use super::{
     solitude::{self, Solitude},
     state::State,
     transport::Transport,
-    troubles::Troubles,
+    troubles::{Trouble, Troubles},
     wishes::{self, Wanted},
 };
 use crate::{
@@ -41,6 +41,7 @@ use crate::{
         lock::Lock,
         log::Log,
         netlink::{Rtnetlink, monitor::Monitor},
+        supervisor,
     },
     membership::{babel::BabelParameters, shell::Standing},
     mesh,
@@ -72,7 +73,9 @@ pub struct Controller {
     pub(super) journal: Journal,
     recorder: Option<Recorder>,
     monitor: Monitor,
-    orders: Orders,
+    pub(super) orders: Orders,
+    /// Commands of others.
+    pub(super) beside: Option<Beside>,
     pub(super) troubles: Troubles,
     pub(super) solitude: Solitude,
     pub(super) readiness: Readiness,
@@ -83,7 +86,6 @@ pub struct Controller {
     pub(super) known: BTreeMap<InterfaceId, (bool, Option<InterfaceSettings>)>,
     /// What is still to be done of a reload.
     pub(super) reload: Option<Reload>,
-    pub(super) draining: Draining,
     /// The channels to peers of a managed mesh.
     pub(super) peers: Option<Peers>,
     /// Whom tunnels are kept to.
@@ -118,19 +120,9 @@ impl Controller {
             let settings = peers::settings(&config, instance.manifest.settings.tunnel_mask);
             Peers::new(requests, settings, &config, clock.elapsed())
         });
-        let standing = membership
-            .as_ref()
-            .map(|standing| standing.borrow().channel.clone());
-        let mesh = standing.flatten().and_then(|standing| {
-            let (own, network) = (
-                standing.certificate.prefix(),
-                standing.authorities.network(),
-            );
-            NodeMesh::new(&config, own, network)
-        });
         let mut troubles = Troubles::default();
         troubles.loaded(&instance.manifest.missing);
-        Self {
+        let mut controller = Self {
             config,
             babel,
             parameters,
@@ -146,6 +138,7 @@ impl Controller {
             recorder,
             monitor: outside.monitor,
             orders: outside.orders,
+            beside: None,
             troubles,
             solitude: Solitude::default(),
             readiness: outside.readiness,
@@ -153,13 +146,14 @@ impl Controller {
             tick: None,
             known: BTreeMap::new(),
             reload: None,
-            draining: Draining::default(),
             peers,
-            mesh,
+            mesh: None,
             outputs: Vec::new(),
             _control: outside.control,
             _lock: lock,
-        }
+        };
+        controller.mesh = controller.new_mesh();
+        controller
     }
 
     pub(super) fn now(&self) -> Time {
@@ -205,15 +199,20 @@ impl Controller {
         self.go_on_with_channels();
         self.go_on_with_mesh();
         self.look_after();
+        self.begin_commands();
         let outcome = loop {
             if let Some(outcome) = self.turn().transpose() {
                 break outcome;
             }
         };
+        supervisor::stopping();
         if matches!(outcome, Ok(Ending::ForGood)) {
             self.mesh(mesh::Input::ShutDown);
             self.handle(Input::ShutDown);
             self.channel(channel::Input::ShutDown);
+        }
+        if let Some(beside) = self.beside.take() {
+            beside.end();
         }
         self.recorder.iter_mut().for_each(Recorder::flush);
         self.journal.flush(self.now());
@@ -332,6 +331,11 @@ impl Controller {
                             Order::Answer(question, asked) => asking.push((question, asked)),
                             Order::Parameters => self.take_parameters(),
                             Order::Reload => drop(self.reload_and_say()),
+                            Order::Alive => supervisor::alive(),
+                            Order::Doubt { about, text } => {
+                                let doubt = text.map(|text| Trouble { text, again: false });
+                                self.doubt(&about, doubt);
+                            }
                             Order::End(why) => ending = Some(why),
                         }
                     }
@@ -498,6 +502,7 @@ impl Controller {
         };
         let parameters = standing.borrow_and_update().babel.clone();
         self.tell_channels();
+        self.follow_mesh_settings();
         if parameters == self.parameters {
             return;
         }

@@ -24,12 +24,13 @@
 //! | [`solitude`] | a node without neighbours, and why |
 //! | [`control`], `report` | what people see of it |
 //! | `orders` | what people want of it |
+//! | `commands` | programs of others that run beside it |
 
 pub mod before;
+mod commands;
 pub mod control;
 pub mod controller;
 pub mod distances;
-mod draining;
 pub mod encapsulation;
 mod host;
 pub mod install;

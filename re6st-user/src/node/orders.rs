@@ -21,10 +21,11 @@ use tokio::{
     net,
     signal::unix::{Signal, SignalKind, signal},
     sync::{oneshot, watch},
+    time::Interval,
 };
 
 use super::control::{self, Question};
-use crate::membership::shell::Standing;
+use crate::{io::supervisor, membership::shell::Standing};
 
 /// For somebody to ask, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -38,6 +39,15 @@ pub enum Order {
     Parameters,
     /// SIGHUP: that it takes up its configuration anew.
     Reload,
+    /// That it says it is not stuck.
+    Alive,
+    /// That people know what does not work, or that it does by now.
+    Doubt {
+        /// What.
+        about: String,
+        /// Why, for people.
+        text: Option<String>,
+    },
     /// That it ends.
     End(Ending),
 }
@@ -55,12 +65,38 @@ pub enum Ending {
 #[derive(Debug)]
 pub struct Orders {
     given: mpsc::Receiver<Order>,
-    bell: Arc<EventFd>,
+    giver: Giver,
 }
 
 impl AsFd for Orders {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+        self.giver.bell.as_fd()
+    }
+}
+
+/// Who gives orders to a node.
+#[derive(Clone, Debug)]
+pub struct Giver {
+    orders: mpsc::Sender<Order>,
+    bell: Arc<EventFd>,
+}
+
+impl Giver {
+    /// Whose orders come out at the other end.
+    ///
+    /// # Errors
+    /// The operating system gives no event.
+    pub fn new() -> io::Result<(Self, mpsc::Receiver<Order>)> {
+        let (orders, given) = mpsc::channel();
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        let bell = Arc::new(EventFd::from_value_and_flags(0, flags)?);
+        Ok((Self { orders, bell }, given))
+    }
+
+    /// Gives one. The node may have ended meanwhile; then so does the process.
+    pub fn give(&self, order: Order) {
+        let _ = self.orders.send(order);
+        let _ = self.bell.write(1);
     }
 }
 
@@ -83,44 +119,41 @@ impl Orders {
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
         let hangup = signal(SignalKind::hangup())?;
+        // the log is standard error: there is none to open again, and it is no reason to end
+        let reopen = signal(SignalKind::user_defined1())?;
         drop(context);
-        let (giver, given) = mpsc::channel();
-        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-        let bell = Arc::new(EventFd::from_value_and_flags(0, flags)?);
-        let attendant = Attendant {
-            giver,
-            bell: Arc::clone(&bell),
-        };
+        let (giver, given) = Giver::new()?;
+        let attendant = giver.clone();
         thread::Builder::new()
             .name("orders".into())
             .spawn(move || {
-                let signals = [terminate, interrupt, hangup];
+                let signals = [terminate, interrupt, hangup, reopen];
                 runtime.block_on(attendant.attend(listener, signals, &mut membership));
             })?;
-        Ok(Self { given, bell })
+        Ok(Self { given, giver })
     }
 
     /// Those given since the last time.
     pub fn take(&self) -> impl Iterator<Item = Order> + '_ {
         // what is given from here on rings again
-        let _ = self.bell.read();
+        let _ = self.giver.bell.read();
         self.given.try_iter()
+    }
+
+    /// For others who have orders to give.
+    pub fn giver(&self) -> Giver {
+        self.giver.clone()
     }
 }
 
-/// Who waits.
-struct Attendant {
-    giver: mpsc::Sender<Order>,
-    bell: Arc<EventFd>,
-}
-
-impl Attendant {
+impl Giver {
     async fn attend(
         self,
         listener: net::UnixListener,
-        [mut terminate, mut interrupt, mut hangup]: [Signal; 3],
+        [mut terminate, mut interrupt, mut hangup, _reopen]: [Signal; 4],
         membership: &mut Option<watch::Receiver<Standing>>,
     ) {
+        let mut watch = supervisor::watch().map(tokio::time::interval);
         loop {
             tokio::select! {
                 connection = listener.accept() => {
@@ -132,13 +165,14 @@ impl Attendant {
                 _ = terminate.recv() => self.give(Order::End(Ending::ForNow)),
                 _ = interrupt.recv() => self.give(Order::End(Ending::ForGood)),
                 _ = hangup.recv() => self.give(Order::Reload),
+                () = tick(&mut watch) => self.give(Order::Alive),
             }
         }
     }
 
     /// Who is slow to ask, asks for what does not exist, or has gone meanwhile, costs the node nothing.
     fn answer(&self, mut stream: net::UnixStream) {
-        let (giver, bell) = (self.giver.clone(), Arc::clone(&self.bell));
+        let giver = self.clone();
         tokio::spawn(async move {
             let mut text = Vec::new();
             let mut question = (&mut stream).take(control::LONGEST_QUESTION);
@@ -149,7 +183,7 @@ impl Attendant {
             let answer = match serde_json::from_slice(&text) {
                 Ok(question) => {
                     let (asked, answer) = oneshot::channel();
-                    give(&giver, &bell, Order::Answer(question, asked));
+                    giver.give(Order::Answer(question, asked));
                     answer.await.unwrap_or_default()
                 }
                 Err(error) => {
@@ -161,16 +195,14 @@ impl Attendant {
             let _ = tokio::time::timeout(PATIENCE, stream.write_all(&answer)).await;
         });
     }
-
-    fn give(&self, order: Order) {
-        give(&self.giver, &self.bell, order);
-    }
 }
 
-/// The node may have ended meanwhile; then so does the process.
-fn give(giver: &mpsc::Sender<Order>, bell: &EventFd, order: Order) {
-    let _ = giver.send(order);
-    let _ = bell.write(1);
+/// Waits until the node is to say that it is not stuck; for ever if nobody watches.
+async fn tick(watch: &mut Option<Interval>) {
+    match watch {
+        Some(watch) => drop(watch.tick().await),
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits until the membership has something new; for ever if there is none, or if its thread has ended.
@@ -221,7 +253,7 @@ mod tests {
         assert!(is_ringing(&orders, 10_000)?);
         let mut answers = orders.take().filter_map(|order| match order {
             Order::Answer(question, asked) => Some((question, asked)),
-            Order::Parameters | Order::Reload | Order::End(_) => None,
+            _ => None,
         });
         let (question, asked) = answers.next().expect("it is asked");
         let near = "2001:db8::/32".parse().ok();

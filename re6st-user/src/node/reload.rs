@@ -9,9 +9,14 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{controller::Controller, host::due::Look};
 use crate::{
-    babel::input::Input,
+    babel::{
+        input::{Input, InterfaceId},
+        settings::{Cost, InterfaceSettings},
+    },
+    certificate::node_prefix::NodePrefix,
     config::{Babel, Config, Peer, Tunnel},
     dataplane::bpf::error::chain as in_one_line,
+    io::supervisor,
     membership::{babel::BabelParameters, credentials::CredentialsError},
     route::RouteKey,
     time::Time,
@@ -19,14 +24,20 @@ use crate::{
 
 /// For neighbours to take other ways, and for what they sent before to arrive.
 const DRAINING: Duration = Duration::from_secs(1);
+/// What neighbours hear that a link costs while it is drained: more than detours, for which 96 is plain. With the multiple below,
+/// where both ends drain it, it is still less than infinity, for if there is no other way.
+const DRAINING_COST: u16 = 32 * 96;
+/// By how much more it costs us, in 256ths.
+const DRAINING_MULTIPLIER: u16 = 16 * 256;
+
 /// What is still to be done of a reload.
 pub(super) struct Reload {
     /// When the tunnels that go have been drained.
     at: Time,
     /// As it shall be in the end.
     config: Config,
-    /// The tunnels that go, by their names.
-    leaving: BTreeSet<String>,
+    /// By their names.
+    draining: BTreeSet<String>,
 }
 
 /// What another configuration changes.
@@ -50,6 +61,7 @@ fn changes(now: &Config, then: &Config, managed: bool) -> Result<Changes> {
         ("addresses", now.addresses != then.addresses),
         ("port", now.port != then.port),
         ("[registry]", now.registry != then.registry),
+        ("up or daemon", now.commands != then.commands),
         ("babel.router-id", babel.router_id != next.router_id),
         (
             "babel.state-directory",
@@ -118,6 +130,14 @@ fn changes(now: &Config, then: &Config, managed: bool) -> Result<Changes> {
     let differ = parts.into_iter().filter(|(_, differs)| *differs);
     let differ = differ.map(|(what, _)| format!("{what}: changed"));
     changes.told.extend(differ);
+    let mesh = match (&now.mesh, &then.mesh) {
+        (None, Some(_)) => Some("added"),
+        (Some(_), None) => Some("removed"),
+        (now, then) => (now != then).then_some("changed"),
+    };
+    changes
+        .told
+        .extend(mesh.map(|what| format!("[mesh]: {what}")));
     Ok(changes)
 }
 
@@ -152,6 +172,8 @@ fn with_leaving(now: &Config, then: &Config, leaving: &BTreeSet<String>) -> Opti
     let going = now.tunnels.iter();
     let going = going.filter(|tunnel| leaving.contains(&tunnel.name));
     let mut both = then.with_tunnels(staying.chain(going).cloned().collect())?;
+    // what it has opened is drained first
+    both.mesh = both.mesh.or_else(|| now.mesh.clone());
     for interface in &now.interfaces {
         if !both.interfaces.contains(interface) {
             both.interfaces.push(interface.clone());
@@ -193,13 +215,16 @@ impl Controller {
         if changes.told.is_empty() {
             return Ok(Vec::new());
         }
-        let (leaving, mut told) = (changes.leaving, changes.told);
+        let (mut leaving, mut told) = (changes.leaving, changes.told);
+        if then.mesh.is_none() {
+            leaving.extend(self.opened_by_mesh().iter().map(NodePrefix::common_name));
+        }
         let before = self.troubles.warnings();
         match with_leaving(&self.config, &then, &leaving) {
             Some(both) => told.extend(self.take_up(both)?),
             None => told.push("what comes waits for tunnels that go, whose keys it has".to_owned()),
         }
-        leaving.iter().for_each(|tunnel| self.drain(tunnel));
+        self.drain(&leaving);
         let wait = match leaving.is_empty() {
             true => Duration::ZERO,
             false => DRAINING,
@@ -208,7 +233,7 @@ impl Controller {
         self.reload = Some(Reload {
             at: self.now() + wait,
             config: then,
-            leaving,
+            draining: leaving,
         });
         self.look_around()?;
         let warnings = self.troubles.warnings().into_iter();
@@ -219,7 +244,9 @@ impl Controller {
 
     /// The same, with a word in the log.
     pub(super) fn reload_and_say(&mut self) -> Result<Vec<String>> {
+        supervisor::reloading();
         let outcome = self.reload();
+        supervisor::ready();
         match &outcome {
             Ok(changes) if changes.is_empty() => self.say("reload: nothing has changed"),
             Ok(changes) => self.say(&format!("reload: {}", changes.join("; "))),
@@ -253,13 +280,10 @@ impl Controller {
         // peers may have come and gone meanwhile
         let config = self.with_peers(&reload.config)?;
         if self.config == config {
-            reload.leaving.iter().for_each(|name| self.undrain(name));
             return Ok(());
         }
         match self.take_up(config) {
             Ok(told) => {
-                // another one may have the name now
-                reload.leaving.iter().for_each(|name| self.undrain(name));
                 told.iter().for_each(|told| self.say(told));
                 Ok(())
             }
@@ -281,6 +305,7 @@ impl Controller {
             None => self.load(config)?,
         };
         self.take_up_babel(babel);
+        self.follow_mesh_settings();
         self.tell_peers();
         Ok(told)
     }
@@ -330,6 +355,31 @@ impl Controller {
         }
         self.announce();
         self.host.due.note(&[Look::Interfaces]);
+    }
+
+    /// Neighbours at the other end of such tunnels are told to take other ways, and we do.
+    fn drain(&mut self, leaving: &BTreeSet<String>) {
+        let tunnels = self.transport.tunnels.iter();
+        let tunnels = tunnels.filter(|(_, link)| leaving.contains(&link.resolved.tunnel.name));
+        let drained: Vec<InterfaceId> = tunnels.map(|(id, _)| *id).collect();
+        for interface in drained {
+            self.handle(Input::CostMultiplier {
+                interface,
+                neighbour: None,
+                multiplier: DRAINING_MULTIPLIER,
+            });
+        }
+        self.host.due.note(&[Look::Interfaces]);
+    }
+
+    /// What a tunnel's link costs, if it is drained: neighbours hear it.
+    pub(super) fn note_draining(&self, name: &str, settings: &mut InterfaceSettings) {
+        let reload = self.reload.as_ref();
+        if reload.is_some_and(|reload| reload.draining.contains(name)) {
+            settings.cost = Cost::TwoOutOfThree {
+                nominal: DRAINING_COST,
+            };
+        }
     }
 }
 
@@ -467,6 +517,25 @@ mod tests {
         );
         let none = config(&FILE.replace("[babel]", "").replace(babel, ""));
         assert!(changes(&config(FILE), &none, false).is_err());
+    }
+
+    #[test]
+    fn the_mesh_comes_changes_and_goes_and_stays_until_its_tunnels_are_drained() {
+        let plain = config(FILE);
+        let [mesh, other] = ["[mesh]", "[mesh]\nclient-count = 3"];
+        let [mesh, other] = [mesh, other].map(|section| config(&format!("{FILE}\n{section}")));
+        for (now, then, told) in [
+            (&plain, &mesh, "[mesh]: added"),
+            (&mesh, &other, "[mesh]: changed"),
+            (&mesh, &plain, "[mesh]: removed"),
+        ] {
+            let changes = changes(now, then, true).expect("it can be taken up");
+            assert_eq!(changes.told, [told]);
+        }
+        let leaving = BTreeSet::new();
+        let until_then = |now, then| with_leaving(now, then, &leaving).expect("nothing collides");
+        assert_eq!(until_then(&other, &plain).mesh, other.mesh);
+        assert_eq!(until_then(&other, &mesh).mesh, mesh.mesh);
     }
 
     #[test]

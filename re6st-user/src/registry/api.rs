@@ -1,6 +1,6 @@
 //! What goes over the wire, for server and client: JSON, keys in kebab case.
 
-use std::{fmt, time::Duration};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use schemars::JsonSchema;
@@ -65,6 +65,31 @@ pub struct Presence {
     /// How many others it wants to know.
     #[schemars(range(max = 16))]
     pub count: usize,
+    /// The version of the program that runs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[!-~]{1,64}$"))]
+    pub version: Option<String>,
+}
+
+/// A node that is there, for the operator: what it said last.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct PresentNode {
+    /// The node's prefix as certificates write it: `1/16`.
+    pub common_name: String,
+    /// Where it can be called; none if it only calls others.
+    #[schemars(with = "Vec<String>")]
+    pub addresses: Vec<SocketAddr>,
+    /// The country that it is in, if it says so.
+    pub country: Option<String>,
+    /// The version of the program that runs it, if it says so.
+    pub version: Option<String>,
+    /// When it said so, in seconds since 1970: less than 15 minutes ago.
+    pub said: u64,
+    /// The serial number of the certificate it has shown.
+    pub serial: u64,
+    /// Until when that is valid.
+    pub not_after: u64,
 }
 
 /// Which others are there.

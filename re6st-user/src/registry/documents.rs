@@ -6,7 +6,7 @@ use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::certificate::{document::Content, network::Ipv4Network};
+use crate::certificate::{document::Content, network::Ipv4Network, record::Country};
 
 /// What all nodes do alike. Whatever a node does not know is kept, for those it passes the document on to.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -75,6 +75,11 @@ impl NetworkParameters {
         Some(Duration::from_secs(seconds))
     }
 
+    fn count(&self, name: &str) -> Option<usize> {
+        let count = self.parameter(name)?.as_u64()?;
+        usize::try_from(count).ok()
+    }
+
     /// Time between two Hellos of Babel.
     pub fn hello_interval(&self) -> Option<Duration> {
         self.seconds("hello-interval")
@@ -83,6 +88,28 @@ impl NetworkParameters {
     /// Time between two full announcements of Babel.
     pub fn update_interval(&self) -> Option<Duration> {
         self.seconds("update-interval")
+    }
+
+    /// Tunnels that a node opens and keeps.
+    pub fn client_count(&self) -> Option<usize> {
+        self.count("client-count")
+    }
+
+    /// Tunnels that others may have to a node.
+    pub fn max_clients(&self) -> Option<usize> {
+        self.count("max-clients")
+    }
+
+    /// Time between two looks at a node's tunnels.
+    pub fn tunnel_refresh(&self) -> Option<Duration> {
+        self.seconds("tunnel-refresh")
+    }
+
+    /// No tunnel crosses the borders of these countries.
+    pub fn same_country(&self) -> impl Iterator<Item = Country> {
+        let codes = self.parameter("same-country").and_then(Value::as_array);
+        let codes = codes.into_iter().flatten();
+        codes.filter_map(|code| code.as_str()?.parse().ok())
     }
 
     /// Whether the keys of channels are to withstand quantum computers. What this version does not know is its default.

@@ -44,7 +44,7 @@ use crate::{
     certificate::tls,
     io::{
         clock::{Clock, wall},
-        file,
+        file, supervisor,
     },
 };
 
@@ -245,6 +245,7 @@ pub async fn serve(
     tokio::select! {
         () = end => {}
         () = own_certificate::care(&registry.keys, own, &certificate) => {}
+        () = say_alive(&registry.face) => {}
         // without it nothing can be answered: its end is told below
         () = engine.ended() => {}
     }
@@ -254,6 +255,18 @@ pub async fn serve(
     let _ = time::timeout(patience.end, mailing).await;
     fs::remove_file(&config.socket).ok();
     registry.close()
+}
+
+/// Tells whoever watches that questions are answered, however; for ever.
+async fn say_alive(face: &Face) {
+    let Some(watch) = supervisor::watch() else {
+        return std::future::pending().await;
+    };
+    loop {
+        let _ = face.health().await;
+        supervisor::alive();
+        time::sleep(watch).await;
+    }
 }
 
 /// Each connection is a file: as many as the system gives us, and at most half of them for strangers.

@@ -246,6 +246,34 @@ fn a_token_comes_by_mail() -> Result<()> {
 }
 
 #[test]
+fn a_newcomer_enrols_over_the_narrowest_path_of_ipv6_which_says_nothing_of_it() -> Result<()> {
+    let registry = RegistryHost::new(&OPEN, "")?;
+    let node = registry.newcomer("node")?;
+    // segments are measured as they would be on a wire: neither sent uncut nor merged on the way
+    for host in [&registry.host, &node] {
+        host.run("ethtool", &["-K", "eth0", "tso", "off", "gso", "off"])?;
+    }
+    for port in ["registry1", "node2"] {
+        registry
+            .router()
+            .run("ethtool", &["-K", port, "gro", "off"])?;
+    }
+    let silent = "add table inet test;
+        add chain inet test forward { type filter hook forward priority 0; };
+        add rule inet test forward meta length > 1280 counter drop;";
+    registry.router().run("nft", &[silent])?;
+
+    let enrolled = registry.conf(&node, &["--anonymous"])?;
+
+    enrolled.success()?;
+    let rules = registry
+        .router()
+        .run("nft", &["list", "table", "inet", "test"])?;
+    assert!(rules.contains("packets 0 "), "{rules}");
+    Ok(())
+}
+
+#[test]
 fn a_registry_that_is_away_is_named_and_no_file_is_left_half_written() -> Result<()> {
     let mut registry = RegistryHost::new(&[], "")?;
     let node = registry.newcomer("node")?;

@@ -23,8 +23,15 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// Enrolled, with a LAN interface in its configuration.
+    /// Enrolled, with a LAN interface in its configuration, and without the mesh that `conf` gives it.
     pub(super) fn new(registry: &RegistryHost, name: &str, right: &[&str]) -> Result<Self> {
+        let member = Self::of_mesh(registry, name, right)?;
+        member.configure(|text| text.split("[mesh]").next().unwrap_or_default().to_owned())?;
+        Ok(member)
+    }
+
+    /// The same, as `conf` has left it but for the LAN interface.
+    pub(super) fn of_mesh(registry: &RegistryHost, name: &str, right: &[&str]) -> Result<Self> {
         let host = registry.newcomer(name)?;
         registry.conf(&host, right)?.success()?;
         let member = Self {
@@ -73,6 +80,14 @@ impl Member {
         .with_context(|| process.stderr())?;
         self.process = Some(process);
         Ok(())
+    }
+
+    /// Has it take up its file; what that changed.
+    pub(super) fn reload(&self) -> Result<String> {
+        let sockets = self.host.directory();
+        let sockets = ["--sockets", sockets.to_str().context("a folder's name")?];
+        let all = [&sockets[..], &["reload"]].concat();
+        Ok(run(&self.host, &all)?.success()?.stdout)
     }
 
     pub(super) fn kill(&mut self) -> Result<()> {

@@ -5,17 +5,17 @@ use nix::sys::signal::Signal;
 
 use super::{
     members::Member,
-    support::{OPEN, RegistryHost, run},
+    support::{OPEN, RegistryHost, node_file, run, wait_for},
 };
 
 /// So many members on the registry's Internet, which know nothing of each other but the registry.
 fn members(names: &[&str], section: &str) -> Result<(RegistryHost, Vec<Member>)> {
     let registry = RegistryHost::new(&OPEN, "")?;
     let members = names.iter().map(|name| {
-        let member = Member::new(&registry, name, &["--anonymous"])?;
+        let member = Member::of_mesh(&registry, name, &["--anonymous"])?;
         member.configure(|text| {
             let text = text.replace("interfaces = [\"lan0\"]", "interfaces = []");
-            format!("{text}\n[mesh]\n{section}")
+            format!("{text}{section}")
         })?;
         Ok(member)
     });
@@ -44,8 +44,10 @@ fn nodes_that_know_the_registry_alone_reach_each_other() -> Result<()> {
     start(&mut members)?;
     all_reach_all(&members)?;
     for member in &members {
-        let mesh = &member.controller()?["mesh"];
-        assert_eq!(mesh["reachable"], 3, "{mesh}");
+        // it counts them when something happens to it
+        wait_for("the count", || {
+            Ok(member.controller()?["mesh"]["reachable"] == 3)
+        })?;
         let text = member.status(&[])?;
         assert!(text.contains("mesh: 3 other nodes reachable"), "{text}");
         assert!(text.contains("others are told 203.0.113."), "{text}");
@@ -90,4 +92,44 @@ fn the_mesh_goes_on_without_the_registry_and_without_some_of_its_nodes() -> Resu
         "{known}"
     );
     all_reach_all(&members)
+}
+
+#[test]
+fn the_mesh_follows_its_file_and_the_networks_parameters_while_the_node_runs() -> Result<()> {
+    let (registry, mut members) = members(&["a", "b", "c"], "")?;
+    let last = members.last().context("no node")?;
+    let with_mesh = node_file(&last.host, "re6st0.toml")?;
+    let (without, _) = with_mesh.split_once("[mesh]").context("no section")?;
+    last.configure(|_| without.to_owned())?;
+    start(&mut members)?;
+    let last = members.last().context("no node")?;
+    assert!(last.controller()?["mesh"].is_null());
+
+    last.configure(|_| with_mesh.clone())?;
+    let said = last.reload()?;
+    assert!(said.contains("[mesh]: added"), "{said}");
+    all_reach_all(&members)?;
+
+    let counts = |member: &Member| -> Result<[Option<u64>; 2]> {
+        let mesh = &member.controller()?["mesh"];
+        Ok(["client-count", "max-clients"].map(|key| mesh[key].as_u64()))
+    };
+    registry.set(&["client-count=1", "max-clients=7"])?;
+    for member in &members {
+        wait_for("the network's parameters", || {
+            Ok(counts(member)? == [Some(1), Some(7)])
+        })?;
+    }
+    last.configure(|_| format!("{with_mesh}client-count = 2\n"))?;
+    let said = last.reload()?;
+    assert!(said.contains("[mesh]: changed"), "{said}");
+    assert_eq!(counts(last)?, [Some(2), Some(7)], "the file wins");
+
+    last.configure(|_| without.to_owned())?;
+    let said = last.reload()?;
+    assert!(said.contains("[mesh]: removed"), "{said}");
+    wait_for(
+        "the mesh to go",
+        || Ok(last.controller()?["mesh"].is_null()),
+    )
 }

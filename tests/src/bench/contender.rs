@@ -58,7 +58,7 @@ pub struct Contender {
     _redirect: Option<Redirect>,
     // closed before the node at their other end goes
     channels: Vec<Open>,
-    _processes: Vec<Process>,
+    processes: Vec<Process>,
     /// The hosts. Last, so that they are dropped last.
     pub chain: Chain,
 }
@@ -153,7 +153,7 @@ impl Contender {
             frame,
             arrival,
             _redirect: redirect,
-            _processes: processes,
+            processes,
             channels,
             chain,
         })
@@ -161,7 +161,12 @@ impl Contender {
 
     /// Fails unless what arrived at the sink is what had to arrive.
     pub fn check(&self) -> Result<()> {
-        self.channels.iter().try_for_each(Open::check)?;
+        let said = || {
+            let said = self.processes.iter().map(Process::stderr);
+            said.collect::<Vec<_>>().join("\n")
+        };
+        let channels = self.channels.iter().try_for_each(Open::check);
+        channels.with_context(said)?;
         let sample = self.sink.sample()?;
         ensure!(
             !sample.is_empty(),

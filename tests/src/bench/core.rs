@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use nix::{
-    sched::{CpuSet, sched_setaffinity},
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     unistd::Pid,
 };
 
@@ -26,6 +26,15 @@ pub fn pin(thread: Pid, core: usize) -> Result<()> {
     cores.set(core)?;
     sched_setaffinity(thread, &cores)
         .with_context(|| format!("thread {thread} could not be given core {core}"))
+}
+
+/// What is started in it may run on one core only.
+pub fn pinned<T>(core: usize, start: impl FnOnce() -> Result<T>) -> Result<T> {
+    let before = sched_getaffinity(THIS_THREAD)?;
+    pin(THIS_THREAD, core)?;
+    let started = start();
+    sched_setaffinity(THIS_THREAD, &before)?;
+    started
 }
 
 /// Lets a thread go before all ordinary work, so that the rest of the machine disturbs less.

@@ -12,7 +12,7 @@ use super::{
     maps, openvpn, registry,
     report::{Report, Section, Unit},
     tcp::{Carrier, Pair},
-    throughput::{BUSY, measure, with_generator},
+    throughput::{BUSY, PRECISION, measure, observe, with_generator},
 };
 use crate::host::Testbed;
 
@@ -218,7 +218,26 @@ fn channel_relay(testbed: &Testbed, effort: Effort, report: &mut Report) -> Resu
             Kind::Channel => format!("channel-relay-{length}"),
             _ => format!("channel-relay-{length}-static"),
         };
-        throughput_rounds(testbed, effort, &kinds, length, name, report)?;
+        let contenders = contenders(testbed, &kinds, length, &name, report)?;
+        // the more packets come at a time the less each costs, so both get as many: what the slower one takes
+        let mut rate = f64::INFINITY;
+        for contender in &contenders {
+            report.progress(&format!("how much {} takes", name(contender.kind)));
+            let seen = measure(contender, effort.window, None)?;
+            rate = rate.min(seen.offered / PRECISION);
+        }
+        for round in 0..effort.rounds {
+            for contender in &contenders {
+                let name = name(contender.kind);
+                report.progress(&format!("{name}, round {} of {}", round + 1, effort.rounds));
+                let seen = with_generator(contender, || observe(contender, rate, effort.window))?;
+                contender.check()?;
+                if seen.has_loss() {
+                    report.disturbed(&name);
+                }
+                report.add(&name, Unit::PacketsPerSecond, seen.per_core, Some(seen));
+            }
+        }
     }
     Ok(())
 }
@@ -232,6 +251,22 @@ fn routes(testbed: &Testbed, effort: Effort, report: &mut Report) -> Result<()> 
     throughput_rounds(testbed, effort, &kinds, LENGTHS[0], name, report)
 }
 
+/// One of each kind; `length`: of the inner packet, in bytes.
+fn contenders(
+    testbed: &Testbed,
+    kinds: &[Kind],
+    length: usize,
+    name: &impl Fn(Kind) -> String,
+    report: &mut Report,
+) -> Result<Vec<Contender>> {
+    let contenders = kinds.iter().map(|kind| {
+        report.progress(&format!("setting up {}", name(*kind)));
+        Contender::new(testbed, *kind, length, Polling::OwnCore)
+            .with_context(|| format!("setting up {}", name(*kind)))
+    });
+    contenders.collect()
+}
+
 fn throughput_rounds(
     testbed: &Testbed,
     effort: Effort,
@@ -240,14 +275,7 @@ fn throughput_rounds(
     name: impl Fn(Kind) -> String,
     report: &mut Report,
 ) -> Result<()> {
-    let contenders = kinds
-        .iter()
-        .map(|kind| {
-            report.progress(&format!("setting up {}", name(*kind)));
-            Contender::new(testbed, *kind, length, Polling::OwnCore)
-                .with_context(|| format!("setting up {}", name(*kind)))
-        })
-        .collect::<Result<Vec<_>>>()?;
+    let contenders = contenders(testbed, kinds, length, &name, report)?;
     let mut hints = vec![None; contenders.len()];
     for round in 0..effort.rounds {
         for (contender, hint) in contenders.iter().zip(&mut hints) {

@@ -73,12 +73,13 @@ const FAST: f64 = 1e6;
 /// What may be lost: a virtual machine does not always get its time.
 const LOSS: f64 = 0.02;
 /// How closely the search looks.
-const PRECISION: f64 = 1.03;
+pub const PRECISION: f64 = 1.03;
 /// A relay that is less busy than this was perhaps not what limited the rate.
 pub const BUSY: f64 = 0.85;
 
 impl Throughput {
-    fn has_loss(&self) -> bool {
+    /// More is lost than the machine can be blamed for.
+    pub fn has_loss(&self) -> bool {
         self.kept < 1.0 - LOSS
     }
 }

@@ -2,7 +2,7 @@
 //! no data plane. What would go through its tunnel is somebody else's, as a benchmark's generator.
 
 use std::{
-    io,
+    io, iter, mem,
     net::{Ipv6Addr, SocketAddr, UdpSocket},
     sync::{
         Mutex,
@@ -20,7 +20,7 @@ use re6st_user::{
         origins,
         quantities::{Interval, Metric, SequenceNumber},
         random::Random,
-        wire::PacketWriter,
+        wire::{PacketWriter, PushError},
     },
     certificate::{network::Network, node_prefix::NodePrefix},
     channel::{
@@ -54,6 +54,17 @@ impl Speaker {
         credentials: ChannelCredentials,
         peer: Peer,
     ) -> Result<Self> {
+        Self::start_before(host, own, credentials, peer, &[])
+    }
+
+    /// The same, and says that it has routes to these nodes.
+    pub fn start_before(
+        host: &Host,
+        own: SocketAddr,
+        credentials: ChannelCredentials,
+        peer: Peer,
+        others: &[NodePrefix],
+    ) -> Result<Self> {
         let settings = Settings {
             port: own.port(),
             ..Settings::default()
@@ -64,8 +75,9 @@ impl Speaker {
         let (end, ended) = channel();
         let (told, tunnels) = channel();
         let (tell, thread_id) = channel();
-        let packets = announcement(&credentials)?;
-        let seed = u64::from(own.port()) << 32 ^ peer.node.number() as u64;
+        let packets = Packets::new(&credentials, others)?;
+        // of each node its own: keys that come again are taken for a replay
+        let seed = u64::try_from(credentials.certificate.prefix().number())?;
         let shell = Shell {
             packets,
             channels: Channels::new(settings),
@@ -198,12 +210,14 @@ impl Shell {
     }
 
     fn announce(&mut self) -> Result<()> {
-        let packet = self.packets.next()?;
-        self.handle(Input::Babel {
-            peer: self.peer,
-            unicast: false,
-            packet: &packet,
-        })
+        for packet in self.packets.next()? {
+            self.handle(Input::Babel {
+                peer: self.peer,
+                unicast: false,
+                packet: &packet,
+            })?;
+        }
+        Ok(())
     }
 
     fn handle(&mut self, input: Input<'_>) -> Result<()> {
@@ -233,41 +247,47 @@ impl Shell {
     }
 }
 
-/// What is said of the own prefix, over and over.
+/// What is said of the own prefix and those of others, over and over.
 struct Packets {
     source: Ipv6Addr,
-    update: Update,
+    updates: Vec<Update>,
     sequence_number: u16,
-}
-
-fn announcement(credentials: &ChannelCredentials) -> Result<Packets> {
-    let node = credentials.certificate.prefix();
-    let network: Network = credentials.authorities.network();
-    let prefix = node.subnet(&network).context("no prefix")?;
-    // what the node takes us for: length and number of our name
-    let low = u64::from(node.length()) << 56 | u64::try_from(node.number())?;
-    let source = Ipv6Addr::from(0xfe80_u128 << 112 | u128::from(low));
-    Ok(Packets {
-        source,
-        update: Update {
-            route: RouteKey::new(prefix.into(), None)?,
-            router_id: origins::router_id_of(&node, 0),
-            sequence_number: SequenceNumber(1),
-            metric: Metric::ZERO,
-            interval: INTERVAL,
-            next_hop: Some(NextHop::Ipv6(source)),
-        },
-        sequence_number: 0,
-    })
 }
 
 /// Of everything that is announced, in hundredths of a second: long, because a busy machine may delay us.
 const INTERVAL: Interval = Interval(1_000);
 
 impl Packets {
-    fn next(&mut self) -> Result<Vec<u8>> {
+    fn new(credentials: &ChannelCredentials, others: &[NodePrefix]) -> Result<Self> {
+        let node = credentials.certificate.prefix();
+        let network: Network = credentials.authorities.network();
+        // what the node takes us for: length and number of our name
+        let low = u64::from(node.length()) << 56 | u64::try_from(node.number())?;
+        let source = Ipv6Addr::from(0xfe80_u128 << 112 | u128::from(low));
+        let update = |node: &NodePrefix| {
+            let prefix = node.subnet(&network).context("no prefix")?;
+            Ok(Update {
+                route: RouteKey::new(prefix.into(), None)?,
+                router_id: origins::router_id_of(node, 0),
+                sequence_number: SequenceNumber(1),
+                metric: Metric::ZERO,
+                interval: INTERVAL,
+                next_hop: Some(NextHop::Ipv6(source)),
+            })
+        };
+        Ok(Self {
+            source,
+            updates: iter::once(&node)
+                .chain(others)
+                .map(update)
+                .collect::<Result<_>>()?,
+            sequence_number: 0,
+        })
+    }
+
+    fn next(&mut self) -> Result<Vec<Vec<u8>>> {
         self.sequence_number = self.sequence_number.wrapping_add(1);
-        let messages = [
+        let greetings = [
             Message::Hello {
                 unicast: false,
                 sequence_number: SequenceNumber(self.sequence_number),
@@ -280,12 +300,18 @@ impl Packets {
                 interval: INTERVAL,
                 timestamps: None,
             },
-            Message::Update(self.update.clone()),
         ];
+        let updates = self.updates.iter().cloned().map(Message::Update);
         let mut writer = PacketWriter::new(MAX_BABEL_PACKET, self.source);
-        for message in &messages {
-            writer.push(message).context("writing an announcement")?;
+        let mut packets = Vec::new();
+        for message in greetings.into_iter().chain(updates) {
+            if writer.push(&message) == Err(PushError::Full) {
+                let next = PacketWriter::new(MAX_BABEL_PACKET, self.source);
+                packets.push(mem::replace(&mut writer, next).finish());
+                writer.push(&message).context("writing an announcement")?;
+            }
         }
-        Ok(writer.finish())
+        packets.push(writer.finish());
+        Ok(packets)
     }
 }

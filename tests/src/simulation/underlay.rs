@@ -91,8 +91,8 @@ impl Underlay {
     }
 }
 
-/// The means of both directions.
-fn cities() -> Result<Vec<Vec<Cost>>> {
+/// Round trips between them: the means of both directions.
+pub fn cities() -> Result<Vec<Vec<Cost>>> {
     let mut rows = Vec::new();
     for line in CITIES.lines() {
         let row: Result<Vec<f64>, _> = line.split(',').map(str::parse).collect();

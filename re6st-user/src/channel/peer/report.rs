@@ -22,7 +22,9 @@ impl Peer {
         PeerReport {
             peer: self.node.common_name(),
             configured: self.configured.is_some(),
-            address: self.address.or_else(|| self.call_addresses().next()),
+            address: self
+                .address
+                .or_else(|| self.configured.and_then(|peer| peer.address)),
             seen_at: self.seen_at,
             state,
             why,

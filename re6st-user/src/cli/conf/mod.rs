@@ -19,6 +19,7 @@ use re6st_user::{
         key::{KeyAlgorithm, PrivateKey},
         node::NodeCertificate,
         public_key::KeyKind,
+        record::Country,
         request::CertificateRequest,
         revocations::RevocationList,
         static_key::StaticKey,
@@ -26,8 +27,9 @@ use re6st_user::{
         tls::Trust,
         verify::Authorities,
     },
+    config::DEFAULT_PORT,
     dataplane::bpf::InstanceName,
-    io::clock::wall,
+    io::{clock::wall, file},
     registry::{client::Client, documents::NetworkParameters},
     time::CLOCK_SKEW,
 };
@@ -35,10 +37,12 @@ use re6st_user::{
 use crate::cli::values::{self, NoDataPlane};
 
 pub mod files;
+mod import;
 mod node_file;
 mod ways;
 
 use files::{Pending, existing};
+use import::Import;
 use ways::Interfaces;
 
 /// Options of `conf`.
@@ -48,13 +52,17 @@ Examples:
   re6st-user conf --registry https://registry.example/ --fingerprint sha256:HEX --token TOKEN --dir /etc/re6st-ebpf
   re6st-user conf --registry https://registry.example/ --fingerprint sha256:HEX --email user@example.com --interface lan0
   re6st-user conf --registry https://registry.example/ --anonymous --req O 'Example Inc.' --location FR,EU
+  re6st-user conf --import /etc/re6stnet/re6stnet.conf --fingerprint sha256:HEX --token TOKEN --dir /etc/re6st-ebpf
   re6st-user conf --registry https://registry.example/ --is-needed")]
 pub struct ConfArguments {
     #[command(flatten)]
     no_data_plane: NoDataPlane,
     /// The registry's address.
-    #[arg(long, value_name = "URL")]
-    registry: String,
+    #[arg(long, value_name = "URL", required_unless_present = "import")]
+    registry: Option<String>,
+    /// A configuration of re6stnet: what of it is of use here is taken, with the key, and of each line is said what became of it.
+    #[arg(long, value_name = "FILE")]
+    import: Option<PathBuf>,
     /// Fingerprint of the network's authority, as the operator tells it.
     #[arg(long, value_name = "sha256:HEX", value_parser = values::fingerprint)]
     fingerprint: Option<Fingerprint>,
@@ -102,20 +110,27 @@ async fn configure(arguments: &ConfArguments) -> Result<ExitCode> {
             "say by what right: --token TOKEN from the operator, --email ADDRESS to have one sent, or --anonymous"
         );
     }
+    let import = imported(arguments)?;
+    let registry = arguments.registry.as_ref().or(import.registry.as_ref());
+    let registry = registry.context("where is the registry? Give its address by --registry")?;
     let authority_file = arguments.dir.join("ca.crt");
-    let known = match existing(&authority_file)? {
+    let in_folder = match existing(&authority_file)? {
         Some(text) => Some(
             Authorities::from_pem(&text)
                 .with_context(|| format!("{} is there already, but", authority_file.display()))?,
         ),
         None => None,
     };
-    let (client, authorities) = meet(arguments, known.clone()).await?;
+    let known = match &in_folder {
+        Some(known) => Some(known.clone()),
+        None => import.authorities(arguments.fingerprint)?,
+    };
+    let (client, authorities) = meet(arguments, registry, known).await?;
     if arguments.is_needed {
         return ways::is_needed(authorities.network());
     }
     files::directory(&arguments.dir)?;
-    if known.as_ref() != Some(&authorities) {
+    if in_folder.as_ref() != Some(&authorities) {
         Pending::create(&authority_file, 0o644)?.write(authorities.to_pem().as_bytes())?;
         println!(
             "{}: the authority of {}",
@@ -126,10 +141,10 @@ async fn configure(arguments: &ConfArguments) -> Result<ExitCode> {
     if arguments.ca_only {
         return Ok(ExitCode::SUCCESS);
     }
-    let newcomer = Newcomer::prepare(arguments, &authorities)?;
+    let newcomer = Newcomer::prepare(arguments, &import, &authorities)?;
     let certificate = newcomer.enrol(arguments, &client, &authorities).await?;
     newcomer
-        .finish(arguments, &authorities, &certificate)
+        .finish(arguments, registry, &import, &authorities, &certificate)
         .await?;
     Ok(ExitCode::SUCCESS)
 }
@@ -137,10 +152,11 @@ async fn configure(arguments: &ConfArguments) -> Result<ExitCode> {
 /// Finds out whose registry it is, as far as that can be told.
 async fn meet(
     arguments: &ConfArguments,
+    registry: &str,
     known: Option<Authorities>,
 ) -> Result<(Client, Authorities)> {
     let known = match known {
-        Some(known) => Some(succeeded(arguments, known).await?),
+        Some(known) => Some(succeeded(arguments, registry, known).await?),
         None => None,
     };
     let trust = match (&known, arguments.fingerprint) {
@@ -148,7 +164,7 @@ async fn meet(
         (None, Some(fingerprint)) => Trust::Fingerprint(fingerprint),
         (None, None) => Trust::FirstSeen,
     };
-    let client = Client::newcomer(&arguments.registry, trust)?;
+    let client = Client::newcomer(registry, trust)?;
     let seen = client.authority().await?;
     if known.is_none() && arguments.fingerprint.is_none() {
         warn(&seen);
@@ -164,9 +180,13 @@ async fn meet(
 
 /// The authorities that are known here, and those that took over from them: by their word, or by that of the person who gives
 /// a fingerprint.
-async fn succeeded(arguments: &ConfArguments, mut known: Authorities) -> Result<Authorities> {
+async fn succeeded(
+    arguments: &ConfArguments,
+    registry: &str,
+    mut known: Authorities,
+) -> Result<Authorities> {
     // whoever is there: the statements are signed
-    let anybody = Client::newcomer(&arguments.registry, Trust::FirstSeen)?;
+    let anybody = Client::newcomer(registry, Trust::FirstSeen)?;
     for statement in anybody.successions().await? {
         // one about authorities that we do not know is not for us
         if known.follow(&statement, wall()) == Ok(true) {
@@ -177,7 +197,7 @@ async fn succeeded(arguments: &ConfArguments, mut known: Authorities) -> Result<
         return Ok(known);
     };
     if known.iter().all(|it| it.fingerprint() != fingerprint) {
-        let named = Client::newcomer(&arguments.registry, Trust::Fingerprint(fingerprint))?;
+        let named = Client::newcomer(registry, Trust::Fingerprint(fingerprint))?;
         known.admit(named.authority().await?, wall()).with_context(|| {
             format!(
                 "{}/ca.crt is of another network than the authority {fingerprint}: choose another --dir",
@@ -207,9 +227,17 @@ struct Newcomer {
 }
 
 impl Newcomer {
-    fn prepare(arguments: &ConfArguments, authorities: &Authorities) -> Result<Self> {
+    fn prepare(
+        arguments: &ConfArguments,
+        import: &Import,
+        authorities: &Authorities,
+    ) -> Result<Self> {
         let directory = &arguments.dir;
-        let key = key(&directory.join("cert.key"), authorities)?;
+        let key = key(
+            &directory.join("cert.key"),
+            import.key.as_deref(),
+            authorities,
+        )?;
         let static_key = static_key(&directory.join("x25519.key"))?;
         let path = directory.join("cert.crt");
         let before = match existing(&path)? {
@@ -217,7 +245,7 @@ impl Newcomer {
                 NodeCertificate::from_pem(&text)
                     .with_context(|| format!("{} is there already, but", path.display()))?,
             ),
-            None => None,
+            None => import.certificate()?,
         };
         let subject = subject(&arguments.req, before.as_ref())?;
         let request = CertificateRequest::make(&key, Some(static_key.public_key()), &subject)?;
@@ -225,7 +253,7 @@ impl Newcomer {
             key,
             request,
             certificate: Pending::create(&path, 0o644)?,
-            configuration: configuration(arguments)?,
+            configuration: configuration(arguments, import)?,
         })
     }
 
@@ -269,6 +297,8 @@ impl Newcomer {
     async fn finish(
         self,
         arguments: &ConfArguments,
+        registry: &str,
+        import: &Import,
         authorities: &Authorities,
         certificate: &NodeCertificate,
     ) -> Result<()> {
@@ -292,18 +322,19 @@ impl Newcomer {
             );
             return Ok(());
         };
-        let client = Client::node(&arguments.registry, authorities, certificate, &self.key)?;
+        let client = Client::node(registry, authorities, certificate, &self.key)?;
         let envelope = client.parameters(None, std::time::Duration::ZERO).await?;
         let envelope = envelope.context("the registry has no parameters")?;
         let parameters: Signed<NetworkParameters> =
             Signed::verify(&envelope, authorities, wall(), None)
                 .context("the network's parameters")?;
         let text = node_file::text(&node_file::Facts {
-            registry: &arguments.registry,
+            registry,
             network,
             certificate,
             parameters: parameters.content(),
             interfaces: &interfaces,
+            import,
         });
         pending.write(text.as_bytes())?;
         println!(
@@ -316,7 +347,7 @@ impl Newcomer {
             path.display()
         );
         println!(
-            "Nodes beyond these links are named in the file, in a [[peer]] of one of the two: see its end"
+            "Nodes beyond these links find each other by the registry; UDP port {DEFAULT_PORT} should be open"
         );
         println!(
             "Keep a copy of {}, without which this node's place in the network is lost, and of {}, the key of its channels.",
@@ -333,20 +364,57 @@ fn configuration_file(directory: &Path) -> PathBuf {
 }
 
 /// The configuration file, empty, and what of this host will be in it; `None` if there is one.
-fn configuration(arguments: &ConfArguments) -> Result<Option<(Pending, Interfaces)>> {
+fn configuration(
+    arguments: &ConfArguments,
+    import: &Import,
+) -> Result<Option<(Pending, Interfaces)>> {
     let path = configuration_file(&arguments.dir);
     if existing(&path)?.is_some() {
         return Ok(None);
     }
-    let interfaces = Interfaces::find(&arguments.interfaces)?;
+    let named = [&arguments.interfaces[..], &import.interfaces].concat();
+    let interfaces = Interfaces::find(&named)?;
     Ok(Some((Pending::create(&path, 0o644)?, interfaces)))
 }
 
-/// The node's key: the one that is there, or a new one of the kind the authority has.
-fn key(path: &Path, authorities: &Authorities) -> Result<PrivateKey> {
+/// What a file of re6stnet says, if one was given, and what the options say of the same things.
+fn imported(arguments: &ConfArguments) -> Result<Import> {
+    let mut import = Import::default();
+    if let Some(path) = &arguments.import {
+        let configuration = configuration_file(&arguments.dir);
+        if existing(&configuration)?.is_some() {
+            bail!(
+                "{} is there already, and nothing would be put into it: move it away first",
+                configuration.display()
+            );
+        }
+        import = Import::read(path)?;
+        import
+            .remarks
+            .iter()
+            .for_each(|remark| println!("{remark}"));
+    }
+    let country = arguments.location.as_deref();
+    let country = country.and_then(|location| location.split(',').next()?.parse::<Country>().ok());
+    if let Some(country) = country {
+        import.draft.country = Some(country.to_string());
+    }
+    Ok(import)
+}
+
+/// The node's key: the one that is there, or the one of another file, or a new one of the kind the authority has.
+fn key(path: &Path, other: Option<&Path>, authorities: &Authorities) -> Result<PrivateKey> {
     if let Some(text) = existing(path)? {
         println!("{}: the key that is there is used", path.display());
         return PrivateKey::from_pem(&text).with_context(|| path.display().to_string());
+    }
+    if let Some(other) = other {
+        let text = file::read_text(other).with_context(|| other.display().to_string())?;
+        let text = zeroize::Zeroizing::new(text);
+        let key = PrivateKey::from_pem(&text).with_context(|| other.display().to_string())?;
+        Pending::create(path, 0o600)?.write(key.to_pem().as_bytes())?;
+        println!("{}: the key of {}", path.display(), other.display());
+        return Ok(key);
     }
     // re6stnet's protocol wants RSA keys of the size the authority has
     let kind = authorities

@@ -16,6 +16,7 @@ use crate::cli::values::NoDataPlane;
 mod authority;
 mod certificate;
 mod init;
+mod nodes;
 mod others;
 mod serve;
 mod session;
@@ -58,6 +59,8 @@ Example:
   re6st-user registry cert list --config /var/lib/re6st-registry/registry.toml"
     )]
     Cert(certificate::CertificateAction),
+    /// Show which nodes are there: where, with which version and certificate.
+    Nodes(nodes::NodesArguments),
     /// The network's authority.
     #[command(
         subcommand,
@@ -115,6 +118,7 @@ pub fn run(arguments: &RegistryArguments) -> Result<ExitCode> {
         Action::Init(init) => init::run(init)?,
         Action::Token(action) => wait(token::run(action, &config(arguments)?))?,
         Action::Cert(action) => wait(certificate::run(action, &config(arguments)?))?,
+        Action::Nodes(nodes) => wait(nodes::run(nodes, &config(arguments)?))?,
         Action::Ca(action) => authority::run(action, &config(arguments)?)?,
         Action::Params(action) => wait(others::parameters(action, &config(arguments)?))?,
         Action::Community(action) => wait(others::community(action, &config(arguments)?))?,

@@ -5,10 +5,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use re6st_user::{
-    io::secrets,
+    io::{secrets, supervisor},
     registry::{config::RegistryConfig, server},
 };
-use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Serves until SIGTERM or SIGINT.
@@ -29,21 +28,20 @@ pub fn run(config: &RegistryConfig) -> Result<ExitCode> {
             signal(SignalKind::interrupt())?,
         );
         // a terminal that was closed is no reason to end, and there is no log to open again
-        let _ignored = signal(SignalKind::hangup())?;
+        let _ignored = [SignalKind::hangup(), SignalKind::user_defined1()].map(signal);
         let end = async {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
             eprintln!("the registry ends");
-            // without systemd there is nobody to tell
-            sd_notify::notify(&[NotifyState::Stopping]).ok();
+            supervisor::stopping();
         };
         let ready = |addresses: &[std::net::SocketAddr]| {
             for address in addresses {
                 eprintln!("the registry serves https://{address}/");
             }
-            sd_notify::notify(&[NotifyState::Ready]).ok();
+            supervisor::ready();
         };
         anyhow::Ok(server::serve(config, server::PATIENCE, ready, end).await?)
     })?;

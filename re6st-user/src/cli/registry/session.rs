@@ -51,6 +51,19 @@ impl Session {
         }
     }
 
+    /// Asks the registry that serves, since what is asked for is in its memory alone.
+    pub async fn ask_server<T>(
+        config: &RegistryConfig,
+        question: impl AsyncFnOnce(&Client) -> Result<T>,
+    ) -> Result<T> {
+        let session = Self::open(config).await?;
+        if let Some(opened) = session.opened {
+            opened.close()?;
+            bail!("the registry does not serve, and only it knows: start it, and ask again");
+        }
+        question(&session.client).await
+    }
+
     /// Asks, and closes what was opened, whatever the answer.
     pub async fn ask<T>(
         config: &RegistryConfig,

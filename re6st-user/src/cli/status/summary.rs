@@ -129,10 +129,12 @@ fn mesh(mesh: &Value) -> String {
         some => format!("others are told {}", some.join(", ")),
     };
     let mut text = format!(
-        "\nmesh: {} other nodes reachable, {} tunnels of its own, {} of others, {opening} being opened; {told}\n",
+        "\nmesh: {} other nodes reachable, {} of {} tunnels of its own, {} of {} of others, {opening} being opened; {told}\n",
         mesh["reachable"],
         count("us"),
-        count("peer")
+        mesh["client-count"],
+        count("peer"),
+        mesh["max-clients"]
     );
     for tunnel in tunnels
         .iter()

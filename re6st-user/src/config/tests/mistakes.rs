@@ -491,6 +491,27 @@ fn each_mistake_is_named_with_its_place_and_its_remedy() {
             "",
             "peer: node = \"7/16\": peers know each other by certificates, so [[peer]] needs the section [registry]",
         ),
+        // commands
+        (
+            "forward ",
+            "up = []\nforward ",
+            "up: expected a program and its arguments",
+        ),
+        (
+            "forward ",
+            "daemon = [[\"\"]]\nforward ",
+            "daemon: expected a program",
+        ),
+        (
+            "forward ",
+            "daemon = [\"beacon\"]\nforward ",
+            "invalid type: string \"beacon\", expected a sequence",
+        ),
+        (
+            "forward ",
+            "daemon = [[\"a\\u0000b\"]]\nforward ",
+            "daemon: no program can be given a zero octet",
+        ),
         // mesh
         (
             "client-count   = 5",
@@ -511,6 +532,21 @@ fn each_mistake_is_named_with_its_place_and_its_remedy() {
             "\"fr\"",
             "\"f1\"",
             "mesh.country = \"f1\": expected the two letters of a country",
+        ),
+        (
+            "\"cn\"",
+            "\"china\"",
+            "mesh.same-country = \"china\": expected the two letters of a country",
+        ),
+        (
+            "\"udp6\"",
+            "\"tcp\"",
+            "mesh.disable-proto = \"tcp\": expected \"udp\" (tunnels to IPv4 addresses) or \"udp6\"",
+        ),
+        (
+            "\"udp6\"",
+            "\"udp6\", \"udp\"",
+            "mesh.disable-proto = \"udp\": that leaves nothing that could carry a tunnel",
         ),
     ];
     let wrong: Vec<String> = table

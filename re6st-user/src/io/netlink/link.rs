@@ -74,6 +74,10 @@ impl Rtnetlink {
 
     /// An interface by index; `None` if there is none.
     pub fn interface_by_index(&mut self, index: u32) -> Result<Option<Interface>, NetlinkError> {
+        // the kernel takes these for a mistake; ours come out of maps
+        if index == 0 || i32::try_from(index).is_err() {
+            return Ok(None);
+        }
         let mut message = LinkMessage::default();
         message.header.index = index;
         self.get_interface(message)
@@ -316,4 +320,22 @@ fn attached_xdp(attributes: &[LinkXdp]) -> Option<AttachedXdp> {
         .iter()
         .any(|attribute| matches!(attribute, LinkXdp::Attached(XdpAttached::SocketBuffer)));
     Some(AttachedXdp { program, generic })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says what it wants by stopping")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_that_no_interface_can_have_finds_none() {
+        let mut netlink = Rtnetlink::open().unwrap();
+        assert!(netlink.interface_by_index(1).unwrap().is_some(), "lo");
+        for index in [0, 1 << 30, 1 << 31, u32::MAX] {
+            assert!(
+                netlink.interface_by_index(index).unwrap().is_none(),
+                "{index}"
+            );
+        }
+    }
 }

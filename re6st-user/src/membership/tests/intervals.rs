@@ -10,6 +10,7 @@ use crate::{
     membership::{
         babel::{BabelParameters, overridden},
         mac_keys::{KeptMacKeys, NetworkMacKeys},
+        mesh::MeshParameters,
     },
     registry::documents::NetworkParameters,
 };
@@ -53,6 +54,30 @@ fn intervals_come_from_the_file_else_from_the_network_else_by_default() {
         );
         assert_eq!(found, expected, "{file:?} {values}");
     }
+}
+
+#[test]
+fn what_the_network_says_of_the_mesh_is_within_a_files_bounds() {
+    let day = Duration::from_secs(86_400);
+    let most = json!({"client-count": 255, "max-clients": 65_535, "tunnel-refresh": 86_401});
+    let wrong = json!({"client-count": -1, "max-clients": "all", "tunnel-refresh": 0, "same-country": [7, "F1"]});
+    for (values, expected) in [
+        (json!({}), (None, None, None)),
+        (
+            json!({"client-count": 4, "max-clients": 9, "tunnel-refresh": 60}),
+            (Some(4), Some(9), Some(Duration::from_secs(60))),
+        ),
+        (most, (Some(200), Some(200), Some(day))),
+        (wrong, (None, None, None)),
+    ] {
+        let found = MeshParameters::of(Some(&network(&values)));
+        let numbers = (found.client_count, found.max_clients, found.tunnel_refresh);
+        assert_eq!(numbers, expected, "{values}");
+        assert!(found.same_country.is_empty(), "{values}");
+    }
+    let found = MeshParameters::of(Some(&network(&json!({"same-country": ["CN", "RU"]}))));
+    let countries = found.same_country.iter().map(ToString::to_string);
+    assert_eq!(Vec::from_iter(countries), ["CN", "RU"]);
 }
 
 #[test]

@@ -65,6 +65,22 @@ fn the_registry_is_told_at_once_and_every_few_minutes() {
 }
 
 #[test]
+fn who_hides_says_nothing_more() {
+    let mut world = World::new(365);
+    world.input(Input::Whereabouts(somewhere(4754)));
+    world.run(SECOND);
+
+    world.input(Input::Hidden);
+    world.run(HOUR);
+
+    assert_eq!(told(&world), 1);
+    assert_eq!(standing(&world).own, None);
+    world.input(Input::Whereabouts(somewhere(4754)));
+    world.run(SECOND);
+    assert_eq!(told(&world), 2, "there again");
+}
+
+#[test]
 fn the_record_never_becomes_old() {
     let mut world = World::new(365);
     world.input(Input::Whereabouts(somewhere(4754)));

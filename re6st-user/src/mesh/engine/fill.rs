@@ -140,8 +140,9 @@ impl Mesh {
             self.pace.look_again(now, nodes, &mut *context.random);
         } else {
             self.pace.next = None;
-            self.drain_excess(context, wanted);
         }
+        // also if something is missing: in a small network all who could be drawn may be those that led into it
+        self.drain_excess(context, wanted);
     }
 
     /// Whether something is missing still.

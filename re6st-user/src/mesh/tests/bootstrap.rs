@@ -167,3 +167,21 @@ fn a_lost_tunnel_is_replaced_at_once() {
     world.pass(SECOND * 3);
     assert_eq!(world.ours(Why::is_random).len(), 5);
 }
+
+#[test]
+fn who_led_into_a_network_that_has_no_others_gives_way_to_drawn_ones() {
+    let settings = Settings {
+        client_count: 3,
+        ..Settings::default()
+    };
+    let mut world = World::new(settings, 8);
+    world.put(Input::Reachable(Some(true)));
+    world.learned(Source::Registry, 1..=8);
+    assert_eq!(world.ours(|why| why == Why::Bootstrap).len(), 8);
+
+    world.ways = Ways::to(1..=8);
+    world.pass(SECOND * 300);
+
+    assert_eq!(world.ours(Why::is_random).len(), 2);
+    assert_eq!(world.tunnels.len(), 3);
+}

@@ -9,9 +9,15 @@
 mod cache;
 mod questions;
 mod routes;
+mod settings;
 mod whereabouts;
 
-use std::{collections::BTreeMap, io, net::SocketAddr, os::fd::AsFd as _};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    net::SocketAddr,
+    os::fd::AsFd as _,
+};
 
 use anyhow::Context as _;
 
@@ -27,14 +33,15 @@ use super::{
     outside::QUESTIONS,
 };
 use crate::{
+    babel::input::Input as BabelInput,
     certificate::{
         network::Network, node_prefix::NodePrefix, record::NodeRecord, static_key::StaticPublicKey,
     },
-    channel, config,
+    channel,
     io::random,
     membership::shell::Request,
     mesh::{
-        self, Address, Input, Known, Loss, Mesh, OpenFailure, OpenedBy, Output, Protocol, Settings,
+        Address, Input, Known, Loss, Mesh, OpenFailure, OpenedBy, Output, Protocol, Settings,
         Source, report::TunnelState,
     },
     time::Time,
@@ -44,14 +51,20 @@ use crate::{
 const MOST_KEYS: usize = 4_096;
 /// Nodes that the registry is asked for at a time.
 const NEWCOMERS: u8 = 8;
+/// A draining tunnel costs so many times as much, in 256ths.
+const DRAINING: u16 = u16::MAX;
+/// The plain cost.
+const PLAIN: u16 = 256;
 
 /// The mesh of this node.
 pub(super) struct NodeMesh {
     mesh: Mesh,
+    /// What it was told last.
+    told: Settings,
     own: NodePrefix,
     network: Network,
-    /// Whom the mesh wants tunnels to, and where they may be.
-    wanted: BTreeMap<NodePrefix, Vec<SocketAddr>>,
+    /// Whom the mesh wants tunnels to, and where they may be: the first address is tried.
+    wanted: BTreeMap<NodePrefix, Wanted>,
     /// Out of records.
     keys: Keys,
     reachable: Reachable,
@@ -65,12 +78,19 @@ pub(super) struct NodeMesh {
 
 type Keys = BTreeMap<NodePrefix, StaticPublicKey>;
 
+#[derive(Debug)]
+struct Wanted {
+    addresses: VecDeque<SocketAddr>,
+    /// Addresses that have not been tried yet, the present one among them.
+    left: usize,
+}
+
 impl NodeMesh {
-    /// The mesh of a node that has no tunnels yet; none if its configuration wants none.
-    pub fn new(config: &config::Config, own: NodePrefix, network: Network) -> Option<Self> {
-        let mesh = config.mesh.as_ref()?;
-        Some(Self {
-            mesh: Mesh::new(own, settings(config, mesh)),
+    /// The mesh of a node that has no tunnels yet.
+    pub fn new(settings: Settings, own: NodePrefix, network: Network) -> Self {
+        Self {
+            mesh: Mesh::new(own, settings.clone()),
+            told: settings,
             own,
             network,
             wanted: BTreeMap::new(),
@@ -80,7 +100,7 @@ impl NodeMesh {
             places: Places::default(),
             cache: None,
             generation: 0,
-        })
+        }
     }
 
     /// When something is due.
@@ -91,9 +111,9 @@ impl NodeMesh {
 
     /// Whom the channels are to call besides those of the file.
     pub fn peers(&self) -> impl Iterator<Item = channel::Peer> {
-        self.wanted.iter().map(|(node, addresses)| channel::Peer {
+        self.wanted.iter().map(|(node, wanted)| channel::Peer {
             node: *node,
-            addresses: addresses.clone(),
+            address: wanted.addresses.front().copied(),
             key: None,
         })
     }
@@ -109,6 +129,8 @@ impl NodeMesh {
         });
         MeshReport {
             reachable: self.reachable.count(),
+            client_count: self.told.client_count,
+            max_clients: self.told.max_clients,
             tunnels: tunnels.collect(),
             addresses: self.places.addresses().to_vec(),
             counters: *self.mesh.counters(),
@@ -121,42 +143,6 @@ impl NodeMesh {
             self.keys.pop_first();
         }
         self.keys.insert(record.node(), record.static_key());
-    }
-}
-
-/// What the file says of the mesh.
-fn settings(config: &config::Config, mesh: &config::Mesh) -> Settings {
-    let defaults = Settings::default();
-    let preferred = config.peers.iter().map(|peer| {
-        let address = peer.address.map(Address::udp);
-        (peer.node, address.into_iter().collect())
-    });
-    Settings {
-        client_count: mesh.client_count.unwrap_or(defaults.client_count),
-        max_clients: mesh.max_clients.unwrap_or(defaults.max_clients),
-        tunnel_refresh: mesh.tunnel_refresh.unwrap_or(defaults.tunnel_refresh),
-        preferred: preferred.collect(),
-        ..defaults
-    }
-}
-
-fn sockets(addresses: &[Address]) -> impl Iterator<Item = SocketAddr> {
-    addresses.iter().map(|address| address.socket)
-}
-
-/// What the peer hears of why we close its tunnel.
-const fn closing(why: mesh::Closing) -> channel::Closing {
-    match why {
-        mesh::Closing::Full => channel::Closing::Full,
-        mesh::Closing::Expelled => channel::Closing::Revoked,
-        mesh::Closing::ShutDown => channel::Closing::ShutDown,
-        mesh::Closing::Replaced
-        | mesh::Closing::NotNeeded
-        | mesh::Closing::Idle
-        | mesh::Closing::OtherCountry
-        | mesh::Closing::Disabled
-        | mesh::Closing::Late
-        | mesh::Closing::BrokenPromise => channel::Closing::NotNeeded,
     }
 }
 
@@ -263,9 +249,9 @@ impl Controller {
             Output::Open {
                 node, addresses, ..
             } => self.want_tunnel(node, &addresses),
-            Output::Drain(node) => self.drain(&node.common_name()),
-            Output::Undrain(node) => self.undrain(&node.common_name()),
-            Output::Close { node, why } => self.want_no_tunnel(node, why),
+            Output::Drain(node) => self.multiply_cost(node, DRAINING),
+            Output::Undrain(node) => self.multiply_cost(node, PLAIN),
+            Output::Close { node, why: _ } => self.want_no_tunnel(node),
             Output::Ask {
                 node,
                 id,
@@ -275,8 +261,13 @@ impl Controller {
             Output::Answer {
                 node, id, metrics, ..
             } => self.answer_node(node, id, metrics),
-            Output::Probe { node, addresses } => self.probe_for_mesh(node, &addresses),
-            Output::Reach { node, addresses } => self.reach_for_mesh(node, &addresses),
+            // no way to measure it without a handshake so far: such candidates are not considered
+            Output::Probe { node, .. } => {
+                let round_trip = None;
+                self.mesh(Input::Probed { node, round_trip });
+            }
+            // nor can another node be told so far whether it can be reached
+            Output::Reach { .. } => {}
             Output::AskRegistry => self.ask_membership(Request::Others(NEWCOMERS)),
             Output::Remember(known) => self.with_cache(|cache, keys| {
                 let key = keys.get(&known.node).copied();
@@ -288,51 +279,14 @@ impl Controller {
         }
     }
 
-    /// The round trip to a node is to be measured.
-    fn probe_for_mesh(&mut self, node: NodePrefix, addresses: &[Address]) {
-        match self.key_of(node) {
-            Some(key) => self.channel(channel::Input::Probe {
-                node,
-                key,
-                addresses: sockets(addresses).collect(),
-            }),
-            None => {
-                self.transport
-                    .count("mesh: the key of a node to probe is not known");
-                let round_trip = None;
-                self.mesh(Input::Probed { node, round_trip });
-            }
-        }
-    }
-
-    /// A node is to be reached, so that it knows that it can be.
-    fn reach_for_mesh(&mut self, node: NodePrefix, addresses: &[Address]) {
-        match self.key_of(node) {
-            Some(key) => self.channel(channel::Input::Reach {
-                node,
-                key,
-                addresses: sockets(addresses).collect(),
-            }),
-            None => self
-                .transport
-                .count("mesh: the key of a node to reach is not known"),
-        }
-    }
-
-    /// A node's X25519 key, as it or the registry has said.
-    fn key_of(&self, node: NodePrefix) -> Option<StaticPublicKey> {
-        let told = self.peers.as_ref().and_then(|peers| peers.told());
-        let of_registry = || told.and_then(|told| told.keys.get(&node)).copied();
-        let said = self.mesh.as_ref().and_then(|mesh| mesh.keys.get(&node));
-        said.copied().or_else(of_registry)
-    }
-
     /// The channels are to call a node.
     fn want_tunnel(&mut self, node: NodePrefix, addresses: &[Address]) {
         let Some(mesh) = &mut self.mesh else {
             return;
         };
-        mesh.wanted.insert(node, sockets(addresses).collect());
+        let addresses: VecDeque<SocketAddr> = addresses.iter().map(|it| it.socket).collect();
+        let left = addresses.len();
+        mesh.wanted.insert(node, Wanted { addresses, left });
         let key = mesh.keys.get(&node).copied();
         self.tell_peers();
         if let Some(key) = key {
@@ -344,18 +298,25 @@ impl Controller {
         }
     }
 
-    fn want_no_tunnel(&mut self, node: NodePrefix, why: mesh::Closing) {
+    fn want_no_tunnel(&mut self, node: NodePrefix) {
         if let Some(mesh) = &mut self.mesh {
             mesh.wanted.remove(&node);
         }
-        let named = self.config.peers.iter().any(|peer| peer.node == node);
-        if named {
-            self.undrain(&node.common_name());
-        } else {
-            let why = closing(why);
-            self.channel(channel::Input::Close { node, why });
-        }
         self.tell_peers();
+        let named = self.config.peers.iter().any(|peer| peer.node == node);
+        if !named {
+            self.channel(channel::Input::Close(node));
+        }
+    }
+
+    fn multiply_cost(&mut self, node: NodePrefix, multiplier: u16) {
+        if let Some(interface) = self.link_to(node) {
+            self.handle(BabelInput::CostMultiplier {
+                interface,
+                neighbour: None,
+                multiplier,
+            });
+        }
     }
 
     /// A tunnel to a peer is open.
@@ -387,16 +348,11 @@ impl Controller {
 
     /// A peer's channel is closed.
     pub(super) fn mesh_tunnel_is_closed(&mut self, node: NodePrefix, why: &channel::Closing) {
-        use channel::{Closing, wire::message::CloseReason};
+        use channel::Closing;
         let why = match why {
             Closing::Silent => Loss::Silent,
-            Closing::Told { reason, .. } => match reason {
-                CloseReason::Full => Loss::Full,
-                _ => Loss::ByPeer,
-            },
-            Closing::NotWanted | Closing::NotNeeded | Closing::Full | Closing::ShutDown => {
-                Loss::Local
-            }
+            Closing::Told(_) => Loss::ByPeer,
+            Closing::NotWanted | Closing::ShutDown => Loss::Local,
             Closing::Revoked
             | Closing::Expired
             | Closing::NotTrusted
@@ -404,7 +360,6 @@ impl Controller {
             | Closing::OwnName
             | Closing::OtherKey => Loss::NotTrusted,
         };
-        self.undrain(&node.common_name());
         if let Some(mesh) = &mut self.mesh {
             mesh.wanted.remove(&node);
             self.tell_peers();
@@ -412,12 +367,21 @@ impl Controller {
         }
     }
 
-    /// A peer did not answer, wherever it was called.
+    /// A peer did not answer where it was called: the next address is tried, if there is one.
     pub(super) fn mesh_has_no_answer(&mut self, node: NodePrefix) {
-        let wanted = self.mesh.as_mut().map(|mesh| &mut mesh.wanted);
-        if wanted.and_then(|wanted| wanted.remove(&node)).is_none() {
+        let Some(mesh) = &mut self.mesh else {
+            return;
+        };
+        let Some(wanted) = mesh.wanted.get_mut(&node) else {
+            return;
+        };
+        wanted.left = wanted.left.saturating_sub(1);
+        if wanted.left > 0 {
+            wanted.addresses.rotate_left(1);
+            self.tell_peers();
             return;
         }
+        mesh.wanted.remove(&node);
         self.tell_peers();
         let why = OpenFailure::Unreachable;
         self.mesh(Input::OpenFailed { node, why });

@@ -9,6 +9,7 @@ use std::{
 use super::{Address, Controller, Input, Protocol};
 use crate::{
     certificate::record::{MAX_ADDRESSES, Whereabouts},
+    config::Carrier,
     membership::shell::Request,
     time::Time,
 };
@@ -20,7 +21,7 @@ const AGAIN: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct Places {
     told: Option<Whereabouts>,
-    look_at: Time,
+    pub(super) look_at: Time,
 }
 
 impl Places {
@@ -68,6 +69,10 @@ impl Controller {
             addresses = self.addresses_of_interfaces();
             addresses.extend(self.seen_by_several());
         }
+        // nobody is to call where nobody is served
+        addresses.retain(|address| {
+            !configured.client && !configured.disabled.contains(&Carrier::to(address.ip()))
+        });
         addresses.truncate(MAX_ADDRESSES);
         Whereabouts {
             addresses,

@@ -2,6 +2,7 @@
 
 use std::{
     fmt, io,
+    net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -15,9 +16,10 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::{CertificateError, pki_types::ServerName, sign::CertifiedKey};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream, lookup_host},
+    net::{TcpSocket, TcpStream, UnixStream, lookup_host},
     time,
 };
 use tokio_rustls::TlsConnector;
@@ -31,6 +33,8 @@ use crate::certificate::{
 
 /// How long connecting may take, with the TLS handshake, to all addresses together.
 const CONNECT: Duration = Duration::from_secs(10);
+/// Octets of TCP in a packet, at most, either way: every path of IPv6 carries them (1,280, less its header and TCP's).
+const SEGMENT: u32 = 1_220;
 /// The biggest response, in bytes: what is revoked in a network of many nodes.
 const MAXIMUM_RESPONSE: usize = 32 << 20;
 
@@ -89,6 +93,17 @@ impl ClientError {
             _ => false,
         }
     }
+}
+
+/// Connects by small segments: the way may be narrow, and what says so may be filtered (RFC 2923, section 2.1).
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    SockRef::from(&socket).set_tcp_mss(SEGMENT)?;
+    socket.set_nodelay(true)?;
+    socket.connect(address).await
 }
 
 /// Where a registry is, and how it is spoken to.
@@ -301,8 +316,7 @@ impl Connection {
                     let attempt = |address| {
                         let (connector, name) = (connector.clone(), name.clone());
                         async move {
-                            let stream = TcpStream::connect(address).await?;
-                            stream.set_nodelay(true)?;
+                            let stream = connect(address).await?;
                             connector.connect(name, stream).await
                         }
                     };

@@ -204,7 +204,11 @@ impl Client {
         count: usize,
     ) -> Result<Vec<Vec<u8>>, ClientError> {
         let record = record.map(|record| BASE64.encode(record));
-        let message = Presence { record, count };
+        let message = Presence {
+            record,
+            count,
+            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        };
         let others: Others = self.post("/v1/presence", &message).await?;
         let records = others.records.iter();
         let records = records.map(|record| BASE64.decode(record.as_bytes()));

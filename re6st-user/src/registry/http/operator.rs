@@ -6,12 +6,12 @@ use super::{
     problem::Problem,
 };
 use crate::{
-    certificate::node_prefix::NodePrefix,
+    certificate::{node_prefix::NodePrefix, record::NodeRecord},
     registry::{
         api::{
             AuditEntry, CertificateName as CertificateNameMessage, Clock, CommunitiesText,
             MacKeysState, MadeToken, NewToken, NodeEntry, Page, ParameterChanges, ParametersEntry,
-            Rotation, TokenName, WaitingToken,
+            PresentNode, Rotation, TokenName, WaitingToken,
         },
         rules::{
             Caller, CertificateName, CertificateSummary, ClockSummary, Command, Reply, TokenRight,
@@ -98,6 +98,14 @@ pub fn operations() -> Operations<Face> {
                 "The next step to another key of Babel's MAC, or another key at once",
             ),
             rotate_mac_keys,
+        )
+        .get(
+            "/v1/admin/nodes",
+            purpose(
+                "nodes",
+                "The nodes that have said lately that they are there, by prefix",
+            ),
+            nodes,
         )
         .get(
             "/v1/admin/clock",
@@ -241,6 +249,29 @@ async fn rotate_mac_keys(ask: Ask, message: Rotation) -> Result<Found<MacKeysSta
         })),
         _ => Err(Problem::unexpected()),
     }
+}
+
+async fn nodes(ask: Ask, page: Page) -> Result<Found<Vec<PresentNode>>, Problem> {
+    let limit = limit(&page)?;
+    let after = page.after.as_deref().map(prefix).transpose()?;
+    let now = ask.state.clock.now();
+    let present = ask.state.present.lock().await;
+    let present = present.page(now.elapsed, after, limit).into_iter();
+    let shown = present.filter_map(|(said, silence)| {
+        // it was read when it came
+        let record = NodeRecord::read_verified(&said.record).ok()?;
+        let whereabouts = record.whereabouts();
+        Some(PresentNode {
+            common_name: record.node().common_name(),
+            addresses: whereabouts.addresses.clone(),
+            country: whereabouts.country.map(|country| country.to_string()),
+            version: said.version,
+            said: now.wall.minus(silence.as_secs()).0,
+            serial: record.certificate().serial().number(),
+            not_after: record.certificate().not_after().0,
+        })
+    });
+    Ok(Found(shown.collect()))
 }
 
 async fn clock(ask: Ask, _: Nothing) -> Result<Found<Clock>, Problem> {

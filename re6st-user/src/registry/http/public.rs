@@ -37,6 +37,7 @@ use crate::{
         rules::{
             Caller, CertificateSummary, Command, Newer, Reply,
             community::Location,
+            present::Said,
             token::{Email, Token},
         },
     },
@@ -236,15 +237,23 @@ async fn presence(ask: Ask, message: Presence) -> Result<Found<Others>, Problem>
     let record = message.record.as_deref();
     let record = record.map(|record| own_record(&ask.state, node, record));
     let record = record.transpose()?;
+    let version = message.version.map(version).transpose()?;
     let (now, mut random) = (ask.state.clock.elapsed(), Random::new(random::number()));
     let mut present = ask.state.present.lock().await;
     if let Some(record) = record {
-        present.say(now, node, record);
+        present.say(now, node, Said { record, version });
     }
     let drawn = present.draw(now, node, message.count, &mut random);
     Ok(Found(Others {
         records: drawn.iter().map(|record| BASE64.encode(record)).collect(),
     }))
+}
+
+/// What a node says of its program.
+fn version(text: String) -> Result<String, Problem> {
+    let good = (1..=64).contains(&text.len()) && text.bytes().all(|octet| octet.is_ascii_graphic());
+    let problem = || Problem::bad_request("version: expected up to 64 characters of ASCII");
+    good.then_some(text).ok_or_else(problem)
 }
 
 /// The octets of a record that is a node's own.

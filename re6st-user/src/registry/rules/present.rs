@@ -1,7 +1,7 @@
 //! Which nodes are there, and where: what they have said lately, for newcomers and for who has lost all others. Kept in memory
 //! alone: nodes say it again soon, and at once to a registry that was away. Pure.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::Bound, time::Duration};
 
 use crate::{babel::random::Random, certificate::node_prefix::NodePrefix, time::Time};
 
@@ -12,11 +12,20 @@ const CAPACITY: usize = 65_536;
 /// Nodes that are told to one that asks, at most.
 pub const MOST_TOLD: usize = 16;
 
+/// What a node says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Where it is: the octets of its record, which were verified.
+    pub record: Vec<u8>,
+    /// The version of its program.
+    pub version: Option<String>,
+}
+
 #[derive(Debug)]
 struct Present {
     node: NodePrefix,
-    record: Vec<u8>,
-    said: Time,
+    said: Said,
+    at: Time,
 }
 
 /// The nodes that are there.
@@ -30,11 +39,11 @@ pub struct PresentNodes {
 impl PresentNodes {
     /// A node has said where it is. Beyond the capacity, who has been silent longest is forgotten: any of those that are not
     /// there any more, else newcomers are not remembered.
-    pub fn say(&mut self, now: Time, node: NodePrefix, record: Vec<u8>) {
+    pub fn say(&mut self, now: Time, node: NodePrefix, said: Said) {
         let present = Present {
             node,
-            record,
-            said: now,
+            said,
+            at: now,
         };
         if let Some(known) = self.places.get(&node) {
             if let Some(known) = self.nodes.get_mut(*known) {
@@ -69,12 +78,12 @@ impl PresentNodes {
             let Some(present) = self.nodes.get(at) else {
                 break;
             };
-            if now.since(present.said) >= PRESENCE {
+            if now.since(present.at) >= PRESENCE {
                 self.forget(at);
                 continue;
             }
             if present.node != asker {
-                drawn.push(present.record.clone());
+                drawn.push(present.said.record.clone());
             }
             self.swap(front, at);
             front += 1;
@@ -82,25 +91,40 @@ impl PresentNodes {
         drawn
     }
 
+    /// Some of those that are there, in the order of their names, behind the one named: what they said, and how long ago.
+    pub fn page(
+        &self,
+        now: Time,
+        after: Option<NodePrefix>,
+        limit: usize,
+    ) -> Vec<(Said, Duration)> {
+        let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let places = self.places.range((begin, Bound::Unbounded));
+        let present = places.filter_map(|(_, at)| self.nodes.get(*at));
+        let there = present.map(|present| (present.said.clone(), now.since(present.at)));
+        let there = there.filter(|(_, silence)| *silence < PRESENCE);
+        there.take(limit).collect()
+    }
+
     /// How many have said something lately.
     pub fn count(&self, now: Time) -> usize {
         let mut nodes = self.nodes.iter();
         nodes
             .by_ref()
-            .filter(|it| now.since(it.said) < PRESENCE)
+            .filter(|it| now.since(it.at) < PRESENCE)
             .count()
     }
 
     /// How long ago a node said where it is.
     pub fn silence(&self, now: Time, node: NodePrefix) -> Option<Duration> {
         let present = self.nodes.get(*self.places.get(&node)?)?;
-        Some(now.since(present.said))
+        Some(now.since(present.at))
     }
 
     fn forget_absent(&mut self, now: Time) {
         let mut at = 0;
         while let Some(present) = self.nodes.get(at) {
-            match now.since(present.said) < PRESENCE {
+            match now.since(present.at) < PRESENCE {
                 true => at += 1,
                 false => self.forget(at),
             }
@@ -139,10 +163,17 @@ mod tests {
         number.to_be_bytes().to_vec()
     }
 
+    fn said(number: u16) -> Said {
+        Said {
+            record: record(number),
+            version: None,
+        }
+    }
+
     fn nodes(count: u16) -> PresentNodes {
         let mut nodes = PresentNodes::default();
         for number in 0..count {
-            nodes.say(START, node(number), record(number));
+            nodes.say(START, node(number), said(number));
         }
         nodes
     }
@@ -175,12 +206,31 @@ mod tests {
     fn who_is_silent_is_not_told_and_who_comes_again_is() {
         let (mut nodes, mut random) = (nodes(3), Random::new(1));
         let later = START + PRESENCE;
-        nodes.say(later, node(1), record(9));
+        nodes.say(later, node(1), said(9));
         assert_eq!(nodes.draw(later, node(7), 5, &mut random), [record(9)]);
         assert_eq!(nodes.count(later), 1);
         assert_eq!(nodes.silence(later, node(1)), Some(Duration::ZERO));
-        nodes.say(later, node(0), record(8));
+        nodes.say(later, node(0), said(8));
         assert_eq!(nodes.draw(later, node(1), 5, &mut random), [record(8)]);
+    }
+
+    #[test]
+    fn those_that_are_there_are_shown_page_by_page_in_the_order_of_their_names() {
+        let mut nodes = nodes(5);
+        let later = START + PRESENCE / 2;
+        for number in [4, 2, 0] {
+            nodes.say(later, node(number), said(number));
+        }
+        let later = START + PRESENCE;
+        let page = |after: Option<u16>, limit| {
+            let page = nodes.page(later, after.map(node), limit).into_iter();
+            page.map(|(said, silence)| (said.record, silence))
+                .collect::<Vec<_>>()
+        };
+        let silence = PRESENCE / 2;
+        let expected = [0, 2].map(|number| (record(number), silence));
+        assert_eq!(page(None, 2), expected);
+        assert_eq!(page(Some(2), 2), [(record(4), silence)]);
     }
 
     #[test]
@@ -188,11 +238,11 @@ mod tests {
         let mut nodes = PresentNodes::default();
         for number in 0..CAPACITY + 10 {
             let node = NodePrefix::new(number as u128, 32).unwrap_or_default();
-            nodes.say(START, node, Vec::new());
+            nodes.say(START, node, Said::default());
         }
         assert_eq!(nodes.count(START), CAPACITY);
         let later = START + PRESENCE;
-        nodes.say(later, node(1), record(1));
+        nodes.say(later, node(1), said(1));
         assert_eq!(
             nodes.draw(later, node(0), 5, &mut Random::new(1)),
             [record(1)]

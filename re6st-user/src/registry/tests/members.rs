@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::{sync::watch, time::timeout};
 
@@ -21,6 +22,7 @@ use crate::{
     },
     config::Config,
     membership::shell::{Membership, Request, Requests, Standing},
+    registry::api::{NodeEntry, PresentNode},
 };
 
 /// A node with an X25519 key, and its files.
@@ -152,6 +154,42 @@ async fn nodes_learn_from_the_registry_where_others_are() {
     assert_eq!(known.node(), other.prefix);
     assert_eq!(known.whereabouts(), &somewhere(1));
     assert_eq!(known.static_key(), other.fixed.public_key());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_sees_which_nodes_are_there() {
+    let registry = TestRegistry::start().await;
+    let node = Node::enrol(&registry).await;
+    let (_standing, requests) = node.start().await;
+    let operator = registry.operator();
+    let seen = async || -> Vec<PresentNode> { operator.get("/v1/admin/nodes", &()).await.unwrap() };
+    assert_eq!(seen().await, [], "it has not said where it is");
+
+    assert!(requests.send(Request::Whereabouts(Whereabouts {
+        addresses: vec![([192, 0, 2, 7], 4754).into()],
+        country: "FR".parse().ok(),
+        open: false,
+    })));
+    let there = async {
+        loop {
+            if let [node] = &seen().await[..] {
+                return node.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let there = timeout(Duration::from_secs(20), there).await.unwrap();
+
+    assert_eq!(there.common_name, node.prefix.common_name());
+    assert_eq!(there.addresses, [([192, 0, 2, 7], 4754).into()]);
+    assert_eq!(there.country.as_deref(), Some("FR"));
+    assert_eq!(there.version.as_deref(), Some(env!("CARGO_PKG_VERSION")));
+    let certificate: NodeEntry = operator
+        .get("/v1/admin/certificate", &json!({"name": there.common_name}))
+        .await
+        .unwrap();
+    let shown = (certificate.serial, certificate.not_after);
+    assert_eq!((there.serial, there.not_after), shown);
 }
 
 #[tokio::test(flavor = "multi_thread")]

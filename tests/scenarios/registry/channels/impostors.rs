@@ -1,11 +1,10 @@
 //! Certificates that are no good, shown by somebody who speaks the protocol as well as any node.
 
-use std::{fs, net::SocketAddr};
+use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result};
 use re6st_user::{
     certificate::{
-        authority::Authority,
         node::NodeCertificate,
         static_key::{StaticKey, StaticPublicKey},
         verify::Authorities,
@@ -25,7 +24,7 @@ use super::{
         members::Member,
         support::{OPEN, RegistryHost, node_file, wait_for},
     },
-    accepted_keys, add_peer, outer_address, peer, strangers,
+    accepted_keys, add_peer, issuer, outer_address, peer, strangers,
 };
 
 /// The number of the first of those whose certificates are no good; the registry's first nodes are below.
@@ -45,11 +44,7 @@ struct Flaw {
 
 /// All that can be wrong with a certificate without a word of the registry.
 fn flaws(registry: &RegistryHost) -> Result<[Flaw; 5]> {
-    let network = || {
-        let read = |name| fs::read_to_string(registry.file(name));
-        Issuer::of(Authority::from_pem(&read("ca.crt")?, &read("ca.key")?)?)
-    };
-    let (expired, early, stolen) = (network()?, network()?, network()?);
+    let (expired, early, stolen) = (issuer(registry)?, issuer(registry)?, issuer(registry)?);
     let self_made = Issuer::new("2001:db8:42::/48")?;
     let foreign = Issuer::new("2001:db8:43::/48")?;
     let now = wall()?;
@@ -58,7 +53,8 @@ fn flaws(registry: &RegistryHost) -> Result<[Flaw; 5]> {
             counter: "refused_expired",
             words: "its certificate has expired",
             credentials: Box::new(move |number| {
-                expired.credentials_between(number, now.minus(2 * DAY), now.minus(DAY))
+                // the network may be as young as its registry is
+                expired.credentials_between(number, now.minus(DAY), now.minus(DAY / 2))
             }),
         },
         Flaw {
@@ -109,7 +105,7 @@ fn speak(
 ) -> Result<Speaker> {
     let peer = Peer {
         node: node.prefix(),
-        addresses: target.into_iter().collect(),
+        address: target,
         key: node.static_key(),
     };
     Speaker::start(host, address(host, number)?, credentials, peer)
@@ -203,10 +199,8 @@ fn nobody_who_calls_gets_in_by_a_certificate_that_is_no_good() -> Result<()> {
     scene.assert_refused(&speakers)?;
     assert_eq!(scene.node.peers()?.trim(), "", "nobody has become a peer");
     // one of the same kind gets in by a good certificate
-    let read = |name| fs::read_to_string(scene.registry.file(name));
-    let issuer = Issuer::of(Authority::from_pem(&read("ca.crt")?, &read("ca.key")?)?)?;
     let (_, host) = scene.flaws.first().context("no host")?;
-    let credentials = issuer.credentials(GOOD)?;
+    let credentials = issuer(&scene.registry)?.credentials(GOOD)?;
     let good = speak(host, GOOD, credentials, &scene.certificate, Some(target))?;
     good.tunnel().with_context(|| scene.node.said())?;
     Ok(())

@@ -7,9 +7,12 @@ mod life;
 mod paths;
 mod refusals;
 
+use std::fs;
+
 use anyhow::{Context as _, Result};
+use re6st_user::certificate::authority::Authority;
 use serde_json::Value;
-use testbed::{host::Host, traffic::UdpStream};
+use testbed::{channel::Issuer, host::Host, traffic::UdpStream};
 
 use super::{
     members::Member,
@@ -27,6 +30,12 @@ fn strangers() -> Result<(RegistryHost, [Member; 2])> {
         member.configure(|text| text.replace("interfaces = [\"lan0\"]", "interfaces = []"))?;
     }
     Ok((registry, members))
+}
+
+/// Who makes certificates as the registry does, without its knowing.
+fn issuer(registry: &RegistryHost) -> Result<Issuer> {
+    let read = |name| fs::read_to_string(registry.file(name));
+    Issuer::of(Authority::from_pem(&read("ca.crt")?, &read("ca.key")?)?)
 }
 
 /// Three lines of the file: another node, and where it is.

@@ -1,15 +1,26 @@
 //! Who gets no channel, or none any more, and what a peer may not say.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
+use re6st_user::{certificate::node::NodeCertificate, channel::Peer};
 use serde_json::Value;
+use testbed::channel::{self, Speaker};
 
 use super::{
-    super::{members::Member, support::wait_for},
-    accepted_keys, add_peer, connected, name, outer, peer, strangers,
+    super::{
+        members::Member,
+        support::{node_file, wait_for},
+    },
+    accepted_keys, add_peer, connected, issuer, name, outer, outer_address, peer, strangers,
 };
 use crate::babel_nodes::wait_within;
+
+/// Routes by a neighbour.
+const MANY: u16 = 8_000;
 
 #[test]
 fn a_revoked_node_is_cut_off_at_once_in_both_roles() -> Result<()> {
@@ -42,17 +53,24 @@ fn routes_that_still_lead_there_do_not_keep_a_revoked_node_in() -> Result<()> {
     let (registry, mut members) = strangers()?;
     let [a, b] = &members;
     add_peer(a, b)?;
-    // of its own subnet, so that nobody minds
-    let own = b.address()?;
-    let own = own.trim_end_matches('1');
-    let many = (1..=8_000).map(|number| format!("{{ to = \"{own}1:{number:x}:0/112\" }}"));
-    let many = many.collect::<Vec<_>>().join(", ");
-    let announce = format!("[babel]\nannounce = [{many}]");
-    b.configure(|text| text.replacen("[babel]", &announce, 1))?;
     members.iter_mut().try_for_each(Member::start)?;
     let [a, b] = &members;
+    // behind it is one who knows the way to many
+    let many: Vec<_> = (0x4000..0x4000 + MANY)
+        .map(channel::name)
+        .collect::<Result<_>>()?;
+    let host = registry.newcomer("c")?;
+    let certificate = NodeCertificate::from_pem(&node_file(&b.host, "cert.crt")?)?;
+    let peer = Peer {
+        node: certificate.prefix(),
+        address: Some(SocketAddr::new(outer(b)?.parse()?, 4754)),
+        key: certificate.static_key(),
+    };
+    let own = SocketAddr::new(outer_address(&host)?.parse()?, 4754);
+    let credentials = issuer(&registry)?.credentials(0x200)?;
+    let _speaker = Speaker::start_before(&host, own, credentials, peer, &many)?;
     wait_for("the routes", || {
-        Ok(a.controller()?["prefixes"].as_u64() > Some(8_000))
+        Ok(a.controller()?["prefixes"].as_u64() > Some(MANY.into()))
     })?;
     let serial = b.membership()?["certificate"]["serial"].to_string();
 

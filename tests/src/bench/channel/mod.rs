@@ -1,7 +1,6 @@
 //! The secure channel beside OpenVPN, and its tunnels beside those of a file.
 
 pub mod flood;
-mod member;
 mod openvpn;
 mod simulation;
 
@@ -17,14 +16,13 @@ use re6st_user::{
 };
 
 use self::{
-    member::{Member, Registry, issuer_of},
     openvpn::Connection,
     simulation::{handshakes_per_second, idle_traffic, memory, round_trips},
 };
 use super::{
     chain::{Chain, FIRST, SECOND},
     contender::Setup,
-    core::{self, CORE_OF_RELAY},
+    core::{self, CORE_OF_OTHERS, CORE_OF_RELAY},
     frames::{Frame, SOURCE},
     parts::Effort,
     relay_node::PORT,
@@ -34,6 +32,7 @@ use crate::{
     channel::Speaker,
     cleanup::wait_until,
     host::{Host, Testbed},
+    member::{self, Member, Registry, issuer_of},
     process::Process,
 };
 
@@ -103,10 +102,13 @@ fn call(
     let port = Settings::default().port;
     let peer = Peer {
         node: node.prefix(),
-        addresses: vec![(address, port).into()],
+        address: Some((address, port).into()),
         key: node.static_key(),
     };
-    let speaker = Speaker::start(host, (own, port).into(), credentials, peer)?;
+    // it is another machine: where the relay is, its handshake would keep packets from being forwarded
+    let speaker = core::pinned(CORE_OF_OTHERS, || {
+        Speaker::start(host, (own, port).into(), credentials, peer)
+    })?;
     // generator and relay go before all ordinary work, for which nothing may be left
     core::put_first(host, speaker.thread_id())?;
     Ok(speaker)

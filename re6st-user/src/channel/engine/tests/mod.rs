@@ -13,5 +13,4 @@ mod documents;
 mod former;
 mod keys;
 mod packets;
-mod probes;
 mod world;

@@ -37,6 +37,7 @@ fn differs_in_tunnels(now: &Config, then: &Config) -> bool {
         && alike.is_some_and(|mut alike| {
             alike.babel.clone_from(&now.babel);
             alike.peers.clone_from(&now.peers);
+            alike.mesh.clone_from(&now.mesh);
             alike == *now
         })
 }

@@ -14,10 +14,7 @@ use re6st_user::{
 };
 
 use super::{
-    super::{
-        PATIENCE, call,
-        member::{Member, issuer_of},
-    },
+    super::{PATIENCE, call},
     FULL, Flaw, LENGTH, maps_of, take_cookies,
 };
 use crate::{
@@ -34,6 +31,7 @@ use crate::{
     channel::speaker,
     cleanup::wait_until,
     host::{Host, Testbed},
+    member::{Member, issuer_of},
 };
 
 /// Octets of GRE with a key.

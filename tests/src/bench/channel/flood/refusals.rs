@@ -11,10 +11,7 @@ use re6st_user::{
     dataplane::bpf::maps::{Maps, reason_sum},
 };
 
-use super::{
-    super::{PATIENCE, member::Registry},
-    FULL, Flaw, maps_of, take_cookies,
-};
+use super::{super::PATIENCE, FULL, Flaw, maps_of, take_cookies};
 use crate::{
     bench::{
         chain::{Chain, FIRST},
@@ -26,6 +23,7 @@ use crate::{
     },
     cleanup::wait_until,
     host::{Host, Testbed},
+    member::Registry,
     process::Process,
 };
 

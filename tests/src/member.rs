@@ -69,6 +69,8 @@ impl Registry {
             // other nodes are behind tunnels only
             let (before, babel) = text.split_once("[babel]").unwrap_or((&text, ""));
             let (_, registry) = babel.split_once("\n[registry]").unwrap_or(("", babel));
+            // and are named, but for `find_others`
+            let (registry, _) = registry.split_once("[mesh]").unwrap_or((registry, ""));
             format!(
                 "{before}[babel]\ninterfaces = []\nstate-directory = {state:?}\n\n[registry]{registry}"
             )
@@ -113,6 +115,11 @@ impl Member {
     pub fn certificate(&self) -> Result<NodeCertificate> {
         let text = fs::read_to_string(self.directory.join("cert.crt"))?;
         Ok(NodeCertificate::from_pem(&text)?)
+    }
+
+    /// Lets it find other nodes by itself; `settings` are lines of the section `[mesh]`.
+    pub fn find_others(&self, settings: &str) -> Result<()> {
+        self.change(|text| text + "\n[mesh]\n" + settings)
     }
 
     /// Its address in the mesh.
