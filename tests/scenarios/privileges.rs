@@ -75,24 +75,27 @@ fn the_capabilities_of_the_unit_are_all_that_a_node_takes() -> Result<()> {
     chain.b.speak_babel(&[]);
     let node = &chain.b;
     let configuration = node.write_configuration()?;
-    let mut command = Command::new("setpriv");
-    command
-        .arg(format!("--bounding-set=-all,+{granted}"))
-        .arg(re6st_user()?)
-        .arg("--bpffs")
-        .arg(node.host.bpffs())
-        .arg("--sockets")
-        .arg(node.host.directory())
-        .args(["node", "--config"])
-        .arg(configuration);
+    // what is there from the first life is taken over
+    for _ in 0..2 {
+        let mut command = Command::new("setpriv");
+        command
+            .arg(format!("--bounding-set=-all,+{granted}"))
+            .arg(re6st_user()?)
+            .arg("--bpffs")
+            .arg(node.host.bpffs())
+            .arg("--sockets")
+            .arg(node.host.directory())
+            .args(["node", "--config"])
+            .arg(&configuration);
 
-    let process = node.host.spawn(&mut command)?;
+        let process = node.host.spawn(&mut command)?;
 
-    let up = || Ok(process.stderr().contains("is up"));
-    wait_within(Duration::from_secs(60), "the node", up).with_context(|| process.stderr())?;
-    let said = process.stop(Signal::SIGTERM)?.stderr;
-    assert!(!said.contains("CAP_"), "{said}");
-    assert!(!said.contains("WARNING"), "{said}");
+        let up = || Ok(process.stderr().contains("is up"));
+        wait_within(Duration::from_secs(60), "the node", up).with_context(|| process.stderr())?;
+        let said = process.stop(Signal::SIGTERM)?.stderr;
+        assert!(!said.contains("CAP_"), "{said}");
+        assert!(!said.contains("not permitted"), "{said}");
+    }
     Ok(())
 }
 

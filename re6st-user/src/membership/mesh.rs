@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
-    certificate::record::Country,
+    certificate::{node_prefix::NodePrefix, record::Country},
     config::{LONGEST_TUNNEL_REFRESH, MAXIMUM_MESH_TUNNELS},
     registry::documents::NetworkParameters,
 };
@@ -19,6 +19,8 @@ pub struct MeshParameters {
     pub tunnel_refresh: Option<Duration>,
     /// No tunnel crosses the borders of these countries.
     pub same_country: BTreeSet<Country>,
+    /// Who has no way to this node may be cut off, and asks the registry for others.
+    pub registry_node: Option<NodePrefix>,
 }
 
 impl MeshParameters {
@@ -35,6 +37,7 @@ impl MeshParameters {
             max_clients: count(network.max_clients()),
             tunnel_refresh: refresh.map(|refresh| refresh.min(LONGEST_TUNNEL_REFRESH)),
             same_country: network.same_country().collect(),
+            registry_node: network.registry_node(),
         }
     }
 }

@@ -6,7 +6,9 @@ use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::certificate::{document::Content, network::Ipv4Network, record::Country};
+use crate::certificate::{
+    document::Content, network::Ipv4Network, node_prefix::NodePrefix, record::Country,
+};
 
 /// What all nodes do alike. Whatever a node does not know is kept, for those it passes the document on to.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -131,6 +133,12 @@ impl NetworkParameters {
         let ipv6 = ipv6.and_then(|network| network.parse().ok());
         let ipv4 = self.ipv4().map(|network| IpNet::V4(network.prefix()));
         ipv6.into_iter().chain(ipv4).collect()
+    }
+
+    /// The registry's own node, once there is one.
+    pub fn registry_node(&self) -> Option<NodePrefix> {
+        let name = self.0.get("registry-prefix")?.as_str()?;
+        NodePrefix::from_common_name(name).ok()
     }
 
     /// Bits of the shortest prefix that a node has. Registries of before do not say it.

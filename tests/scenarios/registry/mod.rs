@@ -4,6 +4,7 @@ mod backup;
 mod channels;
 mod clock;
 mod enrolment;
+mod import;
 mod members;
 mod mesh;
 mod operator;

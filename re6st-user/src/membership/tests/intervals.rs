@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::world::mac_keys;
 use crate::{
+    certificate::node_prefix::NodePrefix,
     config::{Babel, Config},
     membership::{
         babel::{BabelParameters, overridden},
@@ -75,7 +76,13 @@ fn what_the_network_says_of_the_mesh_is_within_a_files_bounds() {
         assert_eq!(numbers, expected, "{values}");
         assert!(found.same_country.is_empty(), "{values}");
     }
-    let found = MeshParameters::of(Some(&network(&json!({"same-country": ["CN", "RU"]}))));
+    let content = json!({"registry-prefix": "0/16", "parameters": {"same-country": ["CN", "RU"]}});
+    let network = NetworkParameters(content.as_object().unwrap().clone());
+    let found = MeshParameters::of(Some(&network));
+    assert_eq!(
+        found.registry_node,
+        NodePrefix::from_common_name("0/16").ok()
+    );
     let countries = found.same_country.iter().map(ToString::to_string);
     assert_eq!(Vec::from_iter(countries), ["CN", "RU"]);
 }

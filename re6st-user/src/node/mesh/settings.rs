@@ -38,6 +38,7 @@ pub(super) fn settings(
         ipv4: !section.disabled.contains(&Carrier::Udp),
         ipv6: !section.disabled.contains(&Carrier::Udp6),
         same_country: countries.unwrap_or(&network.same_country).clone(),
+        registry_node: network.registry_node,
         ..defaults
     }
 }
@@ -145,6 +146,7 @@ mod tests {
             max_clients: Some(9),
             tunnel_refresh: Some(Duration::from_secs(60)),
             same_country: countries(&["CN"]),
+            registry_node: NodePrefix::from_common_name("0/16").ok(),
         };
         let all = "client-count = 3\nmax-clients = 0\ntunnel-refresh = 30\nsame-country = []";
         for (section, network, expected, same_country) in [
@@ -162,6 +164,7 @@ mod tests {
             );
             assert_eq!(numbers, expected, "{section:?}");
             assert_eq!(found.same_country, countries(same_country), "{section:?}");
+            assert_eq!(found.registry_node, network.registry_node);
         }
     }
 
