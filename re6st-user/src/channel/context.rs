@@ -3,8 +3,8 @@
 use std::{collections::HashMap, time::Duration};
 
 use super::{
-    PostQuantum, counters::Counters, documents::Documents, event::Event, gre_keys::GreKeys,
-    output::Output, own::Own, settings::Settings, wire::SessionIndex,
+    PostQuantum, called::Called, counters::Counters, documents::Documents, event::Event,
+    gre_keys::GreKeys, output::Output, own::Own, settings::Settings, wire::SessionIndex,
 };
 use crate::{
     certificate::node_prefix::NodePrefix,
@@ -63,6 +63,7 @@ pub(super) struct Context<'a> {
     pub policy: PostQuantum,
     pub keys: &'a mut GreKeys,
     pub indexes: &'a mut Indexes,
+    pub called: &'a mut Called,
     pub documents: &'a mut Documents,
 }
 

@@ -103,6 +103,14 @@ counters! {
     probes_sent,
     /// Probes received.
     probes_received,
+    /// Nodes that were probed without a session.
+    node_probes,
+    /// Those that answered.
+    node_probes_answered,
+    /// Those that did not, or who are not what they should be.
+    node_probes_unanswered,
+    /// Nodes that were not probed because so many others were.
+    excess_node_probes,
     /// Packets of Babel that had no channel to go through.
     babel_without_channel,
     /// Packets of Babel that do not fit on the way.

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::PostQuantum;
+use super::{PostQuantum, output::Closing};
 use crate::certificate::{
     node::NodeCertificate,
     node_prefix::NodePrefix,
@@ -35,12 +35,12 @@ impl fmt::Debug for ChannelCredentials {
 }
 
 /// A node that the configuration wants a channel to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Peer {
     /// The name in its certificate.
     pub node: NodePrefix,
-    /// Where it is; without one it has to come to us.
-    pub address: Option<SocketAddr>,
+    /// Where it may be, tried in turn; without any it has to come to us.
+    pub addresses: Vec<SocketAddr>,
     /// Its X25519 key, if the configuration says so: then it must be this.
     pub key: Option<StaticPublicKey>,
 }
@@ -105,10 +105,33 @@ pub enum Input<'a> {
     LinkMtu(u16),
     /// Our addresses or routes have changed: every peer is asked at once.
     Moved,
+    /// The round trip of the way to a node is to be measured, without a session: [`super::output::Output::Probed`] answers.
+    Probe {
+        /// Who has to be there.
+        node: NodePrefix,
+        /// Its X25519 key.
+        key: StaticPublicKey,
+        /// Where it may be: tried in turn, until it answers.
+        addresses: Vec<SocketAddr>,
+    },
+    /// A node wants to know whether it can be reached: the same, and nobody wants to know the result.
+    Reach {
+        /// Who has to be there.
+        node: NodePrefix,
+        /// Its X25519 key.
+        key: StaticPublicKey,
+        /// Where it says it is.
+        addresses: Vec<SocketAddr>,
+    },
     /// Peers of the life before, which are tried although nobody has named them.
     Restored(Vec<(NodePrefix, SocketAddr, StaticPublicKey)>),
-    /// No session with this node is wanted, whoever has opened it.
-    Close(NodePrefix),
+    /// No session with this node is wanted any more, whoever has opened it and whatever the last [`Self::Peers`] said.
+    Close {
+        /// With whom.
+        node: NodePrefix,
+        /// What it is told.
+        why: Closing,
+    },
     /// A new handshake now, with the address of the configuration.
     Reconnect(NodePrefix),
     /// Peers are told that we leave.

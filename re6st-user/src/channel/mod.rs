@@ -9,6 +9,8 @@
 //! | [`input`], [`output`], [`event`], [`report`] | what is told to the engine, and what it tells |
 //! | [`settings`], [`counters`], [`refusal`] | times and limits; what is counted; why somebody is refused |
 //! | [`engine`] | all channels of a node: who a packet belongs to, who is let in |
+//! | `call`, `called` | an initiation of ours on its way; where such went lately |
+//! | `probes` | how far nodes are without a session |
 //! | `peer` | one peer: its handshakes, sessions, tunnel |
 //! | `documents` | signed documents that go from node to node |
 //! | [`quality`] | round trip, loss both ways, and whether the peer is there |
@@ -19,6 +21,8 @@
 //! | [`post_quantum`] | ML-KEM-768 inside the channel |
 //! | [`session`] | sealing and opening transport packets: epochs, ratchet, replay window, limits |
 
+mod call;
+mod called;
 mod context;
 pub mod counters;
 mod documents;
@@ -36,6 +40,7 @@ mod own;
 pub mod path_mtu;
 mod peer;
 pub mod post_quantum;
+mod probes;
 pub mod quality;
 pub mod refusal;
 pub mod report;

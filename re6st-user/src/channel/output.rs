@@ -8,7 +8,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::event::Event;
+use super::{event::Event, wire::message::CloseReason};
 use crate::certificate::node_prefix::NodePrefix;
 
 /// A tunnel in clear to a peer, as the channel has agreed it.
@@ -48,8 +48,7 @@ pub struct Quality {
 }
 
 /// Why a channel is closed.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Closing {
     /// Nothing came for a minute.
     Silent,
@@ -67,27 +66,19 @@ pub enum Closing {
     OtherKey,
     /// The configuration does not name it any more.
     NotWanted,
+    /// The mesh has no use for it any more.
+    NotNeeded,
+    /// Enough others are served.
+    Full,
     /// It told us that it closes, and why.
-    Told(String),
+    Told {
+        /// For us.
+        reason: CloseReason,
+        /// For people.
+        text: String,
+    },
     /// We are leaving.
     ShutDown,
-}
-
-impl Closing {
-    /// What message 13 tells the peer.
-    pub const fn reason(&self) -> u8 {
-        match self {
-            Self::Silent | Self::Told(_) => 0,
-            Self::ShutDown => 1,
-            Self::Revoked => 2,
-            Self::Expired => 3,
-            Self::NotTrusted => 4,
-            Self::PostQuantum => 5,
-            Self::OwnName => 6,
-            Self::OtherKey => 7,
-            Self::NotWanted => 8,
-        }
-    }
 }
 
 impl fmt::Display for Closing {
@@ -101,7 +92,9 @@ impl fmt::Display for Closing {
             Self::OwnName => "it has the name of this node",
             Self::OtherKey => "it has another key than the configuration says",
             Self::NotWanted => "the configuration does not name it any more",
-            Self::Told(why) => return write!(f, "it says: {why}"),
+            Self::NotNeeded => "the mesh has no use for it any more",
+            Self::Full => "enough others are served",
+            Self::Told { text, .. } => return write!(f, "it says: {text}"),
             Self::ShutDown => "this node is shut down",
         })
     }
@@ -128,7 +121,7 @@ pub enum Output {
         /// All of it.
         tunnel: Tunnel,
     },
-    /// Its tunnel is to be taken away.
+    /// It is over: its tunnel, if it had one, is to be taken away.
     Closed {
         /// Whose.
         peer: NodePrefix,
@@ -151,6 +144,15 @@ pub enum Output {
         /// How it is.
         quality: Quality,
     },
+    /// The answer to [`super::input::Input::Probe`].
+    Probed {
+        /// Who: it has proven it.
+        node: NodePrefix,
+        /// None if it does not answer.
+        round_trip: Option<Duration>,
+    },
+    /// A node has reached us from where we had not called: no NAT and no firewall keeps it out.
+    Reached(NodePrefix),
     /// A signed document that a peer had; nothing was verified.
     Document(Vec<u8>),
     /// For people.

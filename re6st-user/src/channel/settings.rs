@@ -65,6 +65,10 @@ pub struct Timers {
     pub have: Duration,
     /// A document whose pieces do not come is asked for elsewhere.
     pub piece: Duration,
+    /// Between the initiations of a probe.
+    pub probe_retry: Duration,
+    /// After the last of them its answer is awaited so long.
+    pub probe: Duration,
 }
 
 impl Default for Timers {
@@ -80,6 +84,8 @@ impl Default for Timers {
             dead: seconds(60),
             have: seconds(30),
             piece: seconds(2),
+            probe_retry: Duration::from_millis(400),
+            probe: Duration::from_millis(1_500),
         }
     }
 }
@@ -105,6 +111,8 @@ pub struct Limits {
     pub sessions: usize,
     /// Octets of a document.
     pub document: u32,
+    /// Nodes that are probed at a time; half of them because they want to be.
+    pub probes: usize,
 }
 
 impl Default for Limits {
@@ -120,6 +128,7 @@ impl Default for Limits {
             unconfirmed_of_node: 4,
             sessions: 16,
             document: 8 << 20,
+            probes: 32,
         }
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::{
     commands::Beside,
     control,
+    draining::Draining,
     host::{Host, Uses, due::Look},
     install::Installer,
     instance::Instance,
@@ -86,6 +87,7 @@ pub struct Controller {
     pub(super) known: BTreeMap<InterfaceId, (bool, Option<InterfaceSettings>)>,
     /// What is still to be done of a reload.
     pub(super) reload: Option<Reload>,
+    pub(super) draining: Draining,
     /// The channels to peers of a managed mesh.
     pub(super) peers: Option<Peers>,
     /// Whom tunnels are kept to.
@@ -146,6 +148,7 @@ impl Controller {
             tick: None,
             known: BTreeMap::new(),
             reload: None,
+            draining: Draining::default(),
             peers,
             mesh: None,
             outputs: Vec::new(),

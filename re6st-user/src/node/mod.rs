@@ -31,6 +31,7 @@ mod commands;
 pub mod control;
 pub mod controller;
 pub mod distances;
+mod draining;
 pub mod encapsulation;
 mod host;
 pub mod install;

@@ -9,10 +9,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{controller::Controller, host::due::Look};
 use crate::{
-    babel::{
-        input::{Input, InterfaceId},
-        settings::{Cost, InterfaceSettings},
-    },
+    babel::input::Input,
     certificate::node_prefix::NodePrefix,
     config::{Babel, Config, Peer, Tunnel},
     dataplane::bpf::error::chain as in_one_line,
@@ -24,20 +21,14 @@ use crate::{
 
 /// For neighbours to take other ways, and for what they sent before to arrive.
 const DRAINING: Duration = Duration::from_secs(1);
-/// What neighbours hear that a link costs while it is drained: more than detours, for which 96 is plain. With the multiple below,
-/// where both ends drain it, it is still less than infinity, for if there is no other way.
-const DRAINING_COST: u16 = 32 * 96;
-/// By how much more it costs us, in 256ths.
-const DRAINING_MULTIPLIER: u16 = 16 * 256;
-
 /// What is still to be done of a reload.
 pub(super) struct Reload {
     /// When the tunnels that go have been drained.
     at: Time,
     /// As it shall be in the end.
     config: Config,
-    /// By their names.
-    draining: BTreeSet<String>,
+    /// The tunnels that go, by their names.
+    leaving: BTreeSet<String>,
 }
 
 /// What another configuration changes.
@@ -224,7 +215,7 @@ impl Controller {
             Some(both) => told.extend(self.take_up(both)?),
             None => told.push("what comes waits for tunnels that go, whose keys it has".to_owned()),
         }
-        self.drain(&leaving);
+        leaving.iter().for_each(|tunnel| self.drain(tunnel));
         let wait = match leaving.is_empty() {
             true => Duration::ZERO,
             false => DRAINING,
@@ -233,7 +224,7 @@ impl Controller {
         self.reload = Some(Reload {
             at: self.now() + wait,
             config: then,
-            draining: leaving,
+            leaving,
         });
         self.look_around()?;
         let warnings = self.troubles.warnings().into_iter();
@@ -280,10 +271,13 @@ impl Controller {
         // peers may have come and gone meanwhile
         let config = self.with_peers(&reload.config)?;
         if self.config == config {
+            reload.leaving.iter().for_each(|name| self.undrain(name));
             return Ok(());
         }
         match self.take_up(config) {
             Ok(told) => {
+                // another one may have the name now
+                reload.leaving.iter().for_each(|name| self.undrain(name));
                 told.iter().for_each(|told| self.say(told));
                 Ok(())
             }
@@ -355,31 +349,6 @@ impl Controller {
         }
         self.announce();
         self.host.due.note(&[Look::Interfaces]);
-    }
-
-    /// Neighbours at the other end of such tunnels are told to take other ways, and we do.
-    fn drain(&mut self, leaving: &BTreeSet<String>) {
-        let tunnels = self.transport.tunnels.iter();
-        let tunnels = tunnels.filter(|(_, link)| leaving.contains(&link.resolved.tunnel.name));
-        let drained: Vec<InterfaceId> = tunnels.map(|(id, _)| *id).collect();
-        for interface in drained {
-            self.handle(Input::CostMultiplier {
-                interface,
-                neighbour: None,
-                multiplier: DRAINING_MULTIPLIER,
-            });
-        }
-        self.host.due.note(&[Look::Interfaces]);
-    }
-
-    /// What a tunnel's link costs, if it is drained: neighbours hear it.
-    pub(super) fn note_draining(&self, name: &str, settings: &mut InterfaceSettings) {
-        let reload = self.reload.as_ref();
-        if reload.is_some_and(|reload| reload.draining.contains(name)) {
-            settings.cost = Cost::TwoOutOfThree {
-                nominal: DRAINING_COST,
-            };
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
         event::Event,
         handshake::{HandshakeError, Received, RespondError, respond},
         output::Output,
-        peer::{Confirmed, Peer},
+        peer::Confirmed,
         refusal::Refusal,
         wire::{Offer, SessionIndex, packet::Initiation},
     },
@@ -103,14 +103,16 @@ impl Channels {
         self.sources
             .remember(now.elapsed, received.ephemeral, &limits);
         let node = certificate.prefix();
+        let unasked = self.is_unasked(now.elapsed, from.ip());
         let confirmed = Confirmed {
             session,
             certificate,
             until,
             answered_to: from,
             answered_at: now.elapsed,
+            unasked,
         };
-        self.make_room(now.elapsed, node);
+        self.make_room(node);
         self.unconfirmed
             .insert(index, Unconfirmed { confirmed, node });
         self.unconfirmed_order.push_back(index);
@@ -121,13 +123,22 @@ impl Channels {
             from: Some(to),
             bytes: response,
         });
+        if unasked {
+            outputs.push(Output::Reached(node));
+        }
+    }
+
+    /// Whether what comes from there is let in by whatever is before us although we sent nothing there.
+    fn is_unasked(&self, now: Time, from: IpAddr) -> bool {
+        let mut peers = self.peers.values();
+        !self.called.lately(now, from) && !peers.any(|peer| peer.is_at_ip(from))
     }
 
     /// Whether a node that is certified may have a channel.
     fn may_come(&self, node: NodePrefix, received: &Received) -> Result<(), Refusal> {
         match self.peers.get(&node) {
             Some(peer) => {
-                let pinned = peer.configured.and_then(|configured| configured.key);
+                let pinned = peer.pinned();
                 match pinned.is_some_and(|pinned| pinned != received.static_key) {
                     true => Err(Refusal::Pinned),
                     false => Ok(()),
@@ -172,9 +183,8 @@ impl Channels {
     }
 
     /// Room for one more session that is not confirmed yet, of this node.
-    fn make_room(&mut self, now: Time, node: NodePrefix) {
+    fn make_room(&mut self, node: NodePrefix) {
         let limits = self.settings.limits;
-        let patience = self.settings.timers.completion;
         loop {
             let of_node = self.unconfirmed.values().filter(|it| it.node == node);
             let excess = of_node.count() >= limits.unconfirmed_of_node.max(1);
@@ -182,10 +192,7 @@ impl Channels {
             let unconfirmed = &self.unconfirmed;
             let old = |index: &SessionIndex| match unconfirmed.get(index) {
                 None => true,
-                Some(it) => {
-                    full || excess && it.node == node
-                        || now.since(it.confirmed.answered_at) >= patience
-                }
+                Some(it) => full || excess && it.node == node,
             };
             let Some(at) = self.unconfirmed_order.iter().position(old) else {
                 return;
@@ -197,6 +204,24 @@ impl Channels {
                 self.counters.unconfirmed_sessions += 1;
             }
         }
+    }
+
+    /// Sessions that were not confirmed in time: of whoever has only probed us nothing is left.
+    pub(super) fn forget_late(&mut self, now: Time) {
+        while self.late_at().is_some_and(|late| late <= now) {
+            if let Some(index) = self.unconfirmed_order.pop_front()
+                && self.unconfirmed.remove(&index).is_some()
+            {
+                self.indexes.give_back(index);
+                self.counters.unconfirmed_sessions += 1;
+            }
+        }
+    }
+
+    /// When the oldest session that is not confirmed is forgotten.
+    pub(super) fn late_at(&self) -> Option<Time> {
+        let oldest = self.unconfirmed.get(self.unconfirmed_order.front()?)?;
+        Some(oldest.confirmed.answered_at + self.settings.timers.completion)
     }
 
     pub(super) fn forget_unconfirmed(&mut self) {
@@ -232,21 +257,13 @@ impl Channels {
         };
         self.unconfirmed_order.retain(|it| *it != index);
         let node = unconfirmed.node;
-        let answered_at = unconfirmed.confirmed.answered_at;
-        if now.elapsed.since(answered_at) >= self.settings.timers.completion {
-            self.indexes.give_back(index);
-            self.counters.unconfirmed_sessions += 1;
-            return;
-        }
         let full = !self.peers.contains_key(&node) && self.unnamed() >= self.settings.served;
-        let Some(own) = self.own.as_ref().filter(|_| !full) else {
+        if full {
             self.indexes.give_back(index);
             self.counters.refused(Refusal::Full);
             return;
-        };
-        let mtu = self.settings.link_mtu;
-        let new = || Peer::new(now.elapsed, node, own.node, mtu);
-        self.peers.entry(node).or_insert_with(new);
+        }
+        self.know(now.elapsed, node);
         self.indexes.give(index, node);
         self.one(now, node, random, outputs, |peer, context| {
             peer.confirmed(context, unconfirmed.confirmed, from, to);

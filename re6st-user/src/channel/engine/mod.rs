@@ -1,6 +1,7 @@
 //! All channels of a node: who a packet belongs to, and who is let in.
 
 mod callers;
+mod datagrams;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use std::{
 use self::callers::Unconfirmed;
 use super::{
     PostQuantum, Random,
+    called::Called,
     context::{Context, Indexes},
     counters::Counters,
     documents::{Documents, Step},
@@ -21,15 +23,13 @@ use super::{
     output::{Closing, Output},
     own::Own,
     peer::Peer,
+    probes::{For, Probes},
     refusal::Refusal,
     report::{OpenedBy, PeerReport},
     schedule::Schedule,
     settings::Settings,
     sources::Sources,
-    wire::{
-        PacketKind, SessionIndex,
-        packet::{CookieReply, Response, Transport},
-    },
+    wire::SessionIndex,
 };
 use crate::{
     certificate::{node::NodeCertificate, node_prefix::NodePrefix, static_key::StaticPublicKey},
@@ -51,6 +51,8 @@ pub struct Channels {
     unconfirmed_order: VecDeque<SessionIndex>,
     indexes: Indexes,
     keys: GreKeys,
+    probes: Probes,
+    called: Called,
     sources: Sources,
     documents: Documents,
     schedule: Schedule,
@@ -58,6 +60,13 @@ pub struct Channels {
     /// The wall clock when certificates were last looked at.
     checked_at: Timestamp,
     shut_down: bool,
+}
+
+/// Whom we have to do with.
+struct Parts<'a> {
+    peers: &'a mut BTreeMap<NodePrefix, Peer>,
+    probes: &'a mut Probes,
+    schedule: &'a mut Schedule,
 }
 
 impl Channels {
@@ -75,6 +84,8 @@ impl Channels {
             unconfirmed: HashMap::new(),
             unconfirmed_order: VecDeque::new(),
             indexes: Indexes::default(),
+            probes: Probes::default(),
+            called: Called::default(),
             sources: Sources::default(),
             documents: Documents::default(),
             schedule: Schedule::default(),
@@ -102,9 +113,13 @@ impl Channels {
         if self.shut_down {
             return None;
         }
-        let documents = self.documents.deadline();
-        let peers = self.schedule.next();
-        documents.into_iter().chain(peers).min()
+        let all = [
+            self.documents.deadline(),
+            self.probes.deadline(),
+            self.schedule.next(),
+            self.late_at(),
+        ];
+        all.into_iter().flatten().min()
     }
 
     /// The certificate that a peer has shown and that was good; none before there is a channel.
@@ -215,13 +230,43 @@ impl Channels {
                 });
             }
             Input::Moved => self.each(now, random, outputs, Peer::moved),
+            Input::Probe {
+                node,
+                key,
+                addresses,
+            } => match self.parts(now, random, outputs) {
+                Some((parts, mut context)) => {
+                    parts
+                        .probes
+                        .begin(&mut context, For::Us, node, key, addresses);
+                }
+                None => outputs.push(Output::Probed {
+                    node,
+                    round_trip: None,
+                }),
+            },
+            Input::Reach {
+                node,
+                key,
+                addresses,
+            } => {
+                if let Some((parts, mut context)) = self.parts(now, random, outputs) {
+                    parts
+                        .probes
+                        .begin(&mut context, For::Itself, node, key, addresses);
+                }
+            }
             Input::Restored(peers) => {
                 self.restored = peers;
                 self.restore(now, random, outputs);
             }
-            Input::Close(node) => self.one(now, node, random, outputs, |peer, context| {
-                peer.close(context, Closing::NotWanted);
-            }),
+            Input::Close { node, why } => {
+                self.configured.remove(&node);
+                self.one(now, node, random, outputs, |peer, context| {
+                    (peer.configured, peer.restored) = (None, false);
+                    peer.close(context, why);
+                });
+            }
             Input::Reconnect(node) => self.one(now, node, random, outputs, Peer::reconnect),
             Input::ShutDown => {
                 self.shut_down = true;
@@ -232,17 +277,13 @@ impl Channels {
         }
     }
 
-    /// Peers, and all they share.
+    /// Whom we have to do with, and all they share.
     fn parts<'a>(
         &'a mut self,
         now: Now,
         random: &'a mut dyn FnMut(&mut [u8]),
         outputs: &'a mut Vec<Output>,
-    ) -> Option<(
-        &'a mut BTreeMap<NodePrefix, Peer>,
-        &'a mut Schedule,
-        Context<'a>,
-    )> {
+    ) -> Option<(Parts<'a>, Context<'a>)> {
         let context = Context {
             time: now,
             random,
@@ -253,9 +294,15 @@ impl Channels {
             policy: self.policy,
             keys: &mut self.keys,
             indexes: &mut self.indexes,
+            called: &mut self.called,
             documents: &mut self.documents,
         };
-        Some((&mut self.peers, &mut self.schedule, context))
+        let parts = Parts {
+            peers: &mut self.peers,
+            probes: &mut self.probes,
+            schedule: &mut self.schedule,
+        };
+        Some((parts, context))
     }
 
     /// Does something with a peer, if there is one.
@@ -267,13 +314,13 @@ impl Channels {
         outputs: &mut Vec<Output>,
         act: impl FnOnce(&mut Peer, &mut Context<'_>),
     ) {
-        let Some((peers, schedule, mut context)) = self.parts(now, random, outputs) else {
+        let Some((parts, mut context)) = self.parts(now, random, outputs) else {
             return;
         };
-        if let Some(peer) = peers.get_mut(&node) {
+        if let Some(peer) = parts.peers.get_mut(&node) {
             act(peer, &mut context);
             // what follows from it is done with what is due
-            schedule.set(node, Some(now.elapsed));
+            parts.schedule.set(node, Some(now.elapsed));
         }
     }
 
@@ -285,12 +332,12 @@ impl Channels {
         outputs: &mut Vec<Output>,
         mut act: impl FnMut(&mut Peer, &mut Context<'_>),
     ) {
-        let Some((peers, schedule, mut context)) = self.parts(now, random, outputs) else {
+        let Some((parts, mut context)) = self.parts(now, random, outputs) else {
             return;
         };
-        for (node, peer) in peers {
+        for (node, peer) in parts.peers {
             act(peer, &mut context);
-            schedule.set(*node, Some(now.elapsed));
+            parts.schedule.set(*node, Some(now.elapsed));
         }
     }
 
@@ -299,9 +346,16 @@ impl Channels {
         if self.shut_down {
             return;
         }
-        let Some((peers, schedule, mut context)) = self.parts(now, random, outputs) else {
+        self.forget_late(now.elapsed);
+        let Some((parts, mut context)) = self.parts(now, random, outputs) else {
             return;
         };
+        let Parts {
+            peers,
+            probes,
+            schedule,
+        } = parts;
+        probes.time_out(&mut context);
         while let Some(step) = context.documents.time_out(now.elapsed) {
             if let Step::Ask(node, ..) | Step::GiveUp(node) = step
                 && let Some(peer) = peers.get_mut(&node)
@@ -353,103 +407,6 @@ impl Channels {
                 }
             });
         }
-    }
-
-    fn datagram(
-        &mut self,
-        now: Now,
-        way: (SocketAddr, IpAddr),
-        bytes: &[u8],
-        random: &mut dyn FnMut(&mut [u8]),
-        outputs: &mut Vec<Output>,
-    ) {
-        self.counters.datagrams_received += 1;
-        if self.own.is_none() || self.shut_down {
-            self.counters.no_credentials += 1;
-            return;
-        }
-        match PacketKind::of(bytes) {
-            Some(PacketKind::Initiation) => self.initiation(now, way, bytes, random, outputs),
-            Some(PacketKind::Response) => {
-                let index = Response::parse(bytes).map(|packet| packet.receiver);
-                self.of_opening(now, index.ok(), random, outputs, |peer, index, context| {
-                    peer.response(context, index, way, bytes);
-                });
-            }
-            Some(PacketKind::CookieReply) => match CookieReply::parse(bytes) {
-                Ok(reply) => {
-                    let index = Some(reply.receiver);
-                    let opens = |node: &NodePrefix| {
-                        let peer = self.peers.get(node);
-                        peer.is_some_and(|peer| peer.is_opening(reply.receiver))
-                    };
-                    if !self
-                        .indexes
-                        .owner(reply.receiver)
-                        .is_some_and(|it| opens(&it))
-                    {
-                        self.counters.unknown_cookie += 1;
-                        return;
-                    }
-                    self.of_opening(now, index, random, outputs, |peer, _, context| {
-                        peer.cookie(context, &reply);
-                    });
-                }
-                Err(_) => self.counters.malformed_packets += 1,
-            },
-            Some(PacketKind::Transport) => self.transport(now, way, bytes, random, outputs),
-            None => self.counters.malformed_packets += 1,
-        }
-    }
-
-    /// A packet for a handshake of ours.
-    fn of_opening(
-        &mut self,
-        now: Now,
-        index: Option<SessionIndex>,
-        random: &mut dyn FnMut(&mut [u8]),
-        outputs: &mut Vec<Output>,
-        act: impl FnOnce(&mut Peer, SessionIndex, &mut Context<'_>),
-    ) {
-        let Some(index) = index else {
-            self.counters.malformed_packets += 1;
-            return;
-        };
-        let node = self.indexes.owner(index);
-        let Some(node) = node.filter(|node| self.peers.contains_key(node)) else {
-            self.counters.unknown_response += 1;
-            return;
-        };
-        self.one(now, node, random, outputs, |peer, context| {
-            act(peer, index, context);
-        });
-    }
-
-    fn transport(
-        &mut self,
-        now: Now,
-        way: (SocketAddr, IpAddr),
-        bytes: &[u8],
-        random: &mut dyn FnMut(&mut [u8]),
-        outputs: &mut Vec<Output>,
-    ) {
-        let Ok(packet) = Transport::parse(bytes) else {
-            self.counters.malformed_packets += 1;
-            return;
-        };
-        let index = packet.receiver;
-        if self.unconfirmed.contains_key(&index) {
-            self.confirm(now, index, way, bytes, random, outputs);
-            return;
-        }
-        let node = self.indexes.owner(index);
-        let Some(node) = node.filter(|node| self.peers.contains_key(node)) else {
-            self.counters.unknown_session += 1;
-            return;
-        };
-        self.one(now, node, random, outputs, |peer, context| {
-            peer.packet(context, index, way, bytes);
-        });
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Channels;
 use crate::{
+    certificate::node_prefix::NodePrefix,
     channel::{
         event::Event,
         input::ChannelCredentials,
@@ -12,7 +13,7 @@ use crate::{
         peer::Peer,
         schedule::Schedule,
     },
-    time::Now,
+    time::{Now, Time},
 };
 
 /// A new certificate of ours is shown to all within so long.
@@ -39,6 +40,9 @@ impl Channels {
             self.schedule = Schedule::default();
         }
         self.forget_unconfirmed();
+        if let Some((parts, mut context)) = self.parts(now, random, outputs) {
+            parts.probes.give_up(&mut context);
+        }
         self.told.clear();
         self.own = Some(new);
         let shown = before.is_none_or(|(_, same)| same);
@@ -65,19 +69,17 @@ impl Channels {
         if self.configured.remove(&own).is_some() {
             outputs.push(Output::Event(Event::OwnName));
         }
-        for node in self.configured.keys() {
-            let mtu = self.settings.link_mtu;
-            let new = || Peer::new(now.elapsed, *node, own, mtu);
-            self.peers.entry(*node).or_insert_with(new);
-        }
         let configured = std::mem::take(&mut self.configured);
+        for node in configured.keys() {
+            self.know(now.elapsed, *node);
+        }
         let unnamed = self
             .peers
             .values()
             .filter(|peer| peer.sessions() > 0 && !configured.contains_key(&peer.node));
         let room = unnamed.count() <= self.settings.served;
         self.each(now, random, outputs, |peer, context| {
-            peer.configure(context, configured.get(&peer.node).copied(), room);
+            peer.configure(context, configured.get(&peer.node), room);
         });
         self.configured = configured;
     }
@@ -96,12 +98,19 @@ impl Channels {
             if node == own || !known && self.unnamed() >= self.settings.served {
                 continue;
             }
-            let mtu = self.settings.link_mtu;
-            let new = || Peer::new(now.elapsed, node, own, mtu);
-            self.peers.entry(node).or_insert_with(new);
+            self.know(now.elapsed, node);
             self.one(now, node, random, outputs, |peer, context| {
                 peer.restore(context, address, key);
             });
+        }
+    }
+
+    /// From now on a node is a peer.
+    pub(super) fn know(&mut self, now: Time, node: NodePrefix) {
+        let mtu = self.settings.link_mtu;
+        if let Some(own) = &self.own {
+            let new = || Peer::new(now, node, own.node, mtu);
+            self.peers.entry(node).or_insert_with(new);
         }
     }
 

@@ -26,34 +26,37 @@ impl Peer {
     }
 
     /// The key to call it with: that of the configuration; else what the registry says and, where that is not answered, what
-    /// the peer has shown, in turn, two tries each, for two addresses may be known.
+    /// the peer has shown, in turn, so many tries each that every address has its turn.
     pub(super) fn key_to_call(&self) -> Option<StaticPublicKey> {
-        let pinned = self.configured.and_then(|configured| configured.key);
-        pinned.or(match (self.published, self.shown_key) {
-            (Some(_), Some(shown)) if self.opening.tries.saturating_sub(1) / 2 % 2 == 1 => {
-                Some(shown)
-            }
+        let each = self.call_addresses().count().max(2);
+        let turn = self.opening.turn() / each % 2;
+        self.pinned().or(match (self.published, self.shown_key) {
+            (Some(_), Some(shown)) if turn == 1 => Some(shown),
             (published, shown) => published.or(shown),
         })
     }
 
+    /// The key that the configuration wants.
+    pub fn pinned(&self) -> Option<StaticPublicKey> {
+        self.configured.as_ref().and_then(|peer| peer.key)
+    }
+
     /// Whether the configuration says nothing against this key.
     pub(super) fn is_pinned(&self, key: Option<StaticPublicKey>) -> bool {
-        let pinned = self.configured.and_then(|configured| configured.key);
-        pinned.is_none_or(|pinned| key == Some(pinned))
+        self.pinned().is_none_or(|pinned| key == Some(pinned))
     }
 
     /// What the configuration says, or no longer says; `room` is whether it may be here although nobody names it.
     pub fn configure(
         &mut self,
         context: &mut Context<'_>,
-        configured: Option<input::Peer>,
+        configured: Option<&input::Peer>,
         room: bool,
     ) {
-        let before = std::mem::replace(&mut self.configured, configured);
-        if before == configured {
+        if self.configured.as_ref() == configured {
             return;
         }
+        let before = std::mem::replace(&mut self.configured, configured.cloned());
         let Some(configured) = configured else {
             self.restored = false;
             if !room || self.current().is_none_or(super::Carrier::is_ours) {

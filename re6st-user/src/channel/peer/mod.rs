@@ -144,6 +144,12 @@ impl Peer {
         self.configured.is_none() && self.carriers.is_empty() && !self.wants_session(Time(0))
     }
 
+    /// Whether this is where packets to it go.
+    pub fn is_at_ip(&self, address: IpAddr) -> bool {
+        self.address
+            .is_some_and(|at| at.ip().to_canonical() == address.to_canonical())
+    }
+
     /// How many sessions there are.
     pub const fn sessions(&self) -> usize {
         self.carriers.len()
@@ -448,8 +454,10 @@ impl Peer {
         self.path.forget_way(now);
         self.meter = Meter::new(now, self.leads(context), Probing::default());
         self.trouble = Some(why.to_string());
-        let (peer, told) = (self.node, why.clone());
-        if self.tunnel.take().is_some() {
+        // whoever refuses us before there is a tunnel says why
+        let refused = matches!(why, Closing::Told { .. });
+        if self.tunnel.take().is_some() || refused {
+            let (peer, told) = (self.node, why.clone());
             context.outputs.push(Output::Closed { peer, why });
             context.event(Event::Closed { peer, why: told });
         }
@@ -460,11 +468,16 @@ impl Closing {
     /// What the peer is told; nothing if it would not hear it.
     fn told(&self) -> Option<(CloseReason, &'static str)> {
         Some(match self {
-            Self::Silent | Self::Told(_) => return None,
+            Self::Silent | Self::Told { .. } => return None,
             Self::NotWanted => (
                 CloseReason::NotWanted,
                 "you are not in the configuration of this node any more",
             ),
+            Self::NotNeeded => (
+                CloseReason::NotNeeded,
+                "this node has no use for the tunnel any more",
+            ),
+            Self::Full => (CloseReason::Full, "this node serves enough others"),
             Self::ShutDown => (CloseReason::ShutDown, "the node is shut down"),
             Self::Revoked => (CloseReason::Revoked, "your certificate is revoked"),
             Self::Expired => (

@@ -8,38 +8,30 @@ use super::{
 };
 use crate::{
     channel::{
+        call::{Answered, Call},
         context::Context,
         event::Event,
-        handshake::Initiator,
         output::Output,
         post_quantum::KeyPair,
         refusal::Refusal,
         session::Session,
-        wire::{Offer, SessionIndex, packet::CookieReply},
+        wire::{SessionIndex, packet::CookieReply},
     },
     time::Time,
 };
 
 /// Initiations whose response is still welcome.
 const OUTSTANDING: usize = 3;
-/// So many initiations without an answer are worth a word, and another question for the key.
+/// So many initiations to each address without an answer are worth a word, and another question for the key.
 const WORTH_A_WORD: u32 = 5;
 /// Initiations to one that nobody has named.
 const RESTORED_TRIES: u32 = 20;
 
-/// An initiation on its way.
-struct Outstanding {
-    initiator: Initiator,
-    sent_at: Time,
-    to: SocketAddr,
-    /// It was sent again with a cookie.
-    cookie: bool,
-}
-
 /// What we do for a session.
 #[derive(Default)]
 pub(super) struct Opening {
-    outstanding: Vec<Outstanding>,
+    /// Oldest first.
+    calls: Vec<Call>,
     pub tries: u32,
     /// Not before.
     pub at: Time,
@@ -61,6 +53,11 @@ impl Opening {
         self.at = self.at.max(until);
     }
 
+    /// How often it was tried before.
+    pub const fn turn(&self) -> usize {
+        self.tries.saturating_sub(1) as usize
+    }
+
     pub const fn is_under_way(&self) -> bool {
         self.tries > 0
     }
@@ -80,16 +77,26 @@ impl Peer {
         }
     }
 
-    /// Where to call: where the peer was heard last, and where the configuration has it, in turn.
+    /// Where to call: where the configuration has the peer, then where it was heard last.
+    pub(super) fn call_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let configured = self.configured.iter().flat_map(|peer| &peer.addresses);
+        let heard = self.address.iter();
+        let heard = heard.filter(|heard| {
+            !self
+                .configured
+                .iter()
+                .any(|it| it.addresses.contains(heard))
+        });
+        configured.chain(heard).copied()
+    }
+
+    /// Each of them in its turn.
     fn call_address(&self) -> Option<SocketAddr> {
-        let configured = self.configured.and_then(|peer| peer.address);
-        match (self.address, configured) {
-            (Some(heard), Some(configured)) => Some(match self.opening.tries % 2 {
-                0 => heard,
-                _ => configured,
-            }),
-            (heard, configured) => heard.or(configured),
-        }
+        let turn = self
+            .opening
+            .turn()
+            .checked_rem(self.call_addresses().count());
+        self.call_addresses().nth(turn?)
     }
 
     /// Begins a handshake if it is time.
@@ -98,13 +105,14 @@ impl Peer {
         if now < self.opening.at || !self.wants_session(now) {
             return;
         }
-        let retry =
-            context.settings.timers.retry * 2_u32.saturating_pow(self.opening.tries.min(16));
+        let addresses = self.call_addresses().count().max(1);
+        let round = self.opening.tries / addresses as u32;
+        let retry = context.settings.timers.retry * 2_u32.saturating_pow(round.min(16));
         let wait = context.about(retry.min(context.settings.timers.retry_max));
         self.opening.at = now + wait;
         self.opening.tries = self.opening.tries.saturating_add(1);
         let unasked =
-            self.published.is_none() && self.configured.is_some_and(|it| it.key.is_none());
+            self.published.is_none() && self.configured.is_some() && self.pinned().is_none();
         let first = self.opening.tries == 1 && unasked;
         if first || self.key_to_call().is_none() || self.opening.tries.is_multiple_of(WORTH_A_WORD)
         {
@@ -117,36 +125,19 @@ impl Peer {
             }
             return;
         };
-        if self.opening.tries > WORTH_A_WORD && !self.opening.no_answer_said {
+        let worth_a_word = WORTH_A_WORD * addresses as u32;
+        if self.opening.tries > worth_a_word && !self.opening.no_answer_said {
             self.opening.no_answer_said = true;
             let (peer, address) = (self.node, to);
             context.event(Event::NoAnswer { peer, address });
         }
-        let index = context.indexes.take(self.node, context.random);
-        let offer = Offer::ours(context.policy);
-        let begun = Initiator::begin(
-            &context.own.identity,
-            &key,
-            index,
-            &offer,
-            &mut *context.random,
-        );
-        let Ok((initiator, packet)) = begun else {
-            context.indexes.give_back(index);
-            context.counters.handshakes_failed += 1;
+        let Some((call, packet)) = Call::begin(context, self.node, &key, to) else {
             return;
         };
-        if self.opening.outstanding.len() >= OUTSTANDING {
-            let oldest = self.opening.outstanding.remove(0);
-            context.indexes.give_back(oldest.initiator.index());
+        if self.opening.calls.len() >= OUTSTANDING {
+            self.opening.calls.remove(0).end(context);
         }
-        self.opening.outstanding.push(Outstanding {
-            initiator,
-            sent_at: now,
-            to,
-            cookie: false,
-        });
-        context.counters.initiations_sent += 1;
+        self.opening.calls.push(call);
         // whatever address of ours the peer knew, it may be gone
         let from = self.local.filter(|_| self.address == Some(to));
         self.transmit(context, to, from, packet);
@@ -154,8 +145,8 @@ impl Peer {
 
     /// Ends what is under way.
     pub(super) fn opened(&mut self, context: &mut Context<'_>) {
-        for outstanding in self.opening.outstanding.drain(..) {
-            context.indexes.give_back(outstanding.initiator.index());
+        for call in self.opening.calls.drain(..) {
+            call.end(context);
         }
         self.opening = Opening::default();
         self.opening.at = context.now();
@@ -170,33 +161,17 @@ impl Peer {
 
     /// Whether an index is that of a handshake under way.
     pub(in crate::channel) fn is_opening(&self, index: SessionIndex) -> bool {
-        self.outstanding(index).is_some()
+        self.opening.calls.iter().any(|it| it.index() == index)
     }
 
-    fn outstanding(&self, index: SessionIndex) -> Option<usize> {
-        let mut all = self.opening.outstanding.iter();
-        all.position(|it| it.initiator.index() == index)
-    }
-
-    /// A cookie came: the same initiation leaves again with it, once, and to where the first one went.
+    /// A cookie came.
     pub(in crate::channel) fn cookie(&mut self, context: &mut Context<'_>, reply: &CookieReply) {
-        let outstanding = self
-            .outstanding(reply.receiver)
-            .and_then(|at| self.opening.outstanding.get_mut(at));
-        let packet = outstanding
-            .as_ref()
-            .and_then(|it| it.initiator.answer(reply));
-        let (Some(outstanding), Some(packet)) = (outstanding, packet) else {
-            context.counters.unknown_cookie += 1;
-            return;
-        };
-        if std::mem::replace(&mut outstanding.cookie, true) {
-            context.counters.repeated_cookie += 1;
-            return;
+        let mut calls = self.opening.calls.iter_mut();
+        let call = calls.find(|it| it.index() == reply.receiver);
+        if let Some((to, packet)) = call.and_then(|call| call.cookie(context, reply)) {
+            let from = self.local.filter(|_| self.address == Some(to));
+            self.transmit(context, to, from, packet);
         }
-        let to = outstanding.to;
-        let from = self.local.filter(|_| self.address == Some(to));
-        self.transmit(context, to, from, packet);
     }
 
     /// A response came.
@@ -208,42 +183,26 @@ impl Peer {
         bytes: &[u8],
     ) {
         let now = context.now();
-        let Some(at) = self.outstanding(index) else {
+        let mut calls = self.opening.calls.iter();
+        let Some(at) = calls.position(|it| it.index() == index) else {
             context.counters.unknown_response += 1;
             return;
         };
-        let Some(outstanding) = self.opening.outstanding.get_mut(at) else {
+        let call = self.opening.calls.get_mut(at);
+        let Some(answered) = call.and_then(|call| call.response(context, bytes)) else {
             return;
         };
-        let sent_at = outstanding.sent_at;
-        let finished = outstanding
-            .initiator
-            .finish(now, &context.settings.session, bytes);
-        let (received, session) = match finished {
-            Ok(finished) => finished,
-            Err(_) => {
-                context.counters.bad_response += 1;
-                return;
-            }
-        };
-        self.opening.outstanding.remove(at);
-        let admitted = context
-            .own
-            .admit(&received, context.wall())
-            .and_then(|admitted| match admitted.0.prefix() == self.node {
-                true => Ok(admitted),
-                false => Err(Refusal::OtherName),
-            });
-        let (certificate, until) = match admitted {
-            Ok(admitted) => admitted,
+        let call = self.opening.calls.remove(at);
+        let answered = match answered {
+            Ok(answered) => answered,
             Err(why) => {
-                context.indexes.give_back(index);
+                call.end(context);
                 self.refused(context, from, why);
                 return;
             }
         };
         self.received += super::octets(from, bytes);
-        self.meter.sample(now, now.since(sent_at));
+        self.meter.sample(now, answered.round_trip);
         if self.address.is_none() || self.current.is_none() {
             self.address = Some(from);
             self.local = Some(to);
@@ -253,11 +212,17 @@ impl Peer {
             self.is_at(context, from, to);
             self.unproven = None;
         }
-        if let Some(seen) = received.offer.seen_at {
+        if let Some(seen) = answered.seen_at {
             self.is_seen_at(context, seen);
         }
         let wait = self.meter.patience() * 8;
         self.opening.wait_for(now + wait);
+        let Answered {
+            session,
+            certificate,
+            until,
+            ..
+        } = answered;
         self.add_initiated(context, session, Shown { certificate, until });
     }
 

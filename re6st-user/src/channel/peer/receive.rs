@@ -47,6 +47,8 @@ pub(in crate::channel) struct Confirmed {
     pub answered_to: SocketAddr,
     /// When it was answered.
     pub answered_at: Time,
+    /// It came from where we had not called lately.
+    pub unasked: bool,
 }
 
 impl Peer {
@@ -70,7 +72,7 @@ impl Peer {
             return;
         }
         if self.current.is_none() {
-            self.came_unasked |= self.address.is_none() && !self.opening.is_under_way();
+            self.came_unasked |= confirmed.unasked && self.address.is_none();
             (self.address, self.local) = (Some(from), Some(to));
             let proven = confirmed.answered_to == from;
             self.unproven = (!proven).then(|| Unproven::new(context));
@@ -205,8 +207,9 @@ impl Peer {
                 context.counters.unexpected_messages += 1;
                 break;
             }
-            if let Message::Close { text, .. } = message {
-                self.closed(context, index, text);
+            if let Message::Close { reason, text } = message {
+                let text = crate::printable::printable(text);
+                self.closed(context, index, Closing::Told { reason, text });
                 return;
             }
             if answer.terms && !answer.settled && !matches!(message, Message::Tunnel(_)) {
@@ -236,7 +239,7 @@ impl Peer {
     }
 
     /// The peer has closed a session, and all before it.
-    fn closed(&mut self, context: &mut Context<'_>, index: SessionIndex, text: &str) {
+    fn closed(&mut self, context: &mut Context<'_>, index: SessionIndex, why: Closing) {
         let now = context.now();
         context.counters.closings_received += 1;
         let Some(created) = self.carrier(index).map(|it| it.session.created()) else {
@@ -250,7 +253,6 @@ impl Peer {
         while let Some(old) = old(self) {
             self.drop_carrier(context, old);
         }
-        let why = Closing::Told(crate::printable::printable(text));
         if self.carriers.is_empty() {
             self.end(context, why);
         } else {

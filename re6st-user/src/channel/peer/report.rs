@@ -22,9 +22,7 @@ impl Peer {
         PeerReport {
             peer: self.node.common_name(),
             configured: self.configured.is_some(),
-            address: self
-                .address
-                .or_else(|| self.configured.and_then(|peer| peer.address)),
+            address: self.address.or_else(|| self.call_addresses().next()),
             seen_at: self.seen_at,
             state,
             why,

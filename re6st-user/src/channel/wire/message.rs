@@ -100,6 +100,8 @@ pub enum CloseReason {
     Full,
     /// The data plane could not open the tunnel (7).
     NoTunnel,
+    /// The mesh of the sender has no use for the tunnel any more (8).
+    NotNeeded,
     /// Another reason, or one that this release does not know.
     Other(u8),
 }
@@ -114,6 +116,7 @@ impl CloseReason {
             Self::NotAuthorised => 5,
             Self::Full => 6,
             Self::NoTunnel => 7,
+            Self::NotNeeded => 8,
             Self::Other(number) => number,
         }
     }
@@ -127,6 +130,7 @@ impl CloseReason {
             5 => Self::NotAuthorised,
             6 => Self::Full,
             7 => Self::NoTunnel,
+            8 => Self::NotNeeded,
             number => Self::Other(number),
         }
     }

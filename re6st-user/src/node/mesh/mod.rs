@@ -12,12 +12,7 @@ mod routes;
 mod settings;
 mod whereabouts;
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    io,
-    net::SocketAddr,
-    os::fd::AsFd as _,
-};
+use std::{collections::BTreeMap, io, net::SocketAddr, os::fd::AsFd as _};
 
 use anyhow::Context as _;
 
@@ -33,7 +28,6 @@ use super::{
     outside::QUESTIONS,
 };
 use crate::{
-    babel::input::Input as BabelInput,
     certificate::{
         network::Network, node_prefix::NodePrefix, record::NodeRecord, static_key::StaticPublicKey,
     },
@@ -41,7 +35,7 @@ use crate::{
     io::random,
     membership::shell::Request,
     mesh::{
-        Address, Input, Known, Loss, Mesh, OpenFailure, OpenedBy, Output, Protocol, Settings,
+        self, Address, Input, Known, Loss, Mesh, OpenFailure, OpenedBy, Output, Protocol, Settings,
         Source, report::TunnelState,
     },
     time::Time,
@@ -51,10 +45,6 @@ use crate::{
 const MOST_KEYS: usize = 4_096;
 /// Nodes that the registry is asked for at a time.
 const NEWCOMERS: u8 = 8;
-/// A draining tunnel costs so many times as much, in 256ths.
-const DRAINING: u16 = u16::MAX;
-/// The plain cost.
-const PLAIN: u16 = 256;
 
 /// The mesh of this node.
 pub(super) struct NodeMesh {
@@ -63,8 +53,8 @@ pub(super) struct NodeMesh {
     told: Settings,
     own: NodePrefix,
     network: Network,
-    /// Whom the mesh wants tunnels to, and where they may be: the first address is tried.
-    wanted: BTreeMap<NodePrefix, Wanted>,
+    /// Whom the mesh wants tunnels to, and where they may be.
+    wanted: BTreeMap<NodePrefix, Vec<SocketAddr>>,
     /// Out of records.
     keys: Keys,
     reachable: Reachable,
@@ -77,13 +67,6 @@ pub(super) struct NodeMesh {
 }
 
 type Keys = BTreeMap<NodePrefix, StaticPublicKey>;
-
-#[derive(Debug)]
-struct Wanted {
-    addresses: VecDeque<SocketAddr>,
-    /// Addresses that have not been tried yet, the present one among them.
-    left: usize,
-}
 
 impl NodeMesh {
     /// The mesh of a node that has no tunnels yet.
@@ -111,9 +94,9 @@ impl NodeMesh {
 
     /// Whom the channels are to call besides those of the file.
     pub fn peers(&self) -> impl Iterator<Item = channel::Peer> {
-        self.wanted.iter().map(|(node, wanted)| channel::Peer {
+        self.wanted.iter().map(|(node, addresses)| channel::Peer {
             node: *node,
-            address: wanted.addresses.front().copied(),
+            addresses: addresses.clone(),
             key: None,
         })
     }
@@ -143,6 +126,26 @@ impl NodeMesh {
             self.keys.pop_first();
         }
         self.keys.insert(record.node(), record.static_key());
+    }
+}
+
+fn sockets(addresses: &[Address]) -> impl Iterator<Item = SocketAddr> {
+    addresses.iter().map(|address| address.socket)
+}
+
+/// What the peer hears of why we close its tunnel.
+const fn closing(why: mesh::Closing) -> channel::Closing {
+    match why {
+        mesh::Closing::Full => channel::Closing::Full,
+        mesh::Closing::Expelled => channel::Closing::Revoked,
+        mesh::Closing::ShutDown => channel::Closing::ShutDown,
+        mesh::Closing::Replaced
+        | mesh::Closing::NotNeeded
+        | mesh::Closing::Idle
+        | mesh::Closing::OtherCountry
+        | mesh::Closing::Disabled
+        | mesh::Closing::Late
+        | mesh::Closing::BrokenPromise => channel::Closing::NotNeeded,
     }
 }
 
@@ -249,9 +252,9 @@ impl Controller {
             Output::Open {
                 node, addresses, ..
             } => self.want_tunnel(node, &addresses),
-            Output::Drain(node) => self.multiply_cost(node, DRAINING),
-            Output::Undrain(node) => self.multiply_cost(node, PLAIN),
-            Output::Close { node, why: _ } => self.want_no_tunnel(node),
+            Output::Drain(node) => self.drain(&node.common_name()),
+            Output::Undrain(node) => self.undrain(&node.common_name()),
+            Output::Close { node, why } => self.want_no_tunnel(node, why),
             Output::Ask {
                 node,
                 id,
@@ -261,13 +264,8 @@ impl Controller {
             Output::Answer {
                 node, id, metrics, ..
             } => self.answer_node(node, id, metrics),
-            // no way to measure it without a handshake so far: such candidates are not considered
-            Output::Probe { node, .. } => {
-                let round_trip = None;
-                self.mesh(Input::Probed { node, round_trip });
-            }
-            // nor can another node be told so far whether it can be reached
-            Output::Reach { .. } => {}
+            Output::Probe { node, addresses } => self.probe_for_mesh(node, &addresses),
+            Output::Reach { node, addresses } => self.reach_for_mesh(node, &addresses),
             Output::AskRegistry => self.ask_membership(Request::Others(NEWCOMERS)),
             Output::Remember(known) => self.with_cache(|cache, keys| {
                 let key = keys.get(&known.node).copied();
@@ -279,14 +277,51 @@ impl Controller {
         }
     }
 
+    /// The round trip to a node is to be measured.
+    fn probe_for_mesh(&mut self, node: NodePrefix, addresses: &[Address]) {
+        match self.key_of(node) {
+            Some(key) => self.channel(channel::Input::Probe {
+                node,
+                key,
+                addresses: sockets(addresses).collect(),
+            }),
+            None => {
+                self.transport
+                    .count("mesh: the key of a node to probe is not known");
+                let round_trip = None;
+                self.mesh(Input::Probed { node, round_trip });
+            }
+        }
+    }
+
+    /// A node is to be reached, so that it knows that it can be.
+    fn reach_for_mesh(&mut self, node: NodePrefix, addresses: &[Address]) {
+        match self.key_of(node) {
+            Some(key) => self.channel(channel::Input::Reach {
+                node,
+                key,
+                addresses: sockets(addresses).collect(),
+            }),
+            None => self
+                .transport
+                .count("mesh: the key of a node to reach is not known"),
+        }
+    }
+
+    /// A node's X25519 key, as it or the registry has said.
+    fn key_of(&self, node: NodePrefix) -> Option<StaticPublicKey> {
+        let told = self.peers.as_ref().and_then(|peers| peers.told());
+        let of_registry = || told.and_then(|told| told.keys.get(&node)).copied();
+        let said = self.mesh.as_ref().and_then(|mesh| mesh.keys.get(&node));
+        said.copied().or_else(of_registry)
+    }
+
     /// The channels are to call a node.
     fn want_tunnel(&mut self, node: NodePrefix, addresses: &[Address]) {
         let Some(mesh) = &mut self.mesh else {
             return;
         };
-        let addresses: VecDeque<SocketAddr> = addresses.iter().map(|it| it.socket).collect();
-        let left = addresses.len();
-        mesh.wanted.insert(node, Wanted { addresses, left });
+        mesh.wanted.insert(node, sockets(addresses).collect());
         let key = mesh.keys.get(&node).copied();
         self.tell_peers();
         if let Some(key) = key {
@@ -298,25 +333,18 @@ impl Controller {
         }
     }
 
-    fn want_no_tunnel(&mut self, node: NodePrefix) {
+    fn want_no_tunnel(&mut self, node: NodePrefix, why: mesh::Closing) {
         if let Some(mesh) = &mut self.mesh {
             mesh.wanted.remove(&node);
         }
-        self.tell_peers();
         let named = self.config.peers.iter().any(|peer| peer.node == node);
-        if !named {
-            self.channel(channel::Input::Close(node));
+        if named {
+            self.undrain(&node.common_name());
+        } else {
+            let why = closing(why);
+            self.channel(channel::Input::Close { node, why });
         }
-    }
-
-    fn multiply_cost(&mut self, node: NodePrefix, multiplier: u16) {
-        if let Some(interface) = self.link_to(node) {
-            self.handle(BabelInput::CostMultiplier {
-                interface,
-                neighbour: None,
-                multiplier,
-            });
-        }
+        self.tell_peers();
     }
 
     /// A tunnel to a peer is open.
@@ -348,11 +376,16 @@ impl Controller {
 
     /// A peer's channel is closed.
     pub(super) fn mesh_tunnel_is_closed(&mut self, node: NodePrefix, why: &channel::Closing) {
-        use channel::Closing;
+        use channel::{Closing, wire::message::CloseReason};
         let why = match why {
             Closing::Silent => Loss::Silent,
-            Closing::Told(_) => Loss::ByPeer,
-            Closing::NotWanted | Closing::ShutDown => Loss::Local,
+            Closing::Told { reason, .. } => match reason {
+                CloseReason::Full => Loss::Full,
+                _ => Loss::ByPeer,
+            },
+            Closing::NotWanted | Closing::NotNeeded | Closing::Full | Closing::ShutDown => {
+                Loss::Local
+            }
             Closing::Revoked
             | Closing::Expired
             | Closing::NotTrusted
@@ -360,6 +393,7 @@ impl Controller {
             | Closing::OwnName
             | Closing::OtherKey => Loss::NotTrusted,
         };
+        self.undrain(&node.common_name());
         if let Some(mesh) = &mut self.mesh {
             mesh.wanted.remove(&node);
             self.tell_peers();
@@ -367,21 +401,12 @@ impl Controller {
         }
     }
 
-    /// A peer did not answer where it was called: the next address is tried, if there is one.
+    /// A peer did not answer, wherever it was called.
     pub(super) fn mesh_has_no_answer(&mut self, node: NodePrefix) {
-        let Some(mesh) = &mut self.mesh else {
-            return;
-        };
-        let Some(wanted) = mesh.wanted.get_mut(&node) else {
-            return;
-        };
-        wanted.left = wanted.left.saturating_sub(1);
-        if wanted.left > 0 {
-            wanted.addresses.rotate_left(1);
-            self.tell_peers();
+        let wanted = self.mesh.as_mut().map(|mesh| &mut mesh.wanted);
+        if wanted.and_then(|wanted| wanted.remove(&node)).is_none() {
             return;
         }
-        mesh.wanted.remove(&node);
         self.tell_peers();
         let why = OpenFailure::Unreachable;
         self.mesh(Input::OpenFailed { node, why });

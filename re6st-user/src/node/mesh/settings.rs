@@ -87,13 +87,13 @@ impl Controller {
 
     /// From now on there is none. What it has opened is closed.
     fn leave_mesh(&mut self) {
-        let opened = self.opened_by_mesh();
+        for node in self.opened_by_mesh() {
+            let why = channel::Closing::NotNeeded;
+            self.channel(channel::Input::Close { node, why });
+        }
         self.mesh = None;
         self.ask_membership(Request::Hidden);
         self.tell_peers();
-        for node in opened {
-            self.channel(channel::Input::Close(node));
-        }
     }
 
     /// Nodes that the mesh wants a tunnel to, and nobody else.

@@ -302,6 +302,10 @@ impl Controller {
                 to_group,
                 packet,
             } => self.hear_peer(peer, to_group, packet),
+            Output::Probed { node, round_trip } => {
+                self.mesh(mesh::Input::Probed { node, round_trip });
+            }
+            Output::Reached(_) => self.mesh(mesh::Input::Reached),
             Output::Quality { peer, quality } => {
                 self.mesh(mesh::Input::Quality {
                     node: peer,

@@ -149,7 +149,7 @@ impl Controller {
     pub(in super::super) fn tell_peers(&mut self) {
         let peers = self.config.peers.iter().map(|peer| channel::Peer {
             node: peer.node,
-            address: peer.address,
+            addresses: peer.address.into_iter().collect(),
             key: peer.key,
         });
         let mut peers: Vec<channel::Peer> = peers.collect();

@@ -105,7 +105,7 @@ fn speak(
 ) -> Result<Speaker> {
     let peer = Peer {
         node: node.prefix(),
-        address: target,
+        addresses: target.into_iter().collect(),
         key: node.static_key(),
     };
     Speaker::start(host, address(host, number)?, credentials, peer)

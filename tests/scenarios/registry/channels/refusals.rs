@@ -63,7 +63,7 @@ fn routes_that_still_lead_there_do_not_keep_a_revoked_node_in() -> Result<()> {
     let certificate = NodeCertificate::from_pem(&node_file(&b.host, "cert.crt")?)?;
     let peer = Peer {
         node: certificate.prefix(),
-        address: Some(SocketAddr::new(outer(b)?.parse()?, 4754)),
+        addresses: vec![SocketAddr::new(outer(b)?.parse()?, 4754)],
         key: certificate.static_key(),
     };
     let own = SocketAddr::new(outer_address(&host)?.parse()?, 4754);

@@ -102,7 +102,7 @@ fn call(
     let port = Settings::default().port;
     let peer = Peer {
         node: node.prefix(),
-        address: Some((address, port).into()),
+        addresses: vec![(address, port).into()],
         key: node.static_key(),
     };
     // it is another machine: where the relay is, its handshake would keep packets from being forwarded

@@ -144,9 +144,9 @@ impl Way {
     }
 
     /// Lets the first node call the second one.
-    fn call(&mut self, caller: &mut Node, credentials: ChannelCredentials, hub: Peer) {
+    fn call(&mut self, caller: &mut Node, credentials: ChannelCredentials, hub: &Peer) {
         self.hand(caller, Input::Credentials(Box::new(credentials)));
-        self.hand(caller, Input::Peers(vec![hub]));
+        self.hand(caller, Input::Peers(vec![hub.clone()]));
     }
 
     fn run(&mut self, ends: &mut [&mut Node; 2], time: Duration) {
@@ -203,7 +203,7 @@ impl Hub {
         let credentials = issuer.credentials(HUB)?;
         let as_peer = Peer {
             node: name(HUB)?,
-            address: Some(Node::address(HUB)),
+            addresses: vec![Node::address(HUB)],
             key: Some(credentials.key.public_key()),
         };
         let mut way = Way::new(delay)?;
@@ -220,7 +220,7 @@ impl Hub {
     /// Somebody calls, and is gone when it has its channel.
     fn meet(&mut self, number: u16, credentials: ChannelCredentials) {
         let mut caller = Node::new(number);
-        self.way.call(&mut caller, credentials, self.as_peer);
+        self.way.call(&mut caller, credentials, &self.as_peer);
         self.way
             .run(&mut [&mut self.node, &mut caller], 10 * self.way.delay);
     }
@@ -270,7 +270,7 @@ pub fn round_trips() -> Result<f64> {
     let mut caller = Node::new(HUB + 1);
     let credentials = hub.issuer.credentials(HUB + 1)?;
     let begin = hub.way.now;
-    hub.way.call(&mut caller, credentials, hub.as_peer);
+    hub.way.call(&mut caller, credentials, &hub.as_peer);
     hub.way
         .run(&mut [&mut hub.node, &mut caller], Duration::from_secs(2));
     hub.check(1)?;
@@ -297,7 +297,7 @@ pub fn idle_traffic(time: Duration) -> Result<Traffic> {
     let mut hub = Hub::new(Duration::from_millis(10))?;
     let mut caller = Node::new(HUB + 1);
     let credentials = hub.issuer.credentials(HUB + 1)?;
-    hub.way.call(&mut caller, credentials, hub.as_peer);
+    hub.way.call(&mut caller, credentials, &hub.as_peer);
     let mut ends = [&mut hub.node, &mut caller];
     hub.way.run(&mut ends, SETTLED);
     let before = hub.way.traffic;

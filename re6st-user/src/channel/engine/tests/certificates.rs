@@ -128,7 +128,7 @@ fn a_second_node_with_our_own_name_is_refused() {
         1,
         vec![Peer {
             node: name(3),
-            address: Some(address(2, 1)),
+            addresses: vec![address(2, 1)],
             key: Some(public_key_of(2)),
         }],
     );
@@ -144,7 +144,7 @@ fn whoever_answers_has_to_have_the_name_that_was_called() {
         1,
         vec![Peer {
             node: name(3),
-            address: Some(address(2, 1)),
+            addresses: vec![address(2, 1)],
             key: Some(public_key_of(2)),
         }],
     );
@@ -163,7 +163,7 @@ fn a_key_in_the_configuration_has_to_be_the_peers() {
         2,
         vec![Peer {
             node: name(1),
-            address: None,
+            addresses: Vec::new(),
             key: Some(public_key_of(3)),
         }],
     );
@@ -198,7 +198,7 @@ fn a_revoked_peer_is_closed_at_once_whoever_called_and_told_why() {
         assert!(world.node(revoked).tunnels.is_empty());
         let closed = &world.node(revoked).closed;
         assert!(
-            matches!(&closed[..], [(_, Closing::Told(why))] if why.contains("revoked")),
+            matches!(&closed[..], [(_, Closing::Told { text, .. })] if text.contains("revoked")),
             "{closed:?}"
         );
         // taken back

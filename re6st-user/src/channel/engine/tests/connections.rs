@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::world::{MILLISECOND, SECOND, Way, World, address, name, public_key_of, with_seeds};
-use crate::channel::{Closing, Event, Input, OpenedBy, Output, PeerState, PostQuantum};
+use crate::channel::{Closing, Event, Input, OpenedBy, Output, Peer, PeerState, PostQuantum};
 
 #[test]
 fn a_node_calls_another_one_and_both_know_each_other() {
@@ -122,6 +122,24 @@ fn ports_are_free_towards_whom_nothing_keeps_out() {
 }
 
 #[test]
+fn all_addresses_of_a_peer_are_called_in_turn_before_any_is_called_more_seldom() {
+    let mut world = World::new(2, 1);
+    let addresses = vec![address(7, 1), address(7, 2), address(7, 3), address(2, 1)];
+    let (node, key) = (name(2), None);
+    world.configure_peers(
+        1,
+        vec![Peer {
+            node,
+            addresses,
+            key,
+        }],
+    );
+    world.run(SECOND * 3);
+    world.assert_connected(1, 2);
+    assert_eq!(world.node(1).counters().initiations_sent, 4);
+}
+
+#[test]
 fn whoever_starts_again_is_back_within_seconds() {
     // who starts again, and who calls
     for (reboots, caller) in [(1, 1), (2, 1), (1, 2), (2, 2)] {
@@ -226,7 +244,7 @@ fn who_shuts_down_says_so() {
     world.input(2, Input::ShutDown);
     world.run(SECOND);
     let closed = &world.node(1).closed;
-    assert!(matches!(&closed[..], [(_, Closing::Told(why))] if why.contains("shut down")));
+    assert!(matches!(&closed[..], [(_, Closing::Told { text, .. })] if text.contains("shut down")));
     assert!(world.node(2).tunnels.is_empty());
     assert!(
         world
@@ -273,7 +291,10 @@ fn a_channel_without_post_quantum_keys_ends_when_they_are_required() {
     world.assert_connected(1, 2);
     world.input(2, Input::PostQuantum(PostQuantum::Required));
     world.run(SECOND);
-    assert!(matches!(&world.node(1).closed[..], [(_, Closing::Told(_))]));
+    assert!(matches!(
+        &world.node(1).closed[..],
+        [(_, Closing::Told { .. })]
+    ));
     assert!(world.node(2).tunnels.is_empty());
 }
 

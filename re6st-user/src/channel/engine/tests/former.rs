@@ -9,7 +9,7 @@ use crate::{
         static_key::StaticKey,
         testing::{CertificateOf, START},
     },
-    channel::{ChannelCredentials, Closing, Input, PeerState},
+    channel::{ChannelCredentials, Closing, Input, PeerState, wire::message::CloseReason},
     time::Timestamp,
 };
 
@@ -151,7 +151,7 @@ fn a_peer_that_we_have_called_and_that_the_configuration_names_no_more_is_told_a
     world.run(SECOND * 100);
     let closed = &world.node(2).closed;
     assert!(
-        matches!(&closed[..], [(_, Closing::Told(why))] if why.contains("configuration")),
+        matches!(&closed[..], [(_, Closing::Told { text, .. })] if text.contains("configuration")),
         "{closed:?}"
     );
     assert_eq!(world.node(1).counters().initiations_sent, before);
@@ -174,4 +174,46 @@ fn a_peer_that_has_called_us_stays_when_the_configuration_names_it_no_more_if_th
         let closed = world.node(2).closed.clone();
         assert_eq!(closed.is_empty(), stays, "{closed:?}");
     }
+}
+
+#[test]
+fn a_peer_that_the_mesh_has_no_use_or_no_room_for_hears_that_and_is_not_called_again() {
+    for (why, expected) in [
+        (Closing::NotNeeded, CloseReason::NotNeeded),
+        (Closing::Full, CloseReason::Full),
+    ] {
+        let mut world = World::pair(1);
+        world.run(SECOND);
+        let node = name(2);
+        world.input(
+            1,
+            Input::Close {
+                node,
+                why: why.clone(),
+            },
+        );
+        let before = world.node(1).counters().initiations_sent;
+        world.run(SECOND * 100);
+        assert_eq!(world.node(1).closed, [(node, why)]);
+        let told = &world.node(2).closed;
+        assert!(matches!(&told[..], [(_, Closing::Told { reason, .. })] if *reason == expected));
+        assert_eq!(world.node(1).counters().initiations_sent, before);
+    }
+}
+
+#[test]
+fn whoever_is_refused_before_its_tunnel_is_open_hears_why() {
+    let mut world = World::pair(1);
+    while world.node(2).tunnels.is_empty() {
+        world.run(MILLISECOND);
+    }
+    assert!(world.node(1).tunnels.is_empty());
+    let (node, why) = (name(1), Closing::Full);
+    world.input(2, Input::Close { node, why });
+    world.run(SECOND);
+    let told = &world.node(1).closed;
+    assert!(
+        matches!(&told[..], [(_, Closing::Told { reason, .. })] if *reason == CloseReason::Full),
+        "{told:?}"
+    );
 }

@@ -13,4 +13,5 @@ mod documents;
 mod former;
 mod keys;
 mod packets;
+mod probes;
 mod world;

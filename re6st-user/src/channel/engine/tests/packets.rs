@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::world::{MILLISECOND, Packet, Payload, SECOND, World, address, name, with_seeds};
+use super::world::{
+    MILLISECOND, Packet, Payload, SECOND, World, address, cookie_reply, name, with_seeds,
+};
 use crate::channel::{Counters, Input};
 
 /// A connected pair, and all packets of its channel.
@@ -171,10 +173,7 @@ fn a_cookie_makes_the_initiation_leave_again_once_and_moves_nobody() {
     world.call(1, 2);
     world.run(MILLISECOND);
     let initiation = bytes(&world.recorded.take().unwrap()[0]).to_vec();
-    let mut reply = vec![3, 1, 0, 0];
-    reply.extend(&initiation[4..8]);
-    reply.extend(b"biscuits");
-    reply.extend(&initiation[16..24]);
+    let reply = cookie_reply(&initiation, b"biscuits");
     // a MAC that was guessed
     let mut guessed = reply.clone();
     guessed[20] ^= 1;

@@ -15,7 +15,7 @@ pub use self::{
     identities::{
         AUTHORITY, certificate_of, credentials, credentials_with, key_of, name, public_key_of,
     },
-    network::{FIRST_ADDRESS, Packet, Payload, Way, address},
+    network::{FIRST_ADDRESS, Packet, Payload, Way, address, cookie_reply},
     seeds::with_seeds,
 };
 use crate::{
@@ -50,6 +50,8 @@ pub struct Node {
     pub babel: Vec<(NodePrefix, bool, Vec<u8>)>,
     pub documents: Vec<Vec<u8>>,
     pub wanted_keys: u64,
+    pub probed: Vec<(NodePrefix, Option<Duration>)>,
+    pub reached_by: Vec<NodePrefix>,
     /// How often a tunnel was opened or changed.
     pub tunnel_changes: u64,
     pub data_received: u64,
@@ -113,6 +115,8 @@ impl World {
                 babel: Vec::new(),
                 documents: Vec::new(),
                 wanted_keys: 0,
+                probed: Vec::new(),
+                reached_by: Vec::new(),
                 tunnel_changes: 0,
                 data_received: 0,
                 data_refused: 0,
@@ -153,7 +157,7 @@ impl World {
         let mut peers = self.node(from).peers.clone();
         peers.push(Peer {
             node: name(to),
-            address: Some(address),
+            addresses: vec![address],
             key: None,
         });
         self.configure_peers(from, peers);
@@ -214,7 +218,9 @@ impl World {
                     node.tunnels.insert(peer, tunnel);
                 }
                 Output::Closed { peer, why } => {
-                    assert!(node.tunnels.remove(&peer).is_some(), "closed, not open");
+                    let was_open = node.tunnels.remove(&peer).is_some();
+                    let refused = matches!(why, Closing::Told { .. });
+                    assert!(was_open || refused, "closed, not open");
                     node.closed.push((peer, why));
                 }
                 Output::Babel {
@@ -225,6 +231,11 @@ impl World {
                 Output::Quality { peer, quality } => {
                     node.quality.insert(peer, quality);
                 }
+                Output::Probed {
+                    node: peer,
+                    round_trip,
+                } => node.probed.push((peer, round_trip)),
+                Output::Reached(by) => node.reached_by.push(by),
                 Output::Document(document) => node.documents.push(document),
                 Output::Event(event) => node.events.push(event),
             }

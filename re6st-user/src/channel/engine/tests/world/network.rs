@@ -59,3 +59,12 @@ pub struct Packet {
     pub to: SocketAddr,
     pub payload: Payload,
 }
+
+/// What a node under load answers an initiation.
+pub fn cookie_reply(initiation: &[u8], cookie: &[u8; 8]) -> Vec<u8> {
+    let mut reply = vec![3, 1, 0, 0];
+    reply.extend(&initiation[4..8]);
+    reply.extend(cookie);
+    reply.extend(&initiation[16..24]);
+    reply
+}
