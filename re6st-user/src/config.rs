@@ -120,6 +120,8 @@ pub struct Mesh {
     pub ip: Vec<SocketAddr>,
     /// Where those are.
     pub country: Option<Country>,
+    /// A NAT's router is asked to pass a port on to this node.
+    pub port_mapping: bool,
     /// What tunnels are not made with.
     pub disabled: BTreeSet<Carrier>,
     /// No tunnel crosses the borders of these countries, if the file says it.

@@ -15,6 +15,7 @@ pub mod membership;
 pub mod mesh;
 pub mod node;
 pub mod octets;
+pub mod port_mapping;
 pub mod printable;
 pub mod rate;
 pub mod registry;

@@ -21,6 +21,7 @@ const FLOORS: &[&str] = &[
     "trace",
     "description",
     "membership",
+    "port_mapping",
     "channel",
     "registry",
     "routing",

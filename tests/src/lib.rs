@@ -18,6 +18,7 @@ pub mod member;
 pub mod mesh;
 pub mod model;
 pub mod mounts;
+pub mod nat;
 pub mod node;
 pub mod packet;
 pub mod process;

@@ -49,6 +49,7 @@ pub fn mesh(raw: &raw::Config, networks: &[IpNet], port: u16) -> Result<Option<M
         disabled: disabled(&mesh.disable_proto)?,
         same_country: same_country.transpose()?,
         client: mesh.client,
+        port_mapping: mesh.port_mapping.unwrap_or(true),
     }))
 }
 

@@ -53,6 +53,7 @@ pub struct Mesh {
     pub same_country: Option<Vec<Text>>,
     #[serde(default)]
     pub client: bool,
+    pub port_mapping: Option<bool>,
 }
 
 #[derive(Deserialize)]

@@ -29,6 +29,8 @@ pub struct Address {
     pub protocol: Protocol,
     /// Where it is, if anybody said.
     pub country: Option<Country>,
+    /// What nobody there has asked for gets there, as far as the node says: it need not be asked to call us while we call it.
+    pub is_open: bool,
 }
 
 impl Address {
@@ -38,6 +40,7 @@ impl Address {
             socket,
             protocol: Protocol::Udp,
             country: None,
+            is_open: false,
         }
     }
 

@@ -33,6 +33,8 @@ counters! {
     rounds,
     /// Questions asked.
     questions,
+    /// Those in which a node that may be behind a NAT was asked to call us while we call it.
+    introductions,
     /// Answers that came.
     answers,
     /// Questions without an answer.

@@ -136,7 +136,7 @@ pub enum Input {
         id: QuestionId,
         /// Where to.
         destinations: Vec<NodePrefix>,
-        /// Where it wants to be reached; mostly none.
+        /// Where it wants to be reached, by its own signed word; none if it does not ask for that.
         reach: Vec<Address>,
     },
     /// The answer to [`super::Output::Ask`].

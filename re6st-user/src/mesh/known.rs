@@ -78,7 +78,10 @@ impl AddressBook {
         }
         let proven = entry.known.addresses.first().filter(|_| entry.is_proven);
         if let Some(proven) = proven.copied() {
-            match good.iter().position(|address| *address == proven) {
+            match good
+                .iter()
+                .position(|address| address.socket == proven.socket)
+            {
                 Some(place) => good[..=place].rotate_right(1),
                 None => {
                     good.insert(0, proven);

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | 1 | version: 1 |
 //! | 1 | 1 a question, 2 an answer |
+//! | 1 | flags: bit 0 of a question: try and reach me, at the addresses of my record; of an answer: there is room for you |
 //! | 8 | identifier of the question |
 //! | 8 | when it was said, in seconds since 1970 |
 //! | 1, and as many bits | the name of the node that it is for: how many bits, and their number in as few octets as hold them |
@@ -41,14 +42,45 @@ const DOMAIN: &[u8] = b"re6st-ebpf mesh message\0";
 const VERSION: u8 = 1;
 const QUESTION: u8 = 1;
 const ANSWER: u8 = 2;
+/// The flag of a question.
+const REACH_US: u8 = 1;
+/// The flag of an answer.
+const HAS_ROOM: u8 = 1;
 
 /// What is said.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Content {
     /// Where are you, and what do your ways to these cost?
-    Question(Vec<NodePrefix>),
-    /// What they cost; where it is says the record.
-    Answer(Vec<Metric>),
+    Question {
+        /// These; may be none.
+        destinations: Vec<NodePrefix>,
+        /// And try to reach whoever asks, at the addresses of its record, and no others: so nobody makes others send packets
+        /// to an address that it has not put its own name to.
+        reach_us: bool,
+    },
+    /// Where it is says the record.
+    Answer {
+        /// It serves fewer than it may.
+        has_room: bool,
+        /// What the ways to the destinations cost, in their order.
+        metrics: Vec<Metric>,
+    },
+}
+
+impl Content {
+    const fn kind(&self) -> u8 {
+        match self {
+            Self::Question { .. } => QUESTION,
+            Self::Answer { .. } => ANSWER,
+        }
+    }
+
+    fn flags(&self) -> u8 {
+        match self {
+            Self::Question { reach_us, .. } => u8::from(*reach_us) * REACH_US,
+            Self::Answer { has_room, .. } => u8::from(*has_room) * HAS_ROOM,
+        }
+    }
 }
 
 /// Something said to this node, and by whom.
@@ -95,20 +127,18 @@ impl Message {
         key: &PrivateKey,
         now: Timestamp,
     ) -> Result<Vec<u8>, MessageError> {
-        let kind = match content {
-            Content::Question(_) => QUESTION,
-            Content::Answer(_) => ANSWER,
-        };
-        let mut octets = vec![VERSION, kind];
+        let mut octets = vec![VERSION, content.kind(), content.flags()];
         octets.extend(id.0.to_be_bytes());
         octets.extend(now.0.to_be_bytes());
         put_name(&mut octets, to);
         match content {
-            Content::Question(names) => {
-                octets.extend(count(names.len())?);
-                names.iter().for_each(|name| put_name(&mut octets, *name));
+            Content::Question { destinations, .. } => {
+                octets.extend(count(destinations.len())?);
+                destinations
+                    .iter()
+                    .for_each(|name| put_name(&mut octets, *name));
             }
-            Content::Answer(metrics) => {
+            Content::Answer { metrics, .. } => {
                 octets.extend(count(metrics.len())?);
                 octets.extend(metrics.iter().flat_map(|metric| metric.0.to_be_bytes()));
             }
@@ -175,6 +205,7 @@ impl<'a> Parsed<'a> {
             return None;
         }
         let kind = reader.u8()?;
+        let flags = reader.u8()?;
         let id = QuestionId(reader.u64()?);
         let said_at = Timestamp(reader.u64()?);
         let to = name(&mut reader)?;
@@ -185,12 +216,18 @@ impl<'a> Parsed<'a> {
         let content = match kind {
             QUESTION => {
                 let names: Option<Vec<_>> = (0..count).map(|_| name(&mut reader)).collect();
-                Content::Question(names?)
+                Content::Question {
+                    destinations: names?,
+                    reach_us: flags & REACH_US != 0,
+                }
             }
             ANSWER => {
                 let metrics: Option<Vec<_>> =
                     (0..count).map(|_| reader.u16().map(Metric)).collect();
-                Content::Answer(metrics?)
+                Content::Answer {
+                    has_room: flags & HAS_ROOM != 0,
+                    metrics: metrics?,
+                }
             }
             _ => return None,
         };

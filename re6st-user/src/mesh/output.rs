@@ -137,10 +137,12 @@ pub enum Output {
         id: QuestionId,
         /// Where to; may be none.
         destinations: Arc<[NodePrefix]>,
-        /// Where it is asked to try and reach us, as long as we do not know whether others can; else none.
-        reach_us: Vec<Address>,
+        /// It is to try and reach us, at [`super::Input::OwnAddresses`]: we call it at the same time, or do not know whether
+        /// others can reach us.
+        reach_us: bool,
     },
-    /// A node wants to know whether it can be reached: a probe, whose result does not matter here.
+    /// A node wants to be reached: a probe, whose result does not matter here. It lets that node's own call through a NAT or a
+    /// firewall before us, or shows it that others can reach it.
     Reach {
         /// Whose.
         node: NodePrefix,

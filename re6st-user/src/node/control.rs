@@ -16,7 +16,7 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{install::InstallCounters, journal::JournalCounters};
+use super::{install::InstallCounters, journal::JournalCounters, mesh::MappedPort};
 use crate::{
     babel::output::{Page, RouteSnapshot},
     channel::{self, PeerReport},
@@ -120,6 +120,8 @@ pub struct MeshReport {
     pub tunnels: Vec<MeshTunnel>,
     /// Where others are told that this node is.
     pub addresses: Vec<SocketAddr>,
+    /// Where a router passes packets on to it.
+    pub mapped_port: Option<MappedPort>,
     /// How often what happened.
     #[serde(flatten)]
     pub counters: mesh::Counters,

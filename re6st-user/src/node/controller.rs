@@ -16,7 +16,7 @@ use super::{
     journal::Journal,
     mesh::NodeMesh,
     orders::{Ending, Order, Orders},
-    outside::{CARRIERS, MONITOR, ORDERS, Outside, QUESTIONS, Readiness},
+    outside::{CARRIERS, MONITOR, ORDERS, Outside, PORT_MAPPING, QUESTIONS, Readiness},
     peers::{self, Peers},
     recorder::Recorder,
     reload::Reload,
@@ -210,6 +210,7 @@ impl Controller {
         };
         supervisor::stopping();
         if matches!(outcome, Ok(Ending::ForGood)) {
+            self.end_port_mapping();
             self.mesh(mesh::Input::ShutDown);
             self.handle(Input::ShutDown);
             self.channel(channel::Input::ShutDown);
@@ -350,6 +351,7 @@ impl Controller {
                 }
                 // taken when the mesh goes on
                 QUESTIONS => {}
+                PORT_MAPPING => self.look_where_we_are_at_once(),
                 token if token >= CARRIERS => {
                     let place = (token - CARRIERS) as usize;
                     self.transport.receive_through(place, now, &mut inputs);
@@ -454,7 +456,7 @@ impl Controller {
         }
     }
 
-    fn save(&mut self) {
+    pub(super) fn save(&mut self) {
         if self.state.save().is_err()
             && let Some(warning) = self.state.warning()
         {

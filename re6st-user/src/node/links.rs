@@ -48,6 +48,7 @@ impl Controller {
             }
             _ => {}
         }
+        self.note_for_whereabouts(change);
         let (host, uses) = self.host_and_uses();
         host.note(change, &uses);
     }

@@ -27,6 +27,8 @@ pub(super) const MONITOR: u64 = u64::MAX;
 pub(super) const ORDERS: u64 = u64::MAX - 1;
 /// Token of what nodes ask each other over the mesh.
 pub(super) const QUESTIONS: u64 = u64::MAX - 2;
+/// Token of what a router says of a port that it is to pass on.
+pub(super) const PORT_MAPPING: u64 = u64::MAX - 3;
 /// Tokens of carriers begin here; those of plain interfaces are their indexes.
 pub(super) const CARRIERS: u64 = 1 << 32;
 /// What a controller opens before anything is attached.

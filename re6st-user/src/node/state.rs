@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     babel::quantities::{RouterId, SequenceNumber},
     io::file,
+    port_mapping::Nonce,
 };
 
 /// The file, and what is in it.
@@ -34,6 +35,8 @@ pub struct Kept {
     pub router_id: Option<RouterId>,
     /// The neighbour at the other end of each tunnel that routes go through, by the tunnel's name.
     pub neighbours: BTreeMap<String, Ipv6Addr>,
+    /// By which a router knows that it gave a port to us.
+    pub port_mapping_nonce: Option<Nonce>,
 }
 
 impl State {

@@ -32,7 +32,11 @@ impl Member {
 
     /// The same, as `conf` has left it but for the LAN interface.
     pub(super) fn of_mesh(registry: &RegistryHost, name: &str, right: &[&str]) -> Result<Self> {
-        let host = registry.newcomer(name)?;
+        Self::enrolled(registry, registry.newcomer(name)?, right)
+    }
+
+    /// The same on a host that is there.
+    pub(super) fn enrolled(registry: &RegistryHost, host: Host, right: &[&str]) -> Result<Self> {
         registry.conf(&host, right)?.success()?;
         let member = Self {
             host,
@@ -91,8 +95,13 @@ impl Member {
     }
 
     pub(super) fn kill(&mut self) -> Result<()> {
+        self.end(Signal::SIGKILL)
+    }
+
+    /// Ends its controller by a signal.
+    pub(super) fn end(&mut self, signal: Signal) -> Result<()> {
         let process = self.process.take().context("it is not running")?;
-        process.stop(Signal::SIGKILL)?;
+        process.stop(signal)?;
         Ok(())
     }
 

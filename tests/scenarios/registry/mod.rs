@@ -7,6 +7,7 @@ mod enrolment;
 mod import;
 mod members;
 mod mesh;
+mod nats;
 mod operator;
 mod secrets;
 mod succession;

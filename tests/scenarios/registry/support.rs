@@ -14,6 +14,7 @@ use testbed::{
     host::{Host, Testbed},
     internet::{Internet, Uplink},
     link::LinkOptions,
+    nat::{Nat, NatRouter},
     process::{Output, Process},
 };
 
@@ -93,6 +94,18 @@ impl RegistryHost {
         let host = self.testbed.host(name)?;
         self.internet
             .attach(&host, "eth0", LinkOptions::default())?;
+        Ok(host)
+    }
+
+    /// A router with NAT on the same Internet, which has none of this number.
+    pub fn nat(&self, number: u8, nat: Nat) -> Result<NatRouter> {
+        NatRouter::new(&self.testbed, &self.internet, number, nat)
+    }
+
+    /// A host behind such a router.
+    pub fn behind(&self, name: &str, nat: &NatRouter) -> Result<Host> {
+        let host = self.testbed.host(name)?;
+        nat.attach(&host)?;
         Ok(host)
     }
 

@@ -272,12 +272,15 @@ impl World {
                 reach_us,
             } => {
                 let to = number(*to);
-                self.send(8 + 2 * destinations.len() + 20 * reach_us.len());
+                self.send(8 + 2 * destinations.len());
                 let input = Input::Asked {
                     by: name(node),
                     id: *id,
                     destinations: destinations.to_vec(),
-                    reach: reach_us.clone(),
+                    reach: match reach_us {
+                        true => vec![self.underlay.address(node)],
+                        false => Vec::new(),
+                    },
                 };
                 self.tell(node, to, input);
             }

@@ -99,6 +99,12 @@ pub const TOOLS: &[Package] = &[
         purposes: &[Test],
     },
     Package {
+        name: "miniupnpd-nftables",
+        reason: "a NAT's router that passes ports on when it is asked: PCP, NAT-PMP and UPnP",
+        presence: Program("miniupnpd"),
+        purposes: &[Test],
+    },
+    Package {
         name: "qemu-system-x86",
         reason: "virtual machines with Debian's kernels: interoperation with Linux's own fou and gre",
         presence: Program("qemu-system-x86_64"),

@@ -136,6 +136,16 @@ fn mesh(mesh: &Value) -> String {
         count("peer"),
         mesh["max-clients"]
     );
+    let mapped = &mesh["mapped-port"];
+    if let (Some(address), Some(router), Some(protocol)) = (
+        mapped["address"].as_str(),
+        mapped["router"].as_str(),
+        mapped["protocol"].as_str(),
+    ) {
+        text += &format!(
+            "  the router at {router} passes what comes to {address} on to this node ({protocol})\n"
+        );
+    }
     for tunnel in tunnels
         .iter()
         .filter(|it| it["owner"] == "us" && it["is-up"] == true)

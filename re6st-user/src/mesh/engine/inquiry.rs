@@ -53,7 +53,7 @@ impl Mesh {
             asked: destinations.len(),
         };
         self.inquiries.insert(node, inquiry);
-        let reach_us = self.reach_us(context.now);
+        let reach_us = self.asks_to_be_reached(context.now);
         context.outputs.push(Output::Ask {
             node,
             id,

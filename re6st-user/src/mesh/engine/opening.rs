@@ -9,6 +9,7 @@ use super::{
 use crate::{
     certificate::node_prefix::NodePrefix,
     mesh::{
+        QuestionId,
         address::{Address, Country},
         event::Event,
         input::{Loss, OpenFailure},
@@ -29,7 +30,11 @@ impl Mesh {
         let state = if addresses.is_empty() {
             self.ask_for_addresses(context, node)
         } else {
-            self.open(context, node, addresses, why)
+            let is_open = addresses.iter().any(|address| address.is_open);
+            let can_be_called = !self.own_addresses.is_empty();
+            let can_ask = can_be_called && context.routes.metric(node).is_some();
+            let introduction = (can_ask && !is_open).then(|| self.invite(context, node));
+            self.open(context, node, addresses, (why, introduction))
         };
         let mut tunnel = Tunnel::new(OpenedBy::Us, why, state);
         tunnel.replaces = replaces;
@@ -41,7 +46,7 @@ impl Mesh {
         context: &mut Context<'_>,
         node: NodePrefix,
         addresses: Vec<Address>,
-        why: Why,
+        (why, introduction): (Why, Option<QuestionId>),
     ) -> State {
         self.counters.openings += 1;
         context.outputs.push(Output::Open {
@@ -51,6 +56,7 @@ impl Mesh {
         });
         State::Opening {
             until: context.now + self.settings.timers.opening,
+            introduction,
         }
     }
 
@@ -69,7 +75,8 @@ impl Mesh {
             self.counters.not_spread += 1;
             self.pace.missed_spread();
         } else {
-            let state = self.open(context, node, addresses, why);
+            // it was asked to call us when it was asked where it is
+            let state = self.open(context, node, addresses, (why, None));
             if let Some(tunnel) = self.tunnels.get_mut(&node) {
                 tunnel.state = state;
             }

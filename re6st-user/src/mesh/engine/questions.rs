@@ -1,6 +1,6 @@
 //! Questions to other nodes, over the mesh, and theirs.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{Context, Mesh, tunnel::State};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
         address::{Address, MAX_ADDRESSES},
         input::Source,
         known::Known,
-        output::Output,
+        output::{Closing, Output},
         random,
         routes::Metric,
     },
@@ -22,7 +22,15 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Questions {
     all: Bucket,
-    by_node: BTreeMap<NodePrefix, Bucket>,
+    by_node: BTreeMap<NodePrefix, Asker>,
+}
+
+/// One of them.
+#[derive(Debug, Default)]
+struct Asker {
+    bucket: Bucket,
+    /// When we were to call it last.
+    invited_at: Option<Time>,
 }
 
 impl Mesh {
@@ -32,32 +40,31 @@ impl Mesh {
         context: &mut Context<'_>,
         node: NodePrefix,
     ) -> State {
+        State::Asking {
+            id: self.invite(context, node),
+            until: context.now + self.settings.timers.answer,
+        }
+    }
+
+    /// Asks a node where it is, and to call us while we call it: so a NAT before either of us lets the other's call in.
+    pub(super) fn invite(&mut self, context: &mut Context<'_>, node: NodePrefix) -> QuestionId {
         let id = QuestionId(random::bits(&mut *context.random));
+        let reach_us = !self.own_addresses.is_empty();
         self.counters.questions += 1;
-        let reach_us = self.reach_us(context.now);
+        self.counters.introductions += u64::from(reach_us);
         context.outputs.push(Output::Ask {
             node,
             id,
             destinations: Arc::default(),
             reach_us,
         });
-        State::Asking {
-            id,
-            until: context.now + self.settings.timers.answer,
-        }
+        id
     }
 
-    /// Where others are asked to try and reach us.
-    pub(super) fn reach_us(&self, now: Time) -> Vec<Address> {
-        match self.reachable.known.is_some() || self.is_reachable(now) {
-            true => Vec::new(),
-            false => self
-                .own_addresses
-                .iter()
-                .take(MAX_ADDRESSES)
-                .copied()
-                .collect(),
-        }
+    /// Whether others are asked to try and reach us, only for us to know whether they can.
+    pub(super) fn asks_to_be_reached(&self, now: Time) -> bool {
+        let known = self.reachable.known.is_some() || self.is_reachable(now);
+        !known && !self.own_addresses.is_empty()
     }
 
     /// An answer: addresses, whether there is room for us, and metrics.
@@ -70,18 +77,24 @@ impl Mesh {
     ) {
         let tunnel = self.tunnels.get(&by).map(|tunnel| tunnel.state);
         let is_wanted = matches!(tunnel, Some(State::Asking { id: asked, .. }) if asked == id);
-        if !is_wanted && !self.is_asked(by, id) {
+        let is_called =
+            matches!(tunnel, Some(State::Opening { introduction, .. }) if introduction == Some(id));
+        if !is_wanted && !is_called && !self.is_asked(by, id) {
             self.counters.unasked_answers += 1;
             return;
         }
         self.counters.answers += 1;
         self.learn_of(context, by, addresses);
-        if !is_wanted {
-            self.inquiry_answered(context, by, has_room, metrics);
-        } else if has_room {
-            self.open_asked(context, by);
-        } else {
+        if is_called && !has_room {
+            let why = Closing::NotNeeded;
+            context.outputs.push(Output::Close { node: by, why });
             self.peer_is_full(context, by);
+        } else if is_wanted && !has_room {
+            self.peer_is_full(context, by);
+        } else if is_wanted {
+            self.open_asked(context, by);
+        } else if !is_called {
+            self.inquiry_answered(context, by, has_room, metrics);
         }
     }
 
@@ -113,6 +126,7 @@ impl Mesh {
         reach.truncate(MAX_ADDRESSES);
         reach.retain(|address| address.is_usable() && self.is_allowed(address));
         if !reach.is_empty() {
+            self.questions.invited(context.now, by);
             context.outputs.push(Output::Reach {
                 node: by,
                 addresses: reach,
@@ -141,13 +155,24 @@ impl Questions {
         limits: &crate::mesh::settings::Limits,
     ) -> bool {
         if !self.by_node.contains_key(&by) && self.by_node.len() >= limits.remembered {
-            self.by_node.retain(|_, bucket| !bucket.is_idle(now));
+            self.by_node.retain(|_, asker| !asker.bucket.is_idle(now));
             if self.by_node.len() >= limits.remembered {
                 return false;
             }
         }
-        let bucket = self.by_node.entry(by).or_insert(Bucket::NEW);
-        bucket.take(limits.questions_of_node, now).is_ok()
+        let asker = self.by_node.entry(by).or_default();
+        asker.bucket.take(limits.questions_of_node, now).is_ok()
             && self.all.take(limits.questions, now).is_ok()
+    }
+
+    fn invited(&mut self, now: Time, by: NodePrefix) {
+        self.by_node.entry(by).or_default().invited_at = Some(now);
+    }
+
+    /// Whether a node that opens a tunnel now had asked us to call it.
+    pub fn has_invited(&self, now: Time, node: NodePrefix, opening: Duration) -> bool {
+        let asker = self.by_node.get(&node);
+        let at = asker.and_then(|asker| asker.invited_at);
+        at.is_some_and(|at| now.since(at) < opening)
     }
 }

@@ -51,14 +51,15 @@ impl Reachable {
 
 impl Mesh {
     /// Whether others can open tunnels to us, as far as we see.
-    pub(super) fn is_reachable(&self, now: Time) -> bool {
+    pub fn is_reachable(&self, now: Time) -> bool {
         self.reachable.is_reachable(now, &self.settings)
     }
 
     /// Looks whether it is still so.
     pub(super) fn look_around(&mut self, context: &mut Context<'_>) {
         let now = context.now;
-        if self.tunnels.values().any(Tunnel::is_served) {
+        let mut tunnels = self.tunnels.values();
+        if tunnels.any(|tunnel| tunnel.is_served() && !tunnel.was_invited) {
             self.reachable.note(now);
         }
         let is_reachable = self.is_reachable(now);
@@ -86,8 +87,10 @@ impl Mesh {
             context.outputs.push(Output::Close { node, why });
             return;
         }
+        let opening = self.settings.timers.opening;
         let served = Tunnel {
             address: Some(address),
+            was_invited: self.questions.has_invited(context.now, node, opening),
             ..Tunnel::new(
                 OpenedBy::Peer,
                 Why::Served,
@@ -105,6 +108,7 @@ impl Mesh {
             tunnel.owner = OpenedBy::Peer;
             tunnel.state = served.state;
             tunnel.address = served.address;
+            tunnel.was_invited = served.was_invited;
             tunnel.replaces = None;
             self.counters.served += 1;
         } else {

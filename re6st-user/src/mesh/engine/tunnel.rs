@@ -18,8 +18,11 @@ use crate::{
 pub enum State {
     /// The peer is asked for its addresses.
     Asking { id: QuestionId, until: Time },
-    /// It is being opened.
-    Opening { until: Time },
+    /// It is being opened. The question is that in which the peer is asked to call us at the same time.
+    Opening {
+        until: Time,
+        introduction: Option<QuestionId>,
+    },
     /// Packets flow.
     Up { since: Time },
     /// Routes are to leave it.
@@ -50,6 +53,8 @@ pub struct Tunnel {
     pub loss: u16,
     pub promise: Option<Promise>,
     pub room: Room,
+    /// The peer opened it after it had asked us to call it, so it says nothing of who can reach us.
+    pub was_invited: bool,
 }
 
 impl Tunnel {
@@ -65,6 +70,7 @@ impl Tunnel {
             loss: 0,
             promise: None,
             room: Room::Anybody,
+            was_invited: false,
         }
     }
 
@@ -103,7 +109,7 @@ impl Tunnel {
     pub const fn deadline(&self) -> Option<Time> {
         match self.state {
             State::Asking { until, .. }
-            | State::Opening { until }
+            | State::Opening { until, .. }
             | State::Draining { until, .. } => Some(until),
             State::Up { .. } => None,
         }

@@ -59,16 +59,34 @@ fn hear(authority: &Authority, octets: &[u8], now: Timestamp) -> Result<Message,
     )
 }
 
+fn question(destinations: Vec<NodePrefix>) -> Content {
+    Content::Question {
+        destinations,
+        reach_us: false,
+    }
+}
+
 #[test]
 fn what_is_said_is_heard() {
     let authority = authority();
     let sender = node(&authority, "7/16");
     let names = ["1/16", "5/18", "0/1", "65535/16", "281474976710655/48"].map(name);
     for content in [
-        Content::Question(Vec::new()),
-        Content::Question(names.to_vec()),
-        Content::Question(vec![name("281474976710655/48"); MAX_DESTINATIONS]),
-        Content::Answer(vec![Metric(0), Metric(300), Metric::INFINITY]),
+        question(Vec::new()),
+        question(names.to_vec()),
+        question(vec![name("281474976710655/48"); MAX_DESTINATIONS]),
+        Content::Question {
+            destinations: names.to_vec(),
+            reach_us: true,
+        },
+        Content::Answer {
+            has_room: true,
+            metrics: vec![Metric(0), Metric(300), Metric::INFINITY],
+        },
+        Content::Answer {
+            has_room: false,
+            metrics: Vec::new(),
+        },
     ] {
         let octets = say(&sender, &content);
         let heard = hear(&authority, &octets, START).unwrap();
@@ -82,7 +100,7 @@ fn what_is_said_is_heard() {
 fn changed_cut_late_and_foreign_ones_are_refused() {
     let authority = authority();
     let sender = node(&authority, "7/16");
-    let octets = say(&sender, &Content::Question(vec![name("1/16")]));
+    let octets = say(&sender, &question(vec![name("1/16")]));
     for at in 0..octets.len() {
         let mut changed = octets.clone();
         changed[at] ^= 1;
@@ -96,13 +114,13 @@ fn changed_cut_late_and_foreign_ones_are_refused() {
         assert_eq!(hear(&authority, &octets, now), Err(MessageError::OutOfDate));
     }
     let stranger = node(&self::authority(), "7/16");
-    let octets = say(&stranger, &Content::Question(Vec::new()));
+    let octets = say(&stranger, &question(Vec::new()));
     assert!(matches!(
         hear(&authority, &octets, START),
         Err(MessageError::Record(_))
     ));
     let to_another = Message::sign(
-        &Content::Question(Vec::new()),
+        &question(Vec::new()),
         ID,
         name("8/16"),
         &sender.record,
@@ -121,7 +139,13 @@ fn nobody_speaks_with_the_record_of_another() {
         record: sender.record,
         key: thief.key,
     };
-    let octets = say(&stolen, &Content::Answer(vec![Metric(1)]));
+    let octets = say(
+        &stolen,
+        &Content::Answer {
+            has_room: true,
+            metrics: vec![Metric(1)],
+        },
+    );
     assert_eq!(
         hear(&authority, &octets, START),
         Err(MessageError::Signature)
@@ -132,7 +156,7 @@ fn nobody_speaks_with_the_record_of_another() {
 fn more_destinations_than_allowed_are_not_sent() {
     let authority = authority();
     let sender = node(&authority, "7/16");
-    let content = Content::Question(vec![name("1/16"); MAX_DESTINATIONS + 1]);
+    let content = question(vec![name("1/16"); MAX_DESTINATIONS + 1]);
     let outcome = Message::sign(
         &content,
         ID,

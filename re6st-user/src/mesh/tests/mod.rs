@@ -6,6 +6,7 @@ mod bootstrap;
 mod bounds;
 mod draws;
 mod gains;
+mod introductions;
 mod messages;
 mod renewal;
 mod served;

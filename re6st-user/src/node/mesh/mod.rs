@@ -7,6 +7,7 @@
 //! ```
 
 mod cache;
+mod mapped;
 mod questions;
 mod routes;
 mod settings;
@@ -16,6 +17,7 @@ use std::{collections::BTreeMap, io, net::SocketAddr, os::fd::AsFd as _};
 
 use anyhow::Context as _;
 
+pub use self::mapped::MappedPort;
 use self::{
     cache::Cache,
     questions::Questions,
@@ -116,6 +118,7 @@ impl NodeMesh {
             max_clients: self.told.max_clients,
             tunnels: tunnels.collect(),
             addresses: self.places.addresses().to_vec(),
+            mapped_port: self.places.mapped,
             counters: *self.mesh.counters(),
         }
     }
@@ -156,6 +159,7 @@ fn known(record: &NodeRecord) -> Known {
         socket: *socket,
         protocol: Protocol::Udp,
         country: whereabouts.country,
+        is_open: whereabouts.open,
     });
     Known {
         node: record.node(),
@@ -259,11 +263,16 @@ impl Controller {
                 node,
                 id,
                 destinations,
-                reach_us: _,
-            } => self.ask_node(node, id, &destinations),
+                reach_us,
+            } => self.ask_node(node, id, (&destinations, reach_us)),
+            // where we are says our record
             Output::Answer {
-                node, id, metrics, ..
-            } => self.answer_node(node, id, metrics),
+                node,
+                id,
+                has_room,
+                metrics,
+                addresses: _,
+            } => self.answer_node(node, id, (has_room, metrics)),
             Output::Probe { node, addresses } => self.probe_for_mesh(node, &addresses),
             Output::Reach { node, addresses } => self.reach_for_mesh(node, &addresses),
             Output::AskRegistry => self.ask_membership(Request::Others(NEWCOMERS)),

@@ -40,13 +40,28 @@ impl Questions {
 }
 
 impl Controller {
-    /// Asks a node for its addresses, and what its ways cost.
-    pub(super) fn ask_node(&mut self, node: NodePrefix, id: QuestionId, to: &[NodePrefix]) {
-        self.say_to_node(node, id, &Content::Question(to.to_vec()));
+    /// Asks a node for its addresses, and what its ways cost; and, if `reach_us`, to call us.
+    pub(super) fn ask_node(
+        &mut self,
+        node: NodePrefix,
+        id: QuestionId,
+        (destinations, reach_us): (&[NodePrefix], bool),
+    ) {
+        let destinations = destinations.to_vec();
+        let question = Content::Question {
+            destinations,
+            reach_us,
+        };
+        self.say_to_node(node, id, &question);
     }
 
-    pub(super) fn answer_node(&mut self, node: NodePrefix, id: QuestionId, metrics: Vec<Metric>) {
-        self.say_to_node(node, id, &Content::Answer(metrics));
+    pub(super) fn answer_node(
+        &mut self,
+        node: NodePrefix,
+        id: QuestionId,
+        (has_room, metrics): (bool, Vec<Metric>),
+    ) {
+        self.say_to_node(node, id, &Content::Answer { has_room, metrics });
     }
 
     fn say_to_node(&mut self, node: NodePrefix, id: QuestionId, content: &Content) {
@@ -92,7 +107,10 @@ impl Controller {
                 node, addresses, ..
             } = known(&by);
             match content {
-                Content::Question(destinations) => {
+                Content::Question {
+                    destinations,
+                    reach_us,
+                } => {
                     self.mesh(Input::Learned {
                         source: Source::Itself,
                         peers: vec![known(&by)],
@@ -101,15 +119,14 @@ impl Controller {
                         by: node,
                         id,
                         destinations,
-                        reach: Vec::new(),
+                        reach: if reach_us { addresses } else { Vec::new() },
                     });
                 }
-                Content::Answer(metrics) => self.mesh(Input::Answered {
+                Content::Answer { has_room, metrics } => self.mesh(Input::Answered {
                     by: node,
                     id,
                     addresses,
-                    // it is not said so far: who has none refuses the tunnel
-                    has_room: true,
+                    has_room,
                     metrics,
                 }),
             }
