@@ -33,6 +33,13 @@ pub enum Event {
         /// Where it is.
         to: SocketAddr,
     },
+    /// It is at two places in turn.
+    TwoPlaces {
+        /// Who.
+        peer: NodePrefix,
+        /// The places.
+        places: [SocketAddr; 2],
+    },
     /// It leaves probes unanswered.
     Unresponsive(NodePrefix),
     /// It answers again.
@@ -82,6 +89,7 @@ impl Event {
             Self::Connected { peer, .. } => ("connected", Some(peer)),
             Self::Closed { peer, .. } => ("closed", Some(peer)),
             Self::Moved { peer, .. } => ("moved", Some(peer)),
+            Self::TwoPlaces { peer, .. } => ("two places", Some(peer)),
             Self::Unresponsive(peer) => ("unresponsive", Some(peer)),
             Self::Responsive(peer) => ("responsive", Some(peer)),
             Self::Refused { peer, .. } => ("refused", peer.as_ref()),
@@ -117,6 +125,9 @@ impl fmt::Display for Event {
             Self::Closed { peer, why } => write!(f, "peer {}: closed: {why}", name(peer)),
             Self::Moved { peer, from, to } => {
                 write!(f, "peer {}: moved from {from} to {to}", name(peer))
+            }
+            Self::TwoPlaces { peer, places } => {
+                write!(f, "peer {} {}", name(peer), two_places(*places))
             }
             Self::Unresponsive(peer) => write!(f, "peer {} does not answer", name(peer)),
             Self::Responsive(peer) => write!(f, "peer {} answers again", name(peer)),
@@ -154,4 +165,13 @@ impl fmt::Display for Event {
             ),
         }
     }
+}
+
+/// What a peer that is at two places in turn does, and why that may be.
+pub fn two_places(mut places: [SocketAddr; 2]) -> String {
+    places.sort();
+    let [one, other] = places;
+    format!(
+        "is at {one} and at {other} in turn: if it has not two uplinks that fail, two hosts have its key, and each must have its own"
+    )
 }

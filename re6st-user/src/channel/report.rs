@@ -64,8 +64,9 @@ pub struct PeerReport {
     /// Age of the session in use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_age: Option<Duration>,
-    /// How good the way is.
-    pub quality: Quality,
+    /// How good the way is, where there is a session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Quality>,
     /// Octets of the channel that were sent, with UDP and IP headers.
     pub sent: u64,
     /// Octets of the channel that came, with UDP and IP headers.

@@ -14,12 +14,14 @@ mod opening;
 mod receive;
 mod report;
 mod tunnel;
+mod turns;
 mod unproven;
 
 use std::net::{IpAddr, SocketAddr};
 
 use carrier::{Carrier, Shown, Stage};
 use opening::Opening;
+use turns::Turns;
 use unproven::Unproven;
 
 use super::{
@@ -69,6 +71,7 @@ pub(super) struct Peer {
     shown: Option<Shown>,
     /// Where it was heard last.
     address: Option<SocketAddr>,
+    turns: Turns,
     /// It came before anything was sent to it: no firewall here keeps out what it sends, whatever the port.
     came_unasked: bool,
     /// Nothing has shown yet that it hears us there.
@@ -114,6 +117,7 @@ impl Peer {
             shown_key: None,
             shown: None,
             address: None,
+            turns: Turns::default(),
             came_unasked: false,
             unproven: None,
             local: None,

@@ -178,12 +178,18 @@ impl Peer {
         context.counters.moves += 1;
         self.meter.forget_way(now);
         self.path.forget_way(now);
-        if self.current.is_some() {
-            context.event(Event::Moved {
-                peer: self.node,
-                from: before,
-                to: from,
-            });
+        if self.current.is_none() {
+            return;
+        }
+        let peer = self.node;
+        context.event(Event::Moved {
+            peer,
+            from: before,
+            to: from,
+        });
+        if self.turns.moved(now, before, from) {
+            let places = [before, from];
+            context.event(Event::TwoPlaces { peer, places });
         }
     }
 

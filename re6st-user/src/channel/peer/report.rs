@@ -3,7 +3,10 @@
 use super::Peer;
 use crate::{
     certificate::node::NodeCertificate,
-    channel::report::{OpenedBy, PeerReport, PeerState},
+    channel::{
+        event::two_places,
+        report::{OpenedBy, PeerReport, PeerState},
+    },
     time::Time,
 };
 
@@ -18,7 +21,10 @@ impl Peer {
             None if self.opening.is_under_way() || !self.carriers.is_empty() => PeerState::Opening,
             None => PeerState::Waiting,
         };
-        let why = self.trouble.clone().or_else(|| self.waits_for(state));
+        let turns = self.turns.places(now).map(two_places);
+        let why = turns
+            .or_else(|| self.trouble.clone())
+            .or_else(|| self.waits_for(state));
         PeerReport {
             peer: self.node.common_name(),
             configured: self.configured.is_some(),
@@ -30,7 +36,7 @@ impl Peer {
             certificate_expires: self.certificate().map(NodeCertificate::not_after),
             last_handshake: self.last_handshake.map(|at| now.since(at)),
             key_age: current.map(|it| now.since(it.session.created())),
-            quality: self.meter.quality(),
+            quality: current.map(|_| self.meter.quality()),
             sent: self.sent,
             received: self.received,
             path_mtu: current.map(|_| self.path.size()),

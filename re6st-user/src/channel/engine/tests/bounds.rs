@@ -3,6 +3,7 @@
 use super::world::{MILLISECOND, Payload, SECOND, World, address, name};
 use crate::channel::{
     Held, Input,
+    event::Event,
     wire::{
         Message,
         message::{DocumentKind, Encapsulation, TunnelTerms},
@@ -85,6 +86,29 @@ fn a_peer_that_moves_all_the_time_changes_the_tunnel_now_and_then() {
     assert!(changes <= 10, "{changes} in a second");
     world.run(SECOND * 3);
     world.assert_connected(1, 2);
+}
+
+#[test]
+fn a_peer_that_is_at_two_places_in_turn_is_told_of_once_and_shown_while_it_is() {
+    let mut world = connected(2);
+    let told = |world: &mut World| {
+        let told = |event: &&Event| matches!(event, Event::TwoPlaces { .. });
+        world.node(2).events.iter().filter(told).count()
+    };
+    let shown = |world: &mut World| world.report(2, 1).unwrap().why.unwrap_or_default();
+    for at in 0..6 {
+        world.forge_from(address(1, 20 + at % 2), 1, 2, &[Message::Padding(10)]);
+        world.run(MILLISECOND);
+        assert_eq!(shown(&mut world), "", "so far {at}");
+    }
+    for at in 6..12 {
+        world.forge_from(address(1, 20 + at % 2), 1, 2, &[Message::Padding(10)]);
+        world.run(MILLISECOND);
+        assert!(shown(&mut world).contains("two hosts have its key"));
+    }
+    assert_eq!(told(&mut world), 1);
+    world.run(SECOND * 61);
+    assert_eq!(shown(&mut world), "", "it has settled");
 }
 
 #[test]

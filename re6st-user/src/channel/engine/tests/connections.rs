@@ -16,12 +16,16 @@ fn a_node_calls_another_one_and_both_know_each_other() {
     assert_eq!((ours.configured, theirs.configured), (true, false));
     for report in [&ours, &theirs] {
         assert_eq!(report.post_quantum, Some(true));
-        assert_eq!(report.quality.round_trip, Some(MILLISECOND * 20));
+        assert_eq!(report.quality.unwrap().round_trip, Some(MILLISECOND * 20));
         assert_eq!(
             (report.path_mtu, report.tunnel_mtu),
             (Some(1500), Some(1420))
         );
-        assert!(report.quality.responsive && !report.nat && report.certificate_expires.is_some());
+        assert!(
+            report.quality.unwrap().responsive
+                && !report.nat
+                && report.certificate_expires.is_some()
+        );
     }
 }
 
