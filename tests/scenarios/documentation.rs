@@ -3,25 +3,21 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    path::Path,
-    process::Command,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use nix::mount::{MsFlags, mount};
 use serde_json::Value;
 use testbed::{
     documentation::{Block, Mark, inline, story, tabulated},
     host::{Host, Testbed},
     link::{LinkOptions, add_addresses, link},
-    mounts::{Mounts, cover},
-    node::re6st_user,
-    process::{Output, Process},
+    process::Process,
 };
 
-/// How long a command may take, and how long what needs others may be tried again.
+use crate::place::Place;
+
+/// How long what needs others may be tried again.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Commands that go on, and what they say when they have begun.
 const LASTING: [(&str, &str); 2] = [
@@ -29,74 +25,6 @@ const LASTING: [(&str, &str); 2] = [
     ("re6st-user registry --config", "the registry serves"),
 ];
 const REGISTRY: &str = "re6st-user registry token add";
-
-/// A host with files of its own.
-struct Place {
-    host: Host,
-    mounts: Mounts,
-}
-
-impl Place {
-    /// `names`: lines of its /etc/hosts.
-    fn new(testbed: &Testbed, name: &str, names: &str) -> Result<Self> {
-        let host = testbed.host(name)?;
-        let program = re6st_user()?;
-        let mounts = Mounts::new(|| {
-            let [sbin, run] = ["/usr/local/sbin", "/run"].map(Path::new);
-            cover(sbin, "size=1m")?;
-            let installed = sbin.join("re6st-user");
-            fs::write(&installed, "")?;
-            bind(&program, &installed)?;
-            cover(run, "size=64m")?;
-            let etc = run.join("etc");
-            let copied = Command::new("cp").args(["-a", "/etc"]).arg(&etc).status()?;
-            ensure!(copied.success(), "cp -a /etc: {copied}");
-            bind(&etc, Path::new("/etc"))?;
-            fs::write("/etc/hosts", names)?;
-            cover(Path::new("/var/lib"), "size=64m")?;
-            let bpf = Some("bpf");
-            mount(bpf, "/sys/fs/bpf", bpf, MsFlags::empty(), None::<&str>)
-                .context("mounting a BPF file system")
-        })?;
-        Ok(Self { host, mounts })
-    }
-
-    fn spawn(&self, line: &str) -> Result<Process> {
-        let mut command = Command::new("sh");
-        command.args(["-euc", line]);
-        let path = std::env::var("PATH").unwrap_or_default();
-        command.env("PATH", format!("/usr/local/sbin:/usr/sbin:/sbin:{path}"));
-        let inside = || self.mounts.enter(|| Process::spawn(&mut command))?;
-        self.host.enter(inside)?
-    }
-
-    fn output(&self, line: &str) -> Result<Output> {
-        self.spawn(line)?.wait(PATIENCE)
-    }
-
-    fn type_in(&self, line: &str) -> Result<String> {
-        Ok(self.output(line)?.success()?.stdout)
-    }
-
-    fn write(&self, name: &str, text: &str) -> Result<()> {
-        let write = || {
-            let folder = Path::new(name).parent().unwrap_or(Path::new("/"));
-            fs::create_dir_all(folder)?;
-            fs::write(name, text)
-        };
-        Ok(self.mounts.enter(write)??)
-    }
-
-    fn read(&self, name: &str) -> Result<String> {
-        Ok(self.mounts.enter(|| fs::read_to_string(name))??)
-    }
-}
-
-fn bind(from: &Path, to: &Path) -> Result<()> {
-    let nothing = None::<&str>;
-    mount(Some(from), to, nothing, MsFlags::MS_BIND, nothing)
-        .with_context(|| format!("binding {} to {}", from.display(), to.display()))
-}
 
 /// What is being told, by whom.
 struct Story {

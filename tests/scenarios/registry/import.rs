@@ -44,8 +44,9 @@ impl Imported {
         let file = file.to_str().context("a file's name")?;
         let folder = self.folder();
         let folder = folder.to_str().context("a folder's name")?;
-        let arguments = ["conf", "--anonymous", "--import", file, "--dir", folder];
-        run(&self.host, &arguments)
+        let arguments = ["conf", "--import", file, "--anonymous", "--dir", folder];
+        let location = ["--location", "FR,EU"];
+        run(&self.host, &[&arguments[..], &location].concat())
     }
 
     fn start(&self) -> Result<Process> {
@@ -96,6 +97,7 @@ fn a_node_keeps_its_place_and_each_line_is_answered_for() -> Result<()> {
     let text = fs::read_to_string(folder.join("re6st0.toml"))?;
     for expected in [
         "client-count = 3\n",
+        "country = \"FR\"\n",
         "node = \"7/16\"\n",
         "gateway-interfaces = [\"eth0\"]\n",
         "announce = [{ to = \"::/0\", from = \"2001:db8:42::/48\" }]\n",

@@ -133,3 +133,28 @@ fn the_mesh_follows_its_file_and_the_networks_parameters_while_the_node_runs() -
         || Ok(last.controller()?["mesh"].is_null()),
     )
 }
+
+#[test]
+fn a_client_reaches_everybody_by_one_tunnel_and_nobody_is_told_where_it_is() -> Result<()> {
+    let (_registry, mut members) = members(&["a", "b", "c"], "")?;
+    let client = members.last().context("no node")?;
+    client.configure(|text| format!("{text}client = true\n"))?;
+    start(&mut members)?;
+    all_reach_all(&members)?;
+
+    let client = members.last().context("no node")?;
+    // those that led into the network and are too many are drained
+    wait_for("one tunnel", || {
+        let mesh = &client.controller()?["mesh"];
+        let owners = mesh["tunnels"].as_array().into_iter().flatten();
+        Ok(Vec::from_iter(owners.map(|tunnel| &tunnel["owner"])) == ["us"])
+    })?;
+    all_reach_all(&members)?;
+    let mesh = &client.controller()?["mesh"];
+    assert_eq!(mesh["addresses"], serde_json::json!([]), "{mesh}");
+    assert_eq!(
+        (&mesh["client-count"], &mesh["max-clients"]),
+        (&1.into(), &0.into())
+    );
+    Ok(())
+}

@@ -93,6 +93,12 @@ pub const TOOLS: &[Package] = &[
         purposes: RUN,
     },
     Package {
+        name: "systemd",
+        reason: "the units are run by it, in namespaces of its own",
+        presence: File("/lib/systemd/systemd"),
+        purposes: &[Test],
+    },
+    Package {
         name: "nftables",
         reason: "a firewall on the mesh device",
         presence: Program("nft"),

@@ -164,10 +164,17 @@ impl Mesh {
     /// The registry names peers: where no route leads there, a tunnel does.
     pub(super) fn registry_answered(&mut self, context: &mut Context<'_>, named: Vec<NodePrefix>) {
         self.bootstrap.is_registry_silent = false;
+        let ours = self.tunnels.values().filter(|it| it.is_ours()).count();
+        let mut most = match self.settings.client_mode {
+            true => self.settings.clients(true).saturating_sub(ours),
+            false => self.settings.limits.openings,
+        };
         for node in named.into_iter().take(self.settings.limits.openings) {
             let is_lost = context.routes.metric(node).is_none();
-            if is_lost && self.may_open(context.now, node) && !self.addresses(node).is_empty() {
+            let may_open = is_lost && self.may_open(context.now, node);
+            if most > 0 && may_open && !self.addresses(node).is_empty() {
                 self.want(context, node, Why::Bootstrap, None);
+                most -= 1;
             }
         }
     }

@@ -47,6 +47,20 @@ fn tunnels_do_not_cross_the_borders_of_the_listed_countries() {
 }
 
 #[test]
+fn a_client_opens_one_tunnel_whoever_the_registry_names() {
+    let settings = Settings {
+        client_mode: true,
+        ..Settings::default()
+    };
+    let mut world = World::joined(settings, 0, 1);
+    world.put(Input::Learned {
+        source: Source::Registry,
+        peers: (1..4).map(known).collect(),
+    });
+    assert_eq!(world.openings().len(), 1);
+}
+
+#[test]
 fn disabled_versions_are_not_used_and_their_tunnels_go() {
     let mut world = World::joined(Settings::default(), 40, 2);
     world.pass(SECOND * 30);

@@ -112,10 +112,14 @@ impl NodeMesh {
             why: tunnel.why,
             is_up: matches!(tunnel.state, TunnelState::Up | TunnelState::Draining),
         });
+        let (client_count, max_clients) = match self.told.client_mode {
+            true => (self.told.client_count.min(1), 0),
+            false => (self.told.client_count, self.told.max_clients),
+        };
         MeshReport {
             reachable: self.reachable.count(),
-            client_count: self.told.client_count,
-            max_clients: self.told.max_clients,
+            client_count,
+            max_clients,
             tunnels: tunnels.collect(),
             addresses: self.places.addresses().to_vec(),
             mapped_port: self.places.mapped,
