@@ -248,11 +248,10 @@ impl<'a> Parsed<'a> {
 
 fn name(reader: &mut Reader<'_>) -> Option<NodePrefix> {
     let length = reader.u8()?;
-    let mut number = [0; 16];
     let octets = reader.octets(usize::from(length.div_ceil(8)))?;
-    number
-        .get_mut(16 - octets.len().min(16)..)?
-        .copy_from_slice(octets);
+    let mut number = [0; 16];
+    let front = number.len().checked_sub(octets.len())?;
+    number.get_mut(front..)?.copy_from_slice(octets);
     NodePrefix::new(u128::from_be_bytes(number), length).ok()
 }
 

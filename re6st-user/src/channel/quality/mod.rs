@@ -100,6 +100,8 @@ pub struct Meter {
     unanswered: u32,
     unresponsive_since: Option<Time>,
     probe_at: Time,
+    /// When the last probe was sent.
+    probed_at: Time,
     sampled_at: Time,
     receipt_at: Time,
     reported: Option<(Time, Quality)>,
@@ -123,6 +125,7 @@ impl Meter {
             unanswered: 0,
             unresponsive_since: None,
             probe_at: now + probing.interval,
+            probed_at: Time(0),
             sampled_at: now,
             receipt_at: now,
             reported: None,
@@ -178,7 +181,8 @@ impl Meter {
 
     /// Whether a measurement is due that can go along with an answer.
     pub fn wants_sample(&self, now: Time) -> bool {
-        self.round_trip.is_none() || now.since(self.sampled_at) >= self.probing.sample
+        let due = self.round_trip.is_none() || now.since(self.sampled_at) >= self.probing.sample;
+        due && now >= self.sample_again_at()
     }
 
     /// Whether a receipt may go along; then it does.
@@ -194,6 +198,7 @@ impl Meter {
     pub fn probed(&mut self, now: Time) -> u64 {
         self.sent[self.next] = Some(now);
         self.next = (self.next + 1) % Self::REMEMBERED;
+        self.probed_at = now;
         self.unanswered = self.unanswered.saturating_add(1);
         self.probe_at = now
             + match self.unresponsive_since {
@@ -210,6 +215,10 @@ impl Meter {
         let Some(sent) = sent.and_then(Option::take) else {
             return;
         };
+        // what was sent before is answered late, if at all
+        for earlier in &mut self.sent {
+            *earlier = earlier.filter(|earlier| *earlier > sent);
+        }
         let waited = Duration::from_micros(waited.into());
         if let Some(sample) = now.since(sent).checked_sub(waited) {
             self.sample(now, sample);
@@ -292,7 +301,14 @@ impl Meter {
             true => Duration::ZERO,
             false => self.probing.interval * 2,
         };
-        self.sampled_at + self.probing.sample + grace
+        (self.sampled_at + self.probing.sample + grace).max(self.sample_again_at())
+    }
+
+    /// A measurement is not tried again before, whatever comes: the more probes are on the way, the later. Otherwise two ends
+    /// that have both been held up would answer each other's probes by probes for ever.
+    fn sample_again_at(&self) -> Time {
+        let on_the_way = self.sent.iter().flatten().count() as u32;
+        self.probed_at + self.overdue_after() * on_the_way
     }
 
     /// An answer should have come by then.

@@ -140,7 +140,7 @@ fn a_cut_is_noticed_by_both_within_a_second_and_so_is_its_end() {
         pair.cut = true;
         pair.run(Duration::from_millis(290));
         assert_eq!(pair.responsive(), [true; 2], "too early");
-        pair.run(Duration::from_millis(910 + u64::from(milliseconds) * 6));
+        pair.run(Duration::from_millis(910 + u64::from(milliseconds) * 7));
         assert_eq!(
             pair.responsive(),
             [false; 2],
@@ -179,6 +179,27 @@ fn a_stalled_process_raises_no_alarm() {
     pair.on_the_way.clear();
     pair.run(SECOND);
     assert_eq!((pair.fell_silent, pair.responsive()), (0, [true; 2]));
+}
+
+#[test]
+fn two_ends_that_were_held_up_for_any_time_are_soon_as_quiet_as_before() {
+    for seconds in [1, 5, 12, 15, 45, 200] {
+        let mut pair = Pair::new(MILLISECOND * 15, 0, 1);
+        pair.run(SECOND * 10);
+        // all that is sent now comes at once, later
+        let until = pair.now + SECOND * seconds;
+        while pair.now < until {
+            pair.delay = Duration::from_micros(until.0 - pair.now.0);
+            pair.run(MILLISECOND * 10);
+        }
+        pair.delay = MILLISECOND * 15;
+        pair.run(SECOND * 5);
+        assert_eq!(pair.responsive(), [true; 2], "{seconds} s");
+        let before = pair.packets;
+        pair.run(SECOND * 10);
+        let packets = pair.packets - before;
+        assert!(packets < 60, "{packets} in ten seconds after {seconds} s");
+    }
 }
 
 #[test]

@@ -97,6 +97,21 @@ fn what_is_said_is_heard() {
 }
 
 #[test]
+fn whatever_a_stranger_puts_in_an_octet_is_refused_without_harm() {
+    let authority = authority();
+    let octets = say(&node(&authority, "7/16"), &question(vec![name("1/16")]));
+    for at in 0..octets.len().min(64) {
+        for value in [0, 1, 127, 128, 129, 136, 137, 255] {
+            let mut changed = octets.clone();
+            changed[at] = value;
+            // lengths that say more than there is have something to count
+            changed.extend([0x5a; 300]);
+            assert!(hear(&authority, &changed, START).is_err(), "octet {at}");
+        }
+    }
+}
+
+#[test]
 fn changed_cut_late_and_foreign_ones_are_refused() {
     let authority = authority();
     let sender = node(&authority, "7/16");
