@@ -83,8 +83,14 @@ impl Routes for View<'_> {
         let key = RouteKey::new(IpNet::V6(subnet), None).ok()?;
         let route = self.routing.route(self.now, &key)?;
         let tunnel = neighbour.common_name();
+        // a way that leads by us is announced with at least our metric and the cost of a tunnel. One that is announced with less
+        // does not: if it is not feasible, it is once our own is worse, for then Babel asks for a newer sequence number
+        let by_us = self.metric(node)?.0.saturating_add(PLAIN_COST);
         let mut ways = route.candidates.iter();
-        let way = ways.find(|way| way.feasible && way.interface_name == tunnel)?;
+        let way = ways.find(|way| {
+            let is_usable = way.feasible || way.advertised_metric.0 < by_us;
+            is_usable && way.interface_name == tunnel
+        })?;
         let metric = Metric(way.metric.0);
         (!metric.is_infinite()).then_some(metric)
     }

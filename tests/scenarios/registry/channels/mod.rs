@@ -61,7 +61,7 @@ fn outer(member: &Member) -> Result<String> {
 }
 
 /// A host's IPv4 address on the Internet.
-fn outer_address(host: &Host) -> Result<String> {
+pub(super) fn outer_address(host: &Host) -> Result<String> {
     let output = host.run("ip", &["-4", "-o", "address", "show", "dev", "eth0"])?;
     let mut words = output.split_whitespace();
     let address = words.find(|word| word.contains('/'));
