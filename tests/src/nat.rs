@@ -40,7 +40,9 @@ const RULES: &str = "
             oifname wan0 masquerade SYMMETRIC
         }
         chain mapped { }
-        chain mapped_before { FULL_CONE }
+        chain mapped_before {
+            FULL_CONE
+        }
         chain mapped_after { }
     }";
 

@@ -1,4 +1,4 @@
-//! Nodes behind NATs are reached.
+//! Nodes behind NATs are reached: by a port that the router passes on, or by a call from both sides at once.
 
 use std::net::Ipv4Addr;
 
@@ -9,7 +9,7 @@ use testbed::nat::{Miniupnpd, Nat, NatRouter, ROUTER};
 
 use super::{
     members::Member,
-    support::{OPEN, RegistryHost, wait_for},
+    support::{OPEN, RegistryHost, node_file, wait_for},
 };
 
 fn member(registry: &RegistryHost, name: &str, nat: Option<&NatRouter>) -> Result<Member> {
@@ -127,5 +127,72 @@ fn a_router_that_is_behind_another_nat_is_named() -> Result<()> {
     .with_context(|| a.said())?;
     let told = mesh(a)?["addresses"].to_string();
     assert!(!told.contains("11.99"), "{told}");
+    Ok(())
+}
+
+/// The name in a member's certificate.
+fn name(member: &Member) -> Result<String> {
+    let text = node_file(&member.host, "re6st0.toml")?;
+    let name = text.split_whitespace().nth(2).context("no name")?;
+    Ok(name.to_owned())
+}
+
+/// Whether a tunnel joins two members, and whose it is.
+fn tunnel_to(member: &Member, other: &str) -> Result<Option<String>> {
+    let mesh = mesh(member)?;
+    let tunnels = mesh["tunnels"].as_array().context("no tunnels")?;
+    let tunnel = tunnels
+        .iter()
+        .find(|tunnel| tunnel["node"] == other && tunnel["is-up"] == true);
+    let owner = tunnel.and_then(|tunnel| tunnel["owner"].as_str());
+    Ok(owner.map(str::to_owned))
+}
+
+/// Five members on three kinds of NAT and on none.
+#[test]
+fn nodes_behind_nats_reach_all_and_two_of_them_call_each_other() -> Result<()> {
+    let registry = RegistryHost::new(&OPEN, "")?;
+    let kinds = [Nat::FullCone, Nat::PortRestrictedCone, Nat::Symmetric];
+    let nats = kinds.into_iter().zip(1..);
+    let nats = nats.map(|(kind, number)| registry.nat(number, kind));
+    let nats = nats.collect::<Result<Vec<_>>>()?;
+    let mut members = vec![member(&registry, "p", None)?, member(&registry, "q", None)?];
+    for (host, nat) in ["full", "cone", "symmetric"].into_iter().zip(&nats) {
+        members.push(member(&registry, host, Some(nat))?);
+    }
+    let [full, cone, symmetric] = [2, 3, 4].map(|at| name(&members[at]));
+    let (full, cone, symmetric) = (full?, cone?, symmetric?);
+    // one that has to call back, and one that anybody may call
+    for (at, other) in [(2, &cone), (4, &full)] {
+        members[at].configure(|text| format!("{text}\n[[peer]]\nnode = \"{other}\"\n"))?;
+    }
+    members.iter_mut().try_for_each(Member::start)?;
+    for from in &members {
+        for to in &members {
+            if from.host.name() != to.host.name() {
+                from.reach(to)?;
+            }
+        }
+    }
+    for (at, other) in [(2, &cone), (4, &full)] {
+        let caller = &members[at];
+        wait_for("a tunnel from NAT to NAT", || {
+            Ok(tunnel_to(caller, other)?.is_some())
+        })
+        .with_context(|| {
+            let status = caller.status(&[]).unwrap_or_default();
+            format!("{status}\n{}\n---\n{}", caller.said(), members[3].said())
+        })?;
+    }
+    let seen = format!("{}:4754", nats[1].address);
+    let told = mesh(&members[3])?["addresses"].to_string();
+    assert!(told.contains(&seen), "{told}");
+    let told = mesh(&members[4])?["addresses"].to_string();
+    assert!(!told.contains(&nats[2].address.to_string()), "{told}");
+    // nobody can call it
+    for other in &members[..4] {
+        let owner = tunnel_to(other, &symmetric)?;
+        assert_ne!(owner.as_deref(), Some("us"), "{}", other.said());
+    }
     Ok(())
 }

@@ -155,8 +155,11 @@ impl Controller {
         let mut peers: Vec<channel::Peer> = peers.collect();
         let wanted = self.mesh.iter().flat_map(NodeMesh::peers);
         for wanted in wanted {
-            if peers.iter().all(|peer| peer.node != wanted.node) {
-                peers.push(wanted);
+            match peers.iter_mut().find(|peer| peer.node == wanted.node) {
+                // where the file does not say it, the mesh may know it
+                Some(named) if named.addresses.is_empty() => named.addresses = wanted.addresses,
+                Some(_) => {}
+                None => peers.push(wanted),
             }
         }
         self.channel(channel::Input::Peers(peers));

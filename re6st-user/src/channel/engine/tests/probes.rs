@@ -219,3 +219,18 @@ fn a_peer_that_was_probed_before_it_came_may_have_come_through_the_hole_that_thi
     let mut tunnels = world.node(2).tunnels.values();
     assert!(tunnels.all(|tunnel| tunnel.fixed_source_port));
 }
+
+#[test]
+fn two_behind_nats_that_let_in_answers_alone_meet_if_one_calls_and_the_other_one_reaches() {
+    for is_reached in [false, true] {
+        let mut world = World::new(2, 1);
+        world.answers_only = true;
+        world.call(1, 2);
+        world.run(MILLISECOND * 100);
+        if is_reached {
+            reach(&mut world, 2, 1);
+        }
+        world.run(SECOND * 5);
+        assert_eq!(world.is_connected(1, 2), is_reached);
+    }
+}

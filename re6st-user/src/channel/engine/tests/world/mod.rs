@@ -6,7 +6,7 @@ mod seeds;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
     net::SocketAddr,
     time::Duration,
 };
@@ -78,6 +78,10 @@ pub struct World {
     pub nodes: Vec<Node>,
     pub way: Way,
     pub cut: bool,
+    /// All are behind NATs that let in what comes from where their node has sent to, and nothing else.
+    pub answers_only: bool,
+    /// From where to where something was sent.
+    holes: BTreeSet<(SocketAddr, SocketAddr)>,
     pub queue: BinaryHeap<Reverse<Packet>>,
     pub dice: Random,
     pub packets: u64,
@@ -93,6 +97,8 @@ impl World {
             nodes: Vec::new(),
             way: Way::default(),
             cut: false,
+            answers_only: false,
+            holes: BTreeSet::new(),
             queue: BinaryHeap::new(),
             dice: Random::new(seed),
             packets: 0,
@@ -245,6 +251,7 @@ impl World {
     /// Puts a packet on its way.
     pub fn send(&mut self, from: SocketAddr, to: SocketAddr, payload: Payload) {
         self.packets += 1;
+        self.holes.insert((from, to));
         let way = self.way;
         let size = match &payload {
             Payload::Channel(bytes) => bytes.len() + if to.is_ipv4() { 28 } else { 48 },
@@ -288,6 +295,9 @@ impl World {
         let Some(node) = self.nodes.iter_mut().find(|node| fits(node)) else {
             return;
         };
+        if self.answers_only && !self.holes.contains(&(packet.to, packet.from)) {
+            return;
+        }
         let (number, local) = (node.number, node.address.ip());
         match packet.payload {
             Payload::Channel(bytes) => {
