@@ -46,8 +46,12 @@ struct Probe {
 pub(super) struct Probes(BTreeMap<NodePrefix, Probe>);
 
 impl Probe {
+    /// Who wants to be reached has said where: each of these gets one packet, for it may be somebody else.
     fn tries(&self) -> usize {
-        (2 * self.addresses.len()).clamp(FEWEST_TRIES, MOST_TRIES)
+        match self.purpose {
+            For::Us => (2 * self.addresses.len()).clamp(FEWEST_TRIES, MOST_TRIES),
+            For::Itself => self.addresses.len(),
+        }
     }
 
     fn call(&mut self, index: SessionIndex) -> Option<&mut Call> {

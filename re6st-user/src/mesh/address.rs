@@ -1,6 +1,6 @@
 //! Where a node is.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 pub use crate::certificate::record::Country;
 
@@ -56,6 +56,27 @@ impl Address {
                 IpAddr::V6(ip) => ip.is_unicast_link_local(),
             };
         !special && self.socket.port() != 0
+    }
+}
+
+/// Whether everybody can send to an address, as far as one sees by looking at it: not one of a LAN, of a provider's NAT
+/// (RFC 6598), of a link, of nobody.
+pub const fn is_public(address: Ipv4Addr) -> bool {
+    let [first, second, ..] = address.octets();
+    let special = address.is_private()
+        || address.is_link_local()
+        || address.is_loopback()
+        || first == 0
+        || first >= 224
+        || first == 100 && second & 0xc0 == 64;
+    !special
+}
+
+/// One that not everybody can send to.
+pub const fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => !is_public(ip),
+        IpAddr::V6(ip) => ip.is_unique_local(),
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 use thiserror::Error;
 
 use super::{Mapping, Wanted};
+use crate::mesh::address::is_public;
 
 /// How long a mapping is asked for, in seconds: if this host goes without a word, the port is free again soon.
 pub const LIFETIME: u32 = 3_600;
@@ -58,19 +59,6 @@ pub enum Disbelief {
         /// What.
         address: IpAddr,
     },
-}
-
-/// Whether everybody can send to an address, as far as one sees by looking at it: not one of a LAN, of a provider's NAT
-/// (RFC 6598), of a link, of nobody.
-pub const fn is_public(address: Ipv4Addr) -> bool {
-    let [first, second, ..] = address.octets();
-    let special = address.is_private()
-        || address.is_link_local()
-        || address.is_loopback()
-        || first == 0
-        || first >= 224
-        || first == 100 && second & 0xc0 == 64;
-    !special
 }
 
 /// Where others reach this node by a mapping. `seen`: where peers see this node. `is_ours`: whether an address is this node's, or

@@ -1,13 +1,17 @@
 //! Questions to other nodes, over the mesh, and theirs.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{Context, Mesh, tunnel::State};
 use crate::{
     certificate::node_prefix::NodePrefix,
     mesh::{
         QuestionId,
-        address::{Address, MAX_ADDRESSES},
+        address::{Address, is_private},
         input::Source,
         known::Known,
         output::{Closing, Output},
@@ -17,6 +21,9 @@ use crate::{
     rate::Bucket,
     time::Time,
 };
+
+/// Hosts that somebody who asks to be reached is looked for at.
+const MAX_REACHED: usize = 2;
 
 /// How often others may ask.
 #[derive(Debug, Default)]
@@ -123,8 +130,13 @@ impl Mesh {
             return;
         }
         self.counters.answered += 1;
-        reach.truncate(MAX_ADDRESSES);
-        reach.retain(|address| address.is_usable() && self.is_allowed(address));
+        // whoever asks decides where we send: to so few hosts, that nobody else can be flooded by us
+        let mut hosts = BTreeSet::new();
+        reach.sort_by_key(|address| is_private(address.socket.ip()));
+        reach.retain(|address| {
+            address.is_usable() && self.is_allowed(address) && hosts.insert(address.socket.ip())
+        });
+        reach.truncate(MAX_REACHED);
         if !reach.is_empty() {
             self.questions.invited(context.now, by);
             context.outputs.push(Output::Reach {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::world::{SECOND, World, address, address_of, known, node};
-use crate::mesh::{Input, Known, Metric, Output, QuestionId, Settings, Source};
+use crate::mesh::{Address, Input, Known, Metric, Output, QuestionId, Settings, Source};
 
 #[test]
 fn answers_that_nobody_asked_for_are_counted_and_nothing_else() {
@@ -34,6 +34,32 @@ fn a_flood_of_questions_is_not_answered() {
     }
     assert_eq!(world.mesh.counters().answered, 4);
     assert_eq!(world.mesh.counters().excess_questions, 996);
+}
+
+#[test]
+fn who_wants_to_be_reached_is_looked_for_at_two_hosts_public_ones_first() {
+    let mut world = World::joined(Settings::default(), 0, 2);
+    let at = |text: &str| text.parse().map(Address::udp).expect("an address");
+    let reach = [
+        "10.0.0.1:4754",
+        "100.64.0.1:4754",
+        "203.0.113.9:53",
+        "203.0.113.9:80",
+        "127.0.0.1:4754",
+        "198.51.100.1:4754",
+        "198.51.100.2:4754",
+    ];
+    let outputs = world.put(Input::Asked {
+        by: node(1),
+        id: QuestionId(1),
+        destinations: Vec::new(),
+        reach: reach.map(at).to_vec(),
+    });
+    let reached = Output::Reach {
+        node: node(1),
+        addresses: ["203.0.113.9:53", "198.51.100.1:4754"].map(at).to_vec(),
+    };
+    assert!(outputs.contains(&reached), "{outputs:?}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::{
     },
     mesh::{
         Metric, QuestionId,
-        message::{Content, MAX_DESTINATIONS, MAX_MESSAGE_SIZE, Message, MessageError},
+        message::{Content, MAX_DESTINATIONS, MAX_MESSAGE_SIZE, Message, MessageError, Unproven},
     },
     time::Timestamp,
 };
@@ -50,13 +50,8 @@ fn say(node: &Node, content: &Content) -> Vec<u8> {
 
 fn hear(authority: &Authority, octets: &[u8], now: Timestamp) -> Result<Message, MessageError> {
     let authorities = Authorities::new(authority.certificate().clone());
-    Message::open(
-        octets,
-        name("9/16"),
-        &authorities,
-        &RevocationList::default(),
-        now,
-    )
+    let message = Unproven::read(octets, name("9/16"), now)?;
+    message.prove(&authorities, &RevocationList::default(), now)
 }
 
 fn question(destinations: Vec<NodePrefix>) -> Content {

@@ -14,11 +14,8 @@ use super::{super::outside::PORT_MAPPING, super::troubles::Trouble, Controller};
 use crate::{
     config::Carrier,
     io::random,
-    port_mapping::{
-        Mapping, Nonce, Protocol, Standing, Wanted,
-        answer::{self, is_public},
-        shell::PortMapper,
-    },
+    mesh::address::is_public,
+    port_mapping::{Mapping, Nonce, Protocol, Standing, Wanted, answer, shell::PortMapper},
 };
 
 /// The anycast address of PCP servers (RFC 7723): no packet is sent there, but the way to it is the way to the Internet.

@@ -4,11 +4,12 @@ use std::{net::Ipv6Addr, sync::Arc};
 
 use super::{Controller, known};
 use crate::{
+    babel::input::InterfaceId,
     certificate::{node_prefix::NodePrefix, record::NodeRecord},
     io::datagram::Socket,
     mesh::{
         Input, Known, Metric, QuestionId, Source,
-        message::{Content, Message, PORT},
+        message::{Content, Message, MessageError, PORT, Unproven},
     },
     rate::{Bucket, Rate},
 };
@@ -134,9 +135,7 @@ impl Controller {
     }
 
     /// The next message; inside none if there was no time for it, or why it is not listened to.
-    fn next_message(
-        &mut self,
-    ) -> Option<Option<Result<Message, crate::mesh::message::MessageError>>> {
+    fn next_message(&mut self) -> Option<Option<Result<Message, MessageError>>> {
         let now = self.wall_and_elapsed();
         let told = self.peers.as_ref().and_then(|peers| peers.told());
         let (Some(mesh), Some(told)) = (&mut self.mesh, told) else {
@@ -144,11 +143,24 @@ impl Controller {
         };
         let socket = mesh.questions.socket.as_mut()?;
         let datagram = socket.receive().ok()??;
+        // the kernel would take what is for our mesh address from anywhere
+        let lan = InterfaceId(datagram.interface);
+        let by_the_mesh =
+            datagram.interface == self.installer.device() || self.transport.lans.contains_key(&lan);
+        if !by_the_mesh {
+            return Some(Some(Err(MessageError::Outside)));
+        }
+        let message = match Unproven::read(datagram.bytes, mesh.own, now.wall) {
+            Ok(message) => message,
+            Err(error) => return Some(Some(Err(error))),
+        };
         if mesh.questions.budget.take(VERIFIED, now.elapsed).is_err() {
             return Some(None);
         }
-        let (authorities, revoked) = (&told.authorities, &told.revoked);
-        let message = Message::open(datagram.bytes, mesh.own, authorities, revoked, now.wall);
-        Some(Some(message))
+        Some(Some(message.prove(
+            &told.authorities,
+            &told.revoked,
+            now.wall,
+        )))
     }
 }

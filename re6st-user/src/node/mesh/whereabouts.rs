@@ -13,7 +13,8 @@ use crate::{
     config::Carrier,
     io::netlink::monitor::Change,
     membership::shell::Request,
-    port_mapping::{answer::is_public, shell::PortMapper},
+    mesh::address::is_private,
+    port_mapping::shell::PortMapper,
     time::Time,
 };
 
@@ -195,13 +196,5 @@ impl Controller {
             }
         }
         several.into_iter().collect()
-    }
-}
-
-/// One that not everybody can send to.
-const fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => !is_public(ip),
-        IpAddr::V6(ip) => ip.is_unique_local(),
     }
 }

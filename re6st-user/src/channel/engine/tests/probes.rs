@@ -189,6 +189,21 @@ fn so_many_are_probed_at_a_time_and_what_others_want_leaves_half_to_us() {
 }
 
 #[test]
+fn who_wants_to_be_reached_gets_one_packet_at_each_address_and_no_more() {
+    let mut world = World::new(2, 1);
+    world.boot(1);
+    let before = world.node(1).counters().datagrams_sent;
+    let input = Input::Reach {
+        node: name(2),
+        key: public_key_of(2),
+        addresses: vec![address(7, 1), address(8, 1)],
+    };
+    world.input(1, input);
+    world.run(SECOND * 30);
+    assert_eq!(world.node(1).counters().datagrams_sent, before + 2);
+}
+
+#[test]
 fn a_node_hears_that_it_is_reached_unless_it_has_called_there_lately() {
     let mut world = World::new(3, 1);
     reach(&mut world, 1, 2);
