@@ -164,6 +164,21 @@ impl Controller {
         Ok(mapper.standing())
     }
 
+    /// There is no mesh any more: the router is told so, which the loop does not wait for.
+    pub(super) fn leave_port_mapping(&mut self) {
+        let mapper = self
+            .mesh
+            .as_mut()
+            .and_then(|mesh| mesh.places.mapper.take());
+        if let Some(mapper) = mapper {
+            let end = move || mapper.end(PATIENCE);
+            // without a thread the router forgets it by itself
+            std::thread::Builder::new().spawn(end).ok();
+        }
+        self.tell("port mapping", Ok(None));
+        self.doubt("port mapping", None);
+    }
+
     /// The router need not pass anything on any more.
     pub(in super::super) fn end_port_mapping(&self) {
         let places = self.mesh.as_ref().map(|mesh| &mesh.places);

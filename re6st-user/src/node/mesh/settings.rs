@@ -87,11 +87,14 @@ impl Controller {
 
     /// From now on there is none. What it has opened is closed.
     fn leave_mesh(&mut self) {
-        for node in self.opened_by_mesh() {
+        let opened = self.opened_by_mesh();
+        self.leave_port_mapping();
+        // which would look for others
+        self.mesh = None;
+        for node in opened {
             let why = channel::Closing::NotNeeded;
             self.channel(channel::Input::Close { node, why });
         }
-        self.mesh = None;
         self.ask_membership(Request::Hidden);
         self.tell_peers();
     }

@@ -42,6 +42,8 @@ pub struct Draft {
     pub counts: BTreeMap<&'static str, u32>,
     /// `disable-proto`.
     pub disabled: BTreeSet<&'static str>,
+    /// No router is asked to let others in.
+    pub no_port_mapping: bool,
     /// One tunnel only.
     pub client: bool,
     /// Nodes by the names in their certificates.
@@ -122,6 +124,9 @@ impl Draft {
                 "disable-proto",
                 &strings(self.disabled.iter().copied()),
             );
+        }
+        if self.no_port_mapping {
+            put(&mut text, "port-mapping", &Value::from(false));
         }
         if self.client {
             put(&mut text, "client", &Value::from(true));

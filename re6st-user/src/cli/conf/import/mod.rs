@@ -167,9 +167,12 @@ impl Import {
                 self.gateway = true;
                 taken("gateway-interfaces and babel.announce")
             }
-            Taken::Ip if value == "any" => not_needed("peers tell it where they see it"),
+            Taken::Ip if value == "any" => self.draft.try_change(
+                "mesh.port-mapping = false; peers tell where they see it",
+                |draft| draft.no_port_mapping = true,
+            ),
             Taken::Ip if value == "upnp" => {
-                not_needed("the node finds out by itself where it can be reached")
+                not_needed("routers are asked, also by PCP and NAT-PMP")
             }
             Taken::Ip => self
                 .draft

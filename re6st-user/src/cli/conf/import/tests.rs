@@ -34,7 +34,8 @@ const TABLE: &[(&str, &str)] = &[
         "NOT SUPPORTED: re6st0 has the node's addresses; for hosts on lan0",
     ),
     ("ip 198.51.100.9", "taken as mesh.ip"),
-    ("ip any", "not needed: peers tell"),
+    ("ip any", "taken as mesh.port-mapping = false"),
+    ("ip upnp", "not needed: routers are asked"),
     (
         "ip nowhere",
         "NOT SUPPORTED: mesh.ip = \"nowhere\": expected an address",
