@@ -12,6 +12,7 @@ mod frames;
 mod kernel;
 mod layout;
 mod maps;
+mod mesh;
 mod openvpn;
 pub mod parts;
 mod registry;

@@ -9,7 +9,7 @@ use super::{
     chain::Chain,
     channel,
     contender::{Contender, Kind, Polling},
-    maps, openvpn, registry,
+    maps, mesh, openvpn, registry,
     report::{Report, Section, Unit},
     tcp::{Carrier, Pair},
     throughput::{BUSY, PRECISION, measure, observe, with_generator},
@@ -63,6 +63,14 @@ pub enum Part {
     ChannelRelay,
     /// One TCP connection through such a tunnel.
     ChannelTcp,
+    /// A mesh of twelve nodes: all of the following.
+    Mesh,
+    /// How long it takes from nothing until all reach all.
+    MeshStart,
+    /// What others notice of a node's death.
+    MeshOutage,
+    /// What nodes cost that carry nothing.
+    MeshIdle,
 }
 
 /// How thoroughly to measure.
@@ -119,6 +127,9 @@ impl Part {
         Self::ChannelTcp,
     ];
 
+    /// What [`Self::Mesh`] stands for.
+    pub const MESH: &'static [Self] = &[Self::MeshStart, Self::MeshOutage, Self::MeshIdle];
+
     /// All of a section.
     pub const fn whole(section: Section) -> &'static [Self] {
         match section {
@@ -126,10 +137,11 @@ impl Part {
             Section::Babel => Self::BABEL,
             Section::Registry => Self::REGISTRY,
             Section::Channel => Self::CHANNEL,
+            Section::Mesh => Self::MESH,
         }
     }
 
-    /// Those that belong to a section, with [`Self::Babel`], [`Self::Registry`] and [`Self::Channel`] taken apart.
+    /// Those that belong to a section, with those taken apart that stand for several.
     pub fn of_section(parts: &[Self], section: Section) -> Vec<Self> {
         parts
             .iter()
@@ -137,6 +149,7 @@ impl Part {
                 Self::Babel => Self::BABEL.to_vec(),
                 Self::Registry => Self::REGISTRY.to_vec(),
                 Self::Channel => Self::CHANNEL.to_vec(),
+                Self::Mesh => Self::MESH.to_vec(),
                 part => vec![*part],
             })
             .filter(|part| Self::whole(section).contains(part))
@@ -152,11 +165,12 @@ impl Part {
             Self::Latency => latency(testbed, effort, report),
             Self::Load => load(testbed, effort, report),
             Self::Memory => memory(testbed, report),
-            Self::Babel | Self::Registry | Self::Channel => {
+            Self::Babel | Self::Registry | Self::Channel | Self::Mesh => {
                 let parts = match self {
                     Self::Babel => Self::BABEL,
                     Self::Registry => Self::REGISTRY,
-                    _ => Self::CHANNEL,
+                    Self::Channel => Self::CHANNEL,
+                    _ => Self::MESH,
                 };
                 parts
                     .iter()
@@ -181,6 +195,9 @@ impl Part {
                 let carriers = [Carrier::Re6st, Carrier::Channel];
                 tcp_rounds(testbed, effort, &carriers, "channel-tcp", report)
             }
+            Self::MeshStart => mesh::start(testbed, effort, report),
+            Self::MeshOutage => mesh::outage(testbed, effort, report),
+            Self::MeshIdle => mesh::idle(testbed, effort, report),
         }
     }
 }

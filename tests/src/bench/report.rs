@@ -4,6 +4,7 @@ mod babel;
 mod channel;
 mod chart;
 mod data_plane;
+mod mesh;
 mod registry;
 mod targets;
 
@@ -96,11 +97,19 @@ pub enum Section {
     Registry,
     /// Handshakes.
     Channel,
+    /// Nodes that find each other.
+    Mesh,
 }
 
 impl Section {
     /// In the order of the document.
-    pub const ALL: [Self; 4] = [Self::DataPlane, Self::Babel, Self::Registry, Self::Channel];
+    pub const ALL: [Self; 5] = [
+        Self::DataPlane,
+        Self::Babel,
+        Self::Registry,
+        Self::Channel,
+        Self::Mesh,
+    ];
 
     /// The line it begins with.
     const fn heading(self) -> &'static str {
@@ -109,6 +118,7 @@ impl Section {
             Self::Babel => "## Babel\n",
             Self::Registry => "## Registry\n",
             Self::Channel => "## Secure channel\n",
+            Self::Mesh => "## The mesh\n",
         }
     }
 
@@ -119,6 +129,7 @@ impl Section {
             Self::Babel => babel::INTRODUCTION,
             Self::Registry => registry::INTRODUCTION,
             Self::Channel => channel::INTRODUCTION,
+            Self::Mesh => mesh::INTRODUCTION,
         }
     }
 
@@ -135,6 +146,7 @@ impl Section {
                 "### The channel's targets",
                 "### All of the channel's numbers",
             ],
+            Self::Mesh => ["### The mesh's targets", "### All of the mesh's numbers"],
         }
     }
 
@@ -145,6 +157,7 @@ impl Section {
             Self::Babel => " babel",
             Self::Registry => " registry",
             Self::Channel => " channel",
+            Self::Mesh => " mesh",
         }
     }
 
@@ -311,7 +324,7 @@ impl Report {
         fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
         match section {
             Section::DataPlane => chart::draw(self, &folder.join("benchmark.svg")),
-            Section::Babel | Section::Registry | Section::Channel => Ok(()),
+            Section::Babel | Section::Registry | Section::Channel | Section::Mesh => Ok(()),
         }
     }
 

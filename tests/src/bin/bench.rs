@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measures the data plane, Babel, the registry and the secure channel beside everything a user would otherwise run.
+//! `cargo xtask bench`: measures the data plane, Babel, the registry, the secure channel and the mesh beside everything a user would otherwise run.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -14,7 +14,7 @@ use testbed::{
 
 const COMMAND: &str = "cargo xtask bench";
 
-/// Measures the data plane, Babel, the registry and the secure channel beside everything a user would otherwise run.
+/// Measures the data plane, Babel, the registry, the secure channel and the mesh beside everything a user would otherwise run.
 #[derive(Parser)]
 #[command(name = COMMAND)]
 struct Arguments {
@@ -55,6 +55,7 @@ fn main() -> Result<()> {
         (Section::Babel, "benchmark-babel.json"),
         (Section::Registry, "benchmark-registry.json"),
         (Section::Channel, "benchmark-channel.json"),
+        (Section::Mesh, "benchmark-mesh.json"),
     ] {
         let raw = workspace.join("target").join(file);
         if arguments.redraw {

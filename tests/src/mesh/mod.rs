@@ -4,6 +4,6 @@ mod network;
 mod node;
 mod prober;
 
-pub use network::{City, Network};
+pub use network::{CITIES, City, Network};
 pub use node::Node;
 pub use prober::{INTERVAL, Prober};

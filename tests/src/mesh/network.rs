@@ -26,6 +26,22 @@ const LOSSY: (usize, u16) = (6, 10);
 /// A city, by its English name.
 pub type City = &'static str;
 
+/// Twelve of them around the world, the first four in the Americas.
+pub const CITIES: [City; 12] = [
+    "Toronto",
+    "Seattle",
+    "Miami",
+    "Sao Paulo",
+    "Paris",
+    "Stockholm",
+    "Johannesburg",
+    "Dubai",
+    "Pune",
+    "Bangkok",
+    "Tokyo",
+    "Auckland",
+];
+
 /// A registry, nodes, and a stranger who has no certificate.
 pub struct Network {
     /// In the order of their cities.

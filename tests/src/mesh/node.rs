@@ -16,6 +16,8 @@ use crate::{
 
 /// A host that has enrolled, and on which a node may run.
 pub struct Node {
+    // before its files are gone
+    process: Option<Process>,
     /// The host.
     pub host: Host,
     /// The name in its certificate.
@@ -23,7 +25,6 @@ pub struct Node {
     /// Its address in the mesh.
     pub address: Ipv6Addr,
     member: Member,
-    process: Option<Process>,
 }
 
 impl Node {

@@ -5,7 +5,7 @@
 //! together, a core each.
 
 mod injector;
-mod kernel;
+pub mod kernel;
 mod new_route;
 mod outage;
 mod table;

@@ -3,7 +3,7 @@
 /// What is measured, and how.
 pub const INTRODUCTION: &str = "\
 What a relay and a tunnel of re6st-ebpf carry, side by side with what one would otherwise run. `cargo xtask bench` measures the data plane again in less than ten minutes and
-writes this file, `cargo xtask bench babel` the section on Babel in about five, `cargo xtask bench registry` the one on the registry in three, `cargo xtask bench channel` the one on the secure channel in eight; `cargo xtask bench relay` measures one part (`relay`, `tcp`, `routes`, `latency`, `load`, `memory`, `babel`), `--quick` takes a first look and leaves this file alone, `--floor` leaves out of the relays all but ours and the floor.
+writes this file, `cargo xtask bench babel` the section on Babel in about five, `cargo xtask bench registry` the one on the registry in three, `cargo xtask bench channel` the one on the secure channel in eight, `cargo xtask bench mesh` the one on the mesh in a quarter of an hour; `cargo xtask bench relay` measures one part (`relay`, `tcp`, `routes`, `latency`, `load`, `memory`, `babel`), `--quick` takes a first look and leaves this file alone, `--floor` leaves out of the relays all but ours and the floor.
 
 ## How it is measured
 

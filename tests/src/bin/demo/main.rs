@@ -11,28 +11,13 @@ use std::{process::ExitCode, time::Instant};
 use anyhow::{Context as _, Result};
 use testbed::{
     host::Testbed,
-    mesh::{City, Network, Prober},
+    mesh::{CITIES, Network, Prober},
 };
 
 use self::{screen::Screen, story::Story};
 
 /// The testbed's name, by which `--stop` finds what `--keep` left.
 const NAME: &str = "demo";
-/// Where the nodes are.
-const CITIES: [City; 12] = [
-    "Toronto",
-    "Seattle",
-    "Miami",
-    "Sao Paulo",
-    "Paris",
-    "Stockholm",
-    "Johannesburg",
-    "Dubai",
-    "Pune",
-    "Bangkok",
-    "Tokyo",
-    "Auckland",
-];
 /// So many of them, the first ones, are in the Americas.
 const AMERICAS: usize = 4;
 /// Lines of their section `[mesh]`: few tunnels, so that many pairs have none and need others, and rounds that come fast, because nobody

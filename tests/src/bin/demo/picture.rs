@@ -1,11 +1,8 @@
 //! The mesh at a glance: who has a tunnel with whom, and how long packets take beside the direct way.
 
-use testbed::mesh::{Network, Prober};
+use testbed::mesh::{CITIES, Network, Prober};
 
-use super::{
-    CITIES,
-    screen::{Colour, Screen},
-};
+use super::screen::{Colour, Screen};
 
 /// What is shown of one pair of nodes.
 #[derive(Clone, Copy)]

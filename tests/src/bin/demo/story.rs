@@ -10,12 +10,12 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use testbed::{
     host::Testbed,
     look_around::Seen,
-    mesh::{Network, Prober},
+    mesh::{CITIES, Network, Prober},
     node::{INSTANCE, re6st_user},
     traffic::{traceroute, transfer},
 };
 
-use super::{AMERICAS, CITIES, picture::Picture, screen::Screen};
+use super::{AMERICAS, picture::Picture, screen::Screen};
 
 /// How long the mesh may take to find its ways, and to find others. It takes a second; the machine may have much else to do.
 const PATIENCE: Duration = Duration::from_secs(60);
