@@ -1,5 +1,7 @@
 //! What a route is to everybody: the protocol that finds it, the data plane, and whoever writes it to the kernel or to a file.
 
+use std::fmt;
+
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -64,4 +66,36 @@ pub struct FamiliesDiffer {
     pub to: IpNet,
     /// The source prefix.
     pub from: IpNet,
+}
+
+/// What a route costs from here to its origin, or a link to the neighbour on it: 16 bits, of which the highest value is
+/// infinity (RFC 8966 sections 3.5.2 and 4.1.2).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct Metric(pub u16);
+
+impl Metric {
+    /// Of an origin's own route.
+    pub const ZERO: Self = Self(0);
+    /// Unreachable; in an update, a retraction.
+    pub const INFINITY: Self = Self(u16::MAX);
+
+    /// Whether it is unreachable.
+    pub const fn is_infinite(self) -> bool {
+        self.0 == u16::MAX
+    }
+
+    /// With the cost of one more link; what does not fit is infinite.
+    #[must_use]
+    pub const fn plus(self, cost: Self) -> Self {
+        Self(self.0.saturating_add(cost.0))
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.is_infinite() {
+            true => formatter.write_str("infinite"),
+            false => write!(formatter, "{}", self.0),
+        }
+    }
 }

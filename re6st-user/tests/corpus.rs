@@ -85,6 +85,12 @@ fn signed_documents() {
 }
 
 #[test]
+fn what_nodes_say_of_themselves_and_to_each_other() {
+    replay("node_record", support::node_record);
+    replay("mesh_message", support::mesh_message);
+}
+
+#[test]
 fn communities_of_a_registry() {
     replay_texts("community", support::community);
 }

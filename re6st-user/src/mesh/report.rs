@@ -28,12 +28,16 @@ pub struct TunnelReport {
     /// The peer.
     #[serde(serialize_with = "common_name")]
     pub node: NodePrefix,
-    /// Who opened it.
-    pub opened_by: OpenedBy,
+    /// Whose it is: who opened it.
+    pub owner: OpenedBy,
     /// Why it is there.
     pub why: Why,
+    /// The same for people.
+    pub why_in_words: String,
     /// How far it is.
     pub state: TunnelState,
+    /// It is up, and to stay.
+    pub is_up: bool,
     /// How long it has been up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age: Option<Duration>,
@@ -46,13 +50,6 @@ pub struct TunnelReport {
     /// in the last round.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worth: Option<f64>,
-}
-
-impl TunnelReport {
-    /// Packets flow.
-    pub fn is_up(&self) -> bool {
-        self.state == TunnelState::Up
-    }
 }
 
 /// A tunnel that is no more.
@@ -76,10 +73,10 @@ pub struct Report {
     pub tunnels: Vec<TunnelReport>,
     /// The last ones, the latest first.
     pub ended: Vec<EndedReport>,
-    /// Tunnels that this node wants to open.
+    /// Tunnels that this node wants to open now.
     pub wanted: usize,
     /// Others can open tunnels to this node, as far as it sees.
-    pub reachable: bool,
+    pub can_be_reached: bool,
     /// Peers whose addresses are remembered.
     pub known: usize,
 }

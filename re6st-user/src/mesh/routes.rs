@@ -1,29 +1,10 @@
 //! What the routing protocol knows.
 
-use crate::certificate::node_prefix::NodePrefix;
 use std::time::Duration;
 
 use super::{Random, random};
-
-/// What a way costs, in the routing protocol's unit; the highest value is infinity. Costs of parts of a way add up.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Metric(pub u16);
-
-impl Metric {
-    /// There is no such way.
-    pub const INFINITY: Self = Self(u16::MAX);
-
-    /// Whether there is no such way.
-    pub const fn is_infinite(self) -> bool {
-        self.0 == u16::MAX
-    }
-
-    /// With another part of the way; what does not fit is infinite.
-    #[must_use]
-    pub const fn plus(self, other: Self) -> Self {
-        Self(self.0.saturating_add(other.0))
-    }
-}
+use crate::certificate::node_prefix::NodePrefix;
+pub use crate::route::Metric;
 
 /// The routes of this node, looked up when the mesh wants to know something: nothing is copied. All nodes are those whose
 /// certificates entitle them to the routes they announce, and never this one.

@@ -116,8 +116,9 @@ pub struct MeshReport {
     pub client_count: usize,
     /// Tunnels that others may have to it, likewise.
     pub max_clients: usize,
-    /// Tunnels with others that are open, or being opened.
-    pub tunnels: Vec<MeshTunnel>,
+    /// Its tunnels, those that have ended, and the rest of what it decides by.
+    #[serde(flatten)]
+    pub seen: mesh::Report,
     /// Where others are told that this node is.
     pub addresses: Vec<SocketAddr>,
     /// Where a router passes packets on to it.
@@ -125,20 +126,6 @@ pub struct MeshReport {
     /// How often what happened.
     #[serde(flatten)]
     pub counters: mesh::Counters,
-}
-
-/// A tunnel of the mesh.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct MeshTunnel {
-    /// With whom.
-    pub node: String,
-    /// Whose it is.
-    pub owner: mesh::OpenedBy,
-    /// Why it is there.
-    pub why: mesh::Why,
-    /// Packets flow.
-    pub is_up: bool,
 }
 
 /// What came of [`Question::Reload`].

@@ -301,6 +301,7 @@ impl Controller {
         self.take_up_babel(babel);
         self.follow_mesh_settings();
         self.tell_peers();
+        self.doubt_addresses();
         Ok(told)
     }
 

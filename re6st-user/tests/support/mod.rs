@@ -21,6 +21,10 @@ pub mod channel;
 mod certificate;
 pub use certificate::{certificate_request, node_certificate, signed_document};
 
+#[path = "mesh.rs"]
+mod mesh;
+pub use mesh::{mesh_message, node_record};
+
 #[path = "registry.rs"]
 mod registry;
 pub use registry::{community, node_prefix, packed_integer};

@@ -488,7 +488,7 @@ impl World {
     /// The peers of a node's tunnels that are up, and of what kind these are: 0 random, 1 optimised, 2 served.
     pub fn kinds(&self, node: usize) -> Vec<(usize, usize)> {
         let report = self.nodes[node].report(self.now);
-        let tunnels = report.tunnels.iter().filter(|tunnel| tunnel.is_up());
+        let tunnels = report.tunnels.iter().filter(|tunnel| tunnel.is_up);
         let kinds = tunnels.map(|tunnel| {
             let kind = match tunnel.why {
                 Why::Random | Why::Anchor => 0,

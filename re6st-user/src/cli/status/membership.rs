@@ -80,7 +80,7 @@ pub fn text(standing: &Value) -> String {
     text
 }
 
-fn contact(standing: &Value, now: u64) -> String {
+pub fn contact(standing: &Value, now: u64) -> String {
     let last = &standing["last-contact"];
     match (standing["reachable"] == true, last.is_null()) {
         (true, _) => format!("answered {}", ago(last, now)),
@@ -106,7 +106,7 @@ fn ago(moment: &Value, now: u64) -> String {
 }
 
 /// Until when, and how long that is.
-fn left(moment: &Value, now: u64) -> String {
+pub fn left(moment: &Value, now: u64) -> String {
     let until = moment.as_u64().unwrap_or_default();
     if until < now {
         format!("expired {}", ago(moment, now))
@@ -116,7 +116,7 @@ fn left(moment: &Value, now: u64) -> String {
 }
 
 /// In the largest unit of which there are two or more.
-fn span(seconds: u64) -> String {
+pub fn span(seconds: u64) -> String {
     for (unit, length) in [("days", 86_400), ("hours", 3600), ("minutes", 60)] {
         if seconds >= 2 * length {
             return format!("{} {unit}", seconds / length);

@@ -15,6 +15,7 @@ use re6st_user::dataplane::bpf::{InstanceName, Pins};
 
 mod lists;
 mod membership;
+mod mesh;
 mod peers;
 mod summary;
 

@@ -10,6 +10,7 @@ use re6st_user::{
         node,
         status::{self, FEW, NodeState, ReasonStatus, Status},
     },
+    io::clock::wall,
     node::control::{self, Question},
 };
 use serde_json::Value;
@@ -17,7 +18,7 @@ use serde_json::Value;
 use super::{
     RouteFilter,
     lists::{self, Source, shown},
-    membership,
+    membership, mesh,
 };
 use crate::cli::table::{counted, table};
 
@@ -85,7 +86,7 @@ pub fn text(status: &Status, source: &Source<'_>) -> Result<String> {
     };
     if let Some(controller) = &status.controller {
         text += &membership::text(&controller["registry"]);
-        text += &mesh(&controller["mesh"]);
+        text += &mesh::text(status, wall().0);
         if !controller["channels"].is_null() {
             text += &source.peers_text()?;
             text += &counters("channels' counters", &controller["channels"]);
@@ -104,59 +105,6 @@ pub fn text(status: &Status, source: &Source<'_>) -> Result<String> {
     }
     text += &programs(status);
     Ok(text)
-}
-
-/// The mesh as the node sees it.
-fn mesh(mesh: &Value) -> String {
-    let Some(tunnels) = mesh["tunnels"].as_array() else {
-        return String::new();
-    };
-    let count = |owner: &str| {
-        let of_owner = tunnels
-            .iter()
-            .filter(|it| it["owner"] == owner && it["is-up"] == true);
-        of_owner.count()
-    };
-    let opening = tunnels.iter().filter(|it| it["is-up"] == false).count();
-    let addresses = mesh["addresses"].as_array();
-    let addresses: Vec<&str> = addresses
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    let told = match &addresses[..] {
-        [] => "others are told no address of it".to_owned(),
-        some => format!("others are told {}", some.join(", ")),
-    };
-    let mut text = format!(
-        "\nmesh: {} other nodes reachable, {} of {} tunnels of its own, {} of {} of others, {opening} being opened; {told}\n",
-        mesh["reachable"],
-        count("us"),
-        mesh["client-count"],
-        count("peer"),
-        mesh["max-clients"]
-    );
-    let mapped = &mesh["mapped-port"];
-    if let (Some(address), Some(router), Some(protocol)) = (
-        mapped["address"].as_str(),
-        mapped["router"].as_str(),
-        mapped["protocol"].as_str(),
-    ) {
-        text += &format!(
-            "  the router at {router} passes what comes to {address} on to this node ({protocol})\n"
-        );
-    }
-    for tunnel in tunnels
-        .iter()
-        .filter(|it| it["owner"] == "us" && it["is-up"] == true)
-    {
-        text += &format!(
-            "  {:<12} {}\n",
-            shown(&tunnel["node"]),
-            shown(&tunnel["why"])
-        );
-    }
-    text
 }
 
 fn stale(status: &Status) -> String {

@@ -5,10 +5,7 @@ use std::collections::VecDeque;
 use super::{Mesh, tunnel::State};
 use crate::{
     certificate::node_prefix::NodePrefix,
-    mesh::{
-        output::{OpenedBy, Why},
-        report::{EndedReport, Report, TunnelReport, TunnelState},
-    },
+    mesh::report::{EndedReport, Report, TunnelReport, TunnelState},
     time::Time,
 };
 
@@ -31,17 +28,16 @@ impl Mesh {
     pub fn report(&self, now: Time) -> Report {
         let tunnels = self.tunnels.iter().map(|(node, tunnel)| TunnelReport {
             node: *node,
-            opened_by: tunnel.owner,
-            why: match tunnel.owner {
-                OpenedBy::Us => tunnel.why,
-                OpenedBy::Peer => Why::Served,
-            },
+            owner: tunnel.owner,
+            why: tunnel.reason(),
+            why_in_words: tunnel.reason().to_string(),
             state: match tunnel.state {
                 State::Asking { .. } => TunnelState::Asking,
                 State::Opening { .. } => TunnelState::Opening,
                 State::Up { .. } => TunnelState::Up,
                 State::Draining { .. } => TunnelState::Draining,
             },
+            is_up: tunnel.up_since().is_some(),
             age: tunnel.up_since().map(|since| now.since(since)),
             round_trip: tunnel.round_trip,
             loss: tunnel.loss,
@@ -56,7 +52,7 @@ impl Mesh {
             tunnels: tunnels.collect(),
             ended: ended.collect(),
             wanted: self.settings.clients(self.is_reachable(now)),
-            reachable: self.is_reachable(now),
+            can_be_reached: self.is_reachable(now),
             known: self.book.count(),
         }
     }

@@ -74,6 +74,14 @@ impl Tunnel {
         }
     }
 
+    /// Why it is there.
+    pub const fn reason(&self) -> Why {
+        match self.owner {
+            OpenedBy::Us => self.why,
+            OpenedBy::Peer => Why::Served,
+        }
+    }
+
     /// It is ours, or is to be.
     pub fn is_ours(&self) -> bool {
         self.owner == OpenedBy::Us && !self.is_draining()

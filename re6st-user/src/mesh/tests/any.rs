@@ -136,7 +136,7 @@ fn limits_hold_and_nothing_is_opened_twice_whatever_happens() {
             let served = report
                 .tunnels
                 .iter()
-                .filter(|tunnel| tunnel.opened_by == OpenedBy::Peer && tunnel.is_up());
+                .filter(|tunnel| tunnel.owner == OpenedBy::Peer && tunnel.is_up);
             // those that both ends opened were wanted here as well
             assert!(served.count() <= 30, "seed {seed}");
             assert!(

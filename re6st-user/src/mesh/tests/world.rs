@@ -288,7 +288,7 @@ impl World {
         let up = report
             .tunnels
             .iter()
-            .filter(|tunnel| tunnel.is_up() && tunnel.opened_by == OpenedBy::Peer);
+            .filter(|tunnel| tunnel.is_up && tunnel.owner == OpenedBy::Peer);
         up.map(|tunnel| number(tunnel.node)).collect()
     }
 

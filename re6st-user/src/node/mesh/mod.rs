@@ -7,6 +7,7 @@
 //! ```
 
 mod cache;
+mod keys;
 mod mapped;
 mod questions;
 mod routes;
@@ -20,15 +21,12 @@ use anyhow::Context as _;
 pub use self::mapped::MappedPort;
 use self::{
     cache::Cache,
+    keys::Keys,
     questions::Questions,
     routes::{Reachable, View},
     whereabouts::Places,
 };
-use super::{
-    control::{MeshReport, MeshTunnel},
-    controller::Controller,
-    outside::QUESTIONS,
-};
+use super::{control::MeshReport, controller::Controller, outside::QUESTIONS};
 use crate::{
     certificate::{
         network::Network, node_prefix::NodePrefix, record::NodeRecord, static_key::StaticPublicKey,
@@ -38,13 +36,11 @@ use crate::{
     membership::shell::Request,
     mesh::{
         self, Address, Input, Known, Loss, Mesh, OpenFailure, OpenedBy, Output, Protocol, Settings,
-        Source, report::TunnelState,
+        Source,
     },
     time::Time,
 };
 
-/// Records of others that are remembered for their keys.
-const MOST_KEYS: usize = 4_096;
 /// Nodes that the registry is asked for at a time.
 const NEWCOMERS: u8 = 8;
 
@@ -68,8 +64,6 @@ pub(super) struct NodeMesh {
     generation: u64,
 }
 
-type Keys = BTreeMap<NodePrefix, StaticPublicKey>;
-
 impl NodeMesh {
     /// The mesh of a node that has no tunnels yet.
     pub fn new(settings: Settings, own: NodePrefix, network: Network) -> Self {
@@ -79,7 +73,7 @@ impl NodeMesh {
             own,
             network,
             wanted: BTreeMap::new(),
-            keys: Keys::new(),
+            keys: Keys::default(),
             reachable: Reachable::default(),
             questions: Questions::default(),
             places: Places::default(),
@@ -105,13 +99,6 @@ impl NodeMesh {
 
     /// What people are shown.
     pub fn report(&self, now: Time) -> MeshReport {
-        let tunnels = self.mesh.report(now).tunnels;
-        let tunnels = tunnels.into_iter().map(|tunnel| MeshTunnel {
-            node: tunnel.node.common_name(),
-            owner: tunnel.opened_by,
-            why: tunnel.why,
-            is_up: matches!(tunnel.state, TunnelState::Up | TunnelState::Draining),
-        });
         let (client_count, max_clients) = match self.told.client_mode {
             true => (self.told.client_count.min(1), 0),
             false => (self.told.client_count, self.told.max_clients),
@@ -120,7 +107,7 @@ impl NodeMesh {
             reachable: self.reachable.count(),
             client_count,
             max_clients,
-            tunnels: tunnels.collect(),
+            seen: self.mesh.report(now),
             addresses: self.places.addresses().to_vec(),
             mapped_port: self.places.mapped,
             counters: *self.mesh.counters(),
@@ -128,11 +115,7 @@ impl NodeMesh {
     }
 
     fn learn_key(&mut self, record: &NodeRecord) {
-        if self.keys.len() >= MOST_KEYS {
-            // who is wanted has been told to the channels already
-            self.keys.pop_first();
-        }
-        self.keys.insert(record.node(), record.static_key());
+        self.keys.learn(record.node(), record.static_key());
     }
 }
 
@@ -208,7 +191,7 @@ impl Controller {
                 mesh.cache = Some(cache);
                 for (node, key) in known {
                     if let Some(key) = key {
-                        mesh.keys.insert(node.node, key);
+                        mesh.keys.learn(node.node, key);
                     }
                     peers.push(node);
                 }
@@ -281,7 +264,7 @@ impl Controller {
             Output::Reach { node, addresses } => self.reach_for_mesh(node, &addresses),
             Output::AskRegistry => self.ask_membership(Request::Others(NEWCOMERS)),
             Output::Remember(known) => self.with_cache(|cache, keys| {
-                let key = keys.get(&known.node).copied();
+                let key = keys.get(known.node);
                 cache.remember(&known, key)
             }),
             Output::Forget(node) => self.with_cache(|cache, _| cache.forget(node)),
@@ -325,8 +308,8 @@ impl Controller {
     fn key_of(&self, node: NodePrefix) -> Option<StaticPublicKey> {
         let told = self.peers.as_ref().and_then(|peers| peers.told());
         let of_registry = || told.and_then(|told| told.keys.get(&node)).copied();
-        let said = self.mesh.as_ref().and_then(|mesh| mesh.keys.get(&node));
-        said.copied().or_else(of_registry)
+        let said = self.mesh.as_ref().and_then(|mesh| mesh.keys.get(node));
+        said.or_else(of_registry)
     }
 
     /// The channels are to call a node.
@@ -335,7 +318,7 @@ impl Controller {
             return;
         };
         mesh.wanted.insert(node, sockets(addresses).collect());
-        let key = mesh.keys.get(&node).copied();
+        let key = mesh.keys.get(node);
         self.tell_peers();
         if let Some(key) = key {
             self.channel(channel::Input::PeerKey { node, key });

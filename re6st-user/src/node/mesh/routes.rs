@@ -44,7 +44,7 @@ impl Reachable {
             let node = NodePrefix::of_subnet(&to, network);
             let from_anywhere = installed.route.from().is_none();
             if let Some(node) = node.filter(|node| from_anywhere && *node != own) {
-                metrics.insert(node, Metric(installed.metric.0));
+                metrics.insert(node, installed.metric);
             }
         }
         self.nodes = metrics.keys().copied().collect();
@@ -91,7 +91,7 @@ impl Routes for View<'_> {
             let is_usable = way.feasible || way.advertised_metric.0 < by_us;
             is_usable && way.interface_name == tunnel
         })?;
-        let metric = Metric(way.metric.0);
+        let metric = way.metric;
         (!metric.is_infinite()).then_some(metric)
     }
 

@@ -67,6 +67,7 @@ impl Controller {
         if first {
             self.judge_handshakes();
             self.tell_peers();
+            self.doubt_addresses();
         }
         for (node, key) in news {
             self.channel(channel::Input::PeerKey { node, key });
@@ -163,11 +164,10 @@ impl Controller {
             }
         }
         self.channel(channel::Input::Peers(peers));
-        self.doubt_addresses();
     }
 
     /// Whether the file has an address of this host for a peer.
-    fn doubt_addresses(&mut self) {
+    pub(in super::super) fn doubt_addresses(&mut self) {
         let netlink = &mut self.host.netlink;
         let text = config::at_own_addresses(&self.config.peers, |address| {
             netlink.way(address, None).is_ok_and(|way| way.local)
