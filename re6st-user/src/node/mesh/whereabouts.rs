@@ -115,7 +115,7 @@ impl Controller {
         self.say_mapped(mapped);
         let is_translated = own.iter().any(|socket| is_private(socket.ip()));
         let mut addresses = configured.ip;
-        // whoever is called at several addresses has not been called without being asked at each of them
+        // somebody who reaches one of several addresses says nothing of the NAT before a private one
         let open = mapped.is_some() || self.is_reachable() && !is_translated;
         if addresses.is_empty() {
             let (private, public): (Vec<_>, Vec<_>) =
