@@ -145,6 +145,8 @@ pub struct InstalledRoute {
     pub next_hop: NextHop,
     /// From here to the origin.
     pub metric: Metric,
+    /// Who announces it; not known of before a restart.
+    pub origin: Option<RouterId>,
 }
 
 /// A feasibility distance: routes of this origin are free of loops if they are newer, or as new and their sender is

@@ -55,6 +55,8 @@ counters! {
     excess_questions,
     /// Addresses that nothing can be sent to, or that are beyond how many are taken.
     bad_addresses,
+    /// Records of nodes that have signed newer ones since.
+    stale_records,
     /// Addresses at which another node is.
     taken_addresses,
     /// Drawn nodes that were not taken because a random tunnel leads to the same owner or block of addresses.

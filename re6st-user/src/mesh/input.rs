@@ -130,23 +130,21 @@ pub enum Input {
     Drained(NodePrefix),
     /// Another node wants to know where we are, and what our ways to some nodes cost.
     Asked {
-        /// Who: it has proven it.
-        by: NodePrefix,
+        /// Who, and where it says it is: it has proven it.
+        by: Known,
         /// Goes back with the answer.
         id: QuestionId,
         /// Where to.
         destinations: Vec<NodePrefix>,
-        /// Where it wants to be reached, by its own signed word; none if it does not ask for that.
-        reach: Vec<Address>,
+        /// It wants to be reached there.
+        reach_us: bool,
     },
     /// The answer to [`super::Output::Ask`].
     Answered {
-        /// Who: it has proven it.
-        by: NodePrefix,
+        /// Who, and where it says it is: it has proven it.
+        by: Known,
         /// Of the question.
         id: QuestionId,
-        /// Where it says it is.
-        addresses: Vec<Address>,
         /// It serves fewer than it may.
         has_room: bool,
         /// What its ways to the destinations of the question cost, in their order.

@@ -1,6 +1,9 @@
 //! The nodes whose addresses are remembered: how a node finds its way into the network, and back into it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use super::{
     Random,
@@ -9,7 +12,10 @@ use super::{
     random,
     settings::Timers,
 };
-use crate::{certificate::node_prefix::NodePrefix, time::Time};
+use crate::{
+    certificate::node_prefix::NodePrefix,
+    time::{Time, Timestamp},
+};
 
 /// Where a node can be reached.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,6 +26,20 @@ pub struct Known {
     pub addresses: Vec<Address>,
     /// Who runs it, if anybody said.
     pub owner: Option<Owner>,
+    /// When the node signed it, by its own clock; none if it is not its signed word.
+    pub made_at: Option<Timestamp>,
+}
+
+impl Known {
+    /// One of which nothing is known.
+    const fn nothing(node: NodePrefix) -> Self {
+        Self {
+            node,
+            addresses: Vec::new(),
+            owner: None,
+            made_at: None,
+        }
+    }
 }
 
 /// One node.
@@ -46,11 +66,14 @@ pub(super) struct Learned {
     pub bad: u64,
     /// What is remembered of the node is something else than before.
     pub is_new: bool,
+    /// It is older than what the node has signed since, and was not taken.
+    pub is_stale: bool,
 }
 
 impl AddressBook {
-    /// Takes what somebody says of a node. What less trusted ones say of it replaces nothing, and the address that worked stays the
-    /// first one.
+    /// Takes what somebody says of a node. What it signed itself counts until it signs something newer, whoever passes it on, or else
+    /// whoever passes on an old record again would say where it is; of what is not signed, or as new, what less trusted ones say
+    /// replaces nothing. The address that worked stays the first one.
     pub fn learn(&mut self, source: Source, told: Known) -> Learned {
         let mut good: Vec<Address> = Vec::with_capacity(told.addresses.len().min(MAX_ADDRESSES));
         for address in told.addresses.iter().take(MAX_ADDRESSES) {
@@ -60,7 +83,7 @@ impl AddressBook {
         }
         let mut learned = Learned {
             bad: (told.addresses.len() - good.len()) as u64,
-            is_new: false,
+            ..Learned::default()
         };
         let Some(entry) = self.entries.get_mut(&told.node) else {
             learned.is_new = !good.is_empty();
@@ -71,8 +94,21 @@ impl AddressBook {
             self.entries.insert(known.node, Entry::new(source, known));
             return learned;
         };
+        let before = entry.known.made_at;
+        if told.made_at.is_some_and(|made_at| Some(made_at) < before) {
+            learned.is_stale = true;
+            return learned;
+        }
+        entry.known.made_at = told.made_at.max(before);
         entry.known.owner = told.owner.or(entry.known.owner);
-        let outranked = source < entry.source && !entry.known.addresses.is_empty();
+        let outranked = match told.made_at.cmp(&before) {
+            _ if source == Source::Configuration => false,
+            _ if entry.source == Source::Configuration => true,
+            Ordering::Greater => false,
+            Ordering::Less => true,
+            Ordering::Equal => source < entry.source,
+        };
+        let outranked = outranked && !entry.known.addresses.is_empty();
         if outranked || good.is_empty() {
             return learned;
         }
@@ -130,11 +166,7 @@ impl AddressBook {
 
     /// A tunnel to it is up.
     pub fn succeeded(&mut self, node: NodePrefix, address: Address) {
-        let known = Known {
-            node,
-            addresses: Vec::new(),
-            owner: None,
-        };
+        let known = Known::nothing(node);
         let entry = self.entries.entry(node);
         let entry = entry.or_insert_with(|| Entry::new(Source::Itself, known));
         let place = (entry.known.addresses.iter()).position(|one| one.socket == address.socket);
@@ -162,11 +194,7 @@ impl AddressBook {
     }
 
     fn entry(&mut self, node: NodePrefix) -> &mut Entry {
-        let known = Known {
-            node,
-            addresses: Vec::new(),
-            owner: None,
-        };
+        let known = Known::nothing(node);
         let entry = self.entries.entry(node);
         entry.or_insert_with(|| Entry::new(Source::Other, known))
     }

@@ -82,6 +82,7 @@ impl Settings {
             node: *node,
             addresses: addresses.clone(),
             owner: None,
+            made_at: None,
         });
         known.collect()
     }

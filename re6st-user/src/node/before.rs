@@ -162,6 +162,7 @@ impl Before {
                 interface,
                 next_hop,
                 metric: Metric::INFINITY,
+                origin: None,
             })
             .collect()
     }

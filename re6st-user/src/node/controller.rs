@@ -215,6 +215,7 @@ impl Controller {
             self.handle(Input::ShutDown);
             self.channel(channel::Input::ShutDown);
         }
+        self.write_mesh_cache();
         if let Some(beside) = self.beside.take() {
             beside.end();
         }

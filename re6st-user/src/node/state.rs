@@ -2,8 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs::{self, DirBuilder, OpenOptions, Permissions},
+    io::{self, Write as _},
     net::Ipv6Addr,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -42,7 +44,8 @@ pub struct Kept {
 impl State {
     /// Reads it. A file that cannot be understood is as good as none.
     pub fn open(directory: &Path) -> io::Result<Self> {
-        fs::create_dir_all(directory)?;
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(directory)?;
         let kept = match file::read(&directory.join("babel.json"), file::SMALL) {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Kept::default(),
@@ -72,7 +75,12 @@ impl State {
 
     fn write(&self) -> io::Result<()> {
         let scratch = self.directory.join("babel.json.new");
-        fs::write(&scratch, serde_json::to_vec(&self.kept)?)?;
+        let mut options = OpenOptions::new();
+        options.create(true).write(true).truncate(true).mode(0o600);
+        let mut file = options.open(&scratch)?;
+        // what a killed controller left may have other permissions
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        file.write_all(&serde_json::to_vec(&self.kept)?)?;
         fs::rename(scratch, self.directory.join("babel.json"))
     }
 
@@ -83,5 +91,21 @@ impl State {
             "state: nothing can be written in {}: {why}; neighbours will not know this node at once when it is started again",
             self.directory.display()
         ))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says what it wants by stopping")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_for_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("state");
+        State::open(&directory).unwrap().save().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&directory), 0o700);
+        assert_eq!(mode(&directory.join("babel.json")), 0o600);
     }
 }

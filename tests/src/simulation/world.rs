@@ -9,7 +9,8 @@ use std::{
 use anyhow::Result;
 use re6st_user::{
     mesh::{
-        Closing, Input, Known, Loss, Mesh, OpenFailure, OpenedBy, Output, Settings, Source, Why,
+        Address, Closing, Input, Known, Loss, Mesh, OpenFailure, OpenedBy, Output, Settings,
+        Source, Why,
     },
     time::Time,
 };
@@ -274,13 +275,10 @@ impl World {
                 let to = number(*to);
                 self.send(8 + 2 * destinations.len());
                 let input = Input::Asked {
-                    by: name(node),
+                    by: known(node, vec![self.underlay.address(node)]),
                     id: *id,
                     destinations: destinations.to_vec(),
-                    reach: match reach_us {
-                        true => vec![self.underlay.address(node)],
-                        false => Vec::new(),
-                    },
+                    reach_us: *reach_us,
                 };
                 self.tell(node, to, input);
             }
@@ -298,9 +296,8 @@ impl World {
                     metrics.fill(LIE);
                 }
                 let input = Input::Answered {
-                    by: name(node),
+                    by: known(node, addresses.clone()),
                     id: *id,
-                    addresses: addresses.clone(),
                     has_room: *has_room,
                     metrics,
                 };
@@ -355,11 +352,7 @@ impl World {
                     break other;
                 }
             };
-            let known = Known {
-                node: name(other),
-                addresses: vec![self.underlay.address(other)],
-                owner: None,
-            };
+            let known = known(other, vec![self.underlay.address(other)]);
             Input::Learned {
                 source: Source::Registry,
                 peers: vec![known],
@@ -498,5 +491,15 @@ impl World {
             (number(tunnel.node), kind)
         });
         kinds.collect()
+    }
+}
+
+/// What a node says of itself.
+fn known(node: usize, addresses: Vec<Address>) -> Known {
+    Known {
+        node: name(node),
+        addresses,
+        owner: None,
+        made_at: None,
     }
 }

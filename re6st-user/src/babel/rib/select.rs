@@ -279,6 +279,7 @@ impl Rib {
             interface,
             next_hop,
             metric: self.senders.metric(route),
+            origin: Some(route.router_id),
         })
     }
 

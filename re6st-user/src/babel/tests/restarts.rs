@@ -129,6 +129,7 @@ fn before(route: RouteKey, next_hop: NextHop) -> Restored {
             interface: bench::LAN,
             next_hop,
             metric: Metric(300),
+            origin: None,
         }],
         distances: Some(vec![Distance {
             route,

@@ -6,7 +6,7 @@ use super::{Context, Mesh};
 use crate::{
     certificate::node_prefix::NodePrefix,
     mesh::{
-        address::{Block, Owner},
+        address::{Address, Block, Owner},
         lot, random,
     },
     time::Time,
@@ -80,11 +80,16 @@ impl Mesh {
         let is_same = |owner: Owner, other: &NodePrefix| {
             self.book.get(*other).and_then(|it| it.owner) == Some(owner)
         };
+        let is_in_block = |address: &Address| blocks.contains(&Block::of(address.socket.ip()));
         let mut others = others.map(|(other, tunnel)| (other, tunnel.address));
         others.any(|(other, address)| {
-            let block = address.map(|address| Block::of(address.socket.ip()));
-            block.is_some_and(|block| blocks.contains(&block))
-                || known.owner.is_some_and(|owner| is_same(owner, other))
+            // one that is being opened leads to any of the addresses that are known
+            let is_near = match &address {
+                Some(address) => is_in_block(address),
+                None => (self.book.get(*other))
+                    .is_some_and(|other| other.addresses.iter().any(is_in_block)),
+            };
+            is_near || known.owner.is_some_and(|owner| is_same(owner, other))
         })
     }
 }

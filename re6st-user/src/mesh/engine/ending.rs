@@ -55,10 +55,7 @@ impl Mesh {
         let due = Vec::from_iter(due.map(|(node, tunnel)| (*node, tunnel.state)));
         for (node, state) in due {
             match state {
-                State::Asking { .. } => {
-                    self.counters.unanswered += 1;
-                    self.gave_up(context, node);
-                }
+                State::Asking { .. } => self.not_answered(context, node),
                 State::Opening { .. } => {
                     self.counters.late += 1;
                     let why = Closing::Late;

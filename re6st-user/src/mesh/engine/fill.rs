@@ -67,6 +67,11 @@ impl Pace {
         }
     }
 
+    /// Something is missing again, and nothing speaks against looking for it.
+    pub const fn look_at_once(&mut self) {
+        self.next = None;
+    }
+
     pub const fn pause_until(&self) -> Time {
         self.pause_until
     }

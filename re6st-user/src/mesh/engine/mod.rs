@@ -215,15 +215,14 @@ impl Mesh {
                 by,
                 id,
                 destinations,
-                reach,
-            } => self.asked(context, by, id, (&destinations, reach)),
+                reach_us,
+            } => self.asked(context, by, id, (&destinations, reach_us)),
             Input::Answered {
                 by,
                 id,
-                addresses,
                 has_room,
                 metrics,
-            } => self.answered(context, by, id, (addresses, has_room, metrics)),
+            } => self.answered(context, by, id, (has_room, metrics)),
             Input::Probed { node, round_trip } => self.probed(context, node, round_trip),
             Input::Traffic(octets) => self.note_traffic(context, octets),
             Input::Expelled(nodes) => self.expel(context, nodes),
@@ -253,6 +252,7 @@ impl Mesh {
             }
             let learned = self.book.learn(source, peer);
             self.counters.bad_addresses += learned.bad;
+            self.counters.stale_records += u64::from(learned.is_stale);
             if learned.is_new && source != Source::Cache {
                 self.remember(context, node);
             }

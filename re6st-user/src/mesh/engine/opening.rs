@@ -68,7 +68,7 @@ impl Mesh {
         let (why, replaces) = (tunnel.why, tunnel.replaces);
         let addresses = self.addresses(node);
         if addresses.is_empty() {
-            self.gave_up(context, node);
+            self.leave_alone(context, node);
         } else if why == Why::Random && self.is_too_near(node, replaces) {
             // the draw is void, the node is not
             self.tunnels.remove(&node);
@@ -220,12 +220,24 @@ impl Mesh {
         self.pace.failed(context.now, &mut *context.random);
     }
 
-    /// A peer could not be reached, for whatever reason.
-    pub(super) fn gave_up(&mut self, context: &mut Context<'_>, node: NodePrefix) {
+    /// A node to which a tunnel is wanted does not say where it is. Maybe there is no such node, only a route to it: others are drawn
+    /// at once, or who announces names that nobody has would keep us from those that are there.
+    pub(super) fn not_answered(&mut self, context: &mut Context<'_>, node: NodePrefix) {
+        self.counters.unanswered += 1;
+        self.leave_alone(context, node);
+        self.pace.look_at_once();
+    }
+
+    fn leave_alone(&mut self, context: &mut Context<'_>, node: NodePrefix) {
         self.tunnels.remove(&node);
         let timers = &self.settings.timers;
         self.book
             .failed(node, context.now, timers, &mut *context.random);
+    }
+
+    /// A peer could not be reached, for whatever reason.
+    pub(super) fn gave_up(&mut self, context: &mut Context<'_>, node: NodePrefix) {
+        self.leave_alone(context, node);
         self.pace.failed(context.now, &mut *context.random);
     }
 

@@ -11,7 +11,7 @@ use crate::{
     certificate::node_prefix::NodePrefix,
     mesh::{
         QuestionId,
-        address::{Address, is_private},
+        address::is_private,
         input::Source,
         known::Known,
         output::{Closing, Output},
@@ -78,10 +78,11 @@ impl Mesh {
     pub(super) fn answered(
         &mut self,
         context: &mut Context<'_>,
-        by: NodePrefix,
+        known: Known,
         id: QuestionId,
-        (addresses, has_room, metrics): (Vec<Address>, bool, Vec<Metric>),
+        (has_room, metrics): (bool, Vec<Metric>),
     ) {
+        let by = known.node;
         let tunnel = self.tunnels.get(&by).map(|tunnel| tunnel.state);
         let is_wanted = matches!(tunnel, Some(State::Asking { id: asked, .. }) if asked == id);
         let is_called =
@@ -91,7 +92,7 @@ impl Mesh {
             return;
         }
         self.counters.answers += 1;
-        self.learn_of(context, by, addresses);
+        self.learn(context, Source::Itself, vec![known]);
         if is_called && !has_room {
             let why = Closing::NotNeeded;
             context.outputs.push(Output::Close { node: by, why });
@@ -105,24 +106,15 @@ impl Mesh {
         }
     }
 
-    /// A node says where it is.
-    fn learn_of(&mut self, context: &mut Context<'_>, node: NodePrefix, addresses: Vec<Address>) {
-        let known = Known {
-            node,
-            addresses,
-            owner: None,
-        };
-        self.learn(context, Source::Itself, vec![known]);
-    }
-
     /// Another node asks.
     pub(super) fn asked(
         &mut self,
         context: &mut Context<'_>,
-        by: NodePrefix,
+        known: Known,
         id: QuestionId,
-        (destinations, mut reach): (&[NodePrefix], Vec<Address>),
+        (destinations, reach_us): (&[NodePrefix], bool),
     ) {
+        let by = known.node;
         let limits = &self.settings.limits;
         let too_many = destinations.len() > limits.destinations || self.expelled.contains(&by);
         if too_many || !self.questions.may_ask(context.now, by, limits) {
@@ -130,6 +122,11 @@ impl Mesh {
             return;
         }
         self.counters.answered += 1;
+        let mut reach = match reach_us {
+            true => known.addresses.clone(),
+            false => Vec::new(),
+        };
+        self.learn(context, Source::Itself, vec![known]);
         // whoever asks decides where we send: to so few hosts, that nobody else can be flooded by us
         let mut hosts = BTreeSet::new();
         reach.sort_by_key(|address| is_private(address.socket.ip()));

@@ -6,8 +6,8 @@ use super::world::{OWN, Ways, address, generator, known, node};
 use crate::{
     certificate::node_prefix::NodePrefix,
     mesh::{
-        Input, Loss, Mesh, Metric, OpenFailure, OpenedBy, Output, QuestionId, Random, Settings,
-        Source, random,
+        Input, Known, Loss, Mesh, Metric, OpenFailure, OpenedBy, Output, QuestionId, Random,
+        Settings, Source, random,
     },
     time::Time,
 };
@@ -18,6 +18,10 @@ fn any(random: Random<'_>) -> Input {
     let number = below(60, &mut *random) as u32;
     let id = QuestionId(below(4, &mut *random) as u64);
     let node = node(number);
+    let by = Known {
+        addresses: vec![address(number); 20],
+        ..known(number)
+    };
     match below(15, &mut *random) {
         0 => Input::Up {
             node,
@@ -46,9 +50,8 @@ fn any(random: Random<'_>) -> Input {
             why: Loss::Full,
         },
         7 => Input::Answered {
-            by: node,
+            by,
             id,
-            addresses: vec![address(number); 20],
             has_room: true,
             metrics: vec![Metric(0); below(400, random)],
         },
@@ -57,10 +60,10 @@ fn any(random: Random<'_>) -> Input {
             round_trip: Some(Duration::ZERO),
         },
         9 => Input::Asked {
-            by: node,
+            by,
             id,
             destinations: vec![node; below(400, random)],
-            reach: vec![address(number); 20],
+            reach_us: true,
         },
         10 => Input::Learned {
             source: Source::Other,

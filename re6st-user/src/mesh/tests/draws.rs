@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::world::{SECOND, World, address_of, node};
-use crate::mesh::{Block, Input, Mesh, OpenFailure, Output, Settings, Why};
+use super::world::{OWN, SECOND, Ways, World, address_of, generator, known, node, number};
+use crate::{
+    mesh::{Block, Input, Known, Mesh, OpenFailure, Output, Settings, Why},
+    time::Time,
+};
 
 #[test]
 fn every_node_is_as_likely_as_any_other() {
@@ -60,6 +63,50 @@ fn one_that_does_not_answer_is_left_alone_and_another_one_is_drawn() {
     let asked = Vec::from_iter(asked);
     let different = asked.iter().collect::<BTreeSet<_>>();
     assert_eq!(different.len(), asked.len(), "somebody was asked twice");
+}
+
+#[test]
+fn names_that_nobody_has_do_not_keep_a_node_from_those_that_are_there() {
+    let mut world = World::joined(Settings::default(), 400, 1);
+    world.answers = |number| number <= 20;
+    world.pass(SECOND * 240);
+    let ours = world.ours(|_| true);
+    assert!(ours.len() >= 8, "{ours:?}");
+}
+
+#[test]
+fn tunnels_that_are_opened_together_are_spread_too() {
+    let mut mesh = Mesh::new(node(OWN), Settings::default());
+    let ways = Ways::to(1..=40);
+    // three of four are in one block
+    let address = |number: u32| {
+        let number = u8::try_from(number).expect("small");
+        match number % 4 {
+            0 => address_of([20, number, 0, 1]),
+            _ => address_of([66, 66, 0, number]),
+        }
+    };
+    let peers = (1..=40).map(|number| Known {
+        addresses: vec![address(number)],
+        ..known(number)
+    });
+    let remembered = Input::Remembered {
+        peers: peers.collect(),
+        anchors: Vec::new(),
+    };
+    let (mut random, mut outputs) = (generator(3), Vec::new());
+    for input in [remembered, Input::Reachable(Some(true))] {
+        mesh.handle(Time(1), input, &ways, &mut random, &mut outputs);
+    }
+    let blocks = outputs.iter().filter_map(|output| match output {
+        Output::Open { node, why, .. } if why.is_random() => {
+            Some(Block::of(address(number(*node)).socket.ip()))
+        }
+        _ => None,
+    });
+    let blocks = Vec::from_iter(blocks);
+    let different = blocks.iter().collect::<BTreeSet<_>>();
+    assert_eq!((blocks.len(), different.len()), (5, 5), "{blocks:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::world::{OWN, Ways, World, address, generator, known, node};
 use crate::{
-    mesh::{Closing, Input, Known, Mesh, Output, QuestionId, Settings, Source},
+    mesh::{Closing, Input, Known, Mesh, OpenFailure, Output, QuestionId, Settings, Source},
     time::Time,
 };
 
@@ -91,9 +91,8 @@ fn one_that_has_no_room_is_not_called_any_longer() {
     let (mut caller, outputs) = named(known(1));
     let id = introduction(&outputs).expect("a question");
     let answer = |has_room| Input::Answered {
-        by: node(1),
+        by: known(1),
         id,
-        addresses: vec![address(1)],
         has_room,
         metrics: Vec::new(),
     };
@@ -111,15 +110,16 @@ fn one_that_has_no_room_is_not_called_any_longer() {
 /// Who comes after we have called it says nothing of whether others can come.
 #[test]
 fn only_who_comes_without_an_invitation_shows_that_others_can_reach_us() {
-    for (reach, reachable) in [(vec![address(1)], false), (Vec::new(), true)] {
+    for reach_us in [true, false] {
         let mut world = World::new(Settings::default(), 1);
+        world.opens = |_| Err(OpenFailure::Unreachable);
         world.put(Input::Asked {
-            by: node(1),
+            by: known(1),
             id: QuestionId(1),
             destinations: Vec::new(),
-            reach,
+            reach_us,
         });
         world.called_by(1);
-        assert_eq!(world.mesh.is_reachable(world.now), reachable);
+        assert_eq!(world.mesh.is_reachable(world.now), !reach_us);
     }
 }

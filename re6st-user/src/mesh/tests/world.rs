@@ -38,6 +38,7 @@ pub fn known(number: u32) -> Known {
         node: node(number),
         addresses: vec![address(number)],
         owner: None,
+        made_at: None,
     }
 }
 
@@ -211,9 +212,11 @@ impl World {
                 destinations,
                 ..
             } if (self.answers)(number(node)) => Some(Input::Answered {
-                by: node,
+                by: Known {
+                    addresses: vec![(self.address)(number(node))],
+                    ..known(number(node))
+                },
                 id,
-                addresses: vec![(self.address)(number(node))],
                 has_room: !(self.refuses)(number(node)),
                 metrics: {
                     let metric = (self.metric)(number(node));

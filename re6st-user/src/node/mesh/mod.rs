@@ -84,7 +84,12 @@ impl NodeMesh {
 
     /// When something is due.
     pub fn next_deadline(&self) -> Option<Time> {
-        let own = [self.mesh.next_deadline(), self.places.next_deadline()];
+        let cache = self.cache.as_ref().and_then(Cache::next_deadline);
+        let own = [
+            self.mesh.next_deadline(),
+            self.places.next_deadline(),
+            cache,
+        ];
         own.into_iter().flatten().min()
     }
 
@@ -152,6 +157,7 @@ fn known(record: &NodeRecord) -> Known {
         node: record.node(),
         addresses: addresses.collect(),
         owner: None,
+        made_at: Some(record.made_at()),
     }
 }
 
@@ -203,15 +209,21 @@ impl Controller {
         Input::Remembered { peers, anchors }
     }
 
-    /// Does something with the cache, which is a help alone: what fails is counted.
-    fn with_cache(&mut self, act: impl FnOnce(&mut Cache, &Keys) -> rusqlite::Result<()>) {
-        let Some(mesh) = &mut self.mesh else {
-            return;
-        };
-        let Some(cache) = &mut mesh.cache else {
-            return;
-        };
-        if act(cache, &mesh.keys).is_err() {
+    /// Does something with the cache.
+    fn with_cache(&mut self, act: impl FnOnce(&mut Cache, &Keys)) {
+        if let Some(mesh) = &mut self.mesh
+            && let Some(cache) = &mut mesh.cache
+        {
+            act(cache, &mesh.keys);
+        }
+    }
+
+    /// Writes what waits to be remembered. The cache is a help alone: what fails is counted.
+    pub(super) fn write_mesh_cache(&mut self) {
+        let now = self.now();
+        let mut outcome = Ok(());
+        self.with_cache(|cache, _| outcome = cache.write(now));
+        if outcome.is_err() {
             self.transport.count("mesh: the cache could not be written");
         }
     }
@@ -239,6 +251,7 @@ impl Controller {
     }
 
     fn do_for_mesh(&mut self, wanted: Output) {
+        let now = self.now();
         match wanted {
             Output::Open {
                 node, addresses, ..
@@ -265,10 +278,10 @@ impl Controller {
             Output::AskRegistry => self.ask_membership(Request::Others(NEWCOMERS)),
             Output::Remember(known) => self.with_cache(|cache, keys| {
                 let key = keys.get(known.node);
-                cache.remember(&known, key)
+                cache.remember(now, known, key);
             }),
-            Output::Forget(node) => self.with_cache(|cache, _| cache.forget(node)),
-            Output::Anchors(nodes) => self.with_cache(|cache, _| cache.set_anchors(&nodes)),
+            Output::Forget(node) => self.with_cache(|cache, _| cache.forget(now, node)),
+            Output::Anchors(nodes) => self.with_cache(|cache, _| cache.set_anchors(now, nodes)),
             Output::Event(event) => self.say(&event.to_string()),
         }
     }
@@ -420,6 +433,13 @@ impl Controller {
         };
         if self.mesh.as_ref().is_some_and(due) {
             self.mesh(Input::Time);
+        }
+        let cache = self.mesh.as_ref().and_then(|mesh| mesh.cache.as_ref());
+        if cache
+            .and_then(Cache::next_deadline)
+            .is_some_and(|at| at <= now)
+        {
+            self.write_mesh_cache();
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{
     certificate::{node_prefix::NodePrefix, record::NodeRecord},
     io::datagram::Socket,
     mesh::{
-        Input, Known, Metric, QuestionId, Source,
+        Input, Metric, QuestionId,
         message::{Content, Message, MessageError, PORT, Unproven},
     },
     rate::{Bucket, Rate},
@@ -104,33 +104,24 @@ impl Controller {
             if let Some(mesh) = &mut self.mesh {
                 mesh.learn_key(&by);
             }
-            let Known {
-                node, addresses, ..
-            } = known(&by);
-            match content {
+            let by = known(&by);
+            self.mesh(match content {
                 Content::Question {
                     destinations,
                     reach_us,
-                } => {
-                    self.mesh(Input::Learned {
-                        source: Source::Itself,
-                        peers: vec![known(&by)],
-                    });
-                    self.mesh(Input::Asked {
-                        by: node,
-                        id,
-                        destinations,
-                        reach: if reach_us { addresses } else { Vec::new() },
-                    });
-                }
-                Content::Answer { has_room, metrics } => self.mesh(Input::Answered {
-                    by: node,
+                } => Input::Asked {
+                    by,
                     id,
-                    addresses,
+                    destinations,
+                    reach_us,
+                },
+                Content::Answer { has_room, metrics } => Input::Answered {
+                    by,
+                    id,
                     has_room,
                     metrics,
-                }),
-            }
+                },
+            });
         }
     }
 

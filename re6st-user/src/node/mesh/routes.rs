@@ -8,7 +8,7 @@ use std::{
 use ipnet::IpNet;
 
 use crate::{
-    babel::settings::RoundTrip,
+    babel::{input::InstalledRoute, origins::node_of, settings::RoundTrip},
     certificate::{network::Network, node_prefix::NodePrefix},
     mesh::{Metric, Routes},
     route::RouteKey,
@@ -38,12 +38,7 @@ impl Reachable {
         self.looked_at = Some(now);
         let mut metrics = BTreeMap::new();
         for installed in routing.installed() {
-            let IpNet::V6(to) = installed.route.to() else {
-                continue;
-            };
-            let node = NodePrefix::of_subnet(&to, network);
-            let from_anywhere = installed.route.from().is_none();
-            if let Some(node) = node.filter(|node| from_anywhere && *node != own) {
+            if let Some(node) = node_at(&installed, network).filter(|node| *node != own) {
                 metrics.insert(node, installed.metric);
             }
         }
@@ -55,6 +50,20 @@ impl Reachable {
     pub fn count(&self) -> usize {
         self.nodes.len()
     }
+}
+
+/// The node that a route leads to: the one whose prefix it is, if its origin's router-id names just that node. Whoever announces parts
+/// of a prefix is not as many nodes. Of before a restart the origin is not known, and the prefix must do until it is heard again.
+fn node_at(installed: &InstalledRoute, network: &Network) -> Option<NodePrefix> {
+    let IpNet::V6(to) = installed.route.to() else {
+        return None;
+    };
+    let node = match installed.origin {
+        Some(origin) => node_of(origin)?,
+        None => NodePrefix::of_subnet(&to, network)?,
+    };
+    let is_its_own = installed.route.from().is_none() && node.subnet(network) == Some(to);
+    is_its_own.then_some(node)
 }
 
 /// All that is known of routes at a moment.
@@ -97,5 +106,52 @@ impl Routes for View<'_> {
 
     fn cost(&self, round_trip: Duration) -> Metric {
         Metric(PLAIN_COST.saturating_add(RoundTrip::default().penalty(round_trip)))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says what it wants by stopping")]
+mod tests {
+    use super::*;
+    use crate::babel::{
+        input::InterfaceId, message::NextHop, origins::router_id_of, quantities::RouterId,
+    };
+
+    #[test]
+    fn a_route_leads_to_a_node_if_it_is_the_one_that_the_origins_name_gives_it() {
+        let network = "2001:db8:42::/48".parse().unwrap();
+        let named = |name| router_id_of(&NodePrefix::from_common_name(name).unwrap(), 9);
+        let stranger = RouterId::new([2, 0, 0x5e, 0xff, 0xfe, 0, 0x53, 1]);
+        // the prefix, the source prefix, the origin, whose it is
+        let cases = [
+            ("2001:db8:42:1::/64", None, named("1/16"), Some("1/16")),
+            ("2001:db8:42:1:100::/72", None, named("1/16"), None),
+            ("2001:db8:42:1::1/128", None, named("1/16"), None),
+            (
+                "2001:db8:42:1::/64",
+                Some("2001:db8::/32"),
+                named("1/16"),
+                None,
+            ),
+            ("2001:db8:42:2::/64", None, named("1/16"), None),
+            ("2001:db8:42:1::/64", None, stranger, None),
+            ("2001:db8:43::/64", None, named("1/16"), None),
+            ("10.42.1.0/24", None, named("1/16"), None),
+            // of before a restart
+            ("2001:db8:42:1::/64", None, None, Some("1/16")),
+            ("2001:db8:43::/64", None, None, None),
+        ];
+        for (to, from, origin, expected) in cases {
+            let route = RouteKey::new(to.parse().unwrap(), from.map(|it| it.parse().unwrap()));
+            let installed = InstalledRoute {
+                route: route.unwrap(),
+                interface: InterfaceId(1),
+                next_hop: NextHop::Ipv6("fe80::1".parse().unwrap()),
+                metric: Metric(96),
+                origin,
+            };
+            let node = node_at(&installed, &network).map(|node| node.common_name());
+            assert_eq!(node.as_deref(), expected, "{to} of {origin:?}");
+        }
     }
 }
