@@ -75,6 +75,11 @@ impl Call {
         self.initiator.index()
     }
 
+    /// Where it was sent.
+    pub const fn to(&self) -> SocketAddr {
+        self.to
+    }
+
     /// Its response is not welcome any more.
     pub fn end(self, context: &mut Context<'_>) {
         context.indexes.give_back(self.index());

@@ -101,6 +101,8 @@ pub enum Input<'a> {
         /// For people.
         why: String,
     },
+    /// The host has no way to an address: who is called there need not be waited for.
+    Unsendable(SocketAddr),
     /// The largest IP packet that our interfaces carry, in octets.
     LinkMtu(u16),
     /// Our addresses or routes have changed: every peer is asked at once.

@@ -79,6 +79,14 @@ impl Probe {
         true
     }
 
+    /// Nothing can be sent there: the next address has its turn.
+    fn unsendable(&mut self, now: Time, to: SocketAddr) {
+        let is_last = self.calls.last().is_some_and(|call| call.to() == to);
+        if is_last && self.calls.len() < self.tries() {
+            self.at = now;
+        }
+    }
+
     /// It is over, with this result.
     fn end(self, context: &mut Context<'_>, node: NodePrefix, round_trip: Option<Duration>) {
         for call in self.calls {
@@ -148,6 +156,13 @@ impl Probes {
     pub fn is_calling(&self, node: NodePrefix, index: SessionIndex) -> bool {
         let probe = self.0.get(&node);
         probe.is_some_and(|probe| probe.calls.iter().any(|call| call.index() == index))
+    }
+
+    /// Nothing can be sent to an address.
+    pub fn unsendable(&mut self, now: Time, to: SocketAddr) {
+        for probe in self.0.values_mut() {
+            probe.unsendable(now, to);
+        }
     }
 
     /// A cookie came.

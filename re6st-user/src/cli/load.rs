@@ -118,6 +118,11 @@ pub fn run(command: &LoadCommand, bpffs: &Path, sockets: &Path) -> Result<ExitCo
     for note in &summary.notes {
         println!("note: {note}");
     }
+    if config.babel.is_some() || config.registry.is_some() {
+        println!(
+            "note: the sections [babel] and [registry] are for `re6st-user node`; load does not use them"
+        );
+    }
     for warning in &summary.warnings {
         println!("WARNING: {warning}");
     }

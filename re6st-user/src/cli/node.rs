@@ -60,8 +60,13 @@ pub fn run(arguments: &NodeArguments, bpffs: &Path, sockets: &Path) -> Result<Ex
     eprintln!("{} {speaks}", load.instance);
     supervisor::ready();
     started.controller.run()?;
+    // what channels have opened ends with them
+    let tunnels = match config.registry {
+        Some(_) => ", but for tunnels to peers, which these close after a minute",
+        None => "",
+    };
     eprintln!(
-        "{0}: the controller has ended; the data plane forwards on until `re6st-user unload --instance {0}`",
+        "{0}: the controller has ended; the data plane forwards on until `re6st-user unload --instance {0}`{tunnels}",
         load.instance
     );
     Ok(ExitCode::SUCCESS)

@@ -26,6 +26,9 @@ pub fn mesh(raw: &raw::Config, networks: &[IpNet], port: u16) -> Result<Option<M
         let problem = format!("more than {MAX_ADDRESSES} addresses");
         return Err(Wrong::value("mesh.ip", excess, problem));
     }
+    if mesh.client {
+        one_tunnel(mesh)?;
+    }
     let ip = mesh.ip.iter();
     let ip = ip.map(|text| address_and_port("mesh.ip", text, networks, port));
     let refresh = mesh.tunnel_refresh.as_ref();
@@ -51,6 +54,21 @@ pub fn mesh(raw: &raw::Config, networks: &[IpNet], port: u16) -> Result<Option<M
         client: mesh.client,
         port_mapping: mesh.port_mapping.unwrap_or(true),
     }))
+}
+
+/// A client has one tunnel and serves nobody, so no other numbers can be meant.
+fn one_tunnel(mesh: &raw::Mesh) -> Result<(), Wrong> {
+    let numbers = [
+        ("mesh.client-count", &mesh.client_count, 1),
+        ("mesh.max-clients", &mesh.max_clients, 0),
+    ];
+    for (key, number, most) in numbers {
+        if let Some(number) = number.as_ref().filter(|number| *number.get_ref() > most) {
+            let problem = "a node with client = true has one tunnel and serves nobody: leave out one of the two";
+            return Err(Wrong::value(key, number, problem));
+        }
+    }
+    Ok(())
 }
 
 fn country(key: &str, code: &Text) -> Result<Country, Wrong> {

@@ -73,7 +73,7 @@ ip             = ["192.0.2.9", "[2001:db8:ffff::9]:4756"]
 country        = "fr"
 disable-proto  = ["udp6"]
 same-country   = ["cn", "FR"]
-client         = true
+client         = false
 "#;
 
 fn good() -> Config {
@@ -141,7 +141,7 @@ fn a_good_file_says_what_it_says() {
     assert_eq!(mesh.disabled, BTreeSet::from([Carrier::Udp6]));
     let countries = ["CN", "FR"].map(|code| code.parse().unwrap());
     assert_eq!(mesh.same_country, Some(BTreeSet::from(countries)));
-    assert!(mesh.client);
+    assert!(!mesh.client);
     assert_eq!(config.peers[0].address, "192.0.2.8:4755".parse().ok());
     let key: [u8; 32] = std::array::from_fn(|index| index as u8 + 1);
     assert_eq!(config.peers[0].key, Some(StaticPublicKey::new(key)));

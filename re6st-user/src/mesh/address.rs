@@ -51,7 +51,10 @@ impl Address {
         let special = ip.is_unspecified() || ip.is_loopback() || ip.is_multicast();
         let special = special
             || match ip {
-                IpAddr::V4(ip) => ip.is_broadcast() || ip.octets()[0] == 0 || ip.octets()[0] >= 240,
+                IpAddr::V4(ip) => {
+                    let reserved = ip.octets()[0] == 0 || ip.octets()[0] >= 240;
+                    reserved || ip.is_link_local()
+                }
                 // without a scope nobody knows on which link
                 IpAddr::V6(ip) => ip.is_unicast_link_local(),
             };

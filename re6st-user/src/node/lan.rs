@@ -175,6 +175,7 @@ mod tests {
         Address {
             ip: ip.parse().unwrap(),
             duplicate: flags.contains('d'),
+            passing: false,
             tentative: flags.contains('t'),
             unchecked: flags.contains('u'),
         }

@@ -349,6 +349,7 @@ impl Controller {
             self.handle(Input::Withdraw { route });
         }
         self.announce();
+        self.doubt_announcements();
         self.host.due.note(&[Look::Interfaces]);
     }
 }

@@ -137,11 +137,7 @@ pub fn start(request: &Request<'_>, sockets: &Path, record: Option<&Path>) -> Re
     };
     outside.transport.set_tunnels(tunnels);
     let recorder = recording.map(|recording| Recorder::begin(recording, &start));
-    let of_load = summary
-        .notes
-        .iter()
-        .filter(|note| !note.contains("[babel]"));
-    notes.extend(of_load.cloned());
+    notes.extend(summary.notes.iter().cloned());
     notes.extend(unusable.map(|why| {
         format!(
             "the feasibility distances kept in {} are not used: {why}",

@@ -223,6 +223,16 @@ impl Channels {
                     peer.no_tunnel(context, &why);
                 })
             }
+            Input::Unsendable(to) => {
+                if let Some((parts, mut context)) = self.parts(now, random, outputs) {
+                    parts.probes.unsendable(now.elapsed, to);
+                    for (node, peer) in parts.peers {
+                        if peer.unsendable(&mut context, to) {
+                            parts.schedule.set(*node, Some(now.elapsed));
+                        }
+                    }
+                }
+            }
             Input::LinkMtu(mtu) => {
                 self.settings.link_mtu = mtu;
                 self.each(now, random, outputs, |peer, context| {

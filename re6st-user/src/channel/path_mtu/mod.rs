@@ -4,7 +4,7 @@
 //! the large one is not, several times, is the size too large; where neither is, the way itself is gone and nothing is learned.
 //! The search begins at the size of our own link, which most ways carry, then halves what is left, along sizes that links have.
 //! What was found is asked for again now and then: when it does not pass any more, a black hole, the search begins anew
-//! from what every way carries.
+//! from what every way carries. A way that is too narrow for a tunnel is asked every few seconds whether it still is.
 
 #[cfg(test)]
 mod tests;
@@ -26,10 +26,13 @@ const LOST_AFTER_SUCCESS: u8 = 8;
 const CONFIRMATION: Duration = Duration::from_secs(15);
 /// Before larger sizes are tried again (RFC 8899, section 5.1.1: `PMTU_RAISE_TIMER`).
 const RAISE: Duration = Duration::from_secs(600);
+/// Between two probes of a way that is too narrow for a tunnel.
+const NARROW: Duration = Duration::from_secs(5);
 /// Between two probes while nothing is answered.
 const DEAD: Duration = Duration::from_secs(1);
-/// What links carry: Ethernet and its large frames, PPPoE, tunnels of several kinds, FDDI, ATM. And 1,316 and 1,336: what the
-/// smallest packets that IPv6 needs have in our tunnels, over IPv4 and IPv6; an octet less, and there is no tunnel.
+/// What the smallest packets that IPv6 needs have in our tunnels, over IPv4 and IPv6: an octet less, and there is no tunnel.
+const LEAST: [u16; 2] = [1_316, 1_336];
+/// What links carry: Ethernet and its large frames, PPPoE, tunnels of several kinds, FDDI, ATM. And [`LEAST`].
 const COMMON: [u16; 18] = [
     1_316, 1_320, 1_336, 1_350, 1_380, 1_400, 1_420, 1_440, 1_450, 1_460, 1_472, 1_480, 1_492,
     1_500, 2_000, 4_352, 8_950, 9_000,
@@ -149,15 +152,18 @@ impl PathMtu {
         if now < self.at {
             return None;
         }
+        let unanswered = self.asked.is_some();
         let dead = self.judge(now);
         if self.raise_at.is_some_and(|raise_at| raise_at <= now) {
             self.search(now);
         }
         let Some(size) = self.wanted() else {
-            self.at = now + CONFIRMATION;
+            self.at = now + self.pause();
             if self.raise_at.is_none() {
                 self.raise_at = Some(now + RAISE);
                 self.known = true;
+            } else if let Some(missing) = self.missing().filter(|_| !unanswered) {
+                return Some(self.ask(now, missing, patience, random));
             } else if self.confirmed > BASE && !dead {
                 return Some(self.ask(now, self.confirmed, patience, random));
             }
@@ -187,9 +193,13 @@ impl PathMtu {
         self.confirmed = self.confirmed.max(size);
         self.failed = self.failed.max(self.confirmed.saturating_add(1));
         self.at = match self.raise_at {
-            Some(_) => now + CONFIRMATION,
+            Some(_) => now + self.pause(),
             None => now,
         };
+        if larger && self.is_settled() {
+            // what made the way narrow is gone
+            self.search(now);
+        }
         larger
     }
 
@@ -206,6 +216,8 @@ impl PathMtu {
         match self.asked.take() {
             None => false,
             Some(asked) if !asked.small_came => true,
+            // a way that was too narrow for a tunnel still is
+            Some(asked) if self.is_settled() && asked.probe.size > self.confirmed => false,
             Some(asked) => {
                 self.lost += 1;
                 self.too_large(now, asked.probe.size);
@@ -226,6 +238,17 @@ impl PathMtu {
             self.forget_way(now);
             self.failed = size;
         }
+    }
+
+    /// Before the next probe once the search is over.
+    fn pause(&self) -> Duration {
+        self.missing().map_or(CONFIRMATION, |_| NARROW)
+    }
+
+    /// What has to pass for a tunnel, and does not.
+    fn missing(&self) -> Option<u16> {
+        let mut least = LEAST.into_iter();
+        least.find(|size| *size > self.confirmed && *size <= self.upper)
     }
 
     /// The size to try next; none if the search is over and nothing is doubted.

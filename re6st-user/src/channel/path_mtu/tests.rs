@@ -183,6 +183,33 @@ fn a_way_that_becomes_wider_is_noticed_in_ten_minutes() {
 }
 
 #[test]
+fn a_way_too_narrow_for_a_tunnel_is_asked_every_few_seconds_and_at_little_cost() {
+    for narrow in [1280, 1300, 1330] {
+        let mut way = Way::new(1500, 1500);
+        way.run(SECOND * 40);
+        way.mtu = narrow;
+        way.run(SECOND * 100);
+        way.assert_found();
+        way.probes = 0;
+        way.run(SECOND * 300);
+        assert!(way.probes <= 120, "{} probes", way.probes);
+        way.mtu = 1500;
+        way.run(SECOND * 10);
+        way.assert_found();
+    }
+}
+
+#[test]
+fn a_way_that_some_tunnels_fit_through_is_still_confirmed() {
+    let mut way = Way::new(1330, 1500);
+    way.run(SECOND * 40);
+    way.assert_found();
+    way.mtu = 1280;
+    way.run(SECOND * 20);
+    assert!(way.path.take_black_hole().is_some());
+}
+
+#[test]
 fn where_nothing_is_answered_nothing_is_learned_and_little_is_sent() {
     let mut way = Way::new(1500, 1500);
     way.run(SECOND * 10);

@@ -143,6 +143,22 @@ impl Peer {
         self.transmit(context, to, from, packet);
     }
 
+    /// Nothing can be sent to an address. If the peer was called there it is called at its next one at once, as long as there is
+    /// one that has not had its turn. Gives whether it is.
+    pub(in crate::channel) fn unsendable(
+        &mut self,
+        context: &mut Context<'_>,
+        to: SocketAddr,
+    ) -> bool {
+        let is_last = self.opening.calls.last().is_some_and(|it| it.to() == to);
+        let addresses = self.call_addresses().count() as u32;
+        let next = is_last && !self.opening.tries.is_multiple_of(addresses);
+        if next {
+            self.opening.at = context.now();
+        }
+        next
+    }
+
     /// Ends what is under way.
     pub(super) fn opened(&mut self, context: &mut Context<'_>) {
         for call in self.opening.calls.drain(..) {

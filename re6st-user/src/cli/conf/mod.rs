@@ -43,7 +43,7 @@ mod ways;
 
 use files::{Pending, existing};
 use import::Import;
-use ways::Interfaces;
+use ways::{Interfaces, Named};
 
 /// Options of `conf`.
 #[derive(Debug, Args)]
@@ -347,7 +347,8 @@ impl Newcomer {
             path.display()
         );
         println!(
-            "Nodes beyond these links find each other by the registry; UDP port {DEFAULT_PORT} should be open"
+            "Nodes beyond these links find each other by the registry; UDP port {} should be open",
+            import.draft.port.unwrap_or(DEFAULT_PORT)
         );
         println!(
             "Keep a copy of {}, without which this node's place in the network is lost, and of {}, the key of its channels.",
@@ -372,7 +373,8 @@ fn configuration(
     if existing(&path)?.is_some() {
         return Ok(None);
     }
-    let named = [&arguments.interfaces[..], &import.interfaces].concat();
+    let named = arguments.interfaces.iter().map(Named::by_option);
+    let named: Vec<Named> = named.chain(import.interfaces.iter().cloned()).collect();
     let interfaces = Interfaces::find(&named)?;
     Ok(Some((Pending::create(&path, 0o644)?, interfaces)))
 }

@@ -18,12 +18,31 @@ pub struct Interfaces {
     pub plain: Vec<String>,
 }
 
+/// An interface that somebody has named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its name.
+    pub name: String,
+    /// Where it was named, for people.
+    pub by: String,
+}
+
+impl Named {
+    /// By an option of the command line.
+    pub fn by_option(name: &String) -> Self {
+        Self {
+            name: name.clone(),
+            by: format!("--interface {name}"),
+        }
+    }
+}
+
 impl Interfaces {
     /// What this host has. `named`: on which other nodes are, as people say.
     ///
     /// # Errors
     /// Nobody can tell without being told.
-    pub fn find(named: &[String]) -> Result<Self> {
+    pub fn find(named: &[Named]) -> Result<Self> {
         let mut routes = Rtnetlink::open().context("open rtnetlink")?;
         let all = routes.interfaces().context("list the interfaces")?;
         let uplinks = uplinks(&mut routes);
@@ -37,7 +56,7 @@ impl Interfaces {
         Self::of(named, uplinks, &usable)
     }
 
-    fn of(named: &[String], mut uplinks: Vec<String>, usable: &[Names]) -> Result<Self> {
+    fn of(named: &[Named], mut uplinks: Vec<String>, usable: &[Names]) -> Result<Self> {
         let plain = plain(named, &uplinks, usable)?;
         // each interface has one name in the file: what people call it, which may be the one that lasts
         for uplink in &mut uplinks {
@@ -69,7 +88,7 @@ impl Interfaces {
 type Names = Vec<String>;
 
 /// On which interfaces other nodes are to be found.
-fn plain(named: &[String], uplinks: &[String], usable: &[Names]) -> Result<Vec<String>> {
+fn plain(named: &[Named], uplinks: &[String], usable: &[Names]) -> Result<Vec<String>> {
     let first_names: Vec<String> = usable
         .iter()
         .flat_map(|names| names.first())
@@ -81,11 +100,9 @@ fn plain(named: &[String], uplinks: &[String], usable: &[Names]) -> Result<Vec<S
     };
     let mut found = Vec::new();
     let mut plain = Vec::new();
-    for name in named {
+    for Named { name, by } in named {
         let Some(place) = usable.iter().position(|names| names.contains(name)) else {
-            bail!(
-                "--interface {name}: it is not an Ethernet interface that is up; there are {there_are}"
-            );
+            bail!("{by}: {name} is not an Ethernet interface that is up; there are {there_are}");
         };
         // it may be named twice, by different names
         if !found.contains(&place) {
@@ -142,7 +159,7 @@ pub fn is_needed(network: Network) -> Result<ExitCode> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may end there")]
 mod tests {
-    use super::{Interfaces, Names};
+    use super::{Interfaces, Named, Names};
 
     #[test]
     fn where_other_nodes_are_is_said_or_found_or_asked_for() {
@@ -159,7 +176,7 @@ mod tests {
             ("office", "eth0", "eth0 lan0=office", Some("office")),
             ("lan0 office lan0", "eth0", "eth0 lan0=office", Some("lan0")),
         ] {
-            let [named, uplinks] = [named, uplinks].map(words);
+            let (named, uplinks) = (by_options(named), words(uplinks));
             let found = Interfaces::of(&named, uplinks.clone(), &all_names(usable));
             let found = found.map(|found| found.plain);
 
@@ -190,9 +207,28 @@ mod tests {
     #[test]
     fn an_interface_has_one_name_in_the_file() {
         let usable = all_names("eth0=uplink wlan0");
-        let found = Interfaces::of(&words("uplink"), words("eth0 wlan0"), &usable).unwrap();
+        let named = by_options("uplink");
+        let found = Interfaces::of(&named, words("eth0 wlan0"), &usable).unwrap();
 
         assert_eq!(found.attached(), words("uplink wlan0"));
+    }
+
+    #[test]
+    fn people_hear_who_named_an_interface_that_is_not_there() {
+        let named = Named {
+            name: "wlan7".to_owned(),
+            by: "re6stnet.conf:3: interface wlan7".to_owned(),
+        };
+        let error = Interfaces::of(&[named], Vec::new(), &all_names("eth0")).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.starts_with("re6stnet.conf:3: interface wlan7: "),
+            "{error}"
+        );
+    }
+
+    fn by_options(text: &str) -> Vec<Named> {
+        words(text).iter().map(Named::by_option).collect()
     }
 
     /// `lan0=office eth0`: two interfaces, of which the first has two names.

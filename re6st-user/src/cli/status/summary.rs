@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use re6st_user::{
+    certificate::node_prefix::NodePrefix,
     dataplane::bpf::{
         Pins,
         manifest::{Mode, TcAttachment},
@@ -70,7 +71,14 @@ pub fn text(status: &Status, source: &Source<'_>) -> Result<String> {
     match (status.node.state, status.node.process) {
         (NodeState::Runs, Some(process)) => text += &format!("node: runs, process {process}\n"),
         (NodeState::Runs, None) => text += "node: runs\n",
-        (NodeState::Ended, _) => text += "node: has ended\n",
+        (NodeState::Ended, _) => {
+            text += "node: has ended";
+            let mut tunnels = status.tunnels.iter();
+            if tunnels.any(|tunnel| NodePrefix::from_common_name(&tunnel.name).is_ok()) {
+                text += "; its peers close their tunnels with it a minute later";
+            }
+            text.push('\n');
+        }
         (NodeState::None, _) => {}
     }
     for warning in &status.warnings {

@@ -519,6 +519,11 @@ fn each_mistake_is_named_with_its_place_and_its_remedy() {
             "mesh.client-count = 201: expected a number from 0 to 200",
         ),
         (
+            "client         = false",
+            "client = true",
+            "mesh.client-count = 5: a node with client = true has one tunnel and serves nobody",
+        ),
+        (
             "tunnel-refresh = 60",
             "tunnel-refresh = 0",
             "mesh.tunnel-refresh = 0: expected a number from 1 to 86400",

@@ -450,9 +450,6 @@ impl Loading<'_> {
                 plan.not_in_kernel
             ));
         }
-        if self.request.config.babel.is_some() || self.request.config.registry.is_some() {
-            notes.push("the sections [babel] and [registry] are for `re6st-user node`; load does not use them".to_owned());
-        }
         let unresolved = self
             .tunnels
             .iter()

@@ -21,6 +21,15 @@ pub struct Address {
     pub tentative: bool,
     /// Whether that was never looked for.
     pub unchecked: bool,
+    /// Whether it soon gives way to another one: a temporary one (RFC 8981), or one that is deprecated (RFC 4862 section 5.5.4).
+    pub passing: bool,
+}
+
+impl Address {
+    /// Whether others can be told that this host is there.
+    pub const fn is_lasting(&self) -> bool {
+        !self.duplicate && !self.tentative && !self.passing
+    }
 }
 
 pub(super) fn parse(message: &AddressMessage) -> Option<Address> {
@@ -44,12 +53,16 @@ pub(super) fn parse(message: &AddressMessage) -> Option<Address> {
             _ => None,
         });
     let flags = flags.unwrap_or(AddressFlags::empty());
+    let ip = local.or(address)?;
+    // of an IPv4 address the same bit says that the interface has another one of its subnet
+    let temporary = ip.is_ipv6() && flags.contains(AddressFlags::Secondary);
     Some(Address {
-        ip: local.or(address)?,
+        ip,
         duplicate: flags.contains(AddressFlags::Dadfailed),
         tentative: flags.contains(AddressFlags::Tentative)
             && !flags.contains(AddressFlags::Optimistic),
         unchecked: flags.contains(AddressFlags::Nodad),
+        passing: temporary || flags.contains(AddressFlags::Deprecated),
     })
 }
 
@@ -107,4 +120,31 @@ fn host(interface: u32, address: IpAddr) -> AddressMessage {
         AddressAttribute::Flags(AddressFlags::Nodad | AddressFlags::Noprefixroute),
     ];
     message
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may end there")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_are_told_of_addresses_that_stay() {
+        let v6 = "2001:db8::1".parse().unwrap();
+        let v4 = "192.0.2.1".parse().unwrap();
+        for (ip, flags, lasting) in [
+            (v6, AddressFlags::Permanent, true),
+            (v6, AddressFlags::Managetempaddr, true),
+            (v6, AddressFlags::Secondary, false),
+            (v6, AddressFlags::Deprecated, false),
+            (v6, AddressFlags::Tentative, false),
+            (v6, AddressFlags::Dadfailed, false),
+            (v4, AddressFlags::Secondary, true),
+            (v4, AddressFlags::Deprecated, false),
+        ] {
+            let mut message = AddressMessage::default();
+            message.attributes = vec![AddressAttribute::Local(ip), AddressAttribute::Flags(flags)];
+            let found = parse(&message).map(|address| address.is_lasting());
+            assert_eq!(found, Some(lasting), "{ip} {flags:?}");
+        }
+    }
 }

@@ -20,8 +20,9 @@ pub struct Bootstrap {
     /// When the registry may be asked again.
     registry_at: Time,
     registry_wait: Duration,
-    /// It does not answer.
-    is_registry_silent: bool,
+    /// When those that could not be reached are tried again.
+    again_at: Option<Time>,
+    again_wait: Duration,
     /// When one of the peers that no route leads to is tried.
     healing_at: Option<Time>,
     /// When something is to be done.
@@ -30,6 +31,10 @@ pub struct Bootstrap {
 
 /// How often it is looked whether there are routes by now.
 const LOOK: Duration = Duration::from_secs(1);
+/// How soon whoever could not be reached is tried again by a node that has a way to nobody, doubled each time.
+const AGAIN: Duration = Duration::from_secs(5);
+/// But at the latest after so long.
+const AGAIN_MAX: Duration = Duration::from_secs(60);
 
 impl Bootstrap {
     pub const fn deadline(&self) -> Option<Time> {
@@ -40,6 +45,8 @@ impl Bootstrap {
     pub const fn at_once(&mut self) {
         self.registry_at = Time(0);
         self.registry_wait = Duration::ZERO;
+        self.again_at = None;
+        self.again_wait = Duration::ZERO;
     }
 }
 
@@ -103,9 +110,7 @@ impl Mesh {
             return;
         }
         self.ask_registry(context);
-        if self.bootstrap.is_registry_silent || self.settings.is_registry {
-            self.open_least_hopeless(context);
-        }
+        self.open_least_hopeless(context, missing);
     }
 
     /// Opens tunnels to remembered peers that no route leads to.
@@ -130,9 +135,18 @@ impl Mesh {
         }
     }
 
-    /// Nobody is left to try: the one that would be tried first is.
-    fn open_least_hopeless(&mut self, context: &mut Context<'_>) {
-        if context.now < self.pace.pause_until() {
+    /// Nobody is left to try, and the registry may name nobody else: those that would be tried first are.
+    fn open_least_hopeless(&mut self, context: &mut Context<'_>, most: usize) {
+        let now = context.now;
+        let begun = self.bootstrap.again_at.is_some();
+        if self.bootstrap.again_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.bootstrap.again_wait = (self.bootstrap.again_wait * 2).clamp(AGAIN, AGAIN_MAX);
+        let wait = random::jittered(self.bootstrap.again_wait, &mut *context.random);
+        self.bootstrap.again_at = Some(now + wait);
+        if !begun {
+            // the registry has been asked just now
             return;
         }
         let known = self.book.nodes();
@@ -141,10 +155,11 @@ impl Mesh {
         });
         let mut known = Vec::from_iter(known.map(|(node, at)| (at, node)));
         known.sort_unstable();
+        let mut left = most.min(self.settings.limits.openings);
         for (_, node) in known {
-            if !self.addresses(node).is_empty() {
+            if left > 0 && !self.addresses(node).is_empty() {
                 self.want(context, node, Why::Bootstrap, None);
-                return;
+                left -= 1;
             }
         }
     }
@@ -163,7 +178,6 @@ impl Mesh {
 
     /// The registry names peers: where no route leads there, a tunnel does.
     pub(super) fn registry_answered(&mut self, context: &mut Context<'_>, named: Vec<NodePrefix>) {
-        self.bootstrap.is_registry_silent = false;
         let ours = self.tunnels.values().filter(|it| it.is_ours()).count();
         let mut most = match self.settings.client_mode {
             true => self.settings.clients(true).saturating_sub(ours),
@@ -179,8 +193,8 @@ impl Mesh {
         }
     }
 
-    /// The registry does not answer.
+    /// The registry does not answer: nobody else need be waited for.
     pub(super) const fn registry_silent(&mut self) {
-        self.bootstrap.is_registry_silent = true;
+        self.bootstrap.again_at = Some(Time(0));
     }
 }

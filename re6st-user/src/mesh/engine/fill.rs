@@ -72,10 +72,6 @@ impl Pace {
         self.next = None;
     }
 
-    pub const fn pause_until(&self) -> Time {
-        self.pause_until
-    }
-
     /// Something has changed.
     pub const fn at_once(&mut self) {
         self.next = None;

@@ -83,6 +83,16 @@ fn without_the_registry_all_remembered_peers_are_tried_again_and_again() {
 }
 
 #[test]
+fn who_has_a_way_to_nobody_leaves_nobody_alone_for_minutes() {
+    let mut world = World::new(Settings::default(), 12);
+    world.opens = |_| Err(OpenFailure::Unreachable);
+    world.learned(Source::Registry, [5]);
+    world.pass(SECOND * 600);
+    let tries = world.openings().len();
+    assert!((8..=20).contains(&tries), "{tries} in ten minutes");
+}
+
+#[test]
 fn a_node_with_ways_keeps_five_random_tunnels_and_five_others() {
     let mut world = World::joined(Settings::default(), 100, 6);
     world.pass(SECOND * 30);

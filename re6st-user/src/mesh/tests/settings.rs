@@ -146,7 +146,13 @@ fn less_is_served_and_the_latest_go() {
 #[test]
 fn an_address_of_a_block_that_everybody_has_is_an_address() {
     assert!(address_of([192, 168, 1, 1]).is_usable());
-    for bad in [[0, 0, 0, 0], [127, 0, 0, 1], [224, 0, 0, 1], [255; 4]] {
+    for bad in [
+        [0, 0, 0, 0],
+        [127, 0, 0, 1],
+        [169, 254, 7, 7],
+        [224, 0, 0, 1],
+        [255; 4],
+    ] {
         assert!(!address_of(bad).is_usable(), "{bad:?}");
     }
 }

@@ -7,6 +7,7 @@
 //! ```
 
 mod cache;
+mod calling;
 mod keys;
 mod mapped;
 mod questions;
@@ -122,10 +123,6 @@ impl NodeMesh {
     fn learn_key(&mut self, record: &NodeRecord) {
         self.keys.learn(record.node(), record.static_key());
     }
-}
-
-fn sockets(addresses: &[Address]) -> impl Iterator<Item = SocketAddr> {
-    addresses.iter().map(|address| address.socket)
 }
 
 /// What the peer hears of why we close its tunnel.
@@ -288,11 +285,12 @@ impl Controller {
 
     /// The round trip to a node is to be measured.
     fn probe_for_mesh(&mut self, node: NodePrefix, addresses: &[Address]) {
+        let addresses = self.where_to_call(addresses);
         match self.key_of(node) {
             Some(key) => self.channel(channel::Input::Probe {
                 node,
                 key,
-                addresses: sockets(addresses).collect(),
+                addresses,
             }),
             None => {
                 self.transport
@@ -305,11 +303,12 @@ impl Controller {
 
     /// A node is to be reached, so that it knows that it can be.
     fn reach_for_mesh(&mut self, node: NodePrefix, addresses: &[Address]) {
+        let addresses = self.where_to_call(addresses);
         match self.key_of(node) {
             Some(key) => self.channel(channel::Input::Reach {
                 node,
                 key,
-                addresses: sockets(addresses).collect(),
+                addresses,
             }),
             None => self
                 .transport
@@ -327,10 +326,11 @@ impl Controller {
 
     /// The channels are to call a node.
     fn want_tunnel(&mut self, node: NodePrefix, addresses: &[Address]) {
+        let addresses = self.where_to_call(addresses);
         let Some(mesh) = &mut self.mesh else {
             return;
         };
-        mesh.wanted.insert(node, sockets(addresses).collect());
+        mesh.wanted.insert(node, addresses);
         let key = mesh.keys.get(node);
         self.tell_peers();
         if let Some(key) = key {

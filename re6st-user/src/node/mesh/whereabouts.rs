@@ -11,7 +11,7 @@ use super::{Address, Controller, Input, Protocol, mapped::MappedPort};
 use crate::{
     certificate::record::{MAX_ADDRESSES, Whereabouts},
     config::Carrier,
-    io::netlink::monitor::Change,
+    io::netlink::{address::Address as HostAddress, monitor::Change},
     membership::shell::Request,
     mesh::address::is_private,
     port_mapping::shell::PortMapper,
@@ -22,6 +22,8 @@ use crate::{
 const AGAIN: Duration = Duration::from_secs(10);
 /// The least between two looks, however often the host changes.
 const PAUSE: Duration = Duration::from_secs(1);
+/// So many places where peers see this node are told: a NAT has a few addresses.
+const MAX_SEEN: usize = 4;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -114,24 +116,24 @@ impl Controller {
         let mapped = self.mapped_port(&own);
         self.say_mapped(mapped);
         let is_translated = own.iter().any(|socket| is_private(socket.ip()));
-        let mut addresses = configured.ip;
+        // nobody is to call where nobody is served
+        let is_called = |address: &SocketAddr| {
+            !configured.client && !configured.disabled.contains(&Carrier::to(address.ip()))
+        };
         // somebody who reaches one of several addresses says nothing of the NAT before a private one
         let open = mapped.is_some() || self.is_reachable() && !is_translated;
-        if addresses.is_empty() {
-            let (private, public): (Vec<_>, Vec<_>) =
-                own.into_iter().partition(|socket| is_private(socket.ip()));
-            addresses.extend(mapped.map(|mapped| mapped.address));
-            addresses.extend(public);
-            addresses.extend(self.seen_by_several());
-            addresses.extend(private);
-            let mut known = BTreeSet::new();
-            addresses.retain(|address| known.insert(*address));
-        }
-        // nobody is to call where nobody is served
-        addresses.retain(|address| {
-            !configured.client && !configured.disabled.contains(&Carrier::to(address.ip()))
-        });
-        addresses.truncate(MAX_ADDRESSES);
+        let addresses = match configured.ip.is_empty() {
+            true => told(Found {
+                mapped: mapped.map(|mapped| mapped.address).filter(is_called),
+                own: own.into_iter().filter(is_called).collect(),
+                seen: self
+                    .seen_by_several()
+                    .into_iter()
+                    .filter(is_called)
+                    .collect(),
+            }),
+            false => configured.ip.iter().copied().filter(is_called).collect(),
+        };
         Whereabouts {
             addresses,
             open,
@@ -173,8 +175,12 @@ impl Controller {
             let Ok(Some(interface)) = self.host.netlink.interface(name) else {
                 continue;
             };
-            let addresses = self.host.netlink.addresses(interface.index);
-            found.extend(addresses.unwrap_or_default());
+            let addresses = self.host.netlink.interface_addresses(interface.index);
+            let lasting = addresses
+                .into_iter()
+                .flatten()
+                .filter(HostAddress::is_lasting);
+            found.extend(lasting.map(|address| address.ip));
         }
         let networks = &self.config.networks;
         let outside = |ip: &IpAddr| !networks.iter().any(|network| network.contains(ip));
@@ -196,5 +202,79 @@ impl Controller {
             }
         }
         several.into_iter().collect()
+    }
+}
+
+/// Where this node was found to be.
+#[derive(Debug, Default)]
+struct Found {
+    /// Where a router passes packets on to it.
+    mapped: Option<SocketAddr>,
+    /// Addresses of interfaces.
+    own: Vec<SocketAddr>,
+    /// Where peers see it.
+    seen: Vec<SocketAddr>,
+}
+
+/// What others are told of it, each once. Interfaces may have any number of addresses: they leave room for what is known from
+/// outside alone, and private ones for public ones.
+fn told(found: Found) -> Vec<SocketAddr> {
+    let mut known = BTreeSet::new();
+    let mut once = |sockets: Vec<SocketAddr>| {
+        let sockets = sockets.into_iter();
+        Vec::from_iter(sockets.filter(|socket| known.insert(*socket)))
+    };
+    let mut addresses = once(Vec::from_iter(found.mapped));
+    let (private, public) = once(found.own)
+        .into_iter()
+        .partition::<Vec<_>, _>(|socket| is_private(socket.ip()));
+    let mut seen = once(found.seen);
+    seen.truncate(MAX_SEEN);
+    let room = MAX_ADDRESSES - addresses.len() - seen.len();
+    addresses.extend(public.into_iter().take(room));
+    addresses.extend(seen);
+    addresses.extend(private);
+    addresses.truncate(MAX_ADDRESSES);
+    addresses
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may end there")]
+mod tests {
+    use super::*;
+
+    fn sockets(ips: &[&str]) -> Vec<SocketAddr> {
+        let ips = ips.iter().map(|ip| ip.parse().unwrap());
+        ips.map(|ip: IpAddr| SocketAddr::new(ip, 4754)).collect()
+    }
+
+    #[test]
+    fn many_addresses_of_interfaces_leave_room_for_those_known_from_outside() {
+        let private: Vec<String> = (1..=12).map(|last| format!("10.0.0.{last}")).collect();
+        let private: Vec<&str> = private.iter().map(String::as_str).collect();
+        let mapped = sockets(&["198.51.100.1"]);
+        let seen = sockets(&["203.0.113.9", "203.0.113.7", "198.51.100.1"]);
+        let mut own = sockets(&private);
+        own.extend(sockets(&["203.0.113.7", "2001:db8::7"]));
+        let addresses = told(Found {
+            mapped: mapped.first().copied(),
+            own,
+            seen,
+        });
+        let outside = ["198.51.100.1", "203.0.113.7", "2001:db8::7", "203.0.113.9"];
+        assert_eq!(addresses, sockets(&[&outside[..], &private[..4]].concat()));
+    }
+
+    #[test]
+    fn many_public_addresses_leave_room_for_where_peers_see_the_node() {
+        let public: Vec<String> = (1..=12).map(|last| format!("203.0.113.{last}")).collect();
+        let public: Vec<&str> = public.iter().map(String::as_str).collect();
+        let addresses = told(Found {
+            mapped: None,
+            own: sockets(&public),
+            seen: sockets(&["198.51.100.9"]),
+        });
+        assert_eq!(addresses.len(), MAX_ADDRESSES);
+        assert_eq!(addresses.last(), sockets(&["198.51.100.9"]).last());
     }
 }

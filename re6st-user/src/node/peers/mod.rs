@@ -197,12 +197,12 @@ impl Controller {
         peers
             .channels
             .handle(now, input, &mut random::fill, &mut outputs);
-        let mut failed = None;
+        let mut failed = Vec::new();
         for output in outputs {
             match output {
                 Output::Send { to, from, bytes } => {
                     let sent = self.transport.send_channel(to, from, &bytes);
-                    failed = sent.err().map(|error| (to, error)).or(failed);
+                    failed.extend(sent.err().map(|error| (to, error)));
                 }
                 output => {
                     if !peers.queue(output) {
@@ -211,8 +211,12 @@ impl Controller {
                 }
             }
         }
-        if let Some((to, error)) = failed {
-            self.say(&format!("channel: nothing can be sent to {to}: {error}"));
+        for (to, error) in failed {
+            let text = format!("channel: nothing can be sent to {to}: {error}");
+            self.log
+                .say_of(now.elapsed, "channel: nothing can be sent", &text);
+            // each address of a peer once at most, so this comes to an end
+            self.channel(channel::Input::Unsendable(to));
         }
     }
 

@@ -5,11 +5,11 @@ use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 use anyhow::{Context as _, Result};
 use ipnet::IpNet;
 
-use super::super::{controller::Controller, mesh::NodeMesh, troubles::Trouble};
+use super::super::{controller::Controller, mesh::NodeMesh, troubles::Trouble, wishes};
 use crate::{
     babel::{
         input::{Input, InterfaceId},
-        origins,
+        origins::{self, Entitlement, Origins, Refusal},
     },
     certificate::{node::NodeCertificate, node_prefix::NodePrefix, static_key::StaticPublicKey},
     channel::{self, ChannelCredentials, Closing, Settings},
@@ -18,7 +18,8 @@ use crate::{
         handshakes::{self, HandshakeKeys},
         maps::Maps,
     },
-    membership::shell::Request,
+    membership::{channel::ChannelStanding, shell::Request},
+    route::RouteKey,
 };
 
 /// Handshakes without a cookie that a CPU lets through in a second: one takes a quarter of a millisecond.
@@ -59,6 +60,7 @@ impl Controller {
                 revoked: (*now.revoked).clone(),
             };
             self.channel(channel::Input::Credentials(Box::new(credentials)));
+            self.doubt_announcements();
         }
         if held {
             self.channel(channel::Input::PostQuantum(now.post_quantum));
@@ -78,6 +80,7 @@ impl Controller {
         }
         self.cut_off_unknown(&now.missing);
         if entitled_otherwise {
+            self.doubt_announcements();
             self.entitle_all();
         }
     }
@@ -195,27 +198,82 @@ impl Controller {
         else {
             return;
         };
-        let network = told.authorities.network();
-        let ipv6 = peer.subnet(&network).map(IpNet::V6);
-        let serial = peers.channels.certificate(peer);
-        let serial = serial.map(NodeCertificate::subject_serial);
-        let ipv4 = told
-            .ipv4
-            .zip(serial)
-            .and_then(|(ipv4, serial)| ipv4.address(serial));
-        let prefixes = ipv6.into_iter().chain(ipv4.map(IpNet::V4));
-        let prefixes = prefixes.map(|prefix| prefix.trunc()).collect();
         // one whose prefix is too long has no such router-id: nobody believes what it announces
-        let Some(router_id) = origins::router_id_of(&peer, 0) else {
+        let Some(entitlement) = entitlement(told, peer, peers.channels.certificate(peer)) else {
             return;
         };
         self.handle(Input::Entitlement {
             interface,
-            router_id_prefix: origins::name_of(router_id),
-            prefixes,
-            gateway: false,
+            router_id_prefix: entitlement.name,
+            prefixes: entitlement.prefixes,
+            gateway: entitlement.gateway,
         });
     }
+
+    /// Whether other nodes take what the file has this node announce: each looks at its certificate.
+    pub(in super::super) fn doubt_announcements(&mut self) {
+        let told = self.peers.as_ref().and_then(|peers| peers.told.as_ref());
+        let doubt = told.and_then(|told| {
+            let certificate = &told.certificate;
+            let node = certificate.prefix();
+            let entitlement = entitlement(told, node, Some(certificate))?;
+            let origins = Origins {
+                network: told.authorities.network(),
+                shortest: 0,
+            };
+            let own = origins::router_id_of(&node, 0)?;
+            let announced = self.babel.announce.iter().map(|(route, _)| *route);
+            not_taken(announced, |route| {
+                origins.refusal(Some(&entitlement), route, own)
+            })
+        });
+        let doubt = doubt.map(|text| Trouble { text, again: false });
+        self.doubt("announcements", doubt);
+    }
+}
+
+/// What a node may announce as its own, by its certificate; none if its prefix is too long for a router-id that names it.
+/// Nobody is a gateway: no certificate says so.
+fn entitlement(
+    told: &ChannelStanding,
+    node: NodePrefix,
+    certificate: Option<&NodeCertificate>,
+) -> Option<Entitlement> {
+    let ipv6 = node.subnet(&told.authorities.network()).map(IpNet::V6);
+    let serial = certificate.map(NodeCertificate::subject_serial);
+    let ipv4 = told
+        .ipv4
+        .zip(serial)
+        .and_then(|(ipv4, serial)| ipv4.address(serial));
+    let prefixes = ipv6.into_iter().chain(ipv4.map(IpNet::V4));
+    Some(Entitlement {
+        name: origins::name_of(origins::router_id_of(&node, 0)?),
+        prefixes: prefixes.map(|prefix| prefix.trunc()).collect(),
+        gateway: false,
+    })
+}
+
+/// What is said of announcements that nobody takes.
+fn not_taken(
+    announced: impl Iterator<Item = RouteKey>,
+    refusal: impl Fn(&RouteKey) -> Option<Refusal>,
+) -> Option<String> {
+    let refused = announced.filter_map(|route| Some((refusal(&route)?, route)));
+    let mut refused: Vec<_> = refused.collect();
+    refused.sort_unstable_by_key(|(refusal, _)| *refusal);
+    let (why, _) = refused.last()?;
+    let why = match why {
+        Refusal::NoGateway => {
+            "certificates make no node a gateway, so no peer takes a route out of the network from the node that leads there"
+        }
+        _ => "this node's certificate does not give it that",
+    };
+    let routes = refused.iter().map(|(_, route)| wishes::name(route));
+    let routes: Vec<String> = routes.collect();
+    Some(format!(
+        "`announce`: other nodes ignore {}: {why}",
+        routes.join(", ")
+    ))
 }
 
 /// How channels are set up beside what is loaded: `mask` and `tunnels` are the data plane's.
@@ -226,5 +284,27 @@ pub(in super::super) fn settings(config: &Config, mask: u32) -> Settings {
         tunnel_index_mask: mask,
         reserved_indexes: own.map(|tunnel| tunnel.keys.local & mask).collect(),
         ..Settings::default()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may end there")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_hear_which_announcements_others_ignore() {
+        let route = |text: &str| RouteKey::new(text.parse().unwrap(), None).unwrap();
+        let refusal = |route: &RouteKey| match route.to().to_string().as_str() {
+            "::/0" => Some(Refusal::NoGateway),
+            "2001:db8:43::/48" => Some(Refusal::NotEntitled),
+            _ => None,
+        };
+        let said = |routes: &[&str]| not_taken(routes.iter().map(|it| route(it)), refusal);
+        assert_eq!(said(&["2001:db8:42::/48"]), None);
+        let foreign = said(&["2001:db8:42::/48", "2001:db8:43::/48"]).unwrap();
+        assert!(foreign.contains("ignore 2001:db8:43::/48: this node's certificate"));
+        let gateway = said(&["::/0"]).unwrap();
+        assert!(gateway.contains("ignore ::/0: certificates make no node a gateway"));
     }
 }

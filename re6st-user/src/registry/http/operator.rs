@@ -15,6 +15,7 @@ use crate::{
         },
         rules::{
             Caller, CertificateName, CertificateSummary, ClockSummary, Command, Reply, TokenRight,
+            present::Said,
             token::{Email, Token, TokenDigest},
         },
     },
@@ -256,10 +257,19 @@ async fn nodes(ask: Ask, page: Page) -> Result<Found<Vec<PresentNode>>, Problem>
     let after = page.after.as_deref().map(prefix).transpose()?;
     let now = ask.state.clock.now();
     let present = ask.state.present.lock().await;
-    let present = present.page(now.elapsed, after, limit).into_iter();
-    let shown = present.filter_map(|(said, silence)| {
-        // it was read when it came
-        let record = NodeRecord::read_verified(&said.record).ok()?;
+    let published = ask.state.published.borrow().clone();
+    // it was read when it came, and may be revoked since
+    let read = |said: &Said| NodeRecord::read_verified(&said.record).ok();
+    let is_good = |said: &Said| {
+        read(said).is_some_and(|record| {
+            let serial = record.certificate().serial();
+            let mut issuers = published.authorities.iter();
+            !issuers.any(|issuer| published.revocation_list.contains(&issuer.key_id(), serial))
+        })
+    };
+    let present = present.page(now.elapsed, after, limit, is_good);
+    let shown = present.into_iter().filter_map(|(said, silence)| {
+        let record = read(&said)?;
         let whereabouts = record.whereabouts();
         Some(PresentNode {
             common_name: record.node().common_name(),

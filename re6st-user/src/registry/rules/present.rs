@@ -91,18 +91,20 @@ impl PresentNodes {
         drawn
     }
 
-    /// Some of those that are there, in the order of their names, behind the one named: what they said, and how long ago.
+    /// Some of those that are there and `counts` says count, in the order of their names, behind the one named: what they said,
+    /// and how long ago.
     pub fn page(
         &self,
         now: Time,
         after: Option<NodePrefix>,
         limit: usize,
+        counts: impl Fn(&Said) -> bool,
     ) -> Vec<(Said, Duration)> {
         let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
         let places = self.places.range((begin, Bound::Unbounded));
         let present = places.filter_map(|(_, at)| self.nodes.get(*at));
-        let there = present.map(|present| (present.said.clone(), now.since(present.at)));
-        let there = there.filter(|(_, silence)| *silence < PRESENCE);
+        let there = present.filter(|it| now.since(it.at) < PRESENCE && counts(&it.said));
+        let there = there.map(|it| (it.said.clone(), now.since(it.at)));
         there.take(limit).collect()
     }
 
@@ -218,13 +220,15 @@ mod tests {
     fn those_that_are_there_are_shown_page_by_page_in_the_order_of_their_names() {
         let mut nodes = nodes(5);
         let later = START + PRESENCE / 2;
-        for number in [4, 2, 0] {
+        for number in [4, 2, 1, 0] {
             nodes.say(later, node(number), said(number));
         }
         let later = START + PRESENCE;
         let page = |after: Option<u16>, limit| {
-            let page = nodes.page(later, after.map(node), limit).into_iter();
-            page.map(|(said, silence)| (said.record, silence))
+            let counts = |said: &Said| *said != self::said(1);
+            let page = nodes.page(later, after.map(node), limit, counts);
+            page.into_iter()
+                .map(|(said, silence)| (said.record, silence))
                 .collect::<Vec<_>>()
         };
         let silence = PRESENCE / 2;

@@ -144,6 +144,32 @@ fn all_addresses_of_a_peer_are_called_in_turn_before_any_is_called_more_seldom()
 }
 
 #[test]
+fn an_address_that_the_host_has_no_way_to_takes_no_time() {
+    let mut world = World::new(2, 1);
+    let mut addresses: Vec<_> = (1..=7).map(|which| address(7, which)).collect();
+    world.no_way.clone_from(&addresses);
+    addresses.push(address(2, 1));
+    let (node, key) = (name(2), None);
+    let peer = Peer {
+        node,
+        addresses,
+        key,
+    };
+    world.configure_peers(1, vec![peer]);
+    world.run(MILLISECOND * 300);
+    world.assert_connected(1, 2);
+}
+
+#[test]
+fn without_a_way_to_any_address_nobody_is_called_more_often() {
+    let mut world = World::pair(1);
+    world.no_way = vec![address(2, 1)];
+    world.run(SECOND * 600);
+    let sent = world.node(1).counters().initiations_sent;
+    assert!((10..=20).contains(&sent), "{sent} in ten minutes");
+}
+
+#[test]
 fn whoever_starts_again_is_back_within_seconds() {
     // who starts again, and who calls
     for (reboots, caller) in [(1, 1), (2, 1), (1, 2), (2, 2)] {

@@ -24,6 +24,7 @@ use self::{
     lines::Line,
     options::{Here, Taken},
 };
+use super::ways::Named;
 
 /// What became of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +51,7 @@ pub struct Import {
     /// The file with the node's key.
     pub key: Option<PathBuf>,
     /// Links on which other nodes are.
-    pub interfaces: Vec<String>,
+    pub interfaces: Vec<Named>,
     /// It is an Internet gateway.
     pub gateway: bool,
     /// What else goes into the configuration.
@@ -156,7 +157,10 @@ impl Import {
                 "cert.key, the node's place in the network",
             ),
             Taken::Interface => {
-                self.interfaces.push(value.to_owned());
+                self.interfaces.push(Named {
+                    name: value.to_owned(),
+                    by: printable(&format!("{}: {}", place(line), line.text)),
+                });
                 taken("babel.interfaces")
             }
             Taken::MainInterface if value == "lo" => not_needed("re6st0 has the node's addresses"),
@@ -165,7 +169,9 @@ impl Import {
             )),
             Taken::Gateway => {
                 self.gateway = true;
-                taken("gateway-interfaces and babel.announce")
+                taken(
+                    "gateway-interfaces and babel.announce, which other nodes ignore so far: no certificate makes a node a gateway",
+                )
             }
             Taken::Ip if value == "any" => self.draft.try_change(
                 "mesh.port-mapping = false; peers tell where they see it",
@@ -177,15 +183,13 @@ impl Import {
             Taken::Ip => self
                 .draft
                 .try_change("mesh.ip", |draft| draft.ip.push(value.to_owned())),
-            Taken::Country => self.draft.try_change("mesh.country", |draft| {
-                draft.country = Some(value.to_owned());
-            }),
-            Taken::Count(key) => match value.parse() {
-                Ok(count) => self.draft.try_change(&format!("mesh.{key}"), |draft| {
-                    draft.counts.insert(key, count);
-                }),
-                Err(_) => Outcome::NotSupported("it is no number".to_owned()),
-            },
+            Taken::Country => {
+                let what = last_word("mesh.country", self.draft.country.is_some());
+                self.draft.try_change(&what, |draft| {
+                    draft.country = Some(value.to_owned());
+                })
+            }
+            Taken::Count(key) => self.count(key, value),
             Taken::Port => self.port(value, values.get(1).map(String::as_str).unwrap_or_default()),
             Taken::DisabledProtocol => self.disable(value),
             Taken::Client => self.draft.try_change(
@@ -195,19 +199,32 @@ impl Import {
             Taken::Neighbour => self.draft.try_change("[[peer]]", |draft| {
                 draft.peers.push(value.to_owned());
             }),
-            Taken::Up => self
-                .draft
-                .try_change("up", |draft| draft.up = Some(value.to_owned())),
+            Taken::Up => {
+                let what = last_word("up", self.draft.up.is_some());
+                self.draft
+                    .try_change(&what, |draft| draft.up = Some(value.to_owned()))
+            }
             Taken::Daemon => self.draft.try_change("daemon", |draft| {
                 draft.daemons.push(value.to_owned());
             }),
         }
     }
 
+    fn count(&mut self, key: &'static str, value: &str) -> Outcome {
+        let Ok(count) = value.parse() else {
+            return Outcome::NotSupported("it is no number".to_owned());
+        };
+        let was_said = self.draft.counts.contains_key(key);
+        let what = last_word(&format!("mesh.{key}"), was_said);
+        self.draft.try_change(&what, |draft| {
+            draft.counts.insert(key, count);
+        })
+    }
+
     /// The first UDP port, which whatever firewall there is lets in.
     fn port(&mut self, port: &str, protocol: &str) -> Outcome {
         if !matches!(protocol, "udp" | "udp6" | "udp4") {
-            return not_needed("tunnels are UDP: let UDP port 4754 in instead");
+            return not_needed("tunnels are UDP: let the UDP port in that is said at the end");
         }
         match (self.draft.port, port.parse()) {
             (None, Ok(port)) => self
@@ -264,6 +281,17 @@ fn remark(line: &Line, outcome: &Outcome) -> String {
         Outcome::NotSupported(why) => format!("NOT SUPPORTED: {why}"),
         Outcome::Unknown => "UNKNOWN, as re6stnet would say, or not with these values".to_owned(),
     };
-    let place = format!("{}:{}", line.file.display(), line.number);
-    printable(&format!("{place}: {}: {what}", line.text))
+    printable(&format!("{}: {}: {what}", place(line), line.text))
+}
+
+fn place(line: &Line) -> String {
+    format!("{}:{}", line.file.display(), line.number)
+}
+
+/// What is taken, of which a configuration has one: the last word counts, as with re6stnet.
+fn last_word(what: &str, was_said: bool) -> String {
+    match was_said {
+        true => format!("{what}, in place of what was said before"),
+        false => what.to_owned(),
+    }
 }

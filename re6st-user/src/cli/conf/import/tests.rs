@@ -5,7 +5,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::{Import, lines};
+use super::{Import, Named, lines};
 
 fn import(text: &str) -> Import {
     let (lines, _) = lines::parse(Path::new("/etc/re6stnet/re6stnet.conf"), text);
@@ -99,6 +99,14 @@ fn each_line_is_told_what_became_of_it() {
 }
 
 #[test]
+fn of_two_lines_that_say_the_same_the_last_counts_and_says_so() {
+    let import = import("max-clients 4\nmax-clients 7\n");
+    assert_eq!(import.draft.mesh(), "max-clients = 7\n");
+    let end = "taken as mesh.max-clients, in place of what was said before";
+    assert!(import.remarks[1].ends_with(end), "{:?}", import.remarks);
+}
+
+#[test]
 fn a_whole_file_makes_a_configuration() {
     let import = import(
         "# re6stnet.conf\n\nregistry https://registry.example/re6st\nca /etc/re6stnet/ca.crt\n\
@@ -116,7 +124,11 @@ fn a_whole_file_makes_a_configuration() {
     assert_eq!(import.authority, Some(folder.join("ca.crt")));
     assert_eq!(import.certificate, Some(folder.join("cert.crt")));
     assert_eq!(import.key, Some(folder.join("cert.key")));
-    assert_eq!(import.interfaces, ["lan0"]);
+    let lan = Named {
+        name: "lan0".to_owned(),
+        by: "/etc/re6stnet/re6stnet.conf:10: interface lan0".to_owned(),
+    };
+    assert_eq!(import.interfaces, [lan]);
     assert!(!import.gateway);
     assert_eq!(
         import.draft.head(),

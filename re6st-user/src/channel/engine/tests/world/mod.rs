@@ -82,6 +82,8 @@ pub struct World {
     pub answers_only: bool,
     /// From where to where something was sent.
     holes: BTreeSet<(SocketAddr, SocketAddr)>,
+    /// Where no host has a way to.
+    pub no_way: Vec<SocketAddr>,
     pub queue: BinaryHeap<Reverse<Packet>>,
     pub dice: Random,
     pub packets: u64,
@@ -99,6 +101,7 @@ impl World {
             cut: false,
             answers_only: false,
             holes: BTreeSet::new(),
+            no_way: Vec::new(),
             queue: BinaryHeap::new(),
             dice: Random::new(seed),
             packets: 0,
@@ -195,6 +198,12 @@ impl World {
 
     fn outputs(&mut self, number: u64, outputs: Vec<Output>) {
         for output in outputs {
+            if let Output::Send { to, .. } = &output
+                && self.no_way.contains(to)
+            {
+                self.input(number, Input::Unsendable(*to));
+                continue;
+            }
             let node = self.node(number);
             match output {
                 Output::Send { to, bytes, .. } => {
