@@ -268,8 +268,8 @@ impl Exchange {
                 self.contact.failed(now.elapsed, CONTACT, &mut self.random);
                 self.problem(now, None, failure.message, actions);
             }
-            FailureKind::Busy(wait) if topic == Topic::NodeKeys => {
-                // this node has asked for many; the others are no part of it
+            FailureKind::Busy(wait) if matches!(topic, Topic::NodeKeys | Topic::Presence) => {
+                // this node has asked for many, or often; other questions are no part of it
                 self.reached(now, actions);
                 let wait = wait.min(CONTACT.longest);
                 let retry = &mut self.topics[topic as usize];

@@ -14,6 +14,8 @@
 //! | 2, and as many | the record of who says it |
 //! | 2, and as many | its signature of [`DOMAIN`] and all of the above |
 
+use std::net::IpAddr;
+
 use thiserror::Error;
 
 use super::{QuestionId, routes::Metric};
@@ -112,6 +114,9 @@ pub enum MessageError {
     /// Who says it is nobody we believe.
     #[error("the record of its sender: {0}")]
     Record(#[from] RecordError),
+    /// Sent from another node's address, or from nobody's.
+    #[error("it comes from another address than its sender's")]
+    Sender,
     /// Not signed by who says it.
     #[error("its signature is not its sender's")]
     Signature,
@@ -185,17 +190,23 @@ impl<'a> Unproven<'a> {
         }
     }
 
-    /// Verifies two signatures, which takes a quarter of a millisecond.
+    /// Verifies two signatures, which takes a quarter of a millisecond. `source` is where it came from: nobody else than a node sends
+    /// its messages, or the answers to what somebody has kept would go to it again.
     ///
     /// # Errors
     /// Who says it is nobody that is believed now, or has not said it.
     pub fn prove(
         self,
+        source: IpAddr,
         authorities: &Authorities,
         revoked: &RevocationList,
         now: Timestamp,
     ) -> Result<Message, MessageError> {
         let by = NodeRecord::verify(self.record, authorities, revoked, now)?;
+        let address = by.node().address(&authorities.network());
+        if address.map(|address| IpAddr::V6(address.addr())) != Some(source) {
+            return Err(MessageError::Sender);
+        }
         let message = [DOMAIN, self.body].concat();
         let key = by.certificate().public_key();
         if !key.verify(&message, self.signature) {

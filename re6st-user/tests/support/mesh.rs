@@ -106,8 +106,11 @@ fn verify(octets: &[u8]) -> bool {
 
 fn open(octets: &[u8]) -> bool {
     let revoked = RevocationList::default();
+    let authorities = &SPEAKER.authorities;
+    let source = SPEAKER.record.node().address(&authorities.network());
+    let source = source.expect("a node of the network").addr().into();
     let message = Unproven::read(octets, *LISTENER, NOW);
-    match message.and_then(|it| it.prove(&SPEAKER.authorities, &revoked, NOW)) {
+    match message.and_then(|it| it.prove(source, authorities, &revoked, NOW)) {
         Ok(message) => {
             if let Content::Question { destinations, .. } = message.content {
                 assert!(destinations.len() <= MAX_DESTINATIONS);

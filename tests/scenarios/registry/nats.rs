@@ -5,7 +5,10 @@ use std::net::Ipv4Addr;
 use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use testbed::nat::{Miniupnpd, Nat, NatRouter, ROUTER};
+use testbed::{
+    host::Host,
+    nat::{Miniupnpd, Nat, NatRouter, ROUTER},
+};
 
 use super::{
     members::Member,
@@ -13,10 +16,16 @@ use super::{
 };
 
 fn member(registry: &RegistryHost, name: &str, nat: Option<&NatRouter>) -> Result<Member> {
-    let host = match nat {
-        Some(nat) => registry.behind(name, nat)?,
-        None => registry.newcomer(name)?,
-    };
+    enrolled(
+        registry,
+        match nat {
+            Some(nat) => registry.behind(name, nat)?,
+            None => registry.newcomer(name)?,
+        },
+    )
+}
+
+fn enrolled(registry: &RegistryHost, host: Host) -> Result<Member> {
     let member = Member::enrolled(registry, host, &["--anonymous"])?;
     member.configure(|text| text.replace("interfaces = [\"lan0\"]", "interfaces = []"))?;
     Ok(member)
@@ -156,7 +165,12 @@ fn nodes_behind_nats_reach_all_and_two_of_them_call_each_other() -> Result<()> {
     let nats = kinds.into_iter().zip(1..);
     let nats = nats.map(|(kind, number)| registry.nat(number, kind));
     let nats = nats.collect::<Result<Vec<_>>>()?;
-    let mut members = vec![member(&registry, "p", None)?, member(&registry, "q", None)?];
+    // where a node is it believes two peers if they are in different blocks of addresses
+    let far_away = registry.newcomer_far_away("q")?;
+    let mut members = vec![
+        member(&registry, "p", None)?,
+        enrolled(&registry, far_away)?,
+    ];
     for (host, nat) in ["full", "cone", "symmetric"].into_iter().zip(&nats) {
         members.push(member(&registry, host, Some(nat))?);
     }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::{Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -94,6 +95,20 @@ impl RegistryHost {
         let host = self.testbed.host(name)?;
         self.internet
             .attach(&host, "eth0", LinkOptions::default())?;
+        Ok(host)
+    }
+
+    /// A host on the same Internet, in a block of addresses (16 bits) where no other is.
+    pub fn newcomer_far_away(&self, name: &str) -> Result<Host> {
+        let host = self.testbed.host(name)?;
+        let uplink = Uplink {
+            interface: "eth0".to_owned(),
+            router_interface: "far-away".to_owned(),
+            ipv4: Ipv4Addr::new(198, 51, 100, 2),
+            ipv6: Ipv6Addr::new(0x2001, 0xdb8, 0xfffd, 1, 0, 0, 0, 2),
+        };
+        self.internet
+            .plug_in(&host, &uplink, LinkOptions::default())?;
         Ok(host)
     }
 

@@ -104,6 +104,22 @@ fn a_registry_that_was_away_is_told_at_once() {
 }
 
 #[test]
+fn a_registry_that_hears_it_too_often_is_asked_all_else_as_before() {
+    let mut world = World::new(365);
+    world.registry.hears_too_much = Some(SECOND * 20);
+    world.input(Input::Whereabouts(somewhere(4754)));
+    world.run(HOUR);
+    assert!((12..=180).contains(&told(&world)), "{}", told(&world));
+    let others = world.count(|question| matches!(question, Question::Parameters { .. }));
+    assert!(others >= 50, "{others}");
+
+    world.registry.hears_too_much = None;
+    let before = told(&world);
+    world.run(SECOND * 90);
+    assert_eq!(told(&world), before + 1);
+}
+
+#[test]
 fn others_are_there_when_they_are_wanted() {
     let mut world = World::new(365);
     world.input(Input::Whereabouts(somewhere(4754)));

@@ -154,6 +154,8 @@ pub struct RegistryModel {
     pub others: Vec<Vec<u8>>,
     /// Asks for patience.
     pub busy: Option<Duration>,
+    /// Asks for patience with where nodes are alone.
+    pub hears_too_much: Option<Duration>,
     /// Does not wait for news.
     pub impatient: bool,
     /// Says no to everything but renewals and the revocation list.
@@ -181,6 +183,9 @@ impl RegistryModel {
             return failure(FailureKind::Away);
         }
         if let Some(wait) = self.busy {
+            return failure(FailureKind::Busy(wait));
+        }
+        if let (Some(wait), Question::Presence { .. }) = (self.hears_too_much, question) {
             return failure(FailureKind::Busy(wait));
         }
         let trusts = self.shows.is_valid_at(now) && trust.iter().any(|known| *known == self.shows);
@@ -279,6 +284,7 @@ impl World {
             nodes: BTreeMap::new(),
             others: Vec::new(),
             busy: None,
+            hears_too_much: None,
             impatient: false,
             refuses: false,
             refuses_renewal: false,

@@ -49,9 +49,30 @@ fn say(node: &Node, content: &Content) -> Vec<u8> {
 }
 
 fn hear(authority: &Authority, octets: &[u8], now: Timestamp) -> Result<Message, MessageError> {
+    hear_from("7/16", authority, octets, now)
+}
+
+/// What comes from a node's address.
+fn hear_from(
+    source: &str,
+    authority: &Authority,
+    octets: &[u8],
+    now: Timestamp,
+) -> Result<Message, MessageError> {
     let authorities = Authorities::new(authority.certificate().clone());
     let message = Unproven::read(octets, name("9/16"), now)?;
-    message.prove(&authorities, &RevocationList::default(), now)
+    let source = name(source).address(&authorities.network()).unwrap();
+    let source = source.addr().into();
+    message.prove(source, &authorities, &RevocationList::default(), now)
+}
+
+#[test]
+fn what_comes_from_another_nodes_address_is_not_listened_to() {
+    let authority = authority();
+    let octets = say(&node(&authority, "7/16"), &question(Vec::new()));
+    assert!(hear_from("7/16", &authority, &octets, START).is_ok());
+    let from_another = hear_from("8/16", &authority, &octets, START);
+    assert_eq!(from_another, Err(MessageError::Sender));
 }
 
 fn question(destinations: Vec<NodePrefix>) -> Content {

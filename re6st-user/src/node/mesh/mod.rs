@@ -13,6 +13,7 @@ mod mapped;
 mod questions;
 mod routes;
 mod settings;
+mod standing;
 mod whereabouts;
 
 use std::{collections::BTreeMap, io, net::SocketAddr, os::fd::AsFd as _};
@@ -37,7 +38,6 @@ use crate::{
     membership::shell::Request,
     mesh::{
         self, Address, Input, Known, Loss, Mesh, OpenFailure, OpenedBy, Output, Protocol, Settings,
-        Source,
     },
     time::Time,
 };
@@ -61,8 +61,7 @@ pub(super) struct NodeMesh {
     places: Places,
     /// None if it cannot be had.
     cache: Option<Cache>,
-    /// Of what the membership said last.
-    generation: u64,
+    standing: standing::Heard,
 }
 
 impl NodeMesh {
@@ -79,7 +78,7 @@ impl NodeMesh {
             questions: Questions::default(),
             places: Places::default(),
             cache: None,
-            generation: 0,
+            standing: standing::Heard::default(),
         }
     }
 
@@ -120,8 +119,13 @@ impl NodeMesh {
         }
     }
 
-    fn learn_key(&mut self, record: &NodeRecord) {
-        self.keys.learn(record.node(), record.static_key());
+    /// Takes what a node says of itself, unless it has said something else since. Whether it was taken.
+    fn learn(&mut self, record: &NodeRecord) -> bool {
+        let is_newest = self.keys.learn(record);
+        if is_newest {
+            self.standing.has_record(record.node());
+        }
+        is_newest
     }
 }
 
@@ -194,7 +198,7 @@ impl Controller {
                 mesh.cache = Some(cache);
                 for (node, key) in known {
                     if let Some(key) = key {
-                        mesh.keys.learn(node.node, key);
+                        mesh.keys.remember(&node, key);
                     }
                     peers.push(node);
                 }
@@ -423,7 +427,7 @@ impl Controller {
 
     /// Takes what the membership says of other nodes, and does what is due.
     pub(super) fn go_on_with_mesh(&mut self) {
-        self.take_records();
+        self.hear_membership();
         self.take_questions();
         self.look_where_we_are();
         let now = self.now();
@@ -441,24 +445,5 @@ impl Controller {
         {
             self.write_mesh_cache();
         }
-    }
-
-    /// What the registry says of other nodes.
-    fn take_records(&mut self) {
-        let (Some(mesh), Some(standing)) = (&mut self.mesh, &self.membership) else {
-            return;
-        };
-        let presence = standing.borrow().presence.clone();
-        if presence.generation == mesh.generation {
-            return;
-        }
-        mesh.generation = presence.generation;
-        mesh.questions.own = presence.own;
-        for record in presence.others.iter() {
-            mesh.learn_key(record);
-        }
-        let peers = presence.others.iter().map(known).collect();
-        let source = Source::Registry;
-        self.mesh(Input::Learned { source, peers });
     }
 }

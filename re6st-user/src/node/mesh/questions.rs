@@ -102,7 +102,7 @@ impl Controller {
             };
             let Message { by, id, content } = message;
             if let Some(mesh) = &mut self.mesh {
-                mesh.learn_key(&by);
+                mesh.learn(&by);
             }
             let by = known(&by);
             self.mesh(match content {
@@ -134,6 +134,7 @@ impl Controller {
         };
         let socket = mesh.questions.socket.as_mut()?;
         let datagram = socket.receive().ok()??;
+        let source = datagram.source;
         // the kernel would take what is for our mesh address from anywhere
         let lan = InterfaceId(datagram.interface);
         let by_the_mesh =
@@ -149,6 +150,7 @@ impl Controller {
             return Some(None);
         }
         Some(Some(message.prove(
+            source,
             &told.authorities,
             &told.revoked,
             now.wall,

@@ -2,7 +2,8 @@
 //! interfaces, and where peers see it.
 
 use std::{
-    collections::BTreeSet,
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -13,7 +14,7 @@ use crate::{
     config::Carrier,
     io::netlink::{address::Address as HostAddress, monitor::Change},
     membership::shell::Request,
-    mesh::address::is_private,
+    mesh::address::{Block, is_private},
     port_mapping::shell::PortMapper,
     time::Time,
 };
@@ -22,8 +23,8 @@ use crate::{
 const AGAIN: Duration = Duration::from_secs(10);
 /// The least between two looks, however often the host changes.
 const PAUSE: Duration = Duration::from_secs(1);
-/// So many places where peers see this node are told: a NAT has a few addresses.
-const MAX_SEEN: usize = 4;
+/// So many places where peers see this node are told: enough for a NAT, and little for peers that lie.
+const MAX_SEEN: usize = 2;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -126,8 +127,7 @@ impl Controller {
             true => told(Found {
                 mapped: mapped.map(|mapped| mapped.address).filter(is_called),
                 own: own.into_iter().filter(is_called).collect(),
-                seen: self
-                    .seen_by_several()
+                seen: believed(self.claims())
                     .into_iter()
                     .filter(is_called)
                     .collect(),
@@ -189,20 +189,35 @@ impl Controller {
         sockets.filter(|it| Address::udp(*it).is_usable()).collect()
     }
 
-    /// Where at least two peers see this node, which is not one of its own addresses: there is a NAT that gives all peers the
-    /// same port.
-    fn seen_by_several(&self) -> Vec<SocketAddr> {
-        let Some(peers) = &self.peers else {
-            return Vec::new();
-        };
-        let (mut once, mut several) = (BTreeSet::new(), BTreeSet::new());
-        for (_, seen) in peers.channels.seen_at() {
-            if !once.insert(seen) {
-                several.insert(seen);
-            }
-        }
-        several.into_iter().collect()
+    /// Where peers say that they see this node, each with where it is itself.
+    fn claims(&self) -> Vec<(IpAddr, SocketAddr)> {
+        let seen = self.peers.iter().flat_map(|peers| peers.channels.seen_at());
+        let networks = &self.config.networks;
+        let claims = seen.filter_map(|(node, seen)| {
+            let tunnel = self.config.tunnel(&node.common_name())?;
+            let is_outside = !networks.iter().any(|network| network.contains(&seen.ip()));
+            is_outside.then_some((tunnel.remote, seen))
+        });
+        claims.collect()
     }
+}
+
+/// Where peers see this node if that is to be believed: a NAT gives all of them the same port. Peers that are in one block of addresses
+/// may be one attacker's, so there are two blocks of them, or three peers. What most of them say comes first.
+fn believed(claims: Vec<(IpAddr, SocketAddr)>) -> Vec<SocketAddr> {
+    let mut by_place: BTreeMap<SocketAddr, Vec<Block>> = BTreeMap::new();
+    for (peer, seen) in claims {
+        if Address::udp(seen).is_usable() {
+            by_place.entry(seen).or_default().push(Block::of(peer));
+        }
+    }
+    by_place.retain(|_, peers| {
+        let blocks = peers.iter().collect::<BTreeSet<_>>().len();
+        blocks >= 2 || peers.len() >= 3
+    });
+    let mut places = Vec::from_iter(by_place);
+    places.sort_by_key(|(_, peers)| Reverse(peers.len()));
+    places.into_iter().map(|(place, _)| place).collect()
 }
 
 /// Where this node was found to be.
@@ -276,5 +291,68 @@ mod tests {
         });
         assert_eq!(addresses.len(), MAX_ADDRESSES);
         assert_eq!(addresses.last(), sockets(&["198.51.100.9"]).last());
+    }
+
+    /// Where peers are, and where they see this node.
+    type Claims<'a> = &'a [(&'a str, &'a str)];
+
+    #[test]
+    fn peers_are_believed_if_they_are_far_from_each_other_or_three() {
+        let cases: [(Claims<'_>, &[&str]); 8] = [
+            (&[("11.1.0.1", "11.9.9.9:1")], &[]),
+            (
+                &[("11.1.0.1", "11.9.9.9:1"), ("11.1.0.2", "11.9.9.9:1")],
+                &[],
+            ),
+            (
+                &[("11.1.0.1", "11.9.9.9:1"), ("11.2.0.1", "11.9.9.9:1")],
+                &["11.9.9.9:1"],
+            ),
+            (
+                &[
+                    ("11.1.0.1", "11.9.9.9:1"),
+                    ("11.1.0.2", "11.9.9.9:1"),
+                    ("11.1.0.3", "11.9.9.9:1"),
+                ],
+                &["11.9.9.9:1"],
+            ),
+            (
+                &[("11.1.0.1", "11.9.9.9:1"), ("11.2.0.1", "11.9.9.9:2")],
+                &[],
+            ),
+            (
+                &[
+                    ("2001:db8::1", "11.9.9.9:1"),
+                    ("2001:db8:1::1", "11.9.9.9:1"),
+                ],
+                &[],
+            ),
+            // nothing can be sent there
+            (
+                &[("11.1.0.1", "127.0.0.1:1"), ("11.2.0.1", "127.0.0.1:1")],
+                &[],
+            ),
+            // what most see comes first
+            (
+                &[
+                    ("11.1.0.1", "11.9.9.9:1"),
+                    ("11.2.0.1", "11.9.9.9:1"),
+                    ("11.1.0.1", "11.9.9.9:2"),
+                    ("11.2.0.1", "11.9.9.9:2"),
+                    ("11.3.0.1", "11.9.9.9:2"),
+                    ("11.1.0.1", "11.9.9.9:3"),
+                    ("11.2.0.1", "11.9.9.9:3"),
+                    ("11.3.0.1", "11.9.9.9:3"),
+                ],
+                &["11.9.9.9:2", "11.9.9.9:3", "11.9.9.9:1"],
+            ),
+        ];
+        for (claims, expected) in cases {
+            let parsed = claims.iter();
+            let parsed = parsed.map(|(peer, seen)| (peer.parse().unwrap(), seen.parse().unwrap()));
+            let places = believed(parsed.collect());
+            let places = Vec::from_iter(places.iter().map(ToString::to_string));
+            assert_eq!(places, expected, "{claims:?}");
+        }
     }
 }

@@ -35,7 +35,7 @@ use crate::{
         mail,
         publication::{Document, Published},
         rules::{
-            Caller, CertificateSummary, Command, Newer, Reply,
+            Caller, CertificateSummary, Command, Newer, Refusal, Reply,
             community::Location,
             present::Said,
             token::{Email, Token},
@@ -234,6 +234,8 @@ async fn presence(ask: Ask, message: Presence) -> Result<Found<Others>, Problem>
         return Err(Problem::unexpected());
     };
     let node = certificate.prefix();
+    let admitted = ask.state.present.lock().await.admit(wall(), node);
+    admitted.map_err(|retry_after| Refusal::TooMany { retry_after })?;
     let record = message.record.as_deref();
     let record = record.map(|record| own_record(&ask.state, node, record));
     let record = record.transpose()?;
@@ -241,7 +243,12 @@ async fn presence(ask: Ask, message: Presence) -> Result<Found<Others>, Problem>
     let (now, mut random) = (ask.state.clock.elapsed(), Random::new(random::number()));
     let mut present = ask.state.present.lock().await;
     if let Some(record) = record {
-        present.say(now, node, Said { record, version });
+        let said = Said {
+            made_at: record.made_at(),
+            record: record.octets().to_vec(),
+            version,
+        };
+        present.say(now, node, said);
     }
     let drawn = present.draw(now, node, message.count, &mut random);
     Ok(Found(Others {
@@ -256,8 +263,8 @@ fn version(text: String) -> Result<String, Problem> {
     good.then_some(text).ok_or_else(problem)
 }
 
-/// The octets of a record that is a node's own.
-fn own_record(face: &Face, node: NodePrefix, text: &str) -> Result<Vec<u8>, Problem> {
+/// A record that is a node's own.
+fn own_record(face: &Face, node: NodePrefix, text: &str) -> Result<NodeRecord, Problem> {
     let bad = |problem: String| Problem::bad_request(format!("the record: {problem}"));
     let octets = BASE64.decode(text.as_bytes());
     let octets = octets.map_err(|error| bad(error.to_string()))?;
@@ -267,7 +274,7 @@ fn own_record(face: &Face, node: NodePrefix, text: &str) -> Result<Vec<u8>, Prob
     let record = record.map_err(|_| bad("it cannot be read".to_owned()))?;
     let record = record.map_err(|error| bad(error.to_string()))?;
     match record.node() == node {
-        true => Ok(octets),
+        true => Ok(record),
         false => Err(bad("it is another node's".to_owned())),
     }
 }

@@ -3,7 +3,13 @@
 
 use std::{collections::BTreeMap, ops::Bound, time::Duration};
 
-use crate::{babel::random::Random, certificate::node_prefix::NodePrefix, time::Time};
+use super::{UNLIMITED, limits::Limiter};
+use crate::{
+    babel::random::Random,
+    certificate::node_prefix::NodePrefix,
+    rate::Rate,
+    time::{Time, Timestamp},
+};
 
 /// A node that has said nothing for so long is not there any more. It says it three times in this time.
 pub const PRESENCE: Duration = Duration::from_secs(15 * 60);
@@ -12,11 +18,20 @@ const CAPACITY: usize = 65_536;
 /// Nodes that are told to one that asks, at most.
 pub const MOST_TOLD: usize = 16;
 
+/// How often a node may say something: it does so every five minutes, at once when it moves, and every few seconds at most while it
+/// looks for others.
+const EACH: Rate = Rate {
+    count: 30,
+    seconds: 60,
+};
+
 /// What a node says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Said {
     /// Where it is: the octets of its record, which were verified.
     pub record: Vec<u8>,
+    /// When that was made.
+    pub made_at: Timestamp,
     /// The version of its program.
     pub version: Option<String>,
 }
@@ -29,24 +44,47 @@ struct Present {
 }
 
 /// The nodes that are there.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PresentNodes {
+    asked: Limiter<NodePrefix>,
     /// In no order, so that one at random is found at once.
     nodes: Vec<Present>,
     places: BTreeMap<NodePrefix, usize>,
 }
 
+impl Default for PresentNodes {
+    fn default() -> Self {
+        Self {
+            asked: Limiter::with_capacity(EACH, UNLIMITED, usize::MAX),
+            nodes: Vec::new(),
+            places: BTreeMap::new(),
+        }
+    }
+}
+
 impl PresentNodes {
-    /// A node has said where it is. Beyond the capacity, who has been silent longest is forgotten: any of those that are not
+    /// Whether a node may say something now.
+    ///
+    /// # Errors
+    /// Too early: the seconds to wait.
+    pub fn admit(&mut self, now: Timestamp, node: NodePrefix) -> Result<(), u64> {
+        self.asked.take(node, now)
+    }
+
+    /// A node has said where it is; an older record than it has shown before does not count. Beyond the capacity, who has been silent longest is forgotten: any of those that are not
     /// there any more, else newcomers are not remembered.
     pub fn say(&mut self, now: Time, node: NodePrefix, said: Said) {
-        let present = Present {
+        let mut present = Present {
             node,
             said,
             at: now,
         };
         if let Some(known) = self.places.get(&node) {
             if let Some(known) = self.nodes.get_mut(*known) {
+                if present.said.made_at < known.said.made_at {
+                    present.said.made_at = known.said.made_at;
+                    present.said.record = std::mem::take(&mut known.said.record);
+                }
                 *known = present;
             }
             return;
@@ -168,6 +206,7 @@ mod tests {
     fn said(number: u16) -> Said {
         Said {
             record: record(number),
+            made_at: Timestamp(1_000),
             version: None,
         }
     }
@@ -214,6 +253,34 @@ mod tests {
         assert_eq!(nodes.silence(later, node(1)), Some(Duration::ZERO));
         nodes.say(later, node(0), said(8));
         assert_eq!(nodes.draw(later, node(1), 5, &mut random), [record(8)]);
+    }
+
+    #[test]
+    fn an_older_record_replaces_none() {
+        let mut nodes = nodes(1);
+        let older = Said {
+            made_at: Timestamp(999),
+            ..said(7)
+        };
+        let later = START + PRESENCE / 2;
+        nodes.say(later, node(0), older);
+        let (mut random, asker) = (Random::new(1), node(1));
+        assert_eq!(nodes.draw(later, asker, 5, &mut random), [record(0)]);
+        assert_eq!(nodes.silence(later, node(0)), Some(Duration::ZERO));
+        let as_new = said(8);
+        nodes.say(later, node(0), as_new);
+        assert_eq!(nodes.draw(later, asker, 5, &mut random), [record(8)]);
+    }
+
+    #[test]
+    fn a_node_may_not_ask_all_the_time() {
+        let mut nodes = PresentNodes::default();
+        let now = Timestamp(1_000);
+        let admitted = (0..3_000).filter(|_| nodes.admit(now, node(1)).is_ok());
+        assert_eq!(admitted.count(), 30);
+        assert_eq!(nodes.admit(now, node(1)), Err(2));
+        assert_eq!(nodes.admit(now, node(2)), Ok(()));
+        assert_eq!(nodes.admit(now.plus(2), node(1)), Ok(()));
     }
 
     #[test]

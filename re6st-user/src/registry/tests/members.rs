@@ -22,7 +22,10 @@ use crate::{
     },
     config::Config,
     membership::shell::{Membership, Request, Requests, Standing},
-    registry::api::{NodeEntry, PresentNode},
+    registry::{
+        api::{NodeEntry, PresentNode},
+        client::ClientError,
+    },
 };
 
 /// A node with an X25519 key, and its files.
@@ -207,4 +210,23 @@ async fn documents_from_others_are_judged_and_refused_ones_counted() {
     // those who ask too much are told
     let mut flood = (0..10_000).map(|_| requests.send(Request::Document(vec![0; 8])));
     assert!(!flood.all(|taken| taken));
+}
+
+#[tokio::test]
+async fn a_node_that_says_where_it_is_all_the_time_is_told_to_wait() {
+    let registry = TestRegistry::start().await;
+    let node = registry.enrol().await;
+    let client = registry.as_node(&node);
+    let mut refused = None;
+    for _ in 0..200 {
+        refused = client.presence(None, 1).await.err();
+        if refused.is_some() {
+            break;
+        }
+    }
+    let status = match &refused {
+        Some(ClientError::Refused { status, .. }) => Some(status.as_u16()),
+        _ => None,
+    };
+    assert_eq!(status, Some(429), "{refused:?}");
 }
