@@ -25,10 +25,10 @@ use re6st_user::{
 static AUTHORITIES: LazyLock<Authorities> = LazyLock::new(|| {
     Authorities::from_pem(include_str!("authority.crt")).expect("our own certificate")
 });
-const NOW: Timestamp = Timestamp(1_767_225_600);
+pub(super) const NOW: Timestamp = Timestamp(1_767_225_600);
 
 /// An authority that issues.
-static ISSUER: LazyLock<Authority> = LazyLock::new(|| {
+pub(super) static ISSUER: LazyLock<Authority> = LazyLock::new(|| {
     let terms = AuthorityTerms {
         network: "2001:db8:42::/48".parse().expect("a network"),
         common_name: "test",
@@ -39,7 +39,7 @@ static ISSUER: LazyLock<Authority> = LazyLock::new(|| {
     let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).expect("a key");
     Authority::create(key, &terms).expect("an authority")
 });
-static TERMS: LazyLock<NodeTerms> = LazyLock::new(|| NodeTerms {
+pub(super) static TERMS: LazyLock<NodeTerms> = LazyLock::new(|| NodeTerms {
     serial: Serial::new(7).expect("a serial number"),
     prefix: NodePrefix::new(5, 16).expect("a prefix"),
     subject_serial: SubjectSerial(3),

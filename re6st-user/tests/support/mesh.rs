@@ -4,15 +4,11 @@ use std::sync::LazyLock;
 
 use re6st_user::{
     certificate::{
-        authority::{Authority, AuthorityTerms},
-        issue::NodeTerms,
         key::{KeyAlgorithm, PrivateKey},
-        network::SubjectSerial,
         node_prefix::NodePrefix,
         record::{MAX_ADDRESSES, NodeRecord, Whereabouts},
         request::CertificateRequest,
         revocations::RevocationList,
-        serial::Serial,
         static_key::StaticKey,
         subject::Subject,
         verify::Authorities,
@@ -21,10 +17,9 @@ use re6st_user::{
         QuestionId,
         message::{Content, MAX_DESTINATIONS, Message, Unproven},
     },
-    time::{DAY, Timestamp},
 };
 
-const NOW: Timestamp = Timestamp(1_767_225_600);
+use super::certificate::{ISSUER, NOW, TERMS};
 
 /// A node that is believed, and what it says.
 struct Speaker {
@@ -36,32 +31,17 @@ struct Speaker {
 /// Whom it says that to.
 static LISTENER: LazyLock<NodePrefix> = LazyLock::new(|| NodePrefix::new(6, 16).expect("a prefix"));
 static SPEAKER: LazyLock<Speaker> = LazyLock::new(|| {
-    let terms = AuthorityTerms {
-        network: "2001:db8:42::/48".parse().expect("a network"),
-        common_name: "test",
-        subject: &Subject::default(),
-        not_before: NOW,
-        not_after: NOW.plus(365 * DAY),
-    };
-    let key = || PrivateKey::generate(KeyAlgorithm::EcdsaP256).expect("a key");
-    let authority = Authority::create(key(), &terms).expect("an authority");
-    let (key, fixed) = (key(), StaticKey::generate().expect("a key").public_key());
+    let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).expect("a key");
+    let fixed = StaticKey::generate().expect("a key").public_key();
     let request = CertificateRequest::make(&key, Some(fixed), &Subject::default());
-    let terms = NodeTerms {
-        serial: Serial::new(7).expect("a serial number"),
-        prefix: NodePrefix::new(5, 16).expect("a prefix"),
-        subject_serial: SubjectSerial(3),
-        not_before: NOW,
-        not_after: NOW.plus(DAY),
-    };
-    let certificate = authority.issue_node((&request.expect("a request")).into(), &terms);
+    let certificate = ISSUER.issue_node((&request.expect("a request")).into(), &TERMS);
     let certificate = certificate.expect("a certificate");
     let whereabouts = Whereabouts {
         addresses: vec!["192.0.2.7:4754".parse().expect("an address")],
         open: true,
         country: None,
     };
-    let network = authority.certificate().network();
+    let network = ISSUER.certificate().network();
     let record = NodeRecord::sign(whereabouts, &certificate, &key, &network, NOW);
     let record = record.expect("a record");
     let question = Content::Question {
@@ -70,7 +50,7 @@ static SPEAKER: LazyLock<Speaker> = LazyLock::new(|| {
     };
     let message = Message::sign(&question, QuestionId(9), *LISTENER, &record, &key, NOW);
     Speaker {
-        authorities: Authorities::new(authority.certificate().clone()),
+        authorities: Authorities::new(ISSUER.certificate().clone()),
         record,
         message: message.expect("a message"),
     }

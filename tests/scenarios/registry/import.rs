@@ -9,10 +9,7 @@ use testbed::{
     process::{Output, Process},
 };
 
-use super::{
-    clock,
-    support::{OPEN, RegistryHost, node_file, run, wait_for},
-};
+use super::support::{OPEN, RegistryHost, node_file, run, start_node, wait_for};
 
 /// What files of re6stnet's name: the node has them in the folder `node`.
 const FILES: &str = "ca ca.crt\ncert cert.crt\nkey cert.key\n";
@@ -56,20 +53,7 @@ impl Imported {
             let state = format!("[babel]\nstate-directory = {:?}", self.folder());
             fs::write(&path, text.replace("[babel]", &state))?;
         }
-        let mut command = clock::command()?;
-        command
-            .arg("--bpffs")
-            .arg(self.host.bpffs())
-            .arg("--sockets")
-            .arg(self.host.directory())
-            .args(["node", "--config"])
-            .arg(path);
-        let process = self.host.spawn(&mut command)?;
-        wait_for("the node to start", || {
-            Ok(process.stderr().contains("speaks Babel"))
-        })
-        .with_context(|| process.stderr())?;
-        Ok(process)
+        start_node(&self.host, &path)
     }
 }
 

@@ -11,10 +11,7 @@ use testbed::{
     process::Process,
 };
 
-use super::{
-    clock,
-    support::{OPEN, RegistryHost, node_file, run, wait_for},
-};
+use super::support::{OPEN, RegistryHost, node_file, run, start_node, wait_for};
 
 /// A member, whose controller may run.
 pub(super) struct Member {
@@ -69,20 +66,7 @@ impl Member {
     }
 
     pub(super) fn start(&mut self) -> Result<()> {
-        let mut command = clock::command()?;
-        command
-            .arg("--bpffs")
-            .arg(self.host.bpffs())
-            .arg("--sockets")
-            .arg(self.host.directory())
-            .args(["node", "--config"])
-            .arg(self.path("re6st0.toml"));
-        let process = self.host.spawn(&mut command)?;
-        wait_for("the node to start", || {
-            Ok(process.stderr().contains("speaks Babel"))
-        })
-        .with_context(|| process.stderr())?;
-        self.process = Some(process);
+        self.process = Some(start_node(&self.host, &self.path("re6st0.toml"))?);
         Ok(())
     }
 

@@ -37,6 +37,24 @@ pub struct RegistryHost {
     pub fingerprint: String,
 }
 
+/// Starts a node on a host, and waits until it runs.
+pub fn start_node(host: &Host, config: &Path) -> Result<Process> {
+    let mut command = clock::command()?;
+    command
+        .arg("--bpffs")
+        .arg(host.bpffs())
+        .arg("--sockets")
+        .arg(host.directory())
+        .args(["node", "--config"])
+        .arg(config);
+    let process = host.spawn(&mut command)?;
+    wait_for("the node to start", || {
+        Ok(process.stderr().contains("speaks Babel"))
+    })
+    .with_context(|| process.stderr())?;
+    Ok(process)
+}
+
 /// Runs `re6st-user` on a host.
 pub fn run(host: &Host, arguments: &[&str]) -> Result<Output> {
     host.spawn(clock::command()?.args(arguments))?
